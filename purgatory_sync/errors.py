@@ -1,0 +1,224 @@
+"""Every typed error of the project; failures of one attempt at a git server included.
+
+A message says what happened and, where somebody can act on it, what to do.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class PurgatorySyncError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+
+class ConfigurationError(PurgatorySyncError):
+    """The node cannot start as it is configured; the message names the remedy (exit code 2)."""
+
+
+class InvalidUrl(PurgatorySyncError):
+    """A URL that is never contacted, with the reason."""
+
+
+class InvalidEvent(PurgatorySyncError):
+    """An event that is refused because of what it says, with the reason (without `invalid: `)."""
+
+
+class InvalidFilter(PurgatorySyncError):
+    """A NIP-01 filter that cannot be understood, with the reason."""
+
+
+class InvalidKey(PurgatorySyncError):
+    """A public or secret key (hex or NIP-19) that cannot be read."""
+
+
+class StoreError(PurgatorySyncError):
+    """The store could not do what was asked; nothing of it was done."""
+
+
+class StoreBusy(StoreError, ConfigurationError):
+    """Another process has the data directory open."""
+
+
+class StoreCorrupt(StoreError, ConfigurationError):
+    """The database file is not one of ours or is damaged."""
+
+
+class RepositoryError(PurgatorySyncError):
+    """A local repository is missing, damaged or cannot be written."""
+
+
+class ResultClass(enum.StrEnum):
+    """The coarse outcome of an attempt: what the outside may see (no oracle), and a metric label."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    NOTHING = "nothing"
+    FORBIDDEN = "forbidden"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    NOT_GIT = "not_git"
+    REFUSED = "refused"
+    BAD_DATA = "bad_data"
+    TOO_LARGE = "too_large"
+    LOCAL = "local"
+    CANCELLED = "cancelled"
+
+
+class NaughtyScope(enum.StrEnum):
+    """What B 8.7 bans after a failure."""
+
+    NONE = "none"
+    HOST = "host"
+    ENDPOINT = "endpoint"
+    URL = "url"
+
+
+class AttemptFailed(PurgatorySyncError):
+    """One attempt at a git server brought nothing; the subclass says why.
+
+    Class attributes:
+      result: the coarse class of the outcome.
+      naughty: what B 8.7 puts on the naughty list.
+      contacted: False when no connection was even begun, so that place and token
+        are given back (B 8.2).
+    """
+
+    result = ResultClass.UNREACHABLE
+    naughty = NaughtyScope.NONE
+    contacted = True
+
+
+class Forbidden(AttemptFailed):
+    """The gate refuses the address or the URL; nothing was contacted."""
+
+    result = ResultClass.FORBIDDEN
+    contacted = False
+
+
+class NameUnknown(AttemptFailed):
+    """The resolver says that the name does not exist (EAI_NONAME)."""
+
+    naughty = NaughtyScope.HOST
+    contacted = False
+
+
+class ResolverFailed(AttemptFailed):
+    """The resolver did not answer; says nothing about the server."""
+
+    contacted = False
+
+
+class ConnectFailed(AttemptFailed):
+    """Refused, reset or unreachable."""
+
+
+class TimedOut(AttemptFailed):
+    """Connecting, silence or the whole attempt took longer than its limit (B 8.4)."""
+
+    result = ResultClass.TIMEOUT
+
+
+class TlsFailed(AttemptFailed):
+    """The certificate or the handshake is bad."""
+
+    naughty = NaughtyScope.ENDPOINT
+
+
+class NotHttp(AttemptFailed):
+    """The peer does not speak HTTP."""
+
+    naughty = NaughtyScope.ENDPOINT
+    result = ResultClass.NOT_GIT
+
+
+class BadStatus(AttemptFailed):
+    """An HTTP status that is no success and has no class of its own."""
+
+    result = ResultClass.REFUSED
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RepositoryUnavailable(BadStatus):
+    """401, 403, 404 or 410: this URL is not for us."""
+
+    naughty = NaughtyScope.URL
+
+
+class RateLimited(AttemptFailed):
+    """429 or 503: the domain rests (B 8.6).
+
+    Attributes:
+      retry_after_secs: how long the domain rests, in seconds (judged, at most one hour).
+    """
+
+    result = ResultClass.RATE_LIMITED
+
+    def __init__(self, message: str, retry_after_secs: float) -> None:
+        super().__init__(message)
+        self.retry_after_secs = retry_after_secs
+
+
+class RedirectRefused(AttemptFailed):
+    """Too many redirects, or one that leads where we do not go."""
+
+    result = ResultClass.REFUSED
+
+
+class NotGit(AttemptFailed):
+    """A page instead of git, or a protocol that is not upload-pack."""
+
+    naughty = NaughtyScope.URL
+    result = ResultClass.NOT_GIT
+
+
+class ProtocolBroken(AttemptFailed):
+    """A smart-HTTP server whose answer breaks the protocol or ends early."""
+
+    result = ResultClass.BAD_DATA
+
+
+class ObjectsRefused(AttemptFailed):
+    """The server says that it does not give (some of) the objects.
+
+    Attributes:
+      server_message: the server's words, decoded and cut, or empty.
+    """
+
+    result = ResultClass.NOTHING
+
+    def __init__(self, message: str, server_message: str = "") -> None:
+        super().__init__(message)
+        self.server_message = server_message
+
+
+class TooLarge(AttemptFailed):
+    """More bytes, objects, refs or delta depth than the limits of B 8.4 allow."""
+
+    result = ResultClass.TOO_LARGE
+
+
+class BadPack(AttemptFailed):
+    """The pack is damaged, hostile, or holds objects that git would refuse on receive."""
+
+    result = ResultClass.BAD_DATA
+
+
+class NotClosed(BadPack):
+    """Objects are sound but history has holes: nothing may point at them (N5)."""
+
+
+class LocalFailure(AttemptFailed):
+    """Our own side failed (disk, repository, child process); says nothing about the server."""
+
+    result = ResultClass.LOCAL
+
+
+class DiskFull(LocalFailure):
+    """Free space is below the setting; no hunt starts (B 8.4, STORAGE)."""
+
+    contacted = False

@@ -1,0 +1,44 @@
+"""The one door for blocking work, so that a simulation can walk through it without threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_in_place: ContextVar[bool] = ContextVar("purgatory_sync_blocking_in_place", default=False)
+
+
+async def blocking(limiter: trio.CapacityLimiter, function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Run blocking work in a worker thread, or in place where `blocking_in_place` is in force.
+
+    Args:
+      limiter: the caller's own places, so that git, database and names cannot starve another.
+      function: called with args; must end by itself.
+
+    Returns and raises what the function does. Cancellation is noticed before the work begins;
+    once begun, it is finished first (the thread is never abandoned), so nothing is half done.
+    """
+    if _in_place.get():
+        async with limiter:
+            return function(*args)
+    return await trio.to_thread.run_sync(function, *args, limiter=limiter)
+
+
+class blocking_in_place(AbstractContextManager[None]):  # noqa: N801 - reads as a statement
+    """Within this block (and the tasks started in it) blocking work takes no virtual time.
+
+    Real SQLite and real repositories then run under `autojump_clock`, deterministically.
+    """
+
+    def __enter__(self) -> None:
+        self._token = _in_place.set(True)
+
+    def __exit__(self, *exc: Any) -> None:
+        _in_place.reset(self._token)

@@ -1,0 +1,220 @@
+"""Every setting of the project with its default, unit and meaning (docs/settings.md lists them).
+
+One frozen class per room. A field's metadata name the environment variable; the flag is the same
+name in lower case without `NGIT_` (`NGIT_GIT_DATA_PATH` is `--git-data-path`).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+Network = IPv4Network | IPv6Network
+
+
+def setting(default: Any, env: str, meaning: str, **metadata: Any) -> Any:
+    """A field with its environment variable (without `NGIT_`) and its meaning, both shown to operators."""
+    return attrs.field(
+        default=default, metadata={"env": f"NGIT_{env}", "meaning": meaning, **metadata}
+    )
+
+
+@attrs.frozen
+class HuntSettings:
+    """Limits of one attempt at a git server (B 8.4, 8.5) and whom we contact (mission N4)."""
+
+    connect_timeout_secs: float = setting(10.0, "HUNT_CONNECT_TIMEOUT_SECS", "seconds to connect")
+    idle_timeout_secs: float = setting(
+        30.0, "HUNT_IDLE_TIMEOUT_SECS", "seconds without a byte until an attempt ends"
+    )
+    total_timeout_secs: float = setting(
+        600.0, "HUNT_TOTAL_TIMEOUT_SECS", "seconds until an attempt ends whatever it does"
+    )
+    max_pack_bytes: int = setting(GIB, "HUNT_MAX_PACK_BYTES", "bytes of one pack", size=True)
+    max_inflated_bytes: int = setting(
+        GIB,
+        "HUNT_MAX_INFLATED_BYTES",
+        "bytes of all objects of a pack, beside the ratio",
+        size=True,
+    )
+    max_inflated_ratio: int = setting(
+        256, "HUNT_MAX_INFLATED_RATIO", "bytes of objects for each byte of pack, added to the above"
+    )
+    max_object_bytes: int = setting(
+        512 * MIB, "HUNT_MAX_OBJECT_BYTES", "bytes of one object", size=True
+    )
+    max_objects: int = setting(2_000_000, "HUNT_MAX_OBJECTS", "objects of one pack")
+    max_delta_depth: int = setting(4095, "HUNT_MAX_DELTA_DEPTH", "length of a delta chain")
+    max_refs_bytes: int = setting(
+        64 * MIB, "HUNT_MAX_REFS_BYTES", "bytes of advertised refs", size=True
+    )
+    max_redirects: int = setting(5, "HUNT_MAX_REDIRECTS", "redirects, each judged like a first URL")
+    hedge_secs: float = setting(
+        3.0, "HUNT_HEDGE_SECS", "seconds below the floor until another domain is asked too"
+    )
+    min_bytes_per_sec: int = setting(
+        1024, "HUNT_MIN_BYTES_PER_SEC", "the floor: bytes of pack a second", size=True
+    )
+    min_free_bytes: int = setting(
+        GIB, "HUNT_MIN_FREE_BYTES", "free disk space below which nothing is hunted", size=True
+    )
+    allow_addresses: tuple[Network, ...] = setting(
+        (),
+        "HUNT_ALLOW_ADDRESSES",
+        "networks (CIDR) inside the operator's that may be contacted all the same",
+    )
+    ingest: Literal["auto", "git", "dulwich"] = setting(
+        "auto", "HUNT_INGEST", "who judges large packs: git where it is installed, or dulwich"
+    )
+
+
+@attrs.frozen
+class SyncSettings:
+    """When identifiers are hunted, how politely, and which relays are followed."""
+
+    domain_concurrent: int = setting(
+        5, "SYNC_DOMAIN_CONCURRENT", "attempts in flight at one git domain"
+    )
+    domain_rate_limit: int = setting(
+        30, "SYNC_DOMAIN_RATE_LIMIT", "attempts started in any 60 seconds at one git domain"
+    )
+    default_delay_secs: float = setting(
+        180.0, "SYNC_DEFAULT_DELAY_SECS", "seconds before the first hunt for a user's event"
+    )
+    immediate_delay_ms: int = setting(
+        500, "SYNC_IMMEDIATE_DELAY_MS", "milliseconds before the first hunt for a relay's event"
+    )
+    naughty_hours: float = setting(
+        12.0, "NAUGHTY_LIST_EXPIRATION_HOURS", "hours that a broken source is left alone"
+    )
+    bootstrap_relay_url: str | None = setting(
+        None, "SYNC_BOOTSTRAP_RELAY_URL", "upstream relay to start from (wss:// when no scheme)"
+    )
+    base_backoff_secs: float = setting(
+        5.0, "SYNC_BASE_BACKOFF_SECS", "seconds before reconnecting to a relay, doubling"
+    )
+    max_backoff_secs: float = setting(
+        3600.0, "SYNC_MAX_BACKOFF_SECS", "seconds before reconnecting to a relay, at most"
+    )
+
+    @property
+    def immediate_delay_secs(self) -> float:
+        """The immediate delay in seconds."""
+        return self.immediate_delay_ms / 1000
+
+
+@attrs.frozen
+class PurgatorySettings:
+    """How much is held, and for how long (B 1.9, 2.7, 4.3, 8.9)."""
+
+    max_events: int = setting(100_000, "PURGATORY_MAX_EVENTS", "held events in all")
+    max_events_per_author: int = setting(
+        1_000, "PURGATORY_MAX_EVENTS_PER_AUTHOR", "held events of one author"
+    )
+    expiry_secs: float = setting(1800.0, "PURGATORY_EXPIRY_SECS", "seconds an event is held")
+    max_age_secs: float = setting(
+        86400.0, "PURGATORY_MAX_AGE_SECS", "seconds after which even an untried event ends"
+    )
+    soft_expiry_secs: float = setting(
+        86400.0,
+        "ANNOUNCEMENT_SOFT_EXPIRY_SECS",
+        "seconds an announcement is kept, unserved, after its repository was removed",
+    )
+    placeholder_expiry_secs: float = setting(
+        1200.0, "PLACEHOLDER_EXPIRY_SECS", "seconds a pushed refs/nostr/<id> waits for its event"
+    )
+    expired_memory_secs: float = setting(
+        604800.0, "EXPIRED_MEMORY_SECS", "seconds an expired id is remembered"
+    )
+
+
+@attrs.frozen
+class RelaySettings:
+    """Limits of the relay, announced in NIP-11 (B 10.1)."""
+
+    name: str | None = setting(None, "RELAY_NAME", "NIP-11 name; from the domain when unset")
+    description: str | None = setting(None, "RELAY_DESCRIPTION", "NIP-11 description")
+    owner_nsec: str | None = setting(
+        None,
+        "RELAY_OWNER_NSEC",
+        "secret key of the service; made once and kept beside the store when unset",
+        secret=True,
+    )
+    max_message_bytes: int = setting(
+        2 * MIB, "RELAY_MAX_MESSAGE_BYTES", "bytes of one WebSocket message", size=True
+    )
+    max_subscriptions: int = setting(
+        64, "RELAY_MAX_SUBSCRIPTIONS", "subscriptions of one connection"
+    )
+    max_filters: int = setting(32, "RELAY_MAX_FILTERS", "filters of one subscription")
+    max_limit: int = setting(5000, "RELAY_MAX_LIMIT", "stored events one filter yields")
+
+
+@attrs.frozen
+class ListenerSettings:
+    """Limits of the HTTP and WebSocket listener; seconds count for each piece."""
+
+    max_connections: int = setting(10_000, "MAX_CONNECTIONS", "connections in all")
+    max_connections_per_address: int | None = setting(
+        None,
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        "connections of one client address (unset: 100, and none for loopback)",
+    )
+    head_timeout_secs: float = setting(
+        10.0, "HTTP_HEAD_TIMEOUT_SECS", "seconds from the wait for a request to its last header"
+    )
+    body_timeout_secs: float = setting(
+        30.0, "HTTP_BODY_TIMEOUT_SECS", "seconds for each piece of a request's body"
+    )
+    send_timeout_secs: float = setting(
+        30.0, "HTTP_SEND_TIMEOUT_SECS", "seconds for each piece that we send"
+    )
+    max_head_bytes: int = setting(
+        16 * KIB, "HTTP_MAX_HEAD_BYTES", "bytes of a request's head", size=True
+    )
+    shutdown_grace_secs: float = setting(
+        5.0, "SHUTDOWN_GRACE_SECS", "seconds that connections have to end at a stop"
+    )
+    git_max_processes: int = setting(
+        16, "GIT_MAX_PROCESSES", "git children serving clones at once; the rest wait"
+    )
+
+
+@attrs.frozen
+class Settings:
+    """All settings of a node; an embedder passes those that matter to it."""
+
+    domain: str | None = setting(
+        None,
+        "DOMAIN",
+        "host[:port] by which others know this service (from the address when unset)",
+    )
+    bind_address: str = setting("127.0.0.1:7334", "BIND_ADDRESS", "address and port to listen on")
+    git_data_path: Path = setting(
+        Path("data/git"), "GIT_DATA_PATH", "bare repositories, <npub>/<identifier>.git"
+    )
+    relay_data_path: Path = setting(Path("data/relay"), "RELAY_DATA_PATH", "the store")
+    database_backend: Literal["sqlite", "memory"] = setting(
+        "sqlite", "DATABASE_BACKEND", "sqlite, or memory (nothing survives a stop)"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "LOG_LEVEL", "the least important log lines that are written"
+    )
+    metrics_enabled: bool = setting(True, "METRICS_ENABLED", "serve /metrics")
+    hunt: HuntSettings = attrs.field(factory=HuntSettings)
+    sync: SyncSettings = attrs.field(factory=SyncSettings)
+    purgatory: PurgatorySettings = attrs.field(factory=PurgatorySettings)
+    relay: RelaySettings = attrs.field(factory=RelaySettings)
+    listener: ListenerSettings = attrs.field(factory=ListenerSettings)
+
+    @property
+    def service(self) -> str:
+        """Our host[:port]: what announcements must list (B 2.1) and what is never hunted (B 8.1)."""
+        return self.domain or self.bind_address

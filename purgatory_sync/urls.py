@@ -1,0 +1,131 @@
+"""The one place that reads URLs: what may ever be contacted, and which service a URL names."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from urllib.parse import urlsplit
+
+import attrs
+import idna
+
+from .errors import InvalidUrl
+
+GIT_SCHEMES = ("http", "https")
+RELAY_SCHEMES = ("ws", "wss")
+DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+MAX_URL_CHARS = 2048
+
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"^`{|}]|%(?:[01][0-9a-f]|7f|5c)", re.IGNORECASE)
+_LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
+_IPV4_LIKE = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*\.?")
+
+
+@attrs.frozen
+class WebUrl:
+    """A URL that has been judged: scheme, host and port are known and harmless in form.
+
+    Attributes:
+      text: the URL to use, without trailing slash; host in lower-case ASCII (IDNA).
+      scheme: lower case.
+      host: lower-case A-labels, or an IP address without brackets.
+      port: the effective port.
+      path: the path as written, without trailing slash.
+    """
+
+    text: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port: what NaughtyScope.ENDPOINT bans."""
+        return self.host, self.port
+
+
+def parse_web_url(text: str, schemes: tuple[str, ...] = GIT_SCHEMES) -> WebUrl:
+    """Judge a URL's form (B 8.1, mission N4); its addresses are judged by the gate.
+
+    Raises:
+      InvalidUrl: another scheme, user:password, query or fragment, control characters (raw or
+        percent-encoded), a path segment that starts with a dash or is `..`, a host that is none.
+    """
+    if len(text) > MAX_URL_CHARS:
+        raise InvalidUrl(f"longer than {MAX_URL_CHARS} characters")
+    if _CONTROL.search(text):
+        raise InvalidUrl("control characters or spaces in the URL")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+        username, hostname = parts.username, parts.hostname
+    except ValueError as error:
+        raise InvalidUrl("not a URL") from error
+    scheme = parts.scheme.lower()
+    if scheme not in schemes:
+        raise InvalidUrl(f"only {' and '.join(schemes)} URLs are used")
+    if username is not None or "@" in parts.netloc:
+        raise InvalidUrl("credentials in the URL")
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise InvalidUrl("query or fragment in the URL")
+    if not hostname or port == 0:
+        raise InvalidUrl("no host in the URL")
+    host = _canonical_host(hostname, bracketed="[" in parts.netloc)
+    path = parts.path.rstrip("/")
+    if any(segment == ".." or segment.startswith("-") for segment in path.split("/")):
+        raise InvalidUrl("a path segment that is `..` or starts with a dash")
+    effective = port or DEFAULT_PORTS[scheme]
+    shown = f"[{host}]" if ":" in host else host
+    netloc = shown if effective == DEFAULT_PORTS[scheme] else f"{shown}:{effective}"
+    return WebUrl(f"{scheme}://{netloc}{path}", scheme, host, effective, path)
+
+
+def _canonical_host(hostname: str, *, bracketed: bool) -> str:
+    host = hostname.lower()
+    if bracketed:
+        try:
+            return IPv6Address(host).compressed
+        except AddressValueError as error:
+            raise InvalidUrl("not an IPv6 address") from error
+    host = host.removesuffix(".")
+    if not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            raise InvalidUrl("not a host name") from error
+    if _IPV4_LIKE.fullmatch(host):
+        try:
+            return IPv4Address(host).compressed
+        except AddressValueError as error:
+            raise InvalidUrl("not a plain IPv4 address") from error
+    if len(host) > 253 or not _LABELS.fullmatch(host):
+        raise InvalidUrl("not a host name")
+    return host
+
+
+def extract_domain(url: str) -> str | None:
+    """The domain whose limits a URL counts against: its host, without port (B 8.1).
+
+    Returns None for a URL that is never contacted.
+    """
+    try:
+        return parse_web_url(url).host
+    except InvalidUrl:
+        return None
+
+
+def names_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
+    """Whether a URL names our service: hosts and ports parsed, never compared as text (B 2.1).
+
+    Args:
+      url: a clone or relay URL of an announcement.
+      service: our host[:port]; without a port it stands for the default port of either scheme.
+      schemes: the schemes that count.
+    """
+    try:
+        there = parse_web_url(url, schemes)
+        ours = parse_web_url(f"{there.scheme}://{service}", schemes)
+    except InvalidUrl:
+        return False
+    return there.endpoint == ours.endpoint
