@@ -1,0 +1,114 @@
+"""How a bare repository lies on disk, and how a change of it is made durable."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from dulwich.config import ConfigFile
+
+from ..errors import RepositoryError
+
+UNBORN_HEAD = "refs/heads/purgatory-sync-unborn"
+"""What HEAD names while no ref is chosen: clients that create `main` after cloning an empty
+repository fail where HEAD is an unborn `refs/heads/main` (B 2.4)."""
+
+CONFIG = b"""\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+[gc]
+\tauto = 0
+\tpruneExpire = never
+[lsrefs]
+\tunborn = ignore
+[uploadpack]
+\tallowTipSHA1InWant = true
+\tallowReachableSHA1InWant = true
+\tallowFilter = true
+"""
+
+
+def objects_dir(repository: Path) -> str:
+    """Where loose objects are (two levels), and the folder `pack` with all others."""
+    return f"{repository}/objects"
+
+
+def pack_dir(repository: Path) -> str:
+    """Where packs are; one is visible when both its `.pack` and its `.idx` are there."""
+    return f"{repository}/objects/pack"
+
+
+def is_repository(path: Path) -> bool:
+    """Whether a bare repository is at `path`, judged as git does: HEAD, objects, refs."""
+    return (
+        os.path.lexists(f"{path}/HEAD")
+        and os.path.isdir(f"{path}/objects")
+        and os.path.isdir(f"{path}/refs")
+    )
+
+
+def require_format(repository: Path) -> None:
+    """Refuse what is read wrongly by whoever expects SHA-1 names and refs in files.
+
+    Raises:
+      RepositoryError: no repository is there, its objects have SHA-256 names, or it keeps its
+        refs in another form than files.
+    """
+    if not is_repository(repository):
+        raise RepositoryError(f"no git repository at {repository}")
+    try:
+        with open(f"{repository}/config", "rb") as file:
+            content = file.read()
+            if b"extensions" not in content.lower():
+                return
+            file.seek(0)
+            config = ConfigFile.from_file(file)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise RepositoryError(f"the config of {repository} cannot be read: {error}") from error
+    expected = {b"objectformat": b"sha1", b"refstorage": b"files"}
+    for name, only in expected.items():
+        try:
+            value = config.get((b"extensions",), name)
+        except KeyError:
+            continue
+        if value.lower() != only:
+            raise RepositoryError(
+                f"{repository} has {name.decode()} {value.decode(errors='replace')}; "
+                f"only {only.decode()} is supported: convert the repository first"
+            )
+
+
+def fsync_dir(path: Path | str) -> None:
+    """Make names that were created, renamed or removed in a folder survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(path: Path | str, content: bytes, mode: int = 0o644) -> None:
+    """Write a file anew and bring its bytes (not yet its name) to the disk."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(fd)
+
+
+def local_failure(doing: str, error: OSError) -> RepositoryError:
+    """The typed error for a failure of our own disk, with the remedy where it is known."""
+    remedy = {
+        errno.ENOSPC: "; free some disk space",
+        errno.EDQUOT: "; free some disk space",
+        errno.EACCES: "; check who owns the folder and its permissions",
+        errno.EPERM: "; check who owns the folder and its permissions",
+        errno.EROFS: "; the file system is mounted read-only",
+        errno.EMFILE: "; raise the limit of open files",
+    }.get(error.errno or 0, "")
+    return RepositoryError(f"cannot {doing}: {error.strerror or error}{remedy}")
