@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
@@ -129,3 +130,14 @@ def names_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
     except InvalidUrl:
         return False
     return there.endpoint == ours.endpoint
+
+
+def usable_urls(values: Iterable[str], schemes: tuple[str, ...] = GIT_SCHEMES) -> tuple[str, ...]:
+    """The URLs that may be contacted, in their order, each once; others are skipped (B 1.2)."""
+    found: dict[str, None] = {}
+    for value in values:
+        try:
+            found[parse_web_url(value, schemes).text] = None
+        except InvalidUrl:
+            continue
+    return tuple(found)

@@ -1,0 +1,63 @@
+"""Repository announcements, kind 30617 (NIP-34; B 1.1, 1.2)."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..errors import InvalidEvent
+from ..urls import GIT_SCHEMES, RELAY_SCHEMES, names_service, usable_urls
+from . import kinds
+from .event import Event
+from .identifier import check_identifier
+from .keys import is_hex_key
+
+
+@attrs.frozen
+class Announcement:
+    """What an announcement says, judged: what B 1.2 skips is not in here.
+
+    Attributes:
+      clone: usable clone URLs in the event's order, http(s) only, each once.
+      relays: usable relay URLs (ws, wss) in the event's order, each once.
+      maintainers: the other maintainers it lists, hex keys.
+    """
+
+    event: Event
+    identifier: str
+    clone: tuple[str, ...]
+    relays: tuple[str, ...]
+    maintainers: tuple[str, ...]
+
+    @property
+    def owner(self) -> str:
+        """The author of the announcement, in hex."""
+        return self.event.pubkey
+
+    @classmethod
+    def parse(cls, event: Event) -> Announcement:
+        """Read an announcement.
+
+        Raises:
+          InvalidEvent: another kind, or an identifier that B 1.1 rejects.
+        """
+        if event.kind != kinds.ANNOUNCEMENT:
+            raise InvalidEvent("not a repository announcement (kind 30617)")
+        return cls(
+            event,
+            check_identifier(event.first("d")),
+            usable_urls(event.all_values("clone"), GIT_SCHEMES),
+            usable_urls(event.all_values("relays"), RELAY_SCHEMES),
+            tuple(
+                dict.fromkeys(
+                    key
+                    for key in event.all_values("maintainers")
+                    if is_hex_key(key) and key != event.pubkey
+                )
+            ),
+        )
+
+    def lists(self, service: str) -> bool:
+        """Whether some clone URL and some relay URL name the service host[:port] (B 2.1)."""
+        return any(names_service(u, service, GIT_SCHEMES) for u in self.clone) and any(
+            names_service(u, service, RELAY_SCHEMES) for u in self.relays
+        )

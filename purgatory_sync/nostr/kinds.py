@@ -1,0 +1,28 @@
+"""Kinds and classes of kinds (NIP-01, NIP-09, NIP-34)."""
+
+from __future__ import annotations
+
+DELETION = 5
+PATCH = 1617
+PULL_REQUEST = 1618
+PULL_REQUEST_UPDATE = 1619
+USER_GRASP_LIST = 10317
+ANNOUNCEMENT = 30617
+STATE = 30618
+
+PR_KINDS = frozenset({PULL_REQUEST, PULL_REQUEST_UPDATE})
+
+
+def is_replaceable(kind: int) -> bool:
+    """One event per author and kind (NIP-01)."""
+    return kind in (0, 3) or 10_000 <= kind < 20_000
+
+
+def is_ephemeral(kind: int) -> bool:
+    """Passed on, never kept (NIP-01)."""
+    return 20_000 <= kind < 30_000
+
+
+def is_addressable(kind: int) -> bool:
+    """One event per author, kind and `d` (NIP-01)."""
+    return 30_000 <= kind < 40_000

@@ -1,0 +1,94 @@
+"""Pull requests, kind 1618, and their updates, kind 1619 (NIP-34; B 1.5)."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from ..errors import InvalidEvent
+from ..urls import usable_urls
+from . import kinds
+from .event import Event
+from .identifier import is_valid_identifier
+from .keys import is_hex_key
+
+_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+@attrs.frozen(order=True)
+class Coordinate:
+    """The address of a repository announcement: `30617:<owner>:<identifier>`."""
+
+    owner: str
+    identifier: str
+
+    @classmethod
+    def parse(cls, text: str) -> Coordinate | None:
+        """Read the value of an `a` tag; None when it is none of a repository."""
+        parts = text.split(":", 2)
+        if len(parts) != 3 or parts[0] != str(kinds.ANNOUNCEMENT) or not is_hex_key(parts[1]):
+            return None
+        return cls(parts[1], parts[2]) if is_valid_identifier(parts[2]) else None
+
+    def __str__(self) -> str:
+        return f"{kinds.ANNOUNCEMENT}:{self.owner}:{self.identifier}"
+
+
+@attrs.frozen
+class PullRequest:
+    """What a pull request says, judged.
+
+    Attributes:
+      commit: the OID of its tip, lower-case hex (40 digits, or 64).
+      repositories: the announcements that it addresses, in the event's order, each once.
+      clone: usable clone URLs that serve its commit.
+    """
+
+    event: Event
+    commit: str
+    repositories: tuple[Coordinate, ...]
+    clone: tuple[str, ...]
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The identifiers it waits under, each once (B 4.3)."""
+        return tuple(dict.fromkeys(r.identifier for r in self.repositories))
+
+    @property
+    def unsatisfiable(self) -> bool:
+        """Whether the commit can never be an object of a SHA-1 repository."""
+        return len(self.commit) != 40 or not self.commit.strip("0")
+
+    @property
+    def ref(self) -> str:
+        """The ref that names its commit once it is released."""
+        return f"refs/nostr/{self.event.id}"
+
+    def owners(self, identifier: str) -> frozenset[str]:
+        """The pubkeys that its `a` tags name for this identifier (B 4.1)."""
+        return frozenset(r.owner for r in self.repositories if r.identifier == identifier)
+
+    @classmethod
+    def parse(cls, event: Event) -> PullRequest:
+        """Read a pull request or an update of one.
+
+        Raises:
+          InvalidEvent: another kind, or no commit in `c`.
+        """
+        if event.kind not in kinds.PR_KINDS:
+            raise InvalidEvent("not a pull request (kind 1618 or 1619)")
+        commit = (event.first("c") or "").lower()
+        if not _OID.fullmatch(commit):
+            raise InvalidEvent("the c tag must hold the commit: 40 hex digits")
+        coordinates = (Coordinate.parse(value) for value in event.values("a"))
+        repositories = tuple(dict.fromkeys(c for c in coordinates if c is not None))
+        return cls(event, commit, repositories, usable_urls(event.all_values("clone")))
+
+
+def extract_identifier_from_pr_event(event: Event) -> str | None:
+    """The identifier of the first repository that a pull request addresses; None without one."""
+    for value in event.values("a"):
+        if (coordinate := Coordinate.parse(value)) is not None:
+            return coordinate.identifier
+    return None

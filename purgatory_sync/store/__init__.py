@@ -1,0 +1,1 @@
+"""What is kept: served events and the journal of what is held, behind one protocol."""

@@ -1,0 +1,170 @@
+"""The one protocol behind which every durable fact lives (STORAGE, mission N1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import attrs
+
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+
+
+@attrs.frozen
+class HeldRow:
+    """One held event as the journal knows it.
+
+    Attributes:
+      sort: what it is held as.
+      origin: `user` or `sync`.
+      accepted_at: Unix seconds of the OK.
+      soft_expired_at: Unix seconds since when an announcement is without repository (B 2.7).
+    """
+
+    event: Event
+    sort: Literal["announcement", "state", "pr"]
+    origin: Literal["user", "sync"]
+    accepted_at: float
+    soft_expired_at: float | None = None
+
+
+@attrs.frozen
+class Expired:
+    """An id that was held and ended without its data (B 8.9)."""
+
+    event_id: str
+    at: float
+
+
+@attrs.frozen
+class Tombstone:
+    """What must not come back: a deletion's target, or an announcement that was delisted (B 2.2, 5).
+
+    Attributes:
+      target: an event id (64 hex), or an address `kind:pubkey:identifier`.
+      author: whose deletion it is; it covers this author's events only.
+      until: covers events of an address with `created_at` up to this (Unix seconds).
+    """
+
+    target: str
+    author: str
+    until: int
+
+
+@attrs.frozen
+class Placeholder:
+    """A `refs/nostr/<id>` that was pushed before its event (B 4.3)."""
+
+    owner: str
+    identifier: str
+    event_id: str
+    oid: str
+    at: float
+
+
+@attrs.frozen
+class NaughtyRow:
+    """A source that is left alone for a while (B 8.7)."""
+
+    scope: Literal["host", "endpoint", "url"]
+    key: str
+    until: float
+    reason: str
+
+
+@attrs.frozen
+class DomainRow:
+    """What a restart must remember of a git domain's limits (B 8.2, 8.6); times in Unix seconds."""
+
+    domain: str
+    starts: tuple[float, ...] = ()
+    resting_until: float | None = None
+
+
+@attrs.frozen
+class Change:
+    """What one transaction does, all or nothing.
+
+    Attributes:
+      hold: rows to journal (an id that is already there is replaced).
+      unhold: ids that leave the journal.
+      save: events to serve, with replaceable and addressable semantics (NIP-01).
+      delete: ids that are no longer served.
+      expire: ids to remember as expired.
+      forget_expired: expired ids to forget.
+      forget_naughty: (scope, key) pairs to forget.
+    """
+
+    hold: Sequence[HeldRow] = ()
+    unhold: Sequence[str] = ()
+    save: Sequence[Event] = ()
+    delete: Sequence[str] = ()
+    expire: Sequence[Expired] = ()
+    forget_expired: Sequence[str] = ()
+    tombstones: Sequence[Tombstone] = ()
+    placeholders: Sequence[Placeholder] = ()
+    forget_placeholders: Sequence[Placeholder] = ()
+    naughty: Sequence[NaughtyRow] = ()
+    forget_naughty: Sequence[tuple[str, str]] = ()
+
+
+@attrs.frozen
+class Applied:
+    """What became of a change.
+
+    Attributes:
+      saved: ids that are served now because of it (not those that something newer replaces).
+      replaced: ids that are no longer served because something newer replaced them.
+    """
+
+    saved: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Journal:
+    """All that a start needs besides the served events."""
+
+    held: tuple[HeldRow, ...] = ()
+    expired: tuple[Expired, ...] = ()
+    placeholders: tuple[Placeholder, ...] = ()
+    naughty: tuple[NaughtyRow, ...] = ()
+    domains: tuple[DomainRow, ...] = ()
+
+
+class Store(Protocol):
+    """Served events and the journal of held ones.
+
+    Every method raises StoreError when it could not do its work; nothing of it was done then.
+    """
+
+    async def load(self) -> Journal:
+        """Everything that is journaled; ids that are both served and held are un-held first."""
+
+    async def apply(self, change: Change) -> Applied:
+        """Do a change durably: when this returns, no crash undoes it (N1).
+
+        Cancellation before the writer took the change up undoes it wholly; afterwards it is done.
+        """
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        """Served events that match any filter, newest first (lowest id first on a tie), each once.
+
+        A filter's own `limit` bounds what that filter yields; `limit` bounds each filter as well.
+        """
+
+    async def count(self, filters: Sequence[Filter]) -> int:
+        """How many served events match any of the filters."""
+
+    async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of the ids are served."""
+
+    async def tombstones(self, targets: Sequence[str]) -> list[Tombstone]:
+        """The tombstones of these ids and addresses."""
+
+    def note_domains(self, rows: Sequence[DomainRow]) -> None:
+        """Remember starts and rests with the next batch; no sync of its own, the newest row wins."""
+
+    async def aclose(self) -> None:
+        """Write what was noted, close, and let another process in."""
