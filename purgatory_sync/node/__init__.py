@@ -1,0 +1,1 @@
+"""The standalone GRASP node: listener, relay, git over HTTP, upstream relays, pages, metrics."""

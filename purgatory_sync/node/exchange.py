@@ -1,0 +1,95 @@
+"""One HTTP request and the answer to it, as the routes see them."""
+
+from __future__ import annotations
+
+import re
+
+import h11
+import trio
+
+from .wire import CORS, Gone, Headers, Wire
+
+_ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_UNREAD_PIECES = 16
+
+
+class Exchange:
+    """One request and its response.
+
+    Attributes:
+      method: as sent.
+      path: as sent (percent-encoded), without query.
+      query: as sent, without `?`.
+      headers: names in lower case; values of repeated headers joined by a comma.
+      peer: the client's address.
+    """
+
+    def __init__(self, wire: Wire, request: h11.Request, peer: str) -> None:
+        self._wire = wire
+        self.request = request
+        self.peer = peer
+        self.method = request.method.decode("ascii")
+        target = _ABSOLUTE.sub("", request.target.decode("ascii"), count=1)
+        self.path, _, self.query = target.partition("?")
+        self.headers: dict[str, str] = {}
+        for raw_name, raw_value in request.headers:
+            name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+            known = self.headers.get(name)
+            self.headers[name] = value if known is None else f"{known}, {value}"
+
+    def wants_websocket(self) -> bool:
+        """Whether the request asks for a WebSocket (browsers send `keep-alive, Upgrade`)."""
+        tokens = {token.strip().lower() for token in self.headers.get("connection", "").split(",")}
+        return "upgrade" in tokens and self.headers.get("upgrade", "").lower() == "websocket"
+
+    async def read(self) -> bytes:
+        """The next piece of the request's body; empty at its end.
+
+        Raises:
+          Gone: the peer left or took longer than body_timeout_secs for this piece.
+          h11.RemoteProtocolError: the body is cut or malformed.
+        """
+        if self._wire.h11.their_state is not h11.SEND_BODY:
+            return b""
+        with trio.move_on_after(self._wire.settings.body_timeout_secs):
+            event = await self._wire.receive()
+            return bytes(event.data) if isinstance(event, h11.Data) else b""
+        raise Gone("stalled inside its body")
+
+    async def wait_gone(self) -> None:
+        """Return when the peer has left; only after the body was read to its end."""
+        await self._wire.wait_gone()
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send status and headers; those of B 6.3 are added to every answer."""
+        await self._wire.send(h11.Response(status_code=status, headers=[*CORS, *headers]))
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the response's body; to HEAD nothing is sent."""
+        if self.method != "HEAD" and data:
+            await self._wire.send(h11.Data(data=data))
+
+    async def respond(
+        self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"
+    ) -> None:
+        """Send a whole answer."""
+        headers = [(b"content-length", b"%d" % len(body))] if status != 204 else []
+        if body:
+            headers.append((b"content-type", content_type.encode("ascii")))
+        await self.start(status, headers)
+        await self.write(body)
+
+    async def finish(self) -> bool:
+        """End the response; says whether the connection can serve another request."""
+        h = self._wire.h11
+        if h.our_state is h11.SEND_RESPONSE:
+            await self._wire.refuse(500)
+        await self._wire.send(h11.EndOfMessage())
+        # A little that the route left unread is taken; more ends the connection.
+        for _ in range(_UNREAD_PIECES):
+            if h.they_are_waiting_for_100_continue or not await self.read():
+                break
+        if h.our_state is h11.DONE and h.their_state is h11.DONE:
+            h.start_next_cycle()
+            return True
+        return False

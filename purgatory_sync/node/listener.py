@@ -1,0 +1,213 @@
+"""HTTP/1.1 and WebSocket on one Trio port, within limits that hold against hostile clients."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import TypeAlias
+
+import h11
+import structlog
+import trio
+
+from ..errors import ConfigurationError
+from ..settings import ListenerSettings
+from .exchange import Exchange
+from .websocket import Socket, Sockets, has_body
+from .wire import CORS, Gone, Wire
+
+StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
+
+DEFAULT_PER_ADDRESS = 100
+WEBSOCKET_PATH = "/"
+
+_BUSY = b"".join(
+    [
+        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n",
+        *(b"%b: %b\r\n" % header for header in CORS),
+        b"\r\n",
+    ]
+)
+
+log = structlog.get_logger()
+
+
+class Listener:
+    """Accepts connections, answers their requests with `http`, hands upgraded ones to `websocket`.
+
+    Args:
+      http: answers one request; what it raises ends that connection only.
+      websocket: talks to one socket until it returns; WebSockets are opened at path `/` only.
+      settings: limits of connections, heads, bodies and times.
+      max_message_bytes: of one WebSocket message.
+    """
+
+    def __init__(
+        self,
+        http: Callable[[Exchange], Awaitable[None]],
+        websocket: Callable[[Socket], Awaitable[None]],
+        settings: ListenerSettings,
+        max_message_bytes: int,
+    ) -> None:
+        self._http = http
+        self._websocket = websocket
+        self._settings = settings
+        self._sockets = Sockets(max_message_bytes)
+        self._open: Counter[str] = Counter()
+        self._idle: set[trio.CancelScope] = set()
+        self._stopping = False
+
+    async def serve(
+        self,
+        host: str,
+        port: int,
+        stop: trio.Event,
+        *,
+        listeners: Sequence[StreamListener] | None = None,
+        task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until stop is set, then let connections end within shutdown_grace_secs.
+
+        Args:
+          host: address or name to listen on.
+          port: 0 takes a free one.
+          stop: set it to stop: idle connections are closed, sockets told (1001), requests finished.
+          listeners: accept from these instead of from host and port; they are closed at the end.
+          task_status: reports the port that is listened on (0 with listeners of one's own).
+
+        Raises:
+          ConfigurationError: the address cannot be listened on.
+
+        Cancelled, it drops every connection at once.
+        """
+        bound = 0
+        if listeners is None:
+            listeners, bound = await _listen(host, port)
+        accept = partial(trio.serve_listeners, self._accept, list(listeners))
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                await accepting.start(partial(accept, handler_nursery=connections))
+                task_status.started(bound)
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            self._stopping = True
+            grace = self._settings.shutdown_grace_secs
+            connections.cancel_scope.deadline = trio.current_time() + grace
+            for scope in self._idle:
+                scope.cancel()
+            self._sockets.close_all(connections)
+
+    async def _accept(self, stream: trio.abc.HalfCloseableStream) -> None:
+        try:
+            async with stream:
+                peer = _peer(stream)
+                with self._place(peer) as free:
+                    if not free:
+                        await stream.send_all(_BUSY)
+                        return
+                    wire = Wire(stream, self._settings)
+                    if request := await self._talk(wire, peer):
+                        await self._upgrade(wire, request, peer)
+                    await wire.close()
+        except* (Gone, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            log.debug("connection gone", error=repr(gone.exceptions))
+        except* Exception:
+            log.exception("connection failed")
+
+    @contextmanager
+    def _place(self, peer: str) -> Iterator[bool]:
+        group, most = self._limit_of(peer)
+        if self._open.total() >= self._settings.max_connections or self._open[group] >= most:
+            yield False
+            return
+        self._open[group] += 1
+        try:
+            yield True
+        finally:
+            self._open[group] -= 1
+            if not self._open[group]:
+                del self._open[group]
+
+    def _limit_of(self, peer: str) -> tuple[str, int]:
+        """What a peer is counted as (an IPv6 client has its /64), and how many it may have."""
+        configured = self._settings.max_connections_per_address
+        unlimited = self._settings.max_connections
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return peer, unlimited if configured is None else configured
+        if isinstance(address, IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        if configured is None:
+            configured = unlimited if address.is_loopback else DEFAULT_PER_ADDRESS
+        if isinstance(address, IPv6Address):
+            return str(ip_network((address, 64), strict=False)), configured
+        return str(address), configured
+
+    async def _talk(self, wire: Wire, peer: str) -> h11.Request | None:
+        """Answer requests until the connection ends or one asks for a WebSocket."""
+        try:
+            while not self._stopping and (exchange := await self._request(wire, peer)):
+                if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
+                    return exchange.request
+                await self._http(exchange)
+                if not await exchange.finish():
+                    break
+        except* h11.RemoteProtocolError as broken:
+            status = getattr(broken.exceptions[0], "error_status_hint", 400)
+            await wire.refuse(status)
+        except* Gone:
+            raise
+        except* Exception:
+            log.exception("request failed")
+            await wire.refuse(500)
+        return None
+
+    async def _request(self, wire: Wire, peer: str) -> Exchange | None:
+        with trio.move_on_after(self._settings.head_timeout_secs) as scope:
+            self._idle.add(scope)
+            try:
+                event = await wire.receive()
+            finally:
+                self._idle.discard(scope)
+            return Exchange(wire, event, peer) if isinstance(event, h11.Request) else None
+        return None
+
+    async def _upgrade(self, wire: Wire, request: h11.Request, peer: str) -> None:
+        # A client waits for our answer before it speaks WebSocket; and a body has no place here.
+        if wire.h11.trailing_data[0] or has_body(request):
+            await wire.refuse(400)
+            return
+        async with trio.open_nursery() as nursery:
+            connection = self._sockets.connect(nursery, wire, request)
+            if not await self._sockets.open(connection, self._settings.send_timeout_secs):
+                return
+            try:
+                async with connection:
+                    await self._websocket(Socket(connection, peer))
+            finally:
+                self._sockets.forget(connection)
+
+
+def _peer(stream: trio.abc.HalfCloseableStream) -> str:
+    """The address at the other end; empty for a stream that is no socket."""
+    return str(stream.socket.getpeername()[0]) if isinstance(stream, trio.SocketStream) else ""
+
+
+async def _listen(host: str, port: int) -> tuple[Sequence[StreamListener], int]:
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"{host}:{port} is in use by another process: stop it, or set NGIT_BIND_ADDRESS"
+            ) from error
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port} ({error.strerror or error}): set NGIT_BIND_ADDRESS "
+            "to an address of this machine and a port that this user may use"
+        ) from error
+    return listeners, int(listeners[0].socket.getsockname()[1])

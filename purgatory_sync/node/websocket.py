@@ -1,0 +1,123 @@
+"""An upgraded stream as a WebSocket: websockets' connection on a stream that h11 accepted.
+
+`process_event`, `handshake`, `start_keepalive` and `close_stream` are undocumented names of
+websockets 17: the version is pinned and the tests of this module notice a change.
+"""
+
+from __future__ import annotations
+
+import h11
+import trio
+from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.trio.server import Server, ServerConnection
+
+from .wire import CORS, Gone, Wire
+
+PING_SECS = 20
+CLOSE_TIMEOUT_SECS = 2
+# Frames that wait for the relay; with the size limit this bounds what one client makes us keep.
+QUEUED_FRAMES = 4
+
+
+class Socket:
+    """One WebSocket for the relay.
+
+    Attributes:
+      peer: the client's address.
+    """
+
+    def __init__(self, connection: ServerConnection, peer: str) -> None:
+        self._connection = connection
+        self.peer = peer
+
+    async def receive(self) -> str | bytes:
+        """The next message: text or binary. Raises Gone when the socket is closed."""
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as error:
+            raise Gone("closed") from error
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message; bytes are taken for UTF-8 text. Raises Gone when it is closed."""
+        try:
+            await self._connection.send(message, text=True)
+        except ConnectionClosed as error:
+            raise Gone("closed") from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a code and at most 123 bytes of reason; harmless when it is closed."""
+        await self._connection.aclose(code, reason)
+
+
+class Sockets:
+    """Turns upgraded requests into sockets, and closes those that are open at a stop.
+
+    Args:
+      max_message_bytes: of one message, inflated; a longer one closes its socket (1009).
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_message_bytes = max_message_bytes
+        # websockets wants its Server; only its flag and its set of connections are used.
+        self._server = Server([], trio.aclose_forcefully)
+
+    def close_all(self, nursery: trio.Nursery) -> None:
+        """Refuse new sockets from now on, and begin to close those that are open."""
+        self._server.closing = True
+        for connection in self._server.connections:
+            nursery.start_soon(connection.aclose, CloseCode.GOING_AWAY)
+
+    def connect(self, nursery: trio.Nursery, wire: Wire, request: h11.Request) -> ServerConnection:
+        """A connection that has read the request but not answered it."""
+        protocol = ServerProtocol(
+            extensions=enable_server_permessage_deflate(None), max_size=self._max_message_bytes
+        )
+        connection = ServerConnection(
+            nursery,
+            wire.stream,
+            protocol,
+            self._server,
+            ping_interval=PING_SECS,
+            ping_timeout=PING_SECS,
+            close_timeout=CLOSE_TIMEOUT_SECS,
+            max_queue=QUEUED_FRAMES,
+        )
+        lines = [b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)]
+        lines += [b"%b: %b" % header for header in request.headers]
+        protocol.receive_data(b"\r\n".join(lines) + b"\r\n\r\n")
+        for event in protocol.events_received():
+            connection.process_event(event)
+        return connection
+
+    async def open(self, connection: ServerConnection, timeout_secs: float) -> bool:
+        """Answer the request; False when it was refused, and the stream is closed then."""
+        with trio.move_on_after(timeout_secs):
+            await connection.handshake(process_response=_allow_every_origin, server_header=None)
+        if connection.state is not State.OPEN:
+            await connection.close_stream()
+            return False
+        self._server.all_connections.add(connection)
+        connection.start_keepalive()
+        return True
+
+    def forget(self, connection: ServerConnection) -> None:
+        """Take a connection that has ended out of those that a stop closes."""
+        self._server.all_connections.discard(connection)
+
+
+def has_body(request: h11.Request) -> bool:
+    """Whether a request announces a body; one that asks for an upgrade must not."""
+    return any(
+        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
+        for name, value in request.headers
+    )
+
+
+def _allow_every_origin(_connection: ServerConnection, _request: Request, answer: Response) -> None:
+    for name, value in CORS:
+        answer.headers[name.decode("ascii")] = value.decode("ascii")

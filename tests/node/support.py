@@ -1,0 +1,120 @@
+"""Streams in memory instead of sockets, and the few lines of HTTP that raw tests need."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import attrs
+import trio
+import trio.testing
+
+from purgatory_sync.node.exchange import Exchange
+from purgatory_sync.node.listener import Listener
+from purgatory_sync.node.websocket import Socket
+from purgatory_sync.settings import ListenerSettings
+
+Client = trio.abc.HalfCloseableStream
+MAX_MESSAGE_BYTES = 1 << 20
+
+
+class MemoryListener(trio.abc.Listener[trio.abc.HalfCloseableStream]):
+    """Accepts streams that tests hand in."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[trio.abc.HalfCloseableStream](1000)
+
+    def connect(self) -> Client:
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._send.send_nowait(theirs)
+        return ours
+
+    async def accept(self) -> trio.abc.HalfCloseableStream:
+        return await self._receive.receive()
+
+    async def aclose(self) -> None:
+        self._send.close()
+        self._receive.close()
+        await trio.lowlevel.checkpoint()
+
+
+async def hello(exchange: Exchange) -> None:
+    """Answers with the length of the body that it read."""
+    total = 0
+    while piece := await exchange.read():
+        total += len(piece)
+    await exchange.respond(200, b"%s %d" % (exchange.path.encode(), total))
+
+
+async def echo(socket: Socket) -> None:
+    """Sends back what it receives."""
+    while True:
+        await socket.send(await socket.receive())
+
+
+@attrs.frozen
+class Served:
+    """A listener that runs for a test."""
+
+    memory: MemoryListener
+    port: int
+    stop: trio.Event
+    nursery: trio.Nursery
+
+    async def connect(self) -> Client:
+        """A client's stream: in memory, or a socket when the listener has a port."""
+        if self.port:
+            return await trio.open_tcp_stream("127.0.0.1", self.port)
+        return self.memory.connect()
+
+
+@asynccontextmanager
+async def served(
+    http: Callable[[Exchange], Awaitable[None]] = hello,
+    websocket: Callable[[Socket], Awaitable[None]] = echo,
+    settings: ListenerSettings | None = None,
+    *,
+    real: bool = False,
+) -> AsyncIterator[Served]:
+    """Run a listener in memory, or on a free port of 127.0.0.1."""
+    listener = Listener(http, websocket, settings or ListenerSettings(), MAX_MESSAGE_BYTES)
+    memory, stop = MemoryListener(), trio.Event()
+    async with trio.open_nursery() as nursery:
+        listeners = None if real else [memory]
+        serve = partial(listener.serve, "127.0.0.1", 0, stop, listeners=listeners)
+        port = await nursery.start(serve)
+        yield Served(memory, port, stop, nursery)
+        stop.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 20
+
+
+async def read_to_end(stream: Client) -> bytes:
+    """All that comes until the other side ends."""
+    data = bytearray()
+    with trio.fail_after(60):
+        try:
+            async for piece in stream:
+                data += piece
+        except trio.BrokenResourceError:
+            pass
+    return bytes(data)
+
+
+async def read_until(stream: Client, end: bytes) -> bytes:
+    """All that comes up to and with `end`, or until the other side ends."""
+    data = bytearray()
+    with trio.fail_after(60):
+        while end not in data:
+            piece = await stream.receive_some(65536)
+            if not piece:
+                break
+            data += piece
+    return bytes(data)
+
+
+async def talk(place: Served, request: bytes) -> bytes:
+    """Send raw bytes on a new connection and read until the other side ends it."""
+    async with await place.connect() as stream:
+        await stream.send_all(request)
+        return await read_to_end(stream)

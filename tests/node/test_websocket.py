@@ -1,0 +1,94 @@
+"""Sockets on upgraded streams: frames, limits and how they end."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from websockets.exceptions import ConnectionClosed
+from websockets.trio.client import connect
+
+from purgatory_sync.node.websocket import Socket
+
+from .support import MAX_MESSAGE_BYTES, Served, read_until, served
+
+pytestmark = pytest.mark.real
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+async def raw_answer(place: Served, *frames: bytes) -> bytes:
+    """The close frame's payload after raw frames were sent on a fresh socket."""
+    async with await place.connect() as stream:
+        await stream.send_all(UPGRADE)
+        assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        for frame in frames:
+            await stream.send_all(frame)
+        with trio.fail_after(10):
+            return bytes(await stream.receive_some(65536))
+
+
+def client(place: Served, compression: str | None = "deflate") -> connect:
+    url = f"ws://127.0.0.1:{place.port}/"
+    return connect(url, proxy=None, compression=compression, max_size=None)
+
+
+async def test_text_binary_and_large_messages_pass() -> None:
+    async with served(real=True) as place, client(place) as socket:
+        for message in ("", "ü", "x" * MAX_MESSAGE_BYTES):
+            await socket.send(message)
+            assert await socket.recv() == message
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_message_over_the_limit_closes_with_1009(compression: str | None) -> None:
+    async with served(real=True) as place, client(place, compression) as socket:
+        with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 - either may notice
+            await socket.send("x" * (MAX_MESSAGE_BYTES + 1))
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x05hello", 1002),  # a client must mask
+        (b"\xf1\x80abcd", 1002),  # reserved bits
+        (b"\x83\x80abcd", 1002),  # unknown opcode
+        (b"\x89\xfe\x00\x80abcd" + bytes(128), 1002),  # a ping too long
+        (b"\x80\x80abcd", 1002),  # a continuation of nothing
+        (b"\x81\x82\x00\x00\x00\x00\xff\xff", 1007),  # text that is no UTF-8
+        (b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xffabcd", 1009),  # 8 EiB announced
+        (b"\x88\x81\x00\x00\x00\x00a", 1002),  # a close code of one byte
+    ],
+)
+async def test_broken_frames_close_their_socket_only(frame: bytes, code: int) -> None:
+    async with served(real=True) as place:
+        answer = await raw_answer(place, frame)
+        assert answer[:1] == b"\x88"
+        assert int.from_bytes(answer[2:4], "big") == code
+        async with client(place) as socket:
+            await socket.send("still here")
+            assert await socket.recv() == "still here"
+
+
+async def test_browser_style_upgrade_and_cors_of_the_answer() -> None:
+    async with served(real=True) as place, await place.connect() as stream:
+        await stream.send_all(UPGRADE)
+        head = (await read_until(stream, b"\r\n\r\n")).lower()
+    assert head.startswith(b"http/1.1 101 ")
+    assert b"access-control-allow-origin: *" in head
+
+
+async def test_relay_may_close_with_a_reason() -> None:
+    async def dismiss(socket: Socket) -> None:
+        await socket.close(1008, "enough")
+
+    async with served(websocket=dismiss, real=True) as place, client(place) as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "enough")
