@@ -20,7 +20,7 @@ Network = IPv4Network | IPv6Network
 
 
 def setting(default: Any, env: str, meaning: str, **metadata: Any) -> Any:
-    """A field with its environment variable (without `NGIT_`) and its meaning, both shown to operators."""
+    """A field with its variable (without `NGIT_`) and its meaning, both shown to operators."""
     return attrs.field(
         default=default, metadata={"env": f"NGIT_{env}", "meaning": meaning, **metadata}
     )
@@ -216,5 +216,5 @@ class Settings:
 
     @property
     def service(self) -> str:
-        """Our host[:port]: what announcements must list (B 2.1) and what is never hunted (B 8.1)."""
+        """Our host[:port]: what announcements must list (B 2.1), never hunted (B 8.1)."""
         return self.domain or self.bind_address

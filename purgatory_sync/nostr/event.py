@@ -22,7 +22,7 @@ Tag = tuple[str, ...]
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event as NIP-01 defines it; the form is checked on decoding, the proof by `verify_event`."""
+    """One event (NIP-01): its form is checked on decoding, its proof by `verify_event`."""
 
     id: Hex32
     pubkey: Hex32

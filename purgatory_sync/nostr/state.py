@@ -22,7 +22,7 @@ class State:
     """What a state says, judged: what B 1.3 skips is not in here.
 
     Attributes:
-      refs: branch and tag names with the OID each shall have (lower-case hex), in the event's order.
+      refs: branch and tag names with the OID of each (lower-case hex), in the event's order.
       head: the branch that HEAD shall name, or None (B 1.4).
       unsatisfiable: some value can never be an object here, or every ref was skipped.
       empty: it names no ref at all, or only symbolic ones: it deletes (B 3.5).

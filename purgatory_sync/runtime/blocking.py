@@ -31,7 +31,7 @@ async def blocking(limiter: trio.CapacityLimiter, function: Callable[[*Ts], T], 
     return await trio.to_thread.run_sync(function, *args, limiter=limiter)
 
 
-class blocking_in_place(AbstractContextManager[None]):  # noqa: N801 - reads as a statement
+class blocking_in_place(AbstractContextManager[None]):
     """Within this block (and the tasks started in it) blocking work takes no virtual time.
 
     Real SQLite and real repositories then run under `autojump_clock`, deterministically.

@@ -39,7 +39,7 @@ class Expired:
 
 @attrs.frozen
 class Tombstone:
-    """What must not come back: a deletion's target, or an announcement that was delisted (B 2.2, 5).
+    """What must not come back: a deletion's target, a delisted announcement (B 2.2, 5).
 
     Attributes:
       target: an event id (64 hex), or an address `kind:pubkey:identifier`.
@@ -164,7 +164,7 @@ class Store(Protocol):
         """The tombstones of these ids and addresses."""
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
-        """Remember starts and rests with the next batch; no sync of its own, the newest row wins."""
+        """Remember starts and rests with the next batch, without a sync; the newest row wins."""
 
     async def aclose(self) -> None:
         """Write what was noted, close, and let another process in."""
