@@ -1,0 +1,1 @@
+"""What embedders and we test with: event builders, scripted worlds, real servers."""
