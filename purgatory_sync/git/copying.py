@@ -1,0 +1,194 @@
+"""Objects given from one local repository to another by hard links, never by alternates (STORAGE).
+
+Why the target has no holes at any moment: a pack joins a repository only when everything it leans
+on is there (N5), and its modification time is the moment of joining. So the packs of a repository,
+in the order of these times, can be taken one by one, and whatever has been taken is closed.
+Linking in that order keeps the target closed as well, and since a hard link keeps the time, the
+target can be taken from in the same way. Where both have the same pack, the earlier time holds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+
+from ..errors import RepositoryError
+from .layout import fsync_dir, local_failure, objects_dir, pack_dir, require_format
+from .object_lookup import ObjectLookup, loose_kind
+
+_TRIES = 3
+_BESIDE = "tmp_link_"  # git prunes what begins with tmp_
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+_RANK = {"blob": 0, "tree": 1, "commit": 2, "tag": 3}
+
+
+def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -> frozenset[str]:
+    """Give a repository objects that others have (B 3.6, 7.2), with all their history.
+
+    Args:
+      sources: repositories to take from, the preferred ones first; those that are gone, that are
+        shallow or partial, or that lean on alternates are passed over, since what they have need
+        not be complete.
+      target: the repository that shall have them.
+      oids: the objects wanted; a source that has none of those still missing is not touched.
+
+    All packs of a source that the target lacks are linked (copied where the file system has no
+    links), oldest first, and its loose objects at their place between them. A pack that is only
+    half there is left out. A crash leaves part of it done, and the target without holes.
+
+    Returns those of the OIDs that the target has afterwards.
+
+    Raises:
+      RepositoryError: the target is missing or of a kind that is not supported, or the disk
+        refuses.
+    """
+    require_format(target)
+    try:
+        missing = frozenset(oids) - _present(target, oids)
+        for source in sources:
+            if not missing:
+                break
+            if _is_complete(source) and _present(source, missing):
+                _link_all(source, target)
+                missing -= _present(target, missing)
+    except OSError as error:
+        raise local_failure(f"copy objects to {target}", error) from error
+    return frozenset(oids) - missing
+
+
+def _present(repository: Path, oids: Collection[str]) -> frozenset[str]:
+    with ObjectLookup(repository) as lookup:
+        return lookup.present(oids)
+
+
+def _is_complete(source: Path) -> bool:
+    """Whether what a repository has is complete, by how it was made."""
+    try:
+        require_format(source)
+    except RepositoryError:
+        return False
+    if os.path.exists(f"{source}/shallow") or os.path.exists(f"{source}/objects/info/alternates"):
+        return False
+    with suppress(FileNotFoundError):
+        return not any(name.endswith(".promisor") for name in os.listdir(pack_dir(source)))
+    return True
+
+
+@attrs.frozen
+class _Item:
+    """A pack (without extension) or a loose object, by its path in the folder of objects."""
+
+    path: str
+    time_ns: int
+
+
+def _link_all(source: Path, target: Path) -> None:
+    folders = {"pack"}
+    try:
+        for _ in range(_TRIES):
+            packs = _packs(source)
+            try:
+                for item in _in_order(source, packs, _loose(source)):
+                    folders.add(os.path.dirname(item.path))
+                    _take(source, target, item.path)
+                for pack in packs:
+                    _keep_earlier_time(source, target, pack)
+            except FileNotFoundError:
+                # Repacked meanwhile: what comes later may lean on what is gone, so begin again.
+                continue
+            return
+    finally:
+        for folder in (*sorted(folders), ""):
+            with suppress(FileNotFoundError):
+                fsync_dir(f"{objects_dir(target)}/{folder}")
+
+
+def _packs(source: Path) -> list[_Item]:
+    """The packs that are there with both files, oldest first."""
+    folder = pack_dir(source)
+    packs = []
+    with suppress(FileNotFoundError):
+        names = set(os.listdir(folder))
+        for name in names:
+            stem = name.removesuffix(".idx")
+            if stem != name and f"{stem}.pack" in names:
+                packs.append(_Item(f"pack/{stem}", os.stat(f"{folder}/{stem}.pack").st_mtime_ns))
+    return sorted(packs, key=lambda pack: (pack.time_ns, pack.path))
+
+
+def _loose(source: Path) -> Iterator[_Item]:
+    """The loose objects, in no order."""
+    folder = objects_dir(source)
+    for inner in os.listdir(folder):
+        if len(inner) == 2:
+            for entry in os.scandir(f"{folder}/{inner}"):
+                if len(entry.name) == 38:
+                    yield _Item(f"{inner}/{entry.name}", entry.stat().st_mtime_ns)
+
+
+def _in_order(source: Path, packs: Sequence[_Item], loose: Iterable[_Item]) -> list[_Item]:
+    """All in the order of joining; between two packs, loose objects before what names them."""
+    times = [pack.time_ns for pack in packs]
+    ordered = []
+    for item in loose:
+        kind = loose_kind(f"{objects_dir(source)}/{item.path}")
+        if kind is not None:
+            place = bisect_left(times, item.time_ns), _RANK[kind], item.time_ns, item.path
+            ordered.append((place, item))
+    for i, pack in enumerate(packs):
+        ordered.append(((i, len(_RANK), pack.time_ns, pack.path), pack))
+    return [item for _, item in sorted(ordered, key=lambda pair: pair[0])]
+
+
+def _take(source: Path, target: Path, path: str) -> None:
+    """Link a pack or a loose object that the target lacks; a pack's index last, which shows it."""
+    here, there = f"{objects_dir(source)}/{path}", f"{objects_dir(target)}/{path}"
+    endings = (".pack", ".idx") if path.startswith("pack/") else ("",)
+    if all(os.path.exists(there + ending) for ending in endings):
+        return
+    os.makedirs(os.path.dirname(there), exist_ok=True)
+    for ending in endings:
+        _place(here + ending, there + ending)
+
+
+def _keep_earlier_time(source: Path, target: Path, pack: _Item) -> None:
+    """Let a pack that both had already stand where it stood in the source.
+
+    Not by changing the time, for the file may be a link in a third repository too.
+    """
+    here = f"{objects_dir(source)}/{pack.path}.pack"
+    there = f"{objects_dir(target)}/{pack.path}.pack"
+    if os.stat(there).st_mtime_ns > pack.time_ns and _trailer(here) == _trailer(there):
+        _place(here, there)
+
+
+def _trailer(pack: str) -> bytes:
+    with open(pack, "rb") as file:
+        file.seek(-20, os.SEEK_END)
+        return file.read()
+
+
+def _place(source: str, target: str) -> None:
+    """Make `target` the same file as `source`, or a durable copy; in one step if it is there."""
+    folder, name = os.path.split(target)
+    beside = f"{folder}/{_BESIDE}{name}"
+    with suppress(FileNotFoundError):
+        os.unlink(beside)
+    try:
+        os.link(source, beside)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        shutil.copy2(source, beside)
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+    os.rename(beside, target)
+    with suppress(FileNotFoundError):
+        os.unlink(beside)  # both were the same file already, then rename does nothing

@@ -1,0 +1,88 @@
+"""Who may write refs now: one of us at a time, and never beside a git that does the same.
+
+Two locks, because neither is enough alone. `flock` on the repository's folder keeps our own writers
+apart and is freed by the kernel when one is killed. `<file>.lock` is what git itself honours; ours
+is a symbolic link with a mark as its target (made in one step, so a kill cannot leave it without
+the mark). Whoever holds the flock and finds such a mark knows that its maker is dead. A lock of
+somebody else's is respected until it is older than any ref update takes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import RepositoryError
+from .layout import fsync_dir, require_format, write_durably
+
+STALE_AFTER_SECS = 600.0
+"""Age (by its file's time) at which a lock that git or a person left is taken for forgotten."""
+
+_MARK = "held-by-purgatory-sync"
+_NEW = "purgatory-sync.new"
+
+
+@contextmanager
+def exclusive(repository: Path) -> Iterator[None]:
+    """Be the only one of us who writes refs in a repository; waits for the others.
+
+    Raises:
+      RepositoryError: the repository is gone (perhaps while waiting) or of a kind not supported.
+    """
+    require_format(repository)
+    fd = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        require_format(repository)
+        if not os.path.samestat(os.fstat(fd), os.stat(repository)):
+            raise RepositoryError(f"{repository} was replaced meanwhile")
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def git_lock(repository: Path, name: str) -> Iterator[None]:
+    """Hold git's own lock of `packed-refs` or `HEAD`; within `exclusive` only.
+
+    Raises:
+      RepositoryError: another program holds it.
+    """
+    lock = f"{repository}/{name}.lock"
+    try:
+        os.symlink(_MARK, lock)
+    except FileExistsError:
+        if not _is_stale(lock):
+            raise RepositoryError(
+                f"another program holds {lock}; remove it if no git is at work there"
+            ) from None
+        os.unlink(lock)
+        os.symlink(_MARK, lock)
+    try:
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(lock)
+
+
+def _is_stale(lock: str) -> bool:
+    try:
+        if os.readlink(lock) == _MARK:
+            return True
+    except OSError:
+        pass
+    try:
+        return time.time() - os.lstat(lock).st_mtime > STALE_AFTER_SECS
+    except FileNotFoundError:
+        return False
+
+
+def replace_file(repository: Path, name: str, content: bytes) -> None:
+    """Give `packed-refs` or `HEAD` new content in one durable step; within `git_lock` only."""
+    write_durably(f"{repository}/{_NEW}", content)
+    os.rename(f"{repository}/{_NEW}", f"{repository}/{name}")
+    fsync_dir(repository)
