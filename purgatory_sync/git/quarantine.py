@@ -1,0 +1,261 @@
+"""Where data waits until it is proven, and the one step by which it joins a repository."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import attrs
+import trio
+
+from ..errors import DiskFull, LocalFailure
+from ..runtime.blocking import blocking
+from ..runtime.children import ProcessIdentity
+from .layout import fsync_dir, local_failure, objects_dir, pack_dir, write_durably
+from .scratch import scratch_name
+
+_NAME = re.compile(r"[a-z_]+-(?P<pid>[0-9]+)-(?P<ticks>[0-9]+)-[0-9a-f]+(?:\.[a-z]+)?")
+
+
+def quarantine_name(kind: str) -> str:
+    """A new name that says which process owns what has it: `<kind>-<pid>-<start>-<random>`.
+
+    Args:
+      kind: lower-case letters, for whoever looks into the folder.
+    """
+    return scratch_name(kind)
+
+
+def make_quarantine(tmp: Path, kind: str) -> Path:
+    """Make a folder of our own in `tmp` (which is made too)."""
+    folder = tmp / quarantine_name(kind)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def remove_quarantine(path: Path) -> None:
+    """Remove a file or a whole folder; what cannot be removed now, the next sweep removes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def sweep_quarantine(tmp: Path) -> list[Path]:
+    """Remove what processes that run no more have left in `tmp`.
+
+    Files and folders whose name is not of our making, or whose owner lives, are left alone.
+
+    Returns what was removed.
+    """
+    removed = []
+    with contextlib.suppress(FileNotFoundError):
+        for path in sorted(tmp.iterdir()):
+            match = _NAME.fullmatch(path.name)
+            if match and not ProcessIdentity(int(match["pid"]), int(match["ticks"])).is_alive():
+                remove_quarantine(path)
+                removed.append(path)
+    return removed
+
+
+@contextlib.contextmanager
+def local_errors(doing: str) -> Iterator[None]:
+    """Turn an OSError of our own disk into DiskFull or LocalFailure.
+
+    Args:
+      doing: what was being done, for "cannot …".
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (DiskFull if full else LocalFailure)(str(local_failure(doing, error))) from error
+
+
+def require_free_space(folder: Path, min_free_bytes: int, more: int = 0) -> None:
+    """Refuse to write where too little would be left.
+
+    Args:
+      folder: any folder of the file system in question.
+      min_free_bytes: bytes that must stay free.
+      more: bytes that are about to be written.
+
+    Raises:
+      DiskFull: less than that is free.
+    """
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    if free - more < min_free_bytes:
+        raise DiskFull(
+            f"{free} bytes are free beside the repositories, {min_free_bytes} must stay free: "
+            "free some space or lower NGIT_HUNT_MIN_FREE_BYTES"
+        )
+
+
+class ProvenPack(Protocol):
+    """A pack that waits for joining; its methods block."""
+
+    def join(self, repository: Path) -> None:
+        """Make it part of the repository; see `Quarantined.join`."""
+
+    def discard(self) -> None:
+        """Remove what lies on disk of it."""
+
+
+@attrs.frozen
+class PackInMemory:
+    """A small pack, not on disk before it joins.
+
+    Attributes:
+      pack: the complete pack, no longer thin.
+      index: its version 2 index.
+      tmp: the folder for quarantine, on the repository's file system.
+    """
+
+    pack: bytes = attrs.field(repr=False)
+    index: bytes = attrs.field(repr=False)
+    tmp: Path
+
+    def join(self, repository: Path) -> None:
+        name = f"pack-{self.pack[-20:].hex()}"
+        if _is_there(repository, name):
+            return
+        self.tmp.mkdir(parents=True, exist_ok=True)
+        stem = self.tmp / quarantine_name("join")
+        pack, index = stem.with_suffix(".pack"), stem.with_suffix(".idx")
+        try:
+            write_durably(pack, self.pack, 0o444)
+            write_durably(index, self.index, 0o444)
+            _show(pack, index, repository, name)
+        finally:
+            pack.unlink(missing_ok=True)
+            index.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        pass
+
+
+@attrs.frozen
+class PackInFolder:
+    """A large pack and its index, in a quarantine folder that goes with them.
+
+    Attributes:
+      folder: the quarantine folder, on the repository's file system.
+      name: `pack-<40 hex>`; `.pack` and `.idx` lie in the folder's `pack/`.
+    """
+
+    folder: Path
+    name: str
+
+    def join(self, repository: Path) -> None:
+        if not _is_there(repository, self.name):
+            pack = self.folder / "pack" / f"{self.name}.pack"
+            index = self.folder / "pack" / f"{self.name}.idx"
+            for path in (pack, index):
+                _fsync_file(path)
+            _show(pack, index, repository, self.name)
+        self.discard()
+
+    def discard(self) -> None:
+        remove_quarantine(self.folder)
+
+
+class Quarantined:
+    """Proven objects that are not yet part of their repository.
+
+    As a context manager (`async with`) it discards on leaving what was not joined.
+
+    Attributes:
+      repository: the bare repository that they were proven for, and join.
+      obtained: the wanted OIDs that are here: in the pack, or in the repository already.
+      objects: number of objects in the pack.
+      pack_bytes: bytes of pack as received.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        obtained: frozenset[str],
+        *,
+        size: tuple[int, int],
+        pack: ProvenPack | None,
+        limiter: trio.CapacityLimiter,
+    ) -> None:
+        self.repository = repository
+        self.obtained = obtained
+        self.objects, self.pack_bytes = size
+        self._pack = pack
+        self._limiter = limiter
+
+    async def join(self) -> None:
+        """Make the objects part of the repository, durably (N5); nothing to do the second time.
+
+        The pack's modification time is the moment of joining: in its order, each pack leans on
+        earlier ones only. A pack that is there already is left as it is.
+
+        Raises:
+          DiskFull, LocalFailure: nothing was joined.
+
+        Cancellation is noticed before it begins; then it is finished.
+        """
+        if self._pack is not None:
+            await blocking(self._limiter, self._join, self._pack)
+            self._pack = None
+
+    def _join(self, pack: ProvenPack) -> None:
+        with local_errors(f"join a pack to {self.repository}"):
+            pack.join(self.repository)
+
+    async def discard(self) -> None:
+        """Remove what was not joined; nothing to do the second time. Not to be cancelled."""
+        pack, self._pack = self._pack, None
+        if pack is None or isinstance(pack, PackInMemory):
+            return
+        with trio.CancelScope(shield=True):
+            await blocking(self._limiter, pack.discard)
+
+    async def __aenter__(self) -> Quarantined:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.discard()
+
+
+def _is_there(repository: Path, name: str) -> bool:
+    stem = f"{pack_dir(repository)}/{name}"
+    return os.path.exists(f"{stem}.pack") and os.path.exists(f"{stem}.idx")
+
+
+def _show(pack: Path, index: Path, repository: Path, name: str) -> None:
+    folder = pack_dir(repository)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)
+        fsync_dir(objects_dir(repository))
+    now = time.time_ns()
+    os.utime(pack, ns=(now, now))
+    # Readers want both files, so the second rename is the moment at which the pack is there.
+    os.rename(pack, f"{folder}/{name}.pack")
+    os.rename(index, f"{folder}/{name}.idx")
+    fsync_dir(folder)
+
+
+def _fsync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
