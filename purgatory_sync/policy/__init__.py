@@ -1,0 +1,1 @@
+"""May this event stay: pure functions of (event, what is known, settings), verdicts with a text."""

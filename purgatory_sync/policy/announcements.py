@@ -1,0 +1,80 @@
+"""Whether a repository announcement is served, held or refused (B 2.1-2.5)."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..errors import InvalidEvent
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..nostr.repository_data import RepositoryData, Standing
+from ..settings import PurgatorySettings
+from .known import Known
+from .limits import judge_room
+from .verdict import HELD_MESSAGE, Action, Bar, Verdict, address_text, duplicate, refuse
+
+NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
+
+
+def judge_announcement(event: Event, known: Known, settings: PurgatorySettings) -> Verdict:
+    """Judge an announcement that is new, in form and not deleted (B 2)."""
+    try:
+        announcement = Announcement.parse(event)
+    except InvalidEvent as error:
+        return refuse(f"invalid: {error}")
+    held = known.held_announcement
+    if held is not None and event.order < held.order:
+        return duplicate("a newer announcement of this repository is held")
+    if not announcement.lists(known.service):
+        return _judge_unlisted(announcement, known)
+    if _has_proven_data(announcement, known):
+        return Verdict(Action.SERVE, with_repository=True)
+    verdict = Verdict(Action.HOLD, HELD_MESSAGE, with_repository=True)
+    if held is not None:
+        return attrs.evolve(verdict, replaces=(held.id,))
+    return judge_room(known, settings) or verdict
+
+
+def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
+    """B 2.2: whatever older version is here leaves for good; the new one stays only by 2.2 (b).
+
+    The bar leaves the new one out where it can, so that 2.2 (b) may admit it later (B 2.8).
+    """
+    event, held, served = announcement.event, known.held_announcement, known.newest_served
+    verdict = Verdict(Action.REFUSE, NOT_LISTED.format(service=known.service))
+    data = known.data.get(announcement.identifier)
+    if data is not None and is_co_maintainer(data, event.pubkey):
+        verdict = Verdict(Action.SERVE)
+    elif served is not None:
+        verdict = attrs.evolve(verdict, deletes=(served.id,))
+    if held is not None:
+        verdict = attrs.evolve(verdict, evicts=(held.id,))
+    older = [each.created_at for each in (held, served) if each is not None]
+    if older:
+        until = max(event.created_at - 1, *older)
+        bar = Bar(address_text(event) or "", event.pubkey, until)
+        verdict = attrs.evolve(verdict, bars=(bar,))
+    return verdict
+
+
+def is_co_maintainer(data: RepositoryData, author: str) -> bool:
+    """Whether another owner, served or held, has the author in its maintainer set (B 2.2 b)."""
+    return any(
+        owner != author
+        and known.standing is not Standing.SOFT_EXPIRED
+        and author in data.maintainer_set(owner)
+        for owner, known in data.known.items()
+    )
+
+
+def _has_proven_data(announcement: Announcement, known: Known) -> bool:
+    """B 2.3: served already, and with a repository (a held version means that there is none)."""
+    data = known.data.get(announcement.identifier)
+    mine = data.known.get(announcement.owner) if data is not None else None
+    return (
+        known.newest_served is not None
+        and known.held_announcement is None
+        and mine is not None
+        and mine.standing is Standing.SERVED
+        and mine.has_repository
+    )

@@ -1,0 +1,66 @@
+"""The entry: one event, what is known, a verdict."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..errors import InvalidEvent
+from ..nostr import kinds
+from ..nostr.event import Event
+from ..nostr.identifier import check_identifier
+from ..nostr.pull_request import PullRequest
+from ..settings import PurgatorySettings
+from .announcements import judge_announcement
+from .deletion import judge_deletion
+from .known import Known
+from .limits import judge_form
+from .pull_requests import judge_pr
+from .references import ALWAYS_ACCEPTED, UNREFERENCED
+from .states import judge_state
+from .verdict import Action, Verdict, duplicate, refuse
+
+
+def judge(
+    event: Event, origin: Literal["user", "sync"], known: Known, settings: PurgatorySettings
+) -> Verdict:
+    """May this event stay (B 1-5)? Id and signature are verified already.
+
+    Args:
+      origin: whether a user sent it or a relay that is followed.
+      known: the snapshot for this event; `identifiers_of` says which announcements it needs.
+      settings: how much is held.
+    """
+    if known.served:
+        return duplicate("already served")
+    if known.held:
+        return duplicate("already held, waiting for git data")
+    if (malformed := judge_form(event, known.now)) is not None:
+        return malformed
+    newest = known.newest_served
+    if newest is not None and event.order <= newest.order:
+        return duplicate("a newer version is served")
+    if known.deleted:
+        return refuse("invalid: deleted by its author")
+    if event.kind == kinds.ANNOUNCEMENT:
+        return judge_announcement(event, known, settings)
+    if event.kind == kinds.STATE:
+        return judge_state(event, origin, known, settings)
+    if event.kind in kinds.PR_KINDS:
+        return judge_pr(event, origin, known, settings)
+    if event.kind == kinds.DELETION:
+        return judge_deletion(event, known)
+    if event.kind in ALWAYS_ACCEPTED or known.referenced:
+        return Verdict(Action.SERVE)
+    return refuse(UNREFERENCED)
+
+
+def identifiers_of(event: Event) -> tuple[str, ...]:
+    """The identifiers whose announcements the snapshot needs; none when the event is malformed."""
+    try:
+        if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
+            return (check_identifier(event.first("d")),)
+        if event.kind in kinds.PR_KINDS:
+            return PullRequest.parse(event).identifiers
+    except InvalidEvent:
+        pass
+    return ()

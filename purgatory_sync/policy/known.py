@@ -1,0 +1,49 @@
+"""The snapshot that an event is judged by; the engine takes it from store and purgatory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from ..nostr.event import Event
+from ..nostr.repository_data import RepositoryData
+
+
+@attrs.frozen
+class Known:
+    """Everything that a verdict depends on besides the event and the settings.
+
+    Attributes:
+      now: Unix seconds.
+      service: our host[:port] (B 2.1).
+      data: for each of `identifiers_of(event)`, its announcements: served, held, soft-expired.
+      served: an event of this id is served.
+      held: an event of this id is held (soft-expired ones too).
+      expired: this id was held before and ended without its data (B 8.9).
+      deleted: a tombstone of `bar_targets(event)` covers it (B 5).
+      newest_served: the served event of the same address.
+      held_announcement: the held or soft-expired announcement of this owner and identifier.
+      held_total: how many events are held.
+      held_by_author: how many of them are this author's.
+      objects_here: every object of this state or PR is here (B 3.6).
+      referenced: it refers to something served, or something served refers to it (B 5).
+      targets_served: served events that this deletion request names (`targets_of`).
+      targets_held: held events that it names.
+    """
+
+    now: float
+    service: str
+    data: Mapping[str, RepositoryData] = attrs.field(factory=dict)
+    served: bool = False
+    held: bool = False
+    expired: bool = False
+    deleted: bool = False
+    newest_served: Event | None = None
+    held_announcement: Event | None = None
+    held_total: int = 0
+    held_by_author: int = 0
+    objects_here: bool = False
+    referenced: bool = False
+    targets_served: tuple[Event, ...] = ()
+    targets_held: tuple[Event, ...] = ()

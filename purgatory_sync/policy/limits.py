@@ -1,0 +1,45 @@
+"""Limits that need no knowledge of repositories: time, size, room in purgatory (B 1.7, 1.9)."""
+
+from __future__ import annotations
+
+from ..nostr import kinds
+from ..nostr.event import Event, encode_event
+from ..settings import KIB, MIB, PurgatorySettings
+from .known import Known
+from .verdict import Verdict, refuse
+
+MAX_SECONDS_AHEAD = 15 * 60
+MAX_EVENT_BYTES, MAX_STATE_BYTES = 128 * KIB, MIB
+MAX_EVENT_TAGS, MAX_STATE_TAGS = 5_000, 20_000
+
+
+def judge_form(event: Event, now: float) -> Verdict | None:
+    """Refuse what is too large or from the future (B 1.7); None when there is nothing against it.
+
+    Cheap and without a snapshot, so that nothing is looked up for such events.
+
+    Args:
+      now: Unix seconds.
+    """
+    if event.created_at > now + MAX_SECONDS_AHEAD:
+        return refuse("invalid: created_at is more than 15 minutes ahead: check the clock")
+    is_state = event.kind == kinds.STATE
+    max_tags = MAX_STATE_TAGS if is_state else MAX_EVENT_TAGS
+    if len(event.tags) > max_tags:
+        return refuse(f"invalid: more than {max_tags} tags: send fewer")
+    max_bytes = MAX_STATE_BYTES if is_state else MAX_EVENT_BYTES
+    if len(encode_event(event)) > max_bytes:
+        return refuse(f"invalid: larger than {max_bytes // KIB} KiB: send a smaller event")
+    return None
+
+
+def judge_room(known: Known, settings: PurgatorySettings) -> Verdict | None:
+    """Refuse what purgatory has no room for (B 1.9); nothing held is pushed out instead."""
+    if known.held_total >= settings.max_events:
+        return refuse("rate-limited: too many events wait for git data here: try again later")
+    if known.held_by_author >= settings.max_events_per_author:
+        return refuse(
+            "rate-limited: too many events of this author wait for git data: "
+            "push the data, or try again later"
+        )
+    return None

@@ -1,0 +1,38 @@
+"""Whether a pull request or an update of one is released, held or refused (B 4)."""
+
+from __future__ import annotations
+
+from ..errors import InvalidEvent
+from ..nostr.event import Event
+from ..nostr.pull_request import PullRequest
+from ..settings import PurgatorySettings
+from .known import Known
+from .limits import judge_room
+from .references import UNREFERENCED
+from .states import EXPIRED_BEFORE
+from .verdict import HELD_MESSAGE, Action, Verdict, refuse
+
+
+def judge_pr(event: Event, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:
+    """Judge a pull request that is new, in form and not deleted (B 4.1, 4.2).
+
+    Args:
+      origin: `user` or `sync`; an id that expired before is held anew for a user only.
+    """
+    try:
+        pr = PullRequest.parse(event)
+    except InvalidEvent as error:
+        return refuse(f"invalid: {error}")
+    repositories = [
+        owner
+        for identifier in pr.identifiers
+        if (data := known.data.get(identifier)) is not None
+        for owner in data.owners_of_pr(pr)
+    ]
+    if not repositories and not known.referenced:
+        return refuse(UNREFERENCED)
+    if known.objects_here and repositories and not pr.unsatisfiable:
+        return Verdict(Action.SERVE)
+    if origin == "sync" and known.expired:
+        return refuse(EXPIRED_BEFORE)
+    return judge_room(known, settings) or Verdict(Action.HOLD, HELD_MESSAGE)

@@ -1,0 +1,99 @@
+"""What an event refers to, and what anchors it here (B 5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from ..errors import InvalidEvent
+from ..nostr import kinds
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from ..nostr.keys import is_hex_key
+from ..nostr.repository_data import RepositoryData, Standing
+from .verdict import address_text
+
+UNREFERENCED = "invalid: must reference an accepted repository or event"
+ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION})
+COORDINATE_TAGS = ("a", "A", "q")
+ID_TAGS = ("e", "E", "q")
+
+_KIND = re.compile(r"0|[1-9][0-9]{0,4}")
+
+
+def references_of(event: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids and the coordinates that an event refers to, each once, in its order (B 5).
+
+    Returns (ids, coordinates); a coordinate is `kind:pubkey:identifier`.
+    """
+    ids = (v for name in ID_TAGS for v in event.values(name) if is_hex_key(v))
+    coordinates = (
+        v for name in COORDINATE_TAGS for v in event.values(name) if split_coordinate(v) is not None
+    )
+    return tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(coordinates))
+
+
+def split_coordinate(text: str) -> tuple[int, str, str] | None:
+    """Kind, pubkey and identifier of a coordinate; None when it is none of a replaceable event."""
+    parts = text.split(":", 2)
+    if len(parts) != 3 or not _KIND.fullmatch(parts[0]) or not is_hex_key(parts[1]):
+        return None
+    kind = int(parts[0])
+    if kinds.is_addressable(kind) or (kinds.is_replaceable(kind) and not parts[2]):
+        return kind, parts[1], parts[2]
+    return None
+
+
+def anchor_filters(event: Event) -> tuple[Filter, ...]:
+    """Filters that find what is served and anchors the event: both ways, by id and coordinate.
+
+    What they find still has to pass `anchors`.
+    """
+    ids, coordinates = references_of(event)
+    found = [Filter(ids=frozenset(ids))] if ids else []
+    by_kind: dict[tuple[int, str], set[str]] = {}
+    for kind, pubkey, identifier in filter(None, map(split_coordinate, coordinates)):
+        if kind not in ALWAYS_ACCEPTED:
+            by_kind.setdefault((kind, pubkey), set()).add(identifier)
+    for (kind, pubkey), identifiers in by_kind.items():
+        tags = {"d": frozenset(identifiers)} if kinds.is_addressable(kind) else {}
+        found.append(Filter(kinds=frozenset({kind}), authors=frozenset({pubkey}), tags=tags))
+    found += [Filter(tags={letter: frozenset({event.id})}) for letter in ID_TAGS]
+    if (address := address_text(event)) is not None:
+        found += [Filter(tags={letter: frozenset({address})}) for letter in COORDINATE_TAGS]
+    return tuple(found)
+
+
+def anchors(served: Event, service: str, data: Mapping[str, RepositoryData]) -> bool:
+    """Whether a served event lets others stay that refer to it or that it refers to (B 2.2, 5).
+
+    Args:
+      served: an event that is served.
+      service: our host[:port].
+      data: announcements by identifier; needed for `served` that are announcements only.
+    """
+    if served.kind in ALWAYS_ACCEPTED:
+        return False
+    if served.kind != kinds.ANNOUNCEMENT:
+        return True
+    try:
+        announcement = Announcement.parse(served)
+    except InvalidEvent:
+        return False
+    if announcement.lists(service):
+        return True
+    known = data.get(announcement.identifier)
+    return known is not None and any(
+        owner != served.pubkey
+        and other.standing is Standing.SERVED
+        and served.pubkey in known.maintainer_set(owner)
+        for owner, other in known.known.items()
+    )
+
+
+def is_anchored(
+    event: Event, found: Iterable[Event], service: str, data: Mapping[str, RepositoryData]
+) -> bool:
+    """Whether any of the served events found by `anchor_filters` anchors the event."""
+    return any(each.id != event.id and anchors(each, service, data) for each in found)

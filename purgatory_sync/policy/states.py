@@ -1,0 +1,57 @@
+"""Whether a repository state is released, held or refused (B 3)."""
+
+from __future__ import annotations
+
+from ..errors import InvalidEvent
+from ..nostr.event import Event
+from ..nostr.repository_data import RepositoryData, Standing
+from ..nostr.state import State
+from ..settings import PurgatorySettings
+from .known import Known
+from .limits import judge_room
+from .verdict import HELD_MESSAGE, Action, Verdict, refuse
+
+EXPIRED_BEFORE = "invalid: previously expired from purgatory without git data"
+
+
+def judge_state(event: Event, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:
+    """Judge a state that is new, in form and not deleted (B 3.1-3.5).
+
+    Args:
+      origin: `user` or `sync`; an id that expired before is held anew for a user only.
+    """
+    try:
+        state = State.parse(event)
+    except InvalidEvent as error:
+        return refuse(f"invalid: {error}")
+    data = known.data.get(state.identifier)
+    if data is None or not data.known:
+        return refuse("invalid: no announcement exists for this repository")
+    owners = data.owners_authorising(state.author)
+    if not owners:
+        return refuse("invalid: author not authorized for this repository")
+    revives = tuple(
+        data.known[owner].announcement.event.id
+        for owner in owners
+        if data.known[owner].standing is Standing.SOFT_EXPIRED
+    )
+    if known.objects_here and can_be_released(state, data, owners):
+        return Verdict(Action.SERVE, revives=revives)
+    if origin == "sync" and known.expired:
+        return refuse(EXPIRED_BEFORE)
+    full = judge_room(known, settings)
+    return full or Verdict(Action.HOLD, HELD_MESSAGE, revives=revives)
+
+
+def can_be_released(state: State, data: RepositoryData, owners: tuple[str, ...]) -> bool:
+    """Whether data alone keeps the state from being served (B 1.3, 3.5).
+
+    Args:
+      owners: those whose maintainer set holds the author.
+    """
+    if state.unsatisfiable:
+        return False
+    here = data.with_repository(owners)
+    if state.empty:
+        return any(data.known[owner].standing is Standing.SERVED for owner in here)
+    return bool(here)

@@ -1,0 +1,89 @@
+"""What was decided about an event, and what the engine does because of it."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from ..nostr.event import Event
+
+HELD_MESSAGE = "purgatory: won't be served until git data arrives"
+
+
+class Action(enum.StrEnum):
+    """What becomes of the event itself."""
+
+    SERVE = "serve"
+    HOLD = "hold"
+    REFUSE = "refuse"
+    DUPLICATE = "duplicate"
+
+
+@attrs.frozen
+class Bar:
+    """What must not come back: a row for the store's tombstones (B 2.2, 5).
+
+    Attributes:
+      target: an event id, or an address `kind:pubkey:identifier`.
+      author: whose wish it is; only this author's events are covered.
+      until: of an address, versions with `created_at` up to this are covered (Unix seconds).
+    """
+
+    target: str
+    author: str
+    until: int
+
+    def covers(self, event: Event) -> bool:
+        """Whether the event is one that must not come back."""
+        if event.pubkey != self.author:
+            return False
+        if self.target == event.id:
+            return True
+        return self.target == address_text(event) and event.created_at <= self.until
+
+
+@attrs.frozen
+class Verdict:
+    """The decision; everything beside `action` is done whatever the action, also on REFUSE.
+
+    Attributes:
+      action: SERVE of a state or PR means: release it now (B 7); of anything else: save it.
+      message: the text after OK, with a NIP-01 prefix, or empty.
+      with_repository: the announcement's bare repository is made unless it exists (B 2.4).
+      replaces: ids of held events that leave because this one takes their place (B 2.5).
+      evicts: ids of held announcements that leave together with their bare repository.
+      revives: ids of soft-expired announcements that are held anew (B 2.7).
+      deletes: ids that are served or held no longer; repositories on disk stay.
+      bars: what must not come back.
+    """
+
+    action: Action
+    message: str = ""
+    with_repository: bool = False
+    replaces: tuple[str, ...] = ()
+    evicts: tuple[str, ...] = ()
+    revives: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    bars: tuple[Bar, ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """The boolean of OK."""
+        return self.action is not Action.REFUSE
+
+
+def refuse(message: str) -> Verdict:
+    """A refusal without further effects; the message has its NIP-01 prefix."""
+    return Verdict(Action.REFUSE, message)
+
+
+def duplicate(reason: str) -> Verdict:
+    """An event that changes nothing (B 1.8)."""
+    return Verdict(Action.DUPLICATE, f"duplicate: {reason}")
+
+
+def address_text(event: Event) -> str | None:
+    """The event's address as `a` tags write it, or None for regular events."""
+    address = event.address
+    return None if address is None else f"{address[0]}:{address[1]}:{address[2]}"

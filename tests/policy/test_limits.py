@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.event import Event, encode_event
+from purgatory_sync.nostr.repository_data import Standing
+from purgatory_sync.policy.judge import judge
+from purgatory_sync.policy.limits import judge_form
+from purgatory_sync.policy.verdict import Action
+from purgatory_sync.settings import PurgatorySettings
+
+from .support import ALICE, NOW, announcement, data, known, make, pull_request, state
+
+SETTINGS = PurgatorySettings()
+
+
+def test_b_1_7_created_at_may_be_15_minutes_ahead_and_no_more() -> None:
+    assert judge_form(announcement(created_at=NOW + 900), NOW) is None
+    verdict = judge_form(announcement(created_at=NOW + 901), NOW)
+    assert verdict is not None
+    assert verdict.action is Action.REFUSE
+    assert verdict.message.startswith("invalid: created_at")
+
+
+def _sized(kind: int, size: int) -> Event:
+    empty = len(encode_event(make(ALICE, kind, [["d", "repo"]])))
+    event = make(ALICE, kind, [["d", "repo"]], content="x" * (size - empty))
+    assert len(encode_event(event)) == size
+    return event
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [(kinds.ANNOUNCEMENT, 131_072), (1, 131_072), (1618, 131_072), (kinds.STATE, 1_048_576)],
+)
+def test_b_1_7_bytes(kind: int, limit: int) -> None:
+    assert judge_form(_sized(kind, limit), NOW) is None
+    verdict = judge_form(_sized(kind, limit + 1), NOW)
+    assert verdict is not None
+    assert verdict.message.startswith("invalid: larger than")
+
+
+@pytest.mark.parametrize(("kind", "limit"), [(1, 5_000), (kinds.STATE, 20_000)])
+def test_b_1_7_tags(kind: int, limit: int) -> None:
+    assert judge_form(make(ALICE, kind, [["t"]] * limit), NOW) is None
+    verdict = judge_form(make(ALICE, kind, [["t"]] * (limit + 1)), NOW)
+    assert verdict is not None
+    assert verdict.message.startswith(f"invalid: more than {limit} tags")
+
+
+def test_b_1_7_is_judged_before_anything_is_held() -> None:
+    late = announcement(created_at=NOW + 901)
+    assert judge(late, "user", known(), SETTINGS).action is Action.REFUSE
+
+
+@pytest.mark.parametrize("event", [announcement(), state(), pull_request()], ids=lambda e: e.kind)
+@pytest.mark.parametrize("field", ["held_total", "held_by_author"])
+def test_b_1_9_full_purgatory_holds_no_more(event: Event, field: str) -> None:
+    of = () if event.kind == kinds.ANNOUNCEMENT else (data((announcement(), Standing.SERVED)),)
+    settings = PurgatorySettings(max_events=7, max_events_per_author=7)
+    assert judge(event, "user", known(*of, **{field: 6}), settings).action is Action.HOLD
+    verdict = judge(event, "user", known(*of, **{field: 7}), settings)
+    assert verdict.action is Action.REFUSE
+    assert verdict.message.startswith("rate-limited: ")
+    assert (verdict.replaces, verdict.evicts, verdict.deletes) == ((), (), ())
+
+
+def test_b_1_9_a_replacement_needs_no_room() -> None:
+    old = announcement(created_at=NOW - 10)
+    snapshot = known(data((old, Standing.HELD)), held_announcement=old, held_total=100_000)
+    assert judge(announcement(), "user", snapshot, SETTINGS).action is Action.HOLD
+
+
+def test_b_1_9_what_is_released_now_needs_no_room() -> None:
+    snapshot = known(data((announcement(), Standing.SERVED)), objects_here=True, held_total=10**6)
+    assert judge(state(), "user", snapshot, SETTINGS).action is Action.SERVE

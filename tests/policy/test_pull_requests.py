@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.repository_data import Standing
+from purgatory_sync.policy.judge import judge
+from purgatory_sync.policy.known import Known
+from purgatory_sync.policy.verdict import Action, Verdict
+from purgatory_sync.settings import PurgatorySettings
+
+from .support import (
+    ALICE,
+    BOB,
+    CAROL,
+    MALLORY,
+    A,
+    announcement,
+    coordinate,
+    data,
+    known,
+    make,
+    pull_request,
+)
+
+HOLD = Verdict(Action.HOLD, "purgatory: won't be served until git data arrives")
+UNREFERENCED = Verdict(Action.REFUSE, "invalid: must reference an accepted repository or event")
+SERVED = data((announcement(ALICE, maintainers=[BOB]), Standing.SERVED))
+
+
+def verdict_on(event: Event, snapshot: Known, origin: Literal["user", "sync"] = "user") -> Verdict:
+    return judge(event, origin, snapshot, PurgatorySettings())
+
+
+@pytest.mark.parametrize("commit", ["", "abc", "z" * 40, A + "a"])
+def test_b_1_5_the_commit_is_required(commit: str) -> None:
+    verdict = verdict_on(pull_request(commit=commit), known(SERVED))
+    assert verdict.action is Action.REFUSE
+    assert verdict.message.startswith("invalid: the c tag")
+
+
+@pytest.mark.parametrize("standing", [Standing.SERVED, Standing.HELD])
+def test_b_4_1_admitted_for_served_and_held_repositories(standing: Standing) -> None:
+    assert verdict_on(pull_request(), known(data((announcement(), standing)))) == HOLD
+
+
+def test_b_4_1_a_tagged_maintainer_is_enough() -> None:
+    assert verdict_on(pull_request(owners=[BOB]), known(SERVED)) == HOLD
+
+
+def test_b_4_1_the_author_does_not_matter_but_the_tags_do() -> None:
+    assert verdict_on(pull_request(ALICE, owners=[MALLORY]), known(SERVED)) == UNREFERENCED
+    assert verdict_on(pull_request(owners=[]), known()) == UNREFERENCED
+
+
+def test_b_4_1_the_identifier_counts() -> None:
+    event = make(CAROL, 1618, [["c", A], ["a", coordinate(ALICE, "other")]])
+    empty = data(identifier="other")
+    assert verdict_on(event, known(SERVED, empty)) == UNREFERENCED
+
+
+def test_b_4_3_any_of_several_identifiers_admits() -> None:
+    tags = [["c", A], ["a", coordinate(ALICE, "other")], ["a", coordinate(ALICE)]]
+    assert verdict_on(make(CAROL, kinds.PULL_REQUEST_UPDATE, tags), known(SERVED)) == HOLD
+
+
+def test_b_4_1_admitted_by_reference_is_held_still() -> None:
+    snapshot = known(referenced=True, objects_here=True)
+    assert verdict_on(pull_request(owners=[]), snapshot) == HOLD
+
+
+def test_b_4_2_commit_here_is_released_now() -> None:
+    assert verdict_on(pull_request(), known(SERVED, objects_here=True)) == Verdict(Action.SERVE)
+
+
+@pytest.mark.parametrize("commit", ["a" * 64, "0" * 40])
+def test_b_4_2_a_commit_that_can_never_be_here_waits(commit: str) -> None:
+    event = pull_request(commit=commit)
+    assert verdict_on(event, known(SERVED, objects_here=True)) == HOLD
+
+
+def test_b_8_9_expired_before_comes_back_from_users_only() -> None:
+    snapshot = known(SERVED, expired=True)
+    assert verdict_on(pull_request(), snapshot, "user") == HOLD
+    assert verdict_on(pull_request(), snapshot, "sync") == Verdict(
+        Action.REFUSE, "invalid: previously expired from purgatory without git data"
+    )
+
+
+def test_b_1_8_duplicates() -> None:
+    for snapshot in (known(SERVED, served=True), known(SERVED, held=True)):
+        assert verdict_on(pull_request(), snapshot).action is Action.DUPLICATE

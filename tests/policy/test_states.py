@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.repository_data import RepositoryData, Standing
+from purgatory_sync.policy.judge import judge
+from purgatory_sync.policy.known import Known
+from purgatory_sync.policy.verdict import Action, Verdict
+from purgatory_sync.settings import PurgatorySettings
+
+from .support import ALICE, BOB, CAROL, MALLORY, NOW, A, announcement, data, known, state
+
+HELD, SERVED, SOFT = Standing.HELD, Standing.SERVED, Standing.SOFT_EXPIRED
+HOLD = Verdict(Action.HOLD, "purgatory: won't be served until git data arrives")
+
+
+def verdict_on(event: Event, snapshot: Known, origin: Literal["user", "sync"] = "user") -> Verdict:
+    return judge(event, origin, snapshot, PurgatorySettings())
+
+
+def of_alice(standing: Standing = SERVED, *maintainers: str) -> RepositoryData:
+    return data((announcement(ALICE, maintainers=maintainers), standing))
+
+
+def test_b_1_3_conflicting_refs_are_refused() -> None:
+    event = state(refs={"refs/heads/x": A, "refs/heads/x/y": A})
+    verdict = verdict_on(event, known(of_alice()))
+    assert verdict.action is Action.REFUSE
+    assert (
+        verdict.message == "invalid: the refs refs/heads/x and refs/heads/x/y cannot exist together"
+    )
+
+
+def test_b_1_3_a_value_that_is_no_oid_is_held_and_never_released() -> None:
+    event = state(refs={"refs/heads/main": A, "refs/heads/bad": "--upload-pack=evil"})
+    assert verdict_on(event, known(of_alice(), objects_here=True)) == HOLD
+
+
+def test_b_1_3_a_state_whose_refs_were_all_skipped_is_never_released() -> None:
+    event = state(refs={"refs/heads/a..b": A})
+    assert verdict_on(event, known(of_alice(), objects_here=True)) == HOLD
+
+
+def test_b_1_8_older_than_the_authors_served_state_is_a_duplicate() -> None:
+    newest = state()
+    snapshot = known(of_alice(), newest_served=newest)
+    assert verdict_on(state(created_at=NOW - 1), snapshot).action is Action.DUPLICATE
+
+
+@pytest.mark.parametrize("of", [(), (data(),)])
+def test_b_3_1_no_announcement(of: tuple[RepositoryData, ...]) -> None:
+    assert verdict_on(state(), known(*of)) == Verdict(
+        Action.REFUSE, "invalid: no announcement exists for this repository"
+    )
+
+
+def test_b_3_1_author_in_no_set() -> None:
+    assert verdict_on(state(MALLORY), known(of_alice(SERVED, BOB))) == Verdict(
+        Action.REFUSE, "invalid: author not authorized for this repository"
+    )
+
+
+def test_b_3_1_a_listed_maintainer_counts_without_announcement() -> None:
+    assert verdict_on(state(BOB), known(of_alice(SERVED, BOB))) == HOLD
+
+
+def test_b_3_1_sets_are_recursive_and_cycles_end() -> None:
+    of = data(
+        (announcement(ALICE, maintainers=[BOB]), HELD),
+        (announcement(BOB, maintainers=[CAROL, ALICE]), HELD),
+    )
+    assert verdict_on(state(CAROL), known(of)) == HOLD
+
+
+def test_b_2_7_soft_expired_counts_as_held_and_is_revived() -> None:
+    of = of_alice(SOFT)
+    verdict = verdict_on(state(), known(of))
+    assert verdict.action is Action.HOLD
+    assert verdict.revives == (of.known[ALICE].announcement.event.id,)
+    assert verdict_on(state(MALLORY), known(of)).revives == ()
+
+
+def test_b_3_2_all_objects_here_is_released_now_without_a_text() -> None:
+    for standing in (SERVED, HELD):
+        snapshot = known(of_alice(standing), objects_here=True)
+        assert verdict_on(state(), snapshot) == Verdict(Action.SERVE)
+
+
+def test_b_3_2_without_a_repository_nothing_is_released() -> None:
+    of = data((announcement(ALICE, listed=False), SERVED, False))
+    assert verdict_on(state(), known(of, objects_here=True)) == HOLD
+
+
+def test_b_3_3_held_for_users_and_relays() -> None:
+    assert verdict_on(state(), known(of_alice()), "user") == HOLD
+    assert verdict_on(state(), known(of_alice()), "sync") == HOLD
+
+
+def test_b_3_3_expired_before_is_held_anew_for_users_only() -> None:
+    snapshot = known(of_alice(), expired=True)
+    assert verdict_on(state(), snapshot, "user") == HOLD
+    assert verdict_on(state(), snapshot, "sync") == Verdict(
+        Action.REFUSE, "invalid: previously expired from purgatory without git data"
+    )
+    here = known(of_alice(), expired=True, objects_here=True)
+    assert verdict_on(state(), here, "sync") == Verdict(Action.SERVE)
+
+
+@pytest.mark.parametrize("refs", [{}, {"refs/heads/main": "ref: refs/heads/x"}])
+def test_b_3_5_an_empty_state_waits_while_all_its_announcements_are_held(
+    refs: dict[str, str],
+) -> None:
+    event = state(refs=refs)
+    assert verdict_on(event, known(of_alice(HELD), objects_here=True)) == HOLD
+    assert verdict_on(event, known(of_alice(SERVED), objects_here=True)).action is Action.SERVE
+    mixed = data((announcement(ALICE), HELD), (announcement(BOB, maintainers=[ALICE]), SERVED))
+    assert verdict_on(event, known(mixed, objects_here=True)).action is Action.SERVE
+
+
+def test_b_5_deleted_before() -> None:
+    assert verdict_on(state(), known(of_alice(), deleted=True)) == Verdict(
+        Action.REFUSE, "invalid: deleted by its author"
+    )
