@@ -37,6 +37,11 @@ class Exchange:
             known = self.headers.get(name)
             self.headers[name] = value if known is None else f"{known}, {value}"
 
+    @property
+    def answered(self) -> bool:
+        """Whether the status is already sent, so that an error can only cut the answer."""
+        return self._wire.h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
+
     def wants_websocket(self) -> bool:
         """Whether the request asks for a WebSocket (browsers send `keep-alive, Upgrade`)."""
         tokens = {token.strip().lower() for token in self.headers.get("connection", "").split(",")}

@@ -1,0 +1,210 @@
+"""Git over HTTP: clones and fetches by git's own upload-pack, streamed (B 6.1 to 6.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import trio
+
+from .exchange import Exchange
+from .git_body import GitBody, RefusedRequest
+from .git_child import GitChild, git_child, git_environment
+from .git_paths import GitPath, parse_git_path
+from .wire import Gone, Headers
+
+Resolve = Callable[[str, str], Path | None]
+
+PIECE_BYTES = 65536
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+# A child is held while a long body arrives; a body that drips must not hold it for ever.
+BODY_SECS = 120.0
+
+_NO_PUSH = "this server does not take pushes: it fetches what your signed state event names"
+_VERSION = re.compile(r"version=([012])")
+_FLUSH = b"0000"
+_V1_LINE = b"000eversion 1\n"
+_NOT_CACHED: Headers = [
+    (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
+    (b"pragma", b"no-cache"),
+    (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
+]
+# What git says itself before the refs of a repository that has some.
+_CAPABILITIES = (
+    b"multi_ack thin-pack side-band side-band-64k ofs-delta shallow deepen-since deepen-not "
+    b"deepen-relative no-progress include-tag multi_ack_detailed allow-tip-sha1-in-want "
+    b"allow-reachable-sha1-in-want no-done filter object-format=sha1 agent=purgatory-sync"
+)
+
+log = structlog.get_logger()
+
+
+class GitHttp:
+    """The routes of git.
+
+    Args:
+      resolve: from npub and identifier (judged) to the bare repository; None when not hosted.
+      max_processes: git children at once; further requests wait for their turn.
+    """
+
+    def __init__(self, resolve: Resolve, max_processes: int) -> None:
+        self._resolve = resolve
+        self._places = trio.CapacityLimiter(max_processes)
+
+    async def answer(self, exchange: Exchange) -> bool:
+        """Answer a request for git; False when its path is none of git's (nothing is sent then)."""
+        path = parse_git_path(exchange.path)
+        if path is None:
+            return False
+        try:
+            await self._route(exchange, path)
+        except* RefusedRequest as refusals:
+            refusal = _first_of(refusals)
+            if exchange.answered:
+                raise Gone(str(refusal)) from refusal
+            await exchange.respond(refusal.status, f"{refusal}\n".encode())
+        return True
+
+    async def _route(self, exchange: Exchange, path: GitPath) -> None:
+        repository = self._find(path)
+        if path.service == "info/refs":
+            if exchange.method not in ("GET", "HEAD"):
+                raise RefusedRequest(405, "info/refs is read with GET")
+            if exchange.query == "service=git-receive-pack":
+                raise RefusedRequest(403, _NO_PUSH)
+            if exchange.query != "service=git-upload-pack":
+                raise RefusedRequest(403, "only git's smart HTTP is spoken here: update your git")
+            await self._advertise(exchange, repository)
+            return
+        if exchange.method != "POST":
+            raise RefusedRequest(405, f"{path.service} is sent with POST")
+        if path.service == "git-receive-pack":
+            raise RefusedRequest(403, _NO_PUSH)
+        if exchange.headers.get("content-type") != "application/x-git-upload-pack-request":
+            raise RefusedRequest(415, "the content type is application/x-git-upload-pack-request")
+        await self._upload_pack(exchange, repository)
+
+    def _find(self, path: GitPath) -> Path:
+        for identifier in path.identifiers:
+            if repository := self._resolve(path.npub, identifier):
+                return repository.absolute()
+        raise RefusedRequest(404, "no such repository here")
+
+    async def _advertise(self, exchange: Exchange, repository: Path) -> None:
+        content_type = b"application/x-git-upload-pack-advertisement"
+        headers = [*_NOT_CACHED, (b"content-type", content_type)]
+        if exchange.method == "HEAD":
+            await exchange.start(200, headers)
+            return
+        if await exchange.read():
+            raise RefusedRequest(400, "info/refs takes no body")
+        version = _protocol_version(exchange)
+        arguments = ["upload-pack", "--strict", "--stateless-rpc", "--advertise-refs"]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_leave_when_gone, exchange)
+            async with (
+                self._places,
+                git_child([*arguments, str(repository)], _environment(version)) as child,
+            ):
+                await child.stdin.aclose()
+                first = await _first_piece(child, len(_V1_LINE) + len(_FLUSH))
+                if not first:
+                    raise RefusedRequest(500, "git cannot read this repository")
+                await exchange.start(200, headers)
+                if version != 2:
+                    await exchange.write(_pkt(b"# service=git-upload-pack\n") + _FLUSH)
+                await exchange.write(_with_capabilities(first))
+                await _stream(child, exchange)
+            nursery.cancel_scope.cancel()
+
+    async def _upload_pack(self, exchange: Exchange, repository: Path) -> None:
+        body = GitBody(exchange, MAX_REQUEST_BYTES)
+        # The first piece before the place: a client that says nothing must not hold one.
+        first = await body.read()
+        if not first:
+            raise RefusedRequest(400, "the request is empty")
+        arguments = ["upload-pack", "--strict", "--stateless-rpc", str(repository)]
+        async with trio.open_nursery() as nursery:
+            async with (
+                self._places,
+                git_child(arguments, _environment(_protocol_version(exchange))) as child,
+            ):
+                nursery.start_soon(_feed, child, first, body, exchange)
+                answer = await _first_piece(child, 1)
+                if not answer and await child.wait():
+                    raise RefusedRequest(400, "git does not understand this request")
+                content_type = b"application/x-git-upload-pack-result"
+                await exchange.start(200, [*_NOT_CACHED, (b"content-type", content_type)])
+                await exchange.write(answer)
+                await _stream(child, exchange)
+            nursery.cancel_scope.cancel()
+
+
+async def _feed(child: GitChild, piece: bytes, body: GitBody, exchange: Exchange) -> None:
+    """Give the request's body to git, then watch whether the client stays for the answer."""
+    with trio.move_on_after(BODY_SECS) as scope:
+        try:
+            while piece:
+                await child.stdin.send_all(piece)
+                piece = await body.read()
+            await child.stdin.aclose()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # git has heard enough; its answer says why
+    if scope.cancelled_caught:
+        raise RefusedRequest(408, f"the request took longer than {BODY_SECS:.0f} seconds")
+    await _leave_when_gone(exchange)
+
+
+async def _leave_when_gone(exchange: Exchange) -> None:
+    await exchange.wait_gone()
+    raise Gone("left before the answer was made")
+
+
+async def _first_piece(child: GitChild, least: int) -> bytes:
+    """At least so many bytes of the answer, or all of it when there are fewer."""
+    data = b""
+    while len(data) < least and (piece := await child.stdout.receive_some(PIECE_BYTES)):
+        data += bytes(piece)
+    if not data:
+        error = child.stderr.decode(errors="replace").strip()
+        log.info("git gave no answer", error=error)
+    return data
+
+
+async def _stream(child: GitChild, exchange: Exchange) -> None:
+    while piece := await child.stdout.receive_some(PIECE_BYTES):
+        await exchange.write(bytes(piece))
+    # A refusal is a whole answer although git ends with an error; a killed git's answer is cut.
+    if await child.wait() < 0:
+        raise Gone("git was killed while it answered")
+
+
+def _protocol_version(exchange: Exchange) -> int:
+    """The highest protocol version that the client names (0 when it names none)."""
+    keys = exchange.headers.get("git-protocol", "").split(":")
+    return max((int(m[1]) for key in keys if (m := _VERSION.fullmatch(key))), default=0)
+
+
+def _environment(version: int) -> dict[str, str]:
+    return git_environment(f"version={version}" if version else None)
+
+
+def _with_capabilities(first: bytes) -> bytes:
+    """Git before 2.41 names no capabilities for an empty repository; B 6.2 wants them there too."""
+    line = _pkt(b"0" * 40 + b" capabilities^{}\0" + _CAPABILITIES)
+    if first == _FLUSH:
+        return line + _FLUSH
+    if first == _V1_LINE + _FLUSH:
+        return _V1_LINE + line + _FLUSH
+    return first
+
+
+def _first_of(group: ExceptionGroup[RefusedRequest]) -> RefusedRequest:
+    inner = group.exceptions[0]
+    return _first_of(inner) if isinstance(inner, ExceptionGroup) else inner
+
+
+def _pkt(line: bytes) -> bytes:
+    return b"%04x" % (len(line) + 4) + line

@@ -1,0 +1,51 @@
+"""Which repository and which service of it a path names (B 6.1)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import attrs
+
+from ..errors import InvalidKey
+from ..nostr.identifier import is_valid_identifier
+from ..nostr.keys import decode_npub
+
+SERVICES = ("info/refs", "git-upload-pack", "git-receive-pack")
+
+_PATH = re.compile(r"/(npub1[0-9a-z]{58})/([^/]+)/(.+)")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@attrs.frozen
+class GitPath:
+    """A path that may name a repository.
+
+    Attributes:
+      npub: the owner, checksum verified.
+      identifiers: what to look for, in this order (`.git` stripped, then as it stands).
+      service: one of SERVICES.
+    """
+
+    npub: str
+    identifiers: tuple[str, ...]
+    service: str
+
+
+def parse_git_path(path: str) -> GitPath | None:
+    """Read `/<npub>/<percent-encoded identifier>[.git]/<service>` (B 6.1).
+
+    The identifier is decoded once and judged by B 1.1 after that, so that no encoding of a slash
+    or of dots reaches the disk. Returns None for whatever else the path is.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None or match[3] not in SERVICES or _BAD_ESCAPE.search(match[2]):
+        return None
+    try:
+        decode_npub(match[1])
+        name = unquote_to_bytes(match[2]).decode("utf-8")
+    except (InvalidKey, UnicodeDecodeError):
+        return None
+    candidates = (name[: -len(".git")], name) if name.endswith(".git") else (name,)
+    identifiers = tuple(candidate for candidate in candidates if is_valid_identifier(candidate))
+    return GitPath(match[1], identifiers, match[3]) if identifiers else None

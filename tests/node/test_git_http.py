@@ -1,0 +1,343 @@
+"""Stock git clients against the routes of git, and requests that no git client sends."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import subprocess
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from purgatory_sync.node import git_http
+from purgatory_sync.node.git_child import git_child, git_environment
+
+from .git_support import NPUB, GitServed, git, git_served, make_repository
+from .support import read_until
+
+pytestmark = pytest.mark.real
+
+UPLOAD = {"content-type": "application/x-git-upload-pack-request"}
+V2 = {"git-protocol": "version=2"}
+LS_REFS = b"0014command=ls-refs\n00010000"
+
+
+def pkt(line: bytes) -> bytes:
+    return b"%04x" % (len(line) + 4) + line
+
+
+@pytest.fixture
+def commits(tmp_path: Path) -> list[str]:
+    return make_repository(tmp_path / "repo.git")
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+async def test_clone_and_ls_remote(tmp_path: Path, commits: list[str], version: int) -> None:
+    wanted = git("ls-remote", tmp_path / "repo.git")
+    async with git_served(tmp_path) as server:
+        protocol = ("-c", f"protocol.version={version}")
+        for name in ("repo.git", "repo"):
+            assert await server.client(*protocol, "ls-remote", server.url(name)) == wanted
+        await server.client(*protocol, "clone", "-q", server.url("repo.git"), tmp_path / "copy")
+        assert await server.client("-C", tmp_path / "copy", "rev-parse", "HEAD") == commits[-1]
+        await server.client("-C", tmp_path / "copy", "fsck", "--strict")
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+async def test_empty_repository_is_cloned_and_advertises_capabilities(
+    tmp_path: Path, version: int
+) -> None:
+    git("init", "-q", "--bare", tmp_path / "new.git")
+    async with git_served(tmp_path) as server:
+        protocol = ("-c", f"protocol.version={version}")
+        assert await server.client(*protocol, "ls-remote", server.url("new.git")) == ""
+        await server.client(*protocol, "clone", "-q", server.url("new.git"), tmp_path / "copy")
+        answer = await _get(
+            server, "new/info/refs?service=git-upload-pack", {"git-protocol": f"version={version}"}
+        )
+    assert b"filter" in answer.content
+    if version < 2:
+        assert b"capabilities^{}\0" in answer.content
+        assert b"allow-tip-sha1-in-want allow-reachable-sha1-in-want" in answer.content
+        assert answer.content.endswith(b"\n0000") or answer.content.endswith(b"sync0000")
+
+
+@pytest.mark.parametrize("version", [0, 2])
+async def test_partial_clone_and_fetch_of_an_inner_commit(
+    tmp_path: Path, commits: list[str], version: int
+) -> None:
+    async with git_served(tmp_path) as server:
+        protocol = ("-c", f"protocol.version={version}")
+        url, copy = server.url("repo.git"), tmp_path / "copy"
+        await server.client(*protocol, "clone", "-q", "--bare", "--filter=blob:none", url, copy)
+        missing = await server.client(
+            "-C", copy, "rev-list", "--all", "--objects", "--missing=print"
+        )
+        assert missing.count("?") == 1
+        git("init", "-q", "--bare", tmp_path / "one")
+        await server.client(
+            "-C", tmp_path / "one", *protocol, "fetch", "-q", url, f"{commits[1]}:refs/heads/x"
+        )
+        assert await server.client("-C", tmp_path / "one", "rev-list", "--count", "x") == "2"
+
+
+async def test_hidden_tips_can_be_asked_for_under_v0(tmp_path: Path, commits: list[str]) -> None:
+    git("-C", tmp_path / "repo.git", "config", "transfer.hideRefs", "refs/heads")
+    git("init", "-q", "--bare", tmp_path / "one")
+    async with git_served(tmp_path) as server:
+        await server.client(
+            "-C", tmp_path / "one", "-c", "protocol.version=0", "fetch", "-q",
+            server.url("repo"), f"{commits[2]}:refs/heads/x",
+        )  # fmt: skip
+
+
+async def test_client_reads_the_reason_of_a_missing_object(
+    tmp_path: Path, commits: list[str]
+) -> None:
+    git("init", "-q", "--bare", tmp_path / "one")
+    async with git_served(tmp_path) as server:
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            await server.client("-C", tmp_path / "one", "fetch", server.url("repo"), "1" * 40)
+    assert "not our ref" in failed.value.stderr
+
+
+async def test_push_is_refused_with_a_sentence(tmp_path: Path, commits: list[str]) -> None:
+    async with git_served(tmp_path) as server:
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            await server.client("-C", tmp_path / "repo.git", "push", server.url("repo"), "main")
+        assert "403" in failed.value.stderr
+        for method, path in (
+            ("GET", "repo/info/refs?service=git-receive-pack"),
+            ("POST", "repo.git/git-receive-pack"),
+        ):
+            answer = await _request(server, method, path)
+            assert answer.status_code == 403
+            assert "does not take pushes: it fetches" in answer.text
+            assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "none/info/refs?service=git-upload-pack", {}, 404),
+        ("POST", "none/git-upload-pack", UPLOAD, 404),
+        ("POST", "repo/info/refs?service=git-upload-pack", {}, 405),
+        ("GET", "repo/git-upload-pack", {}, 405),
+        ("GET", "repo/info/refs", {}, 403),
+        ("GET", "repo/info/refs?service=git-upload-archive", {}, 403),
+        ("GET", "repo/info/refs?service=git-upload-pack&x=y", {}, 403),
+        ("POST", "repo/git-upload-pack", {}, 415),
+        ("POST", "repo/git-upload-pack", {"content-type": UPLOAD["content-type"] + "; a=b"}, 415),
+        ("POST", "repo/git-upload-pack", {**UPLOAD, "content-encoding": "br"}, 415),
+        ("POST", "repo/git-upload-pack", {**UPLOAD, "content-encoding": "gzip"}, 400),
+        ("POST", "repo/git-upload-pack", {**UPLOAD, "content-length": "0"}, 400),
+        ("GET", "repo/HEAD", {}, 404),
+        ("GET", "repo/config", {}, 404),
+        ("GET", "%2e%2e/info/refs?service=git-upload-pack", {}, 404),
+    ],
+)
+async def test_requests_that_are_refused(
+    tmp_path: Path, commits: list[str], method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    async with git_served(tmp_path) as server:
+        body = b"0000" if "content-length" not in headers and method == "POST" else b""
+        answer = await _request(server, method, path, headers, body)
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_content_types_head_and_caching(tmp_path: Path, commits: list[str]) -> None:
+    async with git_served(tmp_path) as server:
+        refs = "repo/info/refs?service=git-upload-pack"
+        for method in ("GET", "HEAD"):
+            answer = await _request(server, method, refs)
+            kind = answer.headers["content-type"]
+            assert kind == "application/x-git-upload-pack-advertisement"
+            assert answer.headers["cache-control"].startswith("no-cache")
+            assert bool(answer.content) == (method == "GET")
+        answer = await _request(server, "POST", "repo/git-upload-pack", {**UPLOAD, **V2}, LS_REFS)
+        assert answer.headers["content-type"] == "application/x-git-upload-pack-result"
+        assert b"refs/heads/main" in answer.content
+
+
+@pytest.mark.parametrize(
+    ("header", "version"),
+    [
+        ("version=2", 2),
+        ("version=1", 1),
+        ("version=0", 0),
+        ("version=9", 0),
+        ("version=2; rm", 0),
+        ("x=y:version=2", 2),
+        ("version=1:version=2", 2),
+    ],
+)
+async def test_protocol_version(
+    tmp_path: Path, commits: list[str], header: str, version: int
+) -> None:
+    async with git_served(tmp_path) as server:
+        named = {"git-protocol": header}
+        answer = await _request(server, "GET", "repo/info/refs?service=git-upload-pack", named)
+    preamble = b"001e# service=git-upload-pack\n0000"
+    starts = {0: preamble, 1: preamble, 2: b"000eversion 2\n"}
+    assert answer.content.startswith(starts[version])
+    assert (b"version 1\n" in answer.content) == (version == 1)
+
+
+async def test_gzip_and_chunked_bodies(tmp_path: Path, commits: list[str]) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for byte in LS_REFS:
+            yield bytes([byte])
+
+    packed = {**UPLOAD, **V2, "content-encoding": "gzip"}
+    async with git_served(tmp_path) as server:
+        for headers, body in (
+            (packed, gzip.compress(LS_REFS)),
+            ({**UPLOAD, **V2}, chunks()),
+        ):
+            answer = await _request(server, "POST", "repo/git-upload-pack", headers, body)
+            assert b"refs/heads/main" in answer.content
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (gzip.compress(bytes(200_000)), 413),
+        (gzip.compress(LS_REFS)[:-9], 400),
+        (gzip.compress(LS_REFS) + b"more", 400),
+        (b"no gzip at all", 400),
+    ],
+)
+async def test_hostile_gzip(
+    tmp_path: Path,
+    commits: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes,
+    status: int,
+) -> None:
+    monkeypatch.setattr(git_http, "MAX_REQUEST_BYTES", 100_000)
+    headers = {**UPLOAD, **V2, "content-encoding": "gzip"}
+    async with git_served(tmp_path) as server:
+        answer = await _request(server, "POST", "repo/git-upload-pack", headers, body)
+        assert answer.status_code == status
+
+
+async def test_too_large_a_body(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_http, "MAX_REQUEST_BYTES", 100_000)
+    body = pkt(b"command=fetch") + b"0001" + pkt(b"have " + b"1" * 40 + b"\n") * 4000
+    async with git_served(tmp_path) as server:
+        answer = await _request(server, "POST", "repo/git-upload-pack", {**UPLOAD, **V2}, body)
+        assert answer.status_code == 413
+
+
+async def test_nonsense_for_git_is_a_bad_request(tmp_path: Path, commits: list[str]) -> None:
+    async with git_served(tmp_path) as server:
+        for headers in (UPLOAD, {**UPLOAD, **V2}):
+            answer = await _request(
+                server, "POST", "repo/git-upload-pack", headers, b"zzzznonsense"
+            )
+            assert answer.status_code == 400
+
+
+async def test_folder_that_is_no_repository_is_our_failure(tmp_path: Path) -> None:
+    (tmp_path / "broken.git").mkdir()
+    async with git_served(tmp_path) as server:
+        answer = await _request(server, "GET", "broken/info/refs?service=git-upload-pack")
+        assert answer.status_code == 500
+
+
+async def test_child_dies_with_its_connection_and_frees_its_place(
+    tmp_path: Path, commits: list[str]
+) -> None:
+    async with git_served(tmp_path, max_processes=1) as server:
+        stream = await server.place.connect()
+        # Half a request: git waits for the rest, and so does the next client for its place.
+        await stream.send_all(
+            b"POST /%b/repo/git-upload-pack HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n"
+            b"Content-Type: application/x-git-upload-pack-request\r\n\r\n0032want " % NPUB.encode()
+        )
+        refs = "repo/info/refs?service=git-upload-pack"
+        with trio.move_on_after(0.2):
+            await _get(server, refs)
+            pytest.fail("one place was given twice")
+        await stream.aclose()
+        with trio.fail_after(5):
+            assert (await _get(server, refs)).status_code == 200
+
+
+async def test_client_that_leaves_while_git_thinks_is_noticed(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "bin" / "git"
+    script.parent.mkdir()
+    started = tmp_path / "pid"
+    write = f"echo $$ > {started}.tmp && mv {started}.tmp {started}"
+    script.write_text(f"#!/bin/sh\n{write}\nsleep 100 & sleep 100\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    async with git_served(tmp_path, max_processes=1) as server:
+        stream = await server.place.connect()
+        refs = f"GET /{NPUB}/repo/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: a\r\n\r\n"
+        await stream.send_all(refs.encode())
+        with trio.fail_after(5):
+            while not started.exists():  # noqa: ASYNC110 - another process makes it
+                await trio.sleep(0.01)
+            group = started.read_text().strip()
+            assert _alive(group)
+            await stream.aclose()
+            while _alive(group):  # noqa: ASYNC110 - the kernel's news
+                await trio.sleep(0.01)
+
+
+def _alive(group: str) -> bool:
+    """Whether a process group has a member that is not dead yet."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, of_group, *_ = stat.read_text().rpartition(")")[2].split()
+            if of_group == group and state != "Z":
+                return True
+    return False
+
+
+async def test_environment_is_ours_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".gitconfig").write_text("[uploadpack]\n\tallowFilter = false\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_DIR", "/nonexistent")
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'uploadpack.allowFilter=false'")
+    async with git_child(["config", "--list", "--show-scope"], git_environment(None)) as child:
+        listed = b"".join([bytes(piece) async for piece in child.stdout]).decode()
+    assert "command\tuploadpack.allowfilter=true" in listed
+    assert "command\tsafe.directory=*" in listed
+    assert {line.split("\t")[0] for line in listed.splitlines()} <= {"command", "local"}
+
+
+async def test_keep_alive_connection_serves_several_requests(
+    tmp_path: Path, commits: list[str]
+) -> None:
+    head = f"GET /{NPUB}/repo/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with git_served(tmp_path) as server, await server.place.connect() as stream:
+        for _ in range(3):
+            await stream.send_all(head.encode())
+            assert b"HTTP/1.1 200" in await read_until(stream, b"\r\n0\r\n\r\n")
+
+
+async def _get(
+    server: GitServed, path: str, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    return await _request(server, "GET", path, headers)
+
+
+async def _request(
+    server: GitServed,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | AsyncIterable[bytes] = b"",
+) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        return await client.request(method, server.url(path), headers=headers, content=body)

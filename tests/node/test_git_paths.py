@@ -1,0 +1,73 @@
+"""What a path may name, and every trick that must not reach the disk."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purgatory_sync.node.git_paths import GitPath, parse_git_path
+from purgatory_sync.nostr.identifier import is_valid_identifier
+from purgatory_sync.nostr.keys import encode_npub
+
+NPUB = encode_npub("3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d")
+
+
+@pytest.mark.parametrize(
+    ("name", "identifiers"),
+    [
+        ("repo", ("repo",)),
+        ("repo.git", ("repo", "repo.git")),
+        ("repo.git.git", ("repo.git", "repo.git.git")),
+        (".git", (".git",)),
+        ("my%20repo.git", ("my repo", "my repo.git")),
+        ("%F0%9F%90%A7", ("🐧",)),
+        ("a%2eb", ("a.b",)),
+        ("%252F", ("%2F",)),
+        ("...git", ("...git",)),  # stripped it is `..`, which nothing is named
+        ("a" * 251 + ".git", ("a" * 251,)),
+        ("..a", ("..a",)),
+    ],
+)
+def test_names(name: str, identifiers: tuple[str, ...]) -> None:
+    for service in ("info/refs", "git-upload-pack", "git-receive-pack"):
+        path = parse_git_path(f"/{NPUB}/{name}/{service}")
+        assert path == GitPath(NPUB, identifiers, service)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..", "%2e%2e", ".", "%2E", "a%2Fb", "a%2fb", "%2e%2e%2fetc", "a%5Cb", "a\\b", "a%00",
+        "a%0A", "a%7f", "%C2%80", "%ff", "%ED%A0%80", "%zz", "a%", "a%2", "", "a" * 252,
+        "%F0%9F%90%A7" * 63,
+        "a/b", "../a", "./a",
+    ],
+)  # fmt: skip
+def test_names_that_are_none(name: str) -> None:
+    assert parse_git_path(f"/{NPUB}/{name}/info/refs") is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "//", "/metrics", f"/{NPUB}", f"/{NPUB}/repo", f"/{NPUB}/repo.git",
+        f"/{NPUB}/repo/HEAD",
+        f"/{NPUB}/repo/info/refs/", f"//{NPUB}/repo/info/refs", f"/{NPUB}//repo/info/refs",
+        f"/{NPUB}/repo/info%2Frefs", f"/{NPUB}/repo/objects/info/packs", f"{NPUB}/repo/info/refs",
+        f"/{NPUB[:-1]}/repo/info/refs", f"/{NPUB[:-1]}q/repo/info/refs",
+        f"/{NPUB.upper()}/r/info/refs",
+        f"/x/{NPUB}/repo/info/refs", "/npub1/repo/info/refs", f"/{NPUB}/repo/git-upload-archive",
+    ],
+)  # fmt: skip
+def test_paths_that_are_none_of_git(path: str) -> None:
+    assert parse_git_path(path) is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.sampled_from("%25ef0./\\aAgit\n\x00ü")))
+def test_whatever_is_named_is_an_identifier(name: str) -> None:
+    path = parse_git_path(f"/{NPUB}/{name}/info/refs")
+    if path is not None:
+        assert path.identifiers
+        assert all(is_valid_identifier(identifier) for identifier in path.identifiers)
