@@ -1,0 +1,218 @@
+"""The way in: one event is judged, journaled, and held, served or refused (B 1-5)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import attrs
+import structlog
+import trio
+
+from .errors import InvalidEvent, RepositoryError, StoreError
+from .nostr import kinds
+from .nostr.announcement import Announcement
+from .nostr.event import Event, verify_event
+from .policy.deletion import targets_of
+from .policy.judge import identifiers_of, judge
+from .policy.references import split_coordinate
+from .policy.verdict import HELD_MESSAGE, Action, Verdict
+from .purgatory.entries import HeldAnnouncement, HeldPr, HeldState, Origin
+from .release.pr_release import drop_other_pull_request_refs
+from .release.releaser import Releaser
+from .release.serving import Held, Parts, forget, tell
+from .runtime.clock import WallClock
+from .settings import Settings
+from .snapshot import Witness, as_entry, held_targets
+from .store.protocol import Change, HeldRow, Tombstone
+
+RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
+log = structlog.get_logger()
+
+
+class Outcome(enum.StrEnum):
+    """What became of an offered event."""
+
+    SERVED = "served"
+    HELD = "held"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+@attrs.frozen
+class Answer:
+    """The answer to an offered event.
+
+    Attributes:
+      message: the text of OK, with a NIP-01 prefix, or empty.
+      announced: the identifier whose authority or sources this event changed, or None (B 2.8).
+    """
+
+    outcome: Outcome
+    message: str = ""
+    announced: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """The boolean of OK; true is a promise that survives any crash (mission N1)."""
+        return self.outcome is not Outcome.REFUSED
+
+
+@attrs.frozen
+class Admission:
+    """Lets events in, one at a time for each identifier.
+
+    Attributes:
+      announced: called with every announcement that is accepted (B 8.7 forgives its URLs).
+    """
+
+    parts: Parts
+    releaser: Releaser
+    witness: Witness
+    settings: Settings
+    clock: WallClock
+    announced: Callable[[Announcement], None]
+
+    async def offer(self, event: Event, origin: Origin) -> Answer:
+        """Judge an event and do what follows; see `PurgatorySync.offer`."""
+        try:
+            verify_event(event)
+            async with self.releaser.hold(*self._identifiers(event)):
+                return await self._offer_locked(event, origin)
+        except InvalidEvent as error:
+            return Answer(Outcome.REFUSED, f"invalid: {error}")
+        except StoreError as error:
+            log.error("event not stored", event_id=event.id, error=str(error))
+            return Answer(Outcome.REFUSED, "error: could not be stored, try again later")
+        except RepositoryError as error:
+            log.error("repository not made", event_id=event.id, error=str(error))
+            return Answer(Outcome.REFUSED, "error: the repository could not be made")
+
+    def _identifiers(self, event: Event) -> tuple[str, ...]:
+        """What is locked: the event's identifiers, a deletion's targets', else the event itself."""
+        found = list(identifiers_of(event))
+        if event.kind == kinds.DELETION:
+            for entry in held_targets(self.parts.purgatory, event):
+                found += identifiers_of(entry.event)
+            found += [c[2] for c in map(split_coordinate, targets_of(event)[1]) if c]
+        return tuple(found) or (event.id,)
+
+    async def _offer_locked(self, event: Event, origin: Origin) -> Answer:
+        now = self.clock.now()
+        known = await self.witness.look(event, now)
+        verdict = judge(event, origin.value, known, self.settings.purgatory)
+        waits = verdict.action is Action.HOLD or (
+            verdict.action is Action.SERVE and event.kind in RELEASED_BY_DATA
+        )
+        entry = as_entry(event, origin, now) if waits else None
+        with trio.CancelScope(shield=True):  # journal, memory and disk change together
+            saved = await self._carry_out(event, verdict, entry)
+        if verdict.action is Action.REFUSE:
+            return Answer(Outcome.REFUSED, verdict.message)
+        if verdict.action is Action.DUPLICATE:
+            return Answer(Outcome.DUPLICATE, verdict.message)
+        if saved:
+            await tell(self.parts.notify, event)
+        if event.kind == kinds.ANNOUNCEMENT:
+            return await self._after_announcement(Announcement.parse(event), origin)
+        if isinstance(entry, HeldState | HeldPr):
+            return await self._after_holding(entry, verdict)
+        return Answer(Outcome.SERVED)
+
+    async def _carry_out(self, event: Event, verdict: Verdict, entry: Held | None) -> bool:
+        """One transaction, then memory and repositories; whether the event is served now."""
+        purgatory = self.parts.purgatory
+        leaving = [
+            held
+            for each in (*verdict.replaces, *verdict.evicts, *verdict.deletes)
+            if (held := purgatory.get(each))
+        ]
+        revived = [
+            attrs.evolve(held, soft_expired_at=None, accepted_at=self.clock.now())
+            for each in verdict.revives
+            if isinstance(held := purgatory.get(each), HeldAnnouncement)
+        ]
+        change = Change(
+            hold=[row_of(held) for held in (*revived, *([entry] if entry else []))],
+            unhold=[held.event_id for held in leaving],
+            save=[event] if verdict.action is Action.SERVE and entry is None else [],
+            delete=verdict.deletes,
+            tombstones=[Tombstone(b.target, b.author, b.until) for b in verdict.bars],
+        )
+        if not any(attrs.astuple(change, recurse=False)):
+            return False
+        applied = await self.parts.knowledge.apply(change)
+        for held in leaving:
+            forget(purgatory, held)
+            if held.event_id in verdict.evicts and isinstance(held, HeldAnnouncement):
+                await self._remove_repository(held.announcement)
+        for announcement in revived:
+            await self._hold(announcement)
+        if entry is not None:
+            await self._hold(entry)
+        elif verdict.with_repository:
+            await self.parts.repositories.create(event.pubkey, event.first("d") or "")
+        return event.id in applied.saved
+
+    async def _hold(self, entry: Held) -> None:
+        """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""
+        purgatory = self.parts.purgatory
+        if isinstance(entry, HeldState):
+            purgatory.add_state(entry)
+        elif isinstance(entry, HeldPr):
+            purgatory.add_pr(entry)
+        else:
+            announcement = entry.announcement
+            try:
+                await self.parts.repositories.create(announcement.owner, announcement.identifier)
+            except RepositoryError:
+                await self.parts.knowledge.apply(Change(unhold=[entry.event_id]))
+                raise
+            purgatory.add_announcement(entry)
+
+    async def _remove_repository(self, announcement: Announcement) -> None:
+        try:
+            await self.parts.repositories.remove(announcement.owner, announcement.identifier)
+        except RepositoryError as error:
+            log.error(
+                "repository not removed", identifier=announcement.identifier, error=str(error)
+            )
+
+    async def _after_announcement(self, announcement: Announcement, origin: Origin) -> Answer:
+        """Judge again what was waiting for it (B 2.6, 2.8); its sources are new ones (B 8.11)."""
+        identifier = announcement.identifier
+        self.announced(announcement)
+        await self.releaser.process_locked(identifier, bring_up=True)
+        if self.parts.purgatory.has_pending_events(identifier):
+            self._enqueue(identifier, origin)
+        if self.parts.purgatory.get(announcement.event.id) is None:
+            return Answer(Outcome.SERVED, announced=identifier)
+        return Answer(Outcome.HELD, HELD_MESSAGE, announced=identifier)
+
+    async def _after_holding(self, entry: HeldState | HeldPr, verdict: Verdict) -> Answer:
+        if isinstance(entry, HeldPr):
+            await drop_other_pull_request_refs(self.parts, entry)
+        if verdict.action is Action.SERVE:
+            for identifier in identifiers_of(entry.event):
+                await self.releaser.process_locked(identifier)
+        if self.parts.purgatory.get(entry.event_id) is None:
+            return Answer(Outcome.SERVED)
+        for identifier in identifiers_of(entry.event):
+            self._enqueue(identifier, entry.origin)
+        return Answer(Outcome.HELD, HELD_MESSAGE)
+
+    def _enqueue(self, identifier: str, origin: Origin) -> None:
+        if origin is Origin.SYNC:
+            self.parts.purgatory.trigger_immediate_sync(identifier)
+        else:
+            self.parts.purgatory.enqueue_sync(identifier, self.settings.sync.default_delay_secs)
+
+
+def row_of(held: Held) -> HeldRow:
+    """The journal's row of a held event."""
+    if isinstance(held, HeldAnnouncement):
+        return HeldRow(
+            held.event, "announcement", held.origin.value, held.accepted_at, held.soft_expired_at
+        )
+    sort = "state" if isinstance(held, HeldState) else "pr"
+    return HeldRow(held.event, sort, held.origin.value, held.accepted_at)

@@ -1,0 +1,145 @@
+"""The world as the hunt sees it: real database, real git, real release (S12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+
+from .errors import ResultClass
+from .git.fetch import GitClient
+from .hunt.context import Need, Observer
+from .hunt.sources import Source
+from .nostr.repository_data import RepositoryData
+from .purgatory.entries import HeldPr, HeldState, Tried
+from .purgatory.purgatory import Purgatory
+from .purgatory.result import ProcessResult
+from .release.missing import identify_missing_oids
+from .release.releaser import Releaser
+from .release.repositories import extract_identifier_from_repo_path
+from .release.serving import Parts
+from .runtime.clock import WallClock
+
+
+@attrs.define
+class RealSyncContext:
+    """What `hunt.SyncContext` asks for, answered by the rooms of this project.
+
+    Attributes:
+      our_domain: our host[:port], which is never hunted (B 8.1).
+      obtained: how many OIDs were fetched so far.
+    """
+
+    parts: Parts
+    releaser: Releaser
+    client: GitClient
+    clock: WallClock
+    our_domain: str | None
+    obtained: int = 0
+
+    @property
+    def _purgatory(self) -> Purgatory:
+        return self.parts.purgatory
+
+    async def fetch_repository_data(self, identifier: str) -> RepositoryData | None:
+        """The announcements of the identifier; None when nobody announced it."""
+        data = await self.parts.knowledge.data(identifier)
+        return data if data.known else None
+
+    async def collect_needed_oids(
+        self, identifier: str, data: RepositoryData
+    ) -> tuple[Need, ...]:
+        """What each held event of the identifier lacks (B 3.6); never satisfiable ones left out."""
+        missing = await identify_missing_oids(
+            self._entries(identifier), self.parts.knowledge, self.parts.repositories
+        )
+        return tuple(
+            Need(event_id, lack.oids, lack.concern.owners[identifier])
+            for event_id, lack in missing.items()
+        )
+
+    def collect_pr_clone_urls(self, identifier: str) -> Mapping[str, tuple[str, ...]]:
+        """The clone values of each held pull request of the identifier."""
+        return {
+            held.event_id: held.pr.clone
+            for held in self._purgatory.find_prs_for_identifier(identifier)
+        }
+
+    async def fetch_oids(
+        self, repository: Path, url: str, oids: frozenset[str], observer: Observer
+    ) -> frozenset[str]:
+        """Fetch, prove and join what a server has of the OIDs; returns those that are here then.
+
+        What other repositories concerned have is linked first, so that nothing is fetched twice.
+
+        Raises:
+          AttemptFailed: nothing joined. Cancelled: nothing joined, or all that was proven.
+        """
+        identifier = extract_identifier_from_repo_path(repository) or ""
+        await self._link_relatives(identifier, repository)
+        quarantined = await self.client.fetch_oids(repository, url, oids, observer)
+        async with quarantined, self.releaser.hold(identifier):
+            await quarantined.join()
+        self.obtained += len(quarantined.obtained)
+        return quarantined.obtained
+
+    async def _link_relatives(self, identifier: str, repository: Path) -> None:
+        data = await self.parts.knowledge.data(identifier)
+        relatives = [
+            path
+            for owner in data.with_repository(data.known)
+            if (path := self.parts.repositories.path(owner, identifier)) != repository
+        ]
+        if relatives:
+            async with self.releaser.hold(identifier):
+                await self.parts.repositories.gather_tips(relatives, repository)
+
+    async def process_newly_available_git_data(
+        self, source_repo: Path, new_oids: frozenset[str]
+    ) -> ProcessResult:
+        """Release what became satisfiable (S14)."""
+        return await self.releaser.process_newly_available_git_data(source_repo, new_oids)
+
+    def has_pending_events(self, identifier: str) -> bool:
+        """Whether a state or a pull request of the identifier is held."""
+        return self._purgatory.has_pending_events(identifier)
+
+    def find_target_repo(self, data: RepositoryData, source: Source) -> Path | None:
+        """Where the objects of a source go: B 8.8; None when no repository concerned is here."""
+        concerned = self._concerned(data, source)
+        if not concerned:
+            return None
+        owner = source.owner if source.owner in concerned else concerned[0]
+        return self.parts.repositories.path(owner, data.identifier)
+
+    def _concerned(self, data: RepositoryData, source: Source) -> list[str]:
+        owners: dict[str, None] = {}
+        for event_id in sorted(source.event_ids):
+            entry = self._purgatory.get(event_id)
+            if isinstance(entry, HeldState):
+                owners |= dict.fromkeys(data.owners_authorising(entry.state.author))
+            elif isinstance(entry, HeldPr):
+                owners |= dict.fromkeys(data.owners_of_pr(entry.pr))
+        return list(data.with_repository(owners))
+
+    def record_attempt(
+        self,
+        identifier: str,
+        event_ids: frozenset[str],
+        url: str,
+        result: ResultClass,
+        detail: str,
+    ) -> None:
+        """Note on each held event that a source was tried for it (B 8.3, second memory)."""
+        tried = Tried(at=self.clock.now(), result=result, detail=detail)
+        for event_id in event_ids:
+            entry = self._purgatory.get(event_id)
+            if isinstance(entry, HeldState | HeldPr):
+                entry.tried[url] = tried
+
+    def _entries(self, identifier: str) -> list[HeldState | HeldPr]:
+        return [
+            *self._purgatory.find_state(identifier),
+            *self._purgatory.find_prs_for_identifier(identifier),
+        ]

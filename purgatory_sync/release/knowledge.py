@@ -1,0 +1,131 @@
+"""What is known of an identifier: served announcements and states, and what is held of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import attrs
+
+from ..errors import InvalidEvent
+from ..nostr import kinds
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from ..nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
+from ..nostr.state import State
+from ..purgatory.purgatory import Purgatory
+from ..store.protocol import Applied, Change, Store
+from .repositories import Repositories
+
+REMEMBERED_IDENTIFIERS = 20_000
+EVERYTHING = 10_000_000
+
+
+@attrs.frozen
+class _Served:
+    announcements: tuple[tuple[Announcement, bool], ...]
+    states: tuple[State, ...]
+
+    def holds(self, event_ids: frozenset[str]) -> bool:
+        return any(a.event.id in event_ids for a, _ in self.announcements) or any(
+            s.event.id in event_ids for s in self.states
+        )
+
+
+class Knowledge:
+    """Answers what the store and purgatory know of an identifier; the only way to change the store.
+
+    What is served is remembered between questions and forgotten with every change to it.
+
+    Args:
+      service: our host[:port], by which an announcement lists us (B 2.1).
+    """
+
+    def __init__(
+        self, store: Store, purgatory: Purgatory, repositories: Repositories, service: str
+    ) -> None:
+        self._store = store
+        self._purgatory = purgatory
+        self._repositories = repositories
+        self._service = service
+        self._served: OrderedDict[str, _Served] = OrderedDict()
+        self._reading: dict[str, object] = {}
+
+    async def data(self, identifier: str) -> RepositoryData:
+        """The announcements of the identifier: served, held and softly expired (B 3.1)."""
+        served = await self._read(identifier)
+        known = [
+            KnownAnnouncement(
+                announcement,
+                Standing.SERVED,
+                listed and self._repositories.exists(announcement.owner, identifier),
+            )
+            for announcement, listed in served.announcements
+        ]
+        for held in self._purgatory.find_announcements(identifier):
+            soft = held.soft_expired_at is not None
+            known.append(
+                KnownAnnouncement(
+                    held.announcement,
+                    Standing.SOFT_EXPIRED if soft else Standing.HELD,
+                    not soft and self._repositories.exists(held.announcement.owner, identifier),
+                )
+            )
+        return RepositoryData.of(identifier, known)
+
+    async def served_states(self, identifier: str) -> tuple[State, ...]:
+        """The served states of the identifier, of any author."""
+        return (await self._read(identifier)).states
+
+    async def apply(self, change: Change) -> Applied:
+        """Change the store durably; see `Store.apply`."""
+        try:
+            return await self._store.apply(change)
+        finally:
+            self._forget(change)
+
+    async def _read(self, identifier: str) -> _Served:
+        if (served := self._served.get(identifier)) is not None:
+            self._served.move_to_end(identifier)
+            return served
+        token = self._reading[identifier] = object()
+        events = await self._store.query(
+            [
+                Filter(
+                    kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)),
+                    tags={"d": frozenset((identifier,))},
+                )
+            ],
+            EVERYTHING,
+        )
+        served = self._sorted_out(events)
+        if self._reading.get(identifier) is token:
+            del self._reading[identifier]
+            self._served[identifier] = served
+            if len(self._served) > REMEMBERED_IDENTIFIERS:
+                self._served.popitem(last=False)
+        return served
+
+    def _sorted_out(self, events: list[Event]) -> _Served:
+        announcements, states = [], []
+        for event in events:
+            try:
+                if event.kind == kinds.ANNOUNCEMENT:
+                    announcement = Announcement.parse(event)
+                    announcements.append((announcement, announcement.lists(self._service)))
+                else:
+                    states.append(State.parse(event))
+            except InvalidEvent:
+                continue
+        return _Served(tuple(announcements), tuple(states))
+
+    def _forget(self, change: Change) -> None:
+        for event in change.save:
+            if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
+                self._served.pop(event.first("d") or "", None)
+                self._reading.pop(event.first("d") or "", None)
+        if change.delete:
+            gone = frozenset(change.delete)
+            self._reading.clear()
+            for identifier in [i for i, s in self._served.items() if s.holds(gone)]:
+                del self._served[identifier]

@@ -1,0 +1,96 @@
+"""What each held event lacks: the OIDs that no repository it concerns has (B 3.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from ..nostr.repository_data import RepositoryData
+from ..purgatory.entries import HeldPr, HeldState
+from .knowledge import Knowledge
+from .repositories import Repositories
+
+
+@attrs.frozen
+class Concern:
+    """What one event concerns.
+
+    Attributes:
+      owners: the owners whose repositories the event concerns (B 3.6, 4.1), by identifier.
+      repositories: those of them that are on this disk.
+      oids: the objects that it needs.
+    """
+
+    owners: Mapping[str, tuple[str, ...]]
+    repositories: tuple[Path, ...]
+    oids: frozenset[str]
+
+
+@attrs.frozen
+class Missing:
+    """What an event lacks, beside what it concerns."""
+
+    concern: Concern
+    oids: frozenset[str]
+
+
+async def concern_of(
+    entry: HeldState | HeldPr, knowledge: Knowledge, repositories: Repositories
+) -> Concern:
+    """What a held event concerns, judged by the announcements as they are now."""
+    owners: dict[str, tuple[str, ...]] = {}
+    paths: list[Path] = []
+    identifiers = (entry.identifier,) if isinstance(entry, HeldState) else entry.pr.identifiers
+    for identifier in identifiers:
+        data = await knowledge.data(identifier)
+        owners[identifier] = _owners(entry, data)
+        paths += [
+            repositories.path(owner, identifier)
+            for owner in data.with_repository(owners[identifier])
+        ]
+    return Concern(owners, tuple(paths), needed_oids(entry))
+
+
+def _owners(entry: HeldState | HeldPr, data: RepositoryData) -> tuple[str, ...]:
+    if isinstance(entry, HeldState):
+        return data.owners_authorising(entry.state.author)
+    return data.owners_of_pr(entry.pr)
+
+
+def needed_oids(entry: HeldState | HeldPr) -> frozenset[str]:
+    """Every object that the event names."""
+    if isinstance(entry, HeldState):
+        return entry.state.oids
+    return frozenset((entry.pr.commit,))
+
+
+def is_satisfiable(entry: HeldState | HeldPr) -> bool:
+    """Whether its objects can exist here at all (B 1.3)."""
+    parsed = entry.state if isinstance(entry, HeldState) else entry.pr
+    return not parsed.unsatisfiable
+
+
+async def identify_missing_oids(
+    entries: Sequence[HeldState | HeldPr], knowledge: Knowledge, repositories: Repositories
+) -> dict[str, Missing]:
+    """What each of the events lacks, by event id; one look at the disk for all of them.
+
+    Values `ref: …` need no object and events that can never be satisfied are left out.
+    """
+    concerns: dict[str, Concern] = {
+        entry.event_id: await concern_of(entry, knowledge, repositories)
+        for entry in entries
+        if is_satisfiable(entry)
+    }
+    asked: dict[str, tuple[Sequence[Path], Collection[str]]] = {
+        event_id: (concern.repositories, concern.oids)
+        for event_id, concern in concerns.items()
+        if concern.repositories and concern.oids
+    }
+    here = await repositories.here(asked) if asked else {}
+    return {
+        event_id: Missing(concern, concern.oids - here.get(event_id, frozenset()))
+        for event_id, concern in concerns.items()
+    }

@@ -1,0 +1,48 @@
+"""The release of one pull request (B 7.3, 4.1, 4.2)."""
+
+from __future__ import annotations
+
+from ..policy.authority import rule_pr
+from ..purgatory.entries import HeldPr
+from .missing import concern_of, identify_missing_oids
+from .repository_sync import set_pull_request_ref, sync_to_owner_repos
+from .serving import Parts, Tally, serve
+
+
+async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
+    """Let a pull request go if its commit is here, in every repository that it concerns.
+
+    Raises:
+      RepositoryError, StoreError: a step failed; it stays held, doing it again is harmless.
+    """
+    if entry.pr.unsatisfiable:
+        return
+    missing = (await identify_missing_oids([entry], parts.knowledge, parts.repositories))[
+        entry.event_id
+    ]
+    concern = missing.concern
+    if missing.oids or not concern.repositories:
+        return
+    await sync_to_owner_repos(
+        parts.repositories, concern.repositories, concern.repositories, concern.oids
+    )
+    for repository in concern.repositories:
+        if await set_pull_request_ref(parts.repositories, repository, entry.pr):
+            tally.repositories += 1
+    promotes: list[str] = []
+    for identifier in concern.owners:
+        promotes += rule_pr(entry.pr, await parts.knowledge.data(identifier)).promotes
+    await serve(parts, tally, promotes, entry)
+
+
+async def drop_other_pull_request_refs(parts: Parts, entry: HeldPr) -> None:
+    """Delete `refs/nostr/<id>` wherever it names another commit than the event's (B 4.2).
+
+    Raises:
+      RepositoryError: a ref could not be deleted.
+    """
+    concern = await concern_of(entry, parts.knowledge, parts.repositories)
+    for repository in concern.repositories:
+        there = (await parts.repositories.refs(repository)).get(entry.pr.ref)
+        if there is not None and there != entry.pr.commit:
+            await parts.repositories.update_refs(repository, {entry.pr.ref: None})

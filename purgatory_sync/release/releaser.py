@@ -1,0 +1,111 @@
+"""Release: judge everything that is held under an identifier and let go what is complete (B 7)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from ..errors import PurgatorySyncError
+from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState
+from ..purgatory.result import ProcessResult
+from .locks import IdentifierLocks
+from .pr_release import release_pr
+from .promotion import promote_filled, realign
+from .repositories import extract_identifier_from_repo_path
+from .serving import Parts, Tally
+from .state_release import release_state
+
+E = TypeVar("E", HeldState, HeldPr, HeldAnnouncement)
+log = structlog.get_logger()
+
+
+class Releaser:
+    """Lets held events go; what it does to an identifier is done under that identifier's lock."""
+
+    def __init__(self, parts: Parts, locks: IdentifierLocks) -> None:
+        self._parts = parts
+        self._purgatory = parts.purgatory
+        self._locks = locks
+
+    async def process_newly_available_git_data(
+        self, source_repo: Path, new_oids: frozenset[str]
+    ) -> ProcessResult:
+        """Release whatever became satisfiable, oldest first, each event on its own (B 7.1, S14).
+
+        Args:
+          source_repo: the repository that received data.
+          new_oids: what came; a hint for the log, never a condition.
+
+        Idempotent. Failures are recorded on their event and in the result. A cancelled call leaves
+        each event either held or released; calling again finishes what it began.
+        """
+        identifier = extract_identifier_from_repo_path(source_repo)
+        if identifier is None:
+            log.warning("data came to a path that is no repository of ours", path=str(source_repo))
+            return ProcessResult()
+        return await self.process(identifier)
+
+    async def process(self, identifier: str, *, bring_up: bool = False) -> ProcessResult:
+        """The same for one identifier; takes its lock and those of its PRs' other identifiers.
+
+        Args:
+          bring_up: repositories that lag behind the newest served state are aligned, too.
+        """
+        async with self.hold(identifier):
+            return await self.process_locked(identifier, bring_up=bring_up)
+
+    @asynccontextmanager
+    async def hold(self, *identifiers: str) -> AsyncIterator[None]:
+        """Hold the locks of these identifiers and of the others that their PRs wait under."""
+        while True:
+            touched = self._touched(identifiers)
+            async with self._locks.hold(*touched):
+                if self._touched(identifiers) <= touched:
+                    yield
+                    return
+
+    async def process_locked(self, identifier: str, *, bring_up: bool = False) -> ProcessResult:
+        """The same for a caller that is inside `hold(identifier)`."""
+        tally = Tally()
+        promoted = -1
+        while promoted != len(tally.announcements):  # a promotion lets empty states go (B 3.5)
+            promoted = len(tally.announcements)
+            for state in sorted(self._purgatory.find_state(identifier), key=_order):
+                await self._guarded(state, release_state, tally)
+            for pr in sorted(self._purgatory.find_prs_for_identifier(identifier), key=_order):
+                await self._guarded(pr, release_pr, tally)
+            for held in self._purgatory.find_announcements(identifier):
+                await self._guarded(held, promote_filled, tally)
+        if bring_up:
+            try:
+                await realign(self._parts, identifier, tally)
+            except (PurgatorySyncError, OSError) as error:
+                log.warning("could not align", identifier=identifier, error=str(error))
+        return tally.result()
+
+    def _touched(self, identifiers: Iterable[str]) -> frozenset[str]:
+        return frozenset(identifiers).union(
+            other
+            for identifier in identifiers
+            for pr in self._purgatory.find_prs_for_identifier(identifier)
+            for other in pr.pr.identifiers
+        )
+
+    async def _guarded(
+        self, entry: E, release: Callable[[Parts, E, Tally], Awaitable[None]], tally: Tally
+    ) -> None:
+        """One failure is recorded on its event and never blocks another (B 7.4)."""
+        try:
+            await release(self._parts, entry, tally)
+        except (PurgatorySyncError, OSError) as error:
+            entry.error = str(error) or type(error).__name__
+            tally.errors[entry.event_id] = entry.error
+            log.warning("release failed", event_id=entry.event_id, error=entry.error)
+
+
+def _order(entry: HeldState | HeldPr) -> tuple[int, str]:
+    return entry.event.order

@@ -1,0 +1,119 @@
+"""The last steps of every release: one transaction, out of purgatory, subscribers told (B 7.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
+
+import attrs
+import structlog
+
+from ..nostr.event import Event
+from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState
+from ..purgatory.purgatory import Purgatory
+from ..purgatory.result import ProcessResult
+from ..store.protocol import Change
+from .knowledge import Knowledge
+from .repositories import Repositories
+
+Notify = Callable[[Event], Awaitable[None] | None]
+Held = HeldState | HeldPr | HeldAnnouncement
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class Parts:
+    """What every release works with.
+
+    Attributes:
+      notify: told of every event that becomes served, after the transaction; may be async.
+    """
+
+    knowledge: Knowledge
+    purgatory: Purgatory
+    repositories: Repositories
+    notify: Notify
+
+
+@attrs.define
+class Tally:
+    """What one round of judging did so far."""
+
+    states: list[str] = attrs.field(factory=list)
+    prs: list[str] = attrs.field(factory=list)
+    announcements: list[str] = attrs.field(factory=list)
+    repositories: int = 0
+    errors: dict[str, str] = attrs.field(factory=dict)
+
+    def count(self, held: Held) -> None:
+        """One more that is served now."""
+        if isinstance(held, HeldState):
+            self.states.append(held.event_id)
+        elif isinstance(held, HeldPr):
+            self.prs.append(held.event_id)
+        else:
+            self.announcements.append(held.event_id)
+        log.info("released", event_id=held.event_id, kind=held.event.kind)
+
+    def result(self) -> ProcessResult:
+        """The tally, frozen."""
+        return ProcessResult(
+            states_released=tuple(self.states),
+            prs_released=tuple(self.prs),
+            announcements_released=tuple(self.announcements),
+            repos_synced=self.repositories,
+            errors=dict(self.errors),
+        )
+
+
+async def serve(
+    parts: Parts, tally: Tally, promotes: Sequence[str], entry: HeldState | HeldPr | None = None
+) -> None:
+    """Save the announcements that become served, then the event, and un-hold them all at once.
+
+    Args:
+      promotes: ids of held announcements.
+      entry: the event whose release promotes them, if there is one.
+
+    Raises:
+      StoreError: nothing was saved, everything stays held.
+
+    The steps after the transaction are not cancelled: what is served is out of purgatory.
+    """
+    promoted = [held for each in promotes if (held := parts.purgatory.get(each))]
+    entries: list[Held] = [*promoted, *([entry] if entry else [])]
+    events = [held.event for held in entries]
+    ids = tuple(event.id for event in events)
+    applied = await parts.knowledge.apply(Change(save=tuple(events), unhold=ids))
+    for held in entries:
+        forget(parts.purgatory, held)
+        tally.count(held)
+    for event in events:
+        if event.id in applied.saved:
+            await tell(parts.notify, event)
+
+
+async def drop(parts: Parts, entry: HeldState | HeldPr) -> None:
+    """Un-hold an event unsaved: something newer of its author is served already (B 1.6)."""
+    await parts.knowledge.apply(Change(unhold=(entry.event_id,)))
+    forget(parts.purgatory, entry)
+
+
+def forget(purgatory: Purgatory, held: Held) -> None:
+    """Take an entry out of memory; the journal was changed before."""
+    if isinstance(held, HeldState):
+        purgatory.remove_state_event(held.identifier, held.event_id)
+    elif isinstance(held, HeldPr):
+        purgatory.remove_pr(held.event_id)
+    else:
+        purgatory.remove_announcement(held.announcement.owner, held.announcement.identifier)
+
+
+async def tell(notify: Notify, event: Event) -> None:
+    """Tell subscribers; a subscriber's failure is logged and stops nothing."""
+    try:
+        told = notify(event)
+        if isawaitable(told):
+            await told
+    except Exception:
+        log.exception("subscribers could not be told", event_id=event.id)

@@ -1,0 +1,36 @@
+"""The release of one state (B 7.2, 3.4, 3.5)."""
+
+from __future__ import annotations
+
+from ..policy.authority import Outcome, rule_state
+from ..purgatory.entries import HeldState
+from .missing import identify_missing_oids
+from .repository_sync import align_repository_with_state, sync_to_owner_repos
+from .serving import Parts, Tally, drop, serve
+
+
+async def release_state(parts: Parts, entry: HeldState, tally: Tally) -> None:
+    """Let a state go if all its objects are here and some owner's set holds its author.
+
+    The steps are those of B 7.2 in its order; whatever is missing leaves the state held.
+
+    Raises:
+      RepositoryError, StoreError: a step failed; the state stays held, doing it again is harmless.
+    """
+    state, identifier = entry.state, entry.identifier
+    data = await parts.knowledge.data(identifier)
+    ruling = rule_state(state, data, await parts.knowledge.served_states(identifier))
+    if ruling.outcome is Outcome.SUPERSEDED:
+        await drop(parts, entry)
+        return
+    if ruling.outcome in (Outcome.UNAUTHORISED, Outcome.WAITS):
+        return
+    missing = await identify_missing_oids([entry], parts.knowledge, parts.repositories)
+    lack = missing[entry.event_id]
+    if lack.oids:
+        return
+    targets = [parts.repositories.path(owner, identifier) for owner in ruling.owners]
+    await sync_to_owner_repos(parts.repositories, lack.concern.repositories, targets, state.oids)
+    for target in targets:
+        tally.repositories += await align_repository_with_state(parts.repositories, target, state)
+    await serve(parts, tally, ruling.promotes, entry)

@@ -1,0 +1,170 @@
+"""The snapshot that policy judges an event by: what the store and purgatory know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from .errors import InvalidEvent
+from .nostr import kinds
+from .nostr.announcement import Announcement
+from .nostr.event import Event
+from .nostr.filters import Filter
+from .nostr.pull_request import PullRequest
+from .nostr.repository_data import RepositoryData
+from .nostr.state import State
+from .policy.deletion import bar_targets, is_barred, targets_of
+from .policy.judge import identifiers_of
+from .policy.known import Known
+from .policy.references import anchor_filters, is_anchored, split_coordinate
+from .purgatory.entries import HeldAnnouncement, HeldPr, HeldState, Origin
+from .purgatory.purgatory import Purgatory
+from .release.knowledge import Knowledge
+from .release.missing import identify_missing_oids
+from .release.repositories import Repositories
+from .store.protocol import Store
+
+JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
+REFERRERS_READ = 50
+
+
+@attrs.frozen
+class Witness:
+    """Takes snapshots.
+
+    Attributes:
+      service: our host[:port].
+    """
+
+    store: Store
+    knowledge: Knowledge
+    purgatory: Purgatory
+    repositories: Repositories
+    service: str
+
+    async def look(self, event: Event, now: float) -> Known:
+        """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
+
+        The caller holds the locks of the event's identifiers, so that it stays true meanwhile.
+        """
+        data = {each: await self.knowledge.data(each) for each in identifiers_of(event)}
+        served, newest = await self._served(event)
+        held = self.purgatory.get(event.id)
+        known = Known(
+            now=now,
+            service=self.service,
+            data=data,
+            served=served,
+            held=held is not None,
+            expired=self.purgatory.was_expired(event.id, now),
+            newest_served=newest,
+            held_announcement=self._held_announcement(event),
+            held_total=self.purgatory.held_total,
+            held_by_author=self.purgatory.held_by(event.pubkey),
+        )
+        if served or held is not None:
+            return known
+        barred = is_barred(event, await self.store.tombstones(bar_targets(event)))
+        targets_served, targets_held = await self._targets(event)
+        return attrs.evolve(
+            known,
+            deleted=barred,
+            objects_here=await self._objects_here(event),
+            referenced=await self._referenced(event, data),
+            targets_served=targets_served,
+            targets_held=targets_held,
+        )
+
+    async def _served(self, event: Event) -> tuple[bool, Event | None]:
+        filters = [Filter(ids=frozenset((event.id,)))]
+        if event.address is not None:
+            filters.append(
+                Filter(authors=frozenset((event.pubkey,)), kinds=frozenset((event.kind,)))
+                if not event.first("d")
+                else Filter(
+                    authors=frozenset((event.pubkey,)),
+                    kinds=frozenset((event.kind,)),
+                    tags={"d": frozenset((event.first("d") or "",))},
+                )
+            )
+        found = await self.store.query(filters, REFERRERS_READ)
+        newest = [e for e in found if e.address is not None and e.address == event.address]
+        return any(e.id == event.id for e in found), max(
+            newest, key=lambda e: e.order, default=None
+        )
+
+    def _held_announcement(self, event: Event) -> Event | None:
+        if event.kind != kinds.ANNOUNCEMENT:
+            return None
+        for held in self.purgatory.find_announcements(event.first("d") or ""):
+            if held.announcement.owner == event.pubkey:
+                return held.event
+        return None
+
+    async def _objects_here(self, event: Event) -> bool:
+        try:
+            entry = as_entry(event, Origin.USER, 0.0)
+        except InvalidEvent:
+            return False
+        if not isinstance(entry, HeldState | HeldPr):
+            return False
+        missing = await identify_missing_oids([entry], self.knowledge, self.repositories)
+        return event.id in missing and not missing[event.id].oids
+
+    async def _referenced(self, event: Event, data: dict[str, RepositoryData]) -> bool:
+        if event.kind in JUDGED_BY_KIND or event.kind == kinds.DELETION:
+            return False
+        if event.kind in kinds.PR_KINDS and any(each.known for each in data.values()):
+            return False
+        found = await self.store.query(anchor_filters(event), REFERRERS_READ)
+        needed = {e.first("d") or "" for e in found if e.kind == kinds.ANNOUNCEMENT} - data.keys()
+        known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
+        return is_anchored(event, found, self.service, known)
+
+    async def _targets(self, event: Event) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+        if event.kind != kinds.DELETION:
+            return (), ()
+        ids, addresses = targets_of(event)
+        filters = [Filter(ids=frozenset(ids))] if ids else []
+        for kind, pubkey, identifier in filter(None, map(split_coordinate, addresses)):
+            tags = {"d": frozenset((identifier,))} if kinds.is_addressable(kind) else {}
+            filters.append(
+                Filter(kinds=frozenset((kind,)), authors=frozenset((pubkey,)), tags=tags)
+            )
+        served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
+        return tuple(served), tuple(e.event for e in held_targets(self.purgatory, event))
+
+
+def held_targets(
+    purgatory: Purgatory, request: Event
+) -> Sequence[HeldState | HeldPr | HeldAnnouncement]:
+    """Held events of the author that a deletion request names, by id or by address."""
+    ids, addresses = targets_of(request)
+    found = {entry.event_id: entry for each in ids if (entry := purgatory.get(each))}
+    for _, _, identifier in filter(None, map(split_coordinate, addresses)):
+        for entry in (
+            *purgatory.find_state(identifier),
+            *purgatory.find_announcements(identifier),
+        ):
+            found[entry.event_id] = entry
+    return [entry for entry in found.values() if entry.event.pubkey == request.pubkey]
+
+
+def as_entry(
+    event: Event, origin: Origin, accepted_at: float
+) -> HeldState | HeldPr | HeldAnnouncement | None:
+    """What an event is held as; None for kinds that are never held.
+
+    Raises:
+      InvalidEvent: it is malformed.
+    """
+    if event.kind == kinds.STATE:
+        return HeldState(state=State.parse(event), origin=origin, accepted_at=accepted_at)
+    if event.kind in kinds.PR_KINDS:
+        return HeldPr(pr=PullRequest.parse(event), origin=origin, accepted_at=accepted_at)
+    if event.kind == kinds.ANNOUNCEMENT:
+        return HeldAnnouncement(
+            announcement=Announcement.parse(event), origin=origin, accepted_at=accepted_at
+        )
+    return None
