@@ -68,13 +68,7 @@ def is_co_maintainer(data: RepositoryData, author: str) -> bool:
 
 
 def _has_proven_data(announcement: Announcement, known: Known) -> bool:
-    """B 2.3: served already, and with a repository (a held version means that there is none)."""
+    """B 2.3: the newest version here is served, and with a repository."""
     data = known.data.get(announcement.identifier)
     mine = data.known.get(announcement.owner) if data is not None else None
-    return (
-        known.newest_served is not None
-        and known.held_announcement is None
-        and mine is not None
-        and mine.standing is Standing.SERVED
-        and mine.has_repository
-    )
+    return mine is not None and mine.standing is Standing.SERVED and mine.has_repository
