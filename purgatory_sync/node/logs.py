@@ -1,0 +1,72 @@
+"""Log lines: text on a terminal, JSON otherwise; what libraries log comes the same way."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+def configure_logging(level: Level, stream: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's logging for the whole process.
+
+    Args:
+      level: the least important lines that are written. Libraries are one step quieter: at
+        `info` they are heard from `warning` on, at `debug` from `info` on.
+      stream: where lines go; standard error when None.
+    """
+    out = stream or sys.stderr
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=_processors(out.isatty()),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(file=out),
+        cache_logger_on_first_use=False,
+    )
+    quieter = logging.INFO if threshold == logging.DEBUG else max(threshold, logging.WARNING)
+    logging.basicConfig(handlers=[_ToStructlog()], level=quieter, force=True)
+
+
+def _processors(terminal: bool) -> list[Processor]:
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+    ]
+    if terminal:
+        return [
+            *common,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            _without_controls,
+            structlog.dev.ConsoleRenderer(sort_keys=False),
+        ]
+    return [
+        *common,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _without_controls(
+    _logger: Any, _method: str, entry: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """What strangers send must not command the operator's terminal."""
+    for key, value in entry.items():
+        if isinstance(value, str) and not value.isprintable():
+            entry[key] = "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)
+    return entry
+
+
+class _ToStructlog(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        fields: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            fields["exc_info"] = record.exc_info
+        log.log(record.levelno, record.getMessage(), **fields)

@@ -1,0 +1,178 @@
+"""What clients say to the relay, read and judged (NIP-01); and what the relay says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+import msgspec
+
+from ..errors import InvalidEvent, InvalidFilter, PurgatorySyncError
+from ..nostr.event import Event, decode_event
+from ..nostr.filters import Filter, parse_filter
+
+MAX_SUBSCRIPTION_ID_CHARS = 64
+
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+class InvalidMessage(PurgatorySyncError):
+    """A message that is answered with a sentence.
+
+    Attributes:
+      event_id: of an EVENT whose id could be read: OK says why.
+      subscription: of a REQ whose id could be read: CLOSED says why. Else NOTICE does.
+    """
+
+    def __init__(
+        self, sentence: str, event_id: str | None = None, subscription: str | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.event_id = event_id
+        self.subscription = subscription
+
+
+@attrs.frozen
+class Publish:
+    """EVENT: the form is right, the signature not yet checked."""
+
+    event: Event
+
+
+@attrs.frozen
+class Request:
+    """REQ."""
+
+    subscription: str
+    filters: tuple[Filter, ...]
+
+
+@attrs.frozen
+class Close:
+    """CLOSE."""
+
+    subscription: str
+
+
+Message: TypeAlias = Publish | Request | Close
+
+
+class _HasId(msgspec.Struct):
+    id: str
+
+
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_anything = msgspec.json.Decoder()
+_has_id = msgspec.json.Decoder(_HasId)
+encode = msgspec.json.Encoder().encode
+
+
+def parse_message(raw: str | bytes, max_filters: int) -> Message:
+    """Read one frame of a client.
+
+    Args:
+      raw: text frames are str; binary frames are refused.
+      max_filters: filters of one REQ.
+
+    Raises:
+      InvalidMessage: for every other input, with a sentence that says what to do.
+    """
+    if not isinstance(raw, str):
+        raise InvalidMessage("binary frames are not spoken here: send JSON as text")
+    try:
+        parts = _parts.decode(raw)
+        name = _text.decode(parts[0]) if parts else ""
+    except _DECODE_ERRORS as error:
+        raise InvalidMessage('a message is a JSON array like ["REQ", …]') from error
+    match name:
+        case "EVENT":
+            return _publish(parts)
+        case "REQ":
+            return _request(parts, max_filters)
+        case "CLOSE":
+            return Close(_subscription(parts))
+    raise InvalidMessage(f"{name[:20]!r} is not known here: EVENT, REQ and CLOSE are")
+
+
+def _publish(parts: list[msgspec.Raw]) -> Publish:
+    if len(parts) != 2:
+        raise InvalidMessage('an event is sent as ["EVENT", {…}]')
+    try:
+        return Publish(decode_event(memoryview(parts[1])))
+    except InvalidEvent as error:
+        raise InvalidMessage(str(error), event_id=_readable_id(parts[1])) from error
+
+
+def _readable_id(raw: msgspec.Raw) -> str | None:
+    try:
+        event_id = _has_id.decode(raw).id
+    except _DECODE_ERRORS:
+        return None
+    return event_id if len(event_id) <= 64 else None
+
+
+def _request(parts: list[msgspec.Raw], max_filters: int) -> Request:
+    subscription = _subscription(parts)
+    wanted = parts[2:]
+    if not 1 <= len(wanted) <= max_filters:
+        sentence = f"a REQ has 1 to {max_filters} filters: split it"
+        raise InvalidMessage(sentence, subscription=subscription)
+    try:
+        filters = tuple(parse_filter(_anything.decode(raw)) for raw in wanted)
+    except InvalidFilter as error:
+        raise InvalidMessage(str(error), subscription=subscription) from error
+    except _DECODE_ERRORS as error:
+        raise InvalidMessage("a filter is a JSON object", subscription=subscription) from error
+    return Request(subscription, filters)
+
+
+def _subscription(parts: list[msgspec.Raw]) -> str:
+    try:
+        subscription = _text.decode(parts[1])
+    except (*_DECODE_ERRORS, IndexError) as error:
+        raise InvalidMessage("the subscription id is a string") from error
+    if not 1 <= len(subscription) <= MAX_SUBSCRIPTION_ID_CHARS:
+        raise InvalidMessage(f"a subscription id has 1 to {MAX_SUBSCRIPTION_ID_CHARS} characters")
+    return subscription
+
+
+def ok(event_id: str, accepted: bool, message: str) -> bytes:
+    """OK: what became of an EVENT."""
+    return encode(["OK", event_id, accepted, message])
+
+
+def closed(subscription: str, message: str) -> bytes:
+    """CLOSED: why a subscription is none, or none any more."""
+    return encode(["CLOSED", subscription, message])
+
+
+def end_of_stored(subscription: str) -> bytes:
+    """EOSE: what comes now is new."""
+    return encode(["EOSE", subscription])
+
+
+def notice(message: str) -> bytes:
+    """NOTICE: a sentence that belongs to no event and no subscription."""
+    return encode(["NOTICE", message])
+
+
+def event_message(subscription: str) -> Callable[[bytes], bytes]:
+    """What makes EVENT messages of one subscription out of encoded events."""
+    head = b'["EVENT",' + encode(subscription) + b","
+
+    def message(event: bytes) -> bytes:
+        return head + event + b"]"
+
+    return message
+
+
+def refusal(error: InvalidMessage) -> bytes:
+    """The answer to a message that cannot be understood."""
+    sentence = f"invalid: {error}"
+    if error.event_id is not None:
+        return ok(error.event_id, False, sentence)
+    if error.subscription is not None:
+        return closed(error.subscription, sentence)
+    return notice(sentence)

@@ -1,0 +1,125 @@
+"""Prometheus metrics, read from a snapshot at each scrape; label sets are bounded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import attrs
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+MAX_DOMAINS = 100
+OTHER = "other"
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+@attrs.frozen
+class DomainMetrics:
+    """One git domain that the throttles know.
+
+    Attributes:
+      in_flight: attempts under way now.
+      requests: attempts started since the node did.
+      tokens: attempts that may start at once.
+    """
+
+    domain: str
+    in_flight: int
+    requests: int
+    tokens: int
+
+
+@attrs.frozen
+class MetricsSnapshot:
+    """What the node counts, at one moment; counters are since its start.
+
+    Attributes:
+      queue_size: identifiers that wait for a hunt or are being hunted.
+      attempts: finished attempts by result.
+      oids_fetched: objects that hunts brought.
+      held: held events by kind (`announcement`, `state`, `pr`).
+      released: released events by kind.
+      domains: the git domains that the throttles know.
+    """
+
+    queue_size: int = 0
+    attempts: Mapping[str, int] = attrs.field(factory=dict)
+    oids_fetched: int = 0
+    held: Mapping[str, int] = attrs.field(factory=dict)
+    released: Mapping[str, int] = attrs.field(factory=dict)
+    domains: Sequence[DomainMetrics] = ()
+
+
+class Metrics:
+    """Metrics of one node, in a registry of their own.
+
+    Args:
+      statistics: read at each scrape.
+    """
+
+    def __init__(self, statistics: Callable[[], MetricsSnapshot]) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Collector(statistics))
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """The metrics as text for Prometheus; its content type is CONTENT_TYPE."""
+        return generate_latest(self._registry)
+
+
+class _Collector(Collector):
+    def __init__(self, statistics: Callable[[], MetricsSnapshot]) -> None:
+        self._statistics = statistics
+        self._domains: set[str] = set()
+
+    def describe(self) -> list[Metric]:
+        # So that registering does not read statistics of a node that has not started.
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._statistics()
+        yield GaugeMetricFamily(
+            "purgatory_sync_queue_size", "Identifiers queued for a hunt.", now.queue_size
+        )
+        yield _counters("purgatory_sync_attempts", "Finished attempts.", "result", now.attempts)
+        yield CounterMetricFamily(
+            "purgatory_sync_oids_fetched", "Objects that hunts brought.", now.oids_fetched
+        )
+        yield _gauges("purgatory_held", "Held events.", "kind", now.held)
+        yield _counters("purgatory_released", "Released events.", "kind", now.released)
+        in_flight, requests, tokens = self._by_domain(now.domains)
+        yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)
+        yield _counters("purgatory_domain_requests", "Attempts started.", "domain", requests)
+        yield _gauges(
+            "purgatory_domain_tokens", "Attempts that may start at once.", "domain", tokens
+        )
+
+    def _by_domain(
+        self, domains: Sequence[DomainMetrics]
+    ) -> tuple[Counter[str], Counter[str], Counter[str]]:
+        in_flight, requests, tokens = Counter[str](), Counter[str](), Counter[str]()
+        for one in domains:
+            if len(self._domains) < MAX_DOMAINS:
+                self._domains.add(one.domain)
+            label = one.domain if one.domain in self._domains else OTHER
+            in_flight[label] += one.in_flight
+            requests[label] += one.requests
+            tokens[label] += one.tokens
+        return in_flight, requests, tokens
+
+
+def _counters(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _gauges(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

@@ -1,0 +1,64 @@
+"""What waits to be sent to one client: bounded, so that a slow reader costs only itself."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+# Stored events wait from here on; live events may fill what is above.
+LOW_MESSAGES, LOW_BYTES = 64, 1 << 20
+MAX_MESSAGES, MAX_BYTES = 1000, 8 << 20
+
+
+class Outbox:
+    """Messages in the order in which they are sent.
+
+    Attributes:
+      ended: why nothing more is taken; None while the client keeps up.
+    """
+
+    def __init__(self) -> None:
+        self.ended: str | None = None
+        self._queue: deque[bytes] = deque()
+        self._bytes = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._filled = trio.lowlevel.ParkingLot()
+
+    async def put(self, message: bytes) -> None:
+        """Add a message when there is room; cancelled while it waits, nothing was added."""
+        while self.ended is None and (len(self._queue) >= LOW_MESSAGES or self._bytes >= LOW_BYTES):
+            await self._room.park()
+        self._add(message)
+
+    def offer(self, message: bytes) -> None:
+        """Add a message at once; where there is no room, the client is too slow for this relay."""
+        if len(self._queue) >= MAX_MESSAGES or self._bytes + len(message) > MAX_BYTES:
+            self.end("too slow: reconnect and ask again for what is new")
+        self._add(message)
+
+    def end(self, reason: str) -> None:
+        """Forget what waits and take nothing more."""
+        if self.ended is None:
+            self.ended = reason
+            self._queue.clear()
+            self._room.unpark_all()
+            self._filled.unpark_all()
+
+    async def take(self) -> bytes | None:
+        """The next message to send; None when the outbox has ended."""
+        while not self._queue:
+            if self.ended is not None:
+                return None
+            await self._filled.park()
+        message = self._queue.popleft()
+        self._bytes -= len(message)
+        if len(self._queue) < LOW_MESSAGES and self._bytes < LOW_BYTES:
+            self._room.unpark_all()
+        return message
+
+    def _add(self, message: bytes) -> None:
+        if self.ended is None:
+            self._queue.append(message)
+            self._bytes += len(message)
+            self._filled.unpark()

@@ -1,0 +1,158 @@
+"""The relay: NIP-01 over one WebSocket, in front of whatever keeps and judges events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+import trio
+from websockets.frames import CloseCode
+
+from ..errors import InvalidEvent
+from ..nostr.event import Event, verify_event
+from ..nostr.filters import Filter
+from ..settings import RelaySettings
+from . import messages
+from .messages import InvalidMessage, Publish, Request
+from .outbox import Outbox
+from .subscriptions import Subscription, Subscriptions
+from .wire import Gone
+
+# A client that sends nothing but nonsense is closed after so many messages in a row.
+MAX_INVALID_IN_A_ROW = 100
+
+log = structlog.get_logger()
+
+
+class Backend(Protocol):
+    """What judges and keeps events."""
+
+    async def offer(self, event: Event) -> tuple[bool, str]:
+        """Judge an event whose signature is good; both values go into OK."""
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        """Served events that match any filter, newest first; at most `limit` for each filter."""
+
+
+class RelaySocket(Protocol):
+    """What the relay needs of a WebSocket; both raise Gone when it is closed."""
+
+    async def receive(self) -> str | bytes: ...
+
+    async def send(self, message: str | bytes) -> None: ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+
+class Relay:
+    """Serves any number of clients.
+
+    Args:
+      backend: judges what is published, answers queries.
+      subscriptions: whoever serves an event calls its `broadcast`.
+      settings: limits of one connection.
+    """
+
+    def __init__(
+        self, backend: Backend, subscriptions: Subscriptions, settings: RelaySettings
+    ) -> None:
+        self._backend = backend
+        self._subscriptions = subscriptions
+        self._settings = settings
+
+    async def serve(self, socket: RelaySocket) -> None:
+        """Talk to one client until it leaves or is closed.
+
+        Cancelled or ended in any way, none of its subscriptions is left.
+        """
+        client = _Client(self._backend, self._subscriptions, self._settings)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
+                while True:
+                    await client.answer(await socket.receive())
+        except* Gone:
+            pass
+        finally:
+            client.leave()
+        if client.outbox.ended is not None:
+            await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
+
+
+async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
+    while (message := await outbox.take()) is not None:
+        await socket.send(message)
+    scope.cancel()
+
+
+class _Client:
+    """One connection: its subscriptions and what waits to be sent."""
+
+    def __init__(
+        self, backend: Backend, subscriptions: Subscriptions, settings: RelaySettings
+    ) -> None:
+        self.outbox = Outbox()
+        self._backend = backend
+        self._hub = subscriptions
+        self._settings = settings
+        self._own: dict[str, Subscription] = {}
+        self._invalid_in_a_row = 0
+
+    def leave(self) -> None:
+        for subscription in self._own.values():
+            self._hub.remove(subscription)
+        self._own.clear()
+
+    async def answer(self, raw: str | bytes) -> None:
+        """Answer one message; the next one waits, so a client is never served out of turn."""
+        try:
+            message = messages.parse_message(raw, self._settings.max_filters)
+        except InvalidMessage as error:
+            self._invalid_in_a_row += 1
+            if self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW:
+                self.outbox.end("too many malformed messages")
+            await self.outbox.put(messages.refusal(error))
+            return
+        self._invalid_in_a_row = 0
+        if isinstance(message, Publish):
+            accepted, why = await self._publish(message.event)
+            await self.outbox.put(messages.ok(message.event.id, accepted, why))
+        elif isinstance(message, Request):
+            await self._subscribe(message)
+        elif subscription := self._own.pop(message.subscription, None):
+            self._hub.remove(subscription)
+
+    async def _publish(self, event: Event) -> tuple[bool, str]:
+        try:
+            verify_event(event)
+        except InvalidEvent as error:
+            return False, f"invalid: {error}"
+        try:
+            return await self._backend.offer(event)
+        except Exception:
+            log.exception("event could not be judged", event_id=event.id)
+            return False, "error: the relay failed to judge this event: send it again later"
+
+    async def _subscribe(self, request: Request) -> None:
+        name = request.subscription
+        if old := self._own.pop(name, None):
+            self._hub.remove(old)
+        if len(self._own) >= self._settings.max_subscriptions:
+            most = self._settings.max_subscriptions
+            why = f"rate-limited: at most {most} subscriptions a connection: close one first"
+            await self.outbox.put(messages.closed(name, why))
+            return
+        subscription = self._own[name] = Subscription(name, request.filters, self.outbox)
+        # Before the query, so that nothing which is served meanwhile is missed.
+        self._hub.add(subscription)
+        try:
+            stored = await self._backend.query(request.filters, self._settings.max_limit)
+        except Exception:
+            log.exception("query failed")
+            self._hub.remove(self._own.pop(name))
+            why = "error: the relay failed to look this up: ask again later"
+            await self.outbox.put(messages.closed(name, why))
+            return
+        await subscription.send_stored(stored)
+        self._hub.stored_sent(subscription)

@@ -1,0 +1,93 @@
+"""Who hears of an event that is served from now on: each subscription once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+
+from ..nostr.event import Event, encode_event
+from ..nostr.filters import Filter
+from . import messages
+from .outbox import Outbox
+
+MAX_PENDING = 1000
+# An event is saved a moment before it is told: for so long a query may have yielded it already.
+REMEMBER_SECS = 10.0
+
+
+class Subscription:
+    """One subscription of one client: first what is stored, then what is new."""
+
+    def __init__(self, name: str, filters: Sequence[Filter], outbox: Outbox) -> None:
+        self.name = name
+        self.filters = filters
+        self._outbox = outbox
+        self._message = messages.event_message(name)
+        self._sent: set[str] = set()
+        self._pending: list[tuple[str, bytes]] | None = []
+
+    async def send_stored(self, events: Sequence[Event]) -> None:
+        """Send stored events and EOSE at the client's pace, then what became new meanwhile."""
+        for event in events:
+            if event.id not in self._sent:
+                self._sent.add(event.id)
+                await self._outbox.put(self._message(encode_event(event)))
+        await self._outbox.put(messages.end_of_stored(self.name))
+        pending, self._pending = self._pending or [], None
+        for event_id, encoded in pending:
+            self.send_new(event_id, encoded)
+
+    def send_new(self, event_id: str, encoded: bytes) -> None:
+        """Send an event that has become new, unless it was sent as a stored one."""
+        if event_id in self._sent:
+            return
+        if self._pending is None:
+            self._outbox.offer(self._message(encoded))
+        elif len(self._pending) < MAX_PENDING:
+            self._pending.append((event_id, encoded))
+        else:
+            self._outbox.end("too slow: take what is stored before more comes")
+
+    def forget_sent(self) -> None:
+        """Free the ids of what was sent as stored."""
+        self._sent.clear()
+
+
+class Subscriptions:
+    """All subscriptions of all clients."""
+
+    def __init__(self) -> None:
+        self._all: dict[Subscription, None] = {}
+        self._remembering: deque[tuple[float, Subscription]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, subscription: Subscription) -> None:
+        """From now on it hears of new events; they wait until its stored ones are sent."""
+        self._all[subscription] = None
+
+    def remove(self, subscription: Subscription) -> None:
+        """It hears nothing more."""
+        self._all.pop(subscription, None)
+
+    def stored_sent(self, subscription: Subscription) -> None:
+        """Its stored events are sent: their ids are remembered a little longer."""
+        self._forget_old()
+        self._remembering.append((trio.current_time() + REMEMBER_SECS, subscription))
+
+    def broadcast(self, event: Event) -> None:
+        """Tell every subscription that matches; never waits for a slow client."""
+        self._forget_old()
+        encoded: bytes | None = None
+        for subscription in list(self._all):
+            if any(wanted.matches(event) for wanted in subscription.filters):
+                encoded = encoded or encode_event(event)
+                subscription.send_new(event.id, encoded)
+
+    def _forget_old(self) -> None:
+        now = trio.current_time()
+        while self._remembering and self._remembering[0][0] <= now:
+            self._remembering.popleft()[1].forget_sent()
