@@ -17,10 +17,10 @@ from .policy.deletion import targets_of
 from .policy.judge import identifiers_of, judge
 from .policy.references import split_coordinate
 from .policy.verdict import HELD_MESSAGE, Action, Verdict
-from .purgatory.entries import HeldAnnouncement, HeldPr, HeldState, Origin
+from .purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
 from .release.pr_release import drop_other_pull_request_refs
 from .release.releaser import Releaser
-from .release.serving import Held, Parts, forget, tell
+from .release.serving import Parts, forget, tell
 from .runtime.clock import WallClock
 from .settings import Settings
 from .snapshot import Witness, as_entry, held_targets
@@ -93,7 +93,7 @@ class Admission:
         found = list(identifiers_of(event))
         if event.kind == kinds.DELETION:
             for entry in held_targets(self.parts.purgatory, event):
-                found += identifiers_of(entry.event)
+                found += entry.identifiers
             found += [c[2] for c in map(split_coordinate, targets_of(event)[1]) if c]
         return tuple(found) or (event.id,)
 
@@ -115,11 +115,11 @@ class Admission:
             await tell(self.parts.notify, event)
         if event.kind == kinds.ANNOUNCEMENT:
             return await self._after_announcement(Announcement.parse(event), origin)
-        if isinstance(entry, HeldState | HeldPr):
+        if isinstance(entry, HuntedEvent):
             return await self._after_holding(entry, verdict)
         return Answer(Outcome.SERVED)
 
-    async def _carry_out(self, event: Event, verdict: Verdict, entry: Held | None) -> bool:
+    async def _carry_out(self, event: Event, verdict: Verdict, entry: HeldEvent | None) -> bool:
         """One transaction, then memory and repositories; whether the event is served now."""
         purgatory = self.parts.purgatory
         leaving = [
@@ -154,7 +154,7 @@ class Admission:
             await self.parts.repositories.create(event.pubkey, event.first("d") or "")
         return event.id in applied.saved
 
-    async def _hold(self, entry: Held) -> None:
+    async def _hold(self, entry: HeldEvent) -> None:
         """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""
         purgatory = self.parts.purgatory
         if isinstance(entry, HeldState):
@@ -189,15 +189,15 @@ class Admission:
             return Answer(Outcome.SERVED, announced=identifier)
         return Answer(Outcome.HELD, HELD_MESSAGE, announced=identifier)
 
-    async def _after_holding(self, entry: HeldState | HeldPr, verdict: Verdict) -> Answer:
+    async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
         if isinstance(entry, HeldPr):
             await drop_other_pull_request_refs(self.parts, entry)
         if verdict.action is Action.SERVE:
-            for identifier in identifiers_of(entry.event):
+            for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
         if self.parts.purgatory.get(entry.event_id) is None:
             return Answer(Outcome.SERVED)
-        for identifier in identifiers_of(entry.event):
+        for identifier in entry.identifiers:
             self._enqueue(identifier, entry.origin)
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
@@ -208,7 +208,7 @@ class Admission:
             self.parts.purgatory.enqueue_sync(identifier, self.settings.sync.default_delay_secs)
 
 
-def row_of(held: Held) -> HeldRow:
+def row_of(held: HeldEvent) -> HeldRow:
     """The journal's row of a held event."""
     if isinstance(held, HeldAnnouncement):
         return HeldRow(

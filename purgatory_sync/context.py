@@ -9,10 +9,10 @@ import attrs
 
 from .errors import ResultClass
 from .git.fetch import GitClient
-from .hunt.context import Need, Observer
-from .hunt.sources import Source
+from .hunt.context import FetchObserver, Need, Source
 from .nostr.repository_data import RepositoryData
-from .purgatory.entries import HeldPr, HeldState, Tried
+from .purgatory.changes import Watch
+from .purgatory.entries import HeldPr, HeldState, HuntedEvent, Tried
 from .purgatory.purgatory import Purgatory
 from .purgatory.result import ProcessResult
 from .release.missing import identify_missing_oids
@@ -47,9 +47,7 @@ class RealSyncContext:
         data = await self.parts.knowledge.data(identifier)
         return data if data.known else None
 
-    async def collect_needed_oids(
-        self, identifier: str, data: RepositoryData
-    ) -> tuple[Need, ...]:
+    async def collect_needed_oids(self, identifier: str, data: RepositoryData) -> tuple[Need, ...]:
         """What each held event of the identifier lacks (B 3.6); never satisfiable ones left out."""
         missing = await identify_missing_oids(
             self._entries(identifier), self.parts.knowledge, self.parts.repositories
@@ -67,7 +65,7 @@ class RealSyncContext:
         }
 
     async def fetch_oids(
-        self, repository: Path, url: str, oids: frozenset[str], observer: Observer
+        self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
     ) -> frozenset[str]:
         """Fetch, prove and join what a server has of the OIDs; returns those that are here then.
 
@@ -132,14 +130,19 @@ class RealSyncContext:
         detail: str,
     ) -> None:
         """Note on each held event that a source was tried for it (B 8.3, second memory)."""
-        tried = Tried(at=self.clock.now(), result=result, detail=detail)
+        now = self.clock.now()
         for event_id in event_ids:
             entry = self._purgatory.get(event_id)
-            if isinstance(entry, HeldState | HeldPr):
-                entry.tried[url] = tried
+            if isinstance(entry, HuntedEvent):
+                entry.tried[url] = Tried.after(entry.tried.get(url), now, result, detail)
 
-    def _entries(self, identifier: str) -> list[HeldState | HeldPr]:
-        return [
+    def watch(self, identifier: str, on_change: Callable[[], None]) -> Watch:
+        """An eye on the identifier for as long as it is hunted."""
+        return self._purgatory.watch(identifier, on_change)
+
+    def _entries(self, identifier: str) -> list[HuntedEvent]:
+        entries: list[HuntedEvent] = [
             *self._purgatory.find_state(identifier),
             *self._purgatory.find_prs_for_identifier(identifier),
         ]
+        return sorted(entries, key=lambda entry: entry.event.order)

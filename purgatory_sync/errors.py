@@ -49,7 +49,7 @@ class RepositoryError(PurgatorySyncError):
 
 
 class ResultClass(enum.StrEnum):
-    """The coarse outcome of an attempt: what the outside may see (no oracle), and a metric label."""
+    """The coarse outcome of an attempt: what the outside may see (no oracle), a metric's label."""
 
     SUCCESS = "success"
     PARTIAL = "partial"

@@ -18,7 +18,14 @@ from .policy.deletion import bar_targets, is_barred, targets_of
 from .policy.judge import identifiers_of
 from .policy.known import Known
 from .policy.references import anchor_filters, is_anchored, split_coordinate
-from .purgatory.entries import HeldAnnouncement, HeldPr, HeldState, Origin
+from .purgatory.entries import (
+    HeldAnnouncement,
+    HeldEvent,
+    HeldPr,
+    HeldState,
+    HuntedEvent,
+    Origin,
+)
 from .purgatory.purgatory import Purgatory
 from .release.knowledge import Knowledge
 from .release.missing import identify_missing_oids
@@ -107,7 +114,7 @@ class Witness:
             entry = as_entry(event, Origin.USER, 0.0)
         except InvalidEvent:
             return False
-        if not isinstance(entry, HeldState | HeldPr):
+        if not isinstance(entry, HuntedEvent):
             return False
         missing = await identify_missing_oids([entry], self.knowledge, self.repositories)
         return event.id in missing and not missing[event.id].oids
@@ -136,9 +143,7 @@ class Witness:
         return tuple(served), tuple(e.event for e in held_targets(self.purgatory, event))
 
 
-def held_targets(
-    purgatory: Purgatory, request: Event
-) -> Sequence[HeldState | HeldPr | HeldAnnouncement]:
+def held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
     """Held events of the author that a deletion request names, by id or by address."""
     ids, addresses = targets_of(request)
     found = {entry.event_id: entry for each in ids if (entry := purgatory.get(each))}
@@ -151,9 +156,7 @@ def held_targets(
     return [entry for entry in found.values() if entry.event.pubkey == request.pubkey]
 
 
-def as_entry(
-    event: Event, origin: Origin, accepted_at: float
-) -> HeldState | HeldPr | HeldAnnouncement | None:
+def as_entry(event: Event, origin: Origin, accepted_at: float) -> HeldEvent | None:
     """What an event is held as; None for kinds that are never held.
 
     Raises:

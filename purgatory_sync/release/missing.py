@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from ..nostr.repository_data import RepositoryData
-from ..purgatory.entries import HeldPr, HeldState
+from ..purgatory.entries import HeldState, HuntedEvent
 from .knowledge import Knowledge
 from .repositories import Repositories
 
@@ -37,13 +37,12 @@ class Missing:
 
 
 async def concern_of(
-    entry: HeldState | HeldPr, knowledge: Knowledge, repositories: Repositories
+    entry: HuntedEvent, knowledge: Knowledge, repositories: Repositories
 ) -> Concern:
     """What a held event concerns, judged by the announcements as they are now."""
     owners: dict[str, tuple[str, ...]] = {}
     paths: list[Path] = []
-    identifiers = (entry.identifier,) if isinstance(entry, HeldState) else entry.pr.identifiers
-    for identifier in identifiers:
+    for identifier in entry.identifiers:
         data = await knowledge.data(identifier)
         owners[identifier] = _owners(entry, data)
         paths += [
@@ -53,27 +52,21 @@ async def concern_of(
     return Concern(owners, tuple(paths), needed_oids(entry))
 
 
-def _owners(entry: HeldState | HeldPr, data: RepositoryData) -> tuple[str, ...]:
+def _owners(entry: HuntedEvent, data: RepositoryData) -> tuple[str, ...]:
     if isinstance(entry, HeldState):
         return data.owners_authorising(entry.state.author)
     return data.owners_of_pr(entry.pr)
 
 
-def needed_oids(entry: HeldState | HeldPr) -> frozenset[str]:
+def needed_oids(entry: HuntedEvent) -> frozenset[str]:
     """Every object that the event names."""
     if isinstance(entry, HeldState):
         return entry.state.oids
     return frozenset((entry.pr.commit,))
 
 
-def is_satisfiable(entry: HeldState | HeldPr) -> bool:
-    """Whether its objects can exist here at all (B 1.3)."""
-    parsed = entry.state if isinstance(entry, HeldState) else entry.pr
-    return not parsed.unsatisfiable
-
-
 async def identify_missing_oids(
-    entries: Sequence[HeldState | HeldPr], knowledge: Knowledge, repositories: Repositories
+    entries: Sequence[HuntedEvent], knowledge: Knowledge, repositories: Repositories
 ) -> dict[str, Missing]:
     """What each of the events lacks, by event id; one look at the disk for all of them.
 
@@ -82,7 +75,7 @@ async def identify_missing_oids(
     concerns: dict[str, Concern] = {
         entry.event_id: await concern_of(entry, knowledge, repositories)
         for entry in entries
-        if is_satisfiable(entry)
+        if not entry.unsatisfiable
     }
     asked: dict[str, tuple[Sequence[Path], Collection[str]]] = {
         event_id: (concern.repositories, concern.oids)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from ..errors import PurgatorySyncError
-from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState
+from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
 from ..purgatory.result import ProcessResult
 from .locks import IdentifierLocks
 from .pr_release import release_pr
@@ -107,5 +107,5 @@ class Releaser:
             log.warning("release failed", event_id=entry.event_id, error=entry.error)
 
 
-def _order(entry: HeldState | HeldPr) -> tuple[int, str]:
+def _order(entry: HuntedEvent) -> tuple[int, str]:
     return entry.event.order

@@ -9,7 +9,7 @@ import attrs
 import structlog
 
 from ..nostr.event import Event
-from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState
+from ..purgatory.entries import HeldEvent, HeldPr, HeldState, HuntedEvent
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.result import ProcessResult
 from ..store.protocol import Change
@@ -17,7 +17,6 @@ from .knowledge import Knowledge
 from .repositories import Repositories
 
 Notify = Callable[[Event], Awaitable[None] | None]
-Held = HeldState | HeldPr | HeldAnnouncement
 log = structlog.get_logger()
 
 
@@ -45,7 +44,7 @@ class Tally:
     repositories: int = 0
     errors: dict[str, str] = attrs.field(factory=dict)
 
-    def count(self, held: Held) -> None:
+    def count(self, held: HeldEvent) -> None:
         """One more that is served now."""
         if isinstance(held, HeldState):
             self.states.append(held.event_id)
@@ -67,7 +66,7 @@ class Tally:
 
 
 async def serve(
-    parts: Parts, tally: Tally, promotes: Sequence[str], entry: HeldState | HeldPr | None = None
+    parts: Parts, tally: Tally, promotes: Sequence[str], entry: HuntedEvent | None = None
 ) -> None:
     """Save the announcements that become served, then the event, and un-hold them all at once.
 
@@ -81,7 +80,7 @@ async def serve(
     The steps after the transaction are not cancelled: what is served is out of purgatory.
     """
     promoted = [held for each in promotes if (held := parts.purgatory.get(each))]
-    entries: list[Held] = [*promoted, *([entry] if entry else [])]
+    entries: list[HeldEvent] = [*promoted, *([entry] if entry else [])]
     events = [held.event for held in entries]
     ids = tuple(event.id for event in events)
     applied = await parts.knowledge.apply(Change(save=tuple(events), unhold=ids))
@@ -93,13 +92,13 @@ async def serve(
             await tell(parts.notify, event)
 
 
-async def drop(parts: Parts, entry: HeldState | HeldPr) -> None:
+async def drop(parts: Parts, entry: HuntedEvent) -> None:
     """Un-hold an event unsaved: something newer of its author is served already (B 1.6)."""
     await parts.knowledge.apply(Change(unhold=(entry.event_id,)))
     forget(parts.purgatory, entry)
 
 
-def forget(purgatory: Purgatory, held: Held) -> None:
+def forget(purgatory: Purgatory, held: HeldEvent) -> None:
     """Take an entry out of memory; the journal was changed before."""
     if isinstance(held, HeldState):
         purgatory.remove_state_event(held.identifier, held.event_id)
