@@ -79,7 +79,7 @@ class Changes:
                 watch.on_change()
 
     async def wait(self, identifier: str, seen: int) -> int:
-        """Wait until the version is another than `seen`; returns it. Cancelling leaves nothing."""
-        while self.version(identifier) == seen:
+        """Wait for the first change after the version `seen`; returns the version then."""
+        if self.version(identifier) == seen:
             await self._waiting.setdefault(identifier, trio.Event()).wait()
         return self.version(identifier)

@@ -1,0 +1,37 @@
+"""Ids of events that ended without their data, so that relays that repeat them are refused."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.define(eq=False)
+class ExpiredIds:
+    """Ids with the Unix seconds at which each expired, oldest first (B 8.9: seven days)."""
+
+    memory_secs: float
+    _at: dict[str, float] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def remember(self, event_id: str, at: float) -> None:
+        """Note that the event expired at `at` (Unix seconds)."""
+        self._at.pop(event_id, None)
+        self._at[event_id] = at
+
+    def forget(self, event_id: str) -> None:
+        """Let the id in again, as a user's event is (B 3.3)."""
+        self._at.pop(event_id, None)
+
+    def was_expired(self, event_id: str, now: float) -> bool:
+        """Whether the event expired within the time that is remembered; `now` in Unix seconds."""
+        at = self._at.get(event_id)
+        return at is not None and now < at + self.memory_secs
+
+    def prune(self, now: float) -> tuple[str, ...]:
+        """Drop what is too old; returns the ids, so that the journal forgets them too."""
+        gone = tuple(i for i, at in self._at.items() if now >= at + self.memory_secs)
+        for event_id in gone:
+            del self._at[event_id]
+        return gone
