@@ -1,0 +1,95 @@
+"""A plain relay that takes every signed event: somebody else's relay, for tests and benchmarks.
+
+As a program: `python -m purgatory_sync.testing.relay_server EVENTS.jsonl --bind HOST:PORT`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import trio
+
+from ..errors import InvalidEvent
+from ..node.exchange import Exchange
+from ..node.listener import Listener
+from ..node.relay import Relay
+from ..node.subscriptions import Subscriptions
+from ..nostr.event import Event, decode_event, verify_event
+from ..nostr.filters import Filter
+from ..settings import ListenerSettings, RelaySettings
+from ..store.memory import MemoryStore
+from ..store.protocol import Change
+
+
+class RelayServer:
+    """Keeps what is published in memory and serves it over NIP-01."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self._subscriptions = Subscriptions()
+        self._relay = Relay(self, self._subscriptions, RelaySettings())
+        self._stop = trio.Event()
+
+    async def publish(self, events: Iterable[Event]) -> None:
+        """Serve these events from now on, and tell subscribers."""
+        fresh = list(events)
+        await self.store.apply(Change(save=fresh))
+        for event in fresh:
+            self._subscriptions.broadcast(event)
+
+    async def offer(self, event: Event) -> tuple[bool, str]:
+        """Take an event if it is what it says."""
+        try:
+            verify_event(event)
+        except InvalidEvent as error:
+            return False, f"invalid: {error}"
+        await self.publish([event])
+        return True, ""
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        """What matches, newest first."""
+        return await self.store.query(filters, limit)
+
+    async def serve(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled; reports the port that is listened on."""
+        listener = Listener(
+            _no_http, self._relay.serve, ListenerSettings(), RelaySettings().max_message_bytes
+        )
+        await listener.serve(host, port, self._stop, task_status=task_status)
+
+
+async def _no_http(exchange: Exchange) -> None:
+    await exchange.respond(404, b"a relay for tests\n")
+
+
+async def _main(events: list[Event], host: str, port: int) -> None:
+    server = RelayServer()
+    await server.publish(events)
+    async with trio.open_nursery() as nursery:
+        bound = await nursery.start(server.serve, host, port)
+        sys.stdout.write(f"ready ws://{host}:{bound}\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    """Serve the events of a file, one JSON object a line, until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("events", type=Path)
+    parser.add_argument("--bind", default="127.0.0.1:0")
+    arguments = parser.parse_args()
+    host, _, port = arguments.bind.rpartition(":")
+    lines = arguments.events.read_bytes().splitlines()
+    trio.run(_main, [decode_event(line) for line in lines if line], host, int(port))
+
+
+if __name__ == "__main__":
+    main()
