@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import httpcore
 import trio
 
 from ..errors import AttemptFailed, ConnectFailed, Forbidden, ResolverFailed, TimedOut
 from ..settings import Network
 from .addresses import interleave, may_contact, parse_address
 from .names import Resolve, SystemResolver
-from .network import GateBackend
 
 Connect = Callable[[str, int], Awaitable[trio.abc.HalfCloseableStream]]
 
@@ -83,20 +81,6 @@ class Gate:
         raise ConnectFailed("the connection was refused or the host is unreachable") from (
             failures[-1]
         )
-
-    def network_backend(
-        self, on_connect: Callable[[], None] | None = None
-    ) -> httpcore.AsyncNetworkBackend:
-        """What httpcore connects with, so that no HTTP request passes by the gate.
-
-        Args:
-          on_connect: as in `open_tcp`, for each connection that this backend opens.
-        """
-
-        async def open_stream(host: str, port: int) -> trio.abc.HalfCloseableStream:
-            return await self.open_tcp(host, port, on_connect)
-
-        return GateBackend(open_stream)
 
     async def _judged_addresses(self, host: str) -> Sequence[str]:
         """The addresses to try in turn; all of the host's are judged, whatever their number."""

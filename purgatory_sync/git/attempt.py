@@ -1,0 +1,274 @@
+"""One attempt at one URL: as few requests as the server allows, one start against its limits.
+
+The common case is a single POST: protocol v2, everything that is wanted, `done` at once. When
+that does not work, info/refs tells which protocol is spoken and where; when objects are refused,
+the refs tell what is worth one further request (B 8.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from ..errors import (
+    AttemptFailed,
+    BadStatus,
+    NotGit,
+    ObjectsRefused,
+    ProtocolBroken,
+    RedirectRefused,
+    RepositoryUnavailable,
+    TooLarge,
+)
+from ..settings import HuntSettings
+from ..urls import WebUrl
+from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
+from .answers import FetchAnswer, FetchAnswerV0, FetchAnswerV2
+from .http_client import Body, Elsewhere, GitHttp, Steps
+from .http_rules import redirect_target
+from .ingest import PackSink
+from .known import KnownServers
+from .observer import FetchObserver
+from .quarantine import Quarantined
+from .requests import fetch_v0, fetch_v2, list_refs_v2
+
+
+class _Moved(RedirectRefused):
+    """A redirect was answered to a POST; where to is learnt by GET."""
+
+
+# What a server may answer that speaks another protocol, lives at another path, or refuses in
+# words of its own.
+_UNCLEAR: Final = (_Moved, BadStatus, NotGit, ProtocolBroken)
+
+
+@attrs.frozen
+class Wish:
+    """What an attempt is for.
+
+    Attributes:
+      url: the repository's URL, judged.
+      wanted: object names, 40 hex digits, at least one.
+      haves: what is here already.
+      open_sink: opens the place for a pack.
+    """
+
+    url: WebUrl
+    wanted: tuple[str, ...]
+    haves: Sequence[str]
+    open_sink: Callable[[], PackSink]
+
+
+class _ListParser(Protocol):
+    def feed(self, data: bytes) -> None: ...
+    def finish(self) -> None: ...
+
+
+class Attempt:
+    """The conversation of one attempt; `run` it once."""
+
+    def __init__(
+        self,
+        settings: HuntSettings,
+        http: GitHttp,
+        known: KnownServers,
+        wish: Wish,
+        observer: FetchObserver,
+    ) -> None:
+        self._settings = settings
+        self._http = http
+        self._known = known
+        self._wish = wish
+        self._observer = observer
+        self._base = known.place(wish.url)
+        self._server = known.server(self._base) or Server()
+        self._refs: ShownRefs | None = None
+        self._learnt = False
+        self._asked: set[tuple[object, ...]] = set()
+        self._domains = {wish.url.host}
+        self._steps = Steps(self._note_contact, self._note_answer)
+        self._contacted = self._answered = False
+        self._pack_bytes = 0
+
+    async def run(self) -> Quarantined:
+        """Converse until a pack is proven, or there is nothing more to ask.
+
+        Raises AttemptFailed's subclasses. Cancellation closes the connection at once and removes
+        what was received.
+        """
+        failure: AttemptFailed | None = None
+        if self._server.gives_unadvertised:
+            try:
+                return await self._ask(self._wish.wanted)
+            except ObjectsRefused as refused:
+                failure = refused
+            except _UNCLEAR as unclear:
+                if self._is_final(unclear):
+                    raise
+                outcome = await self._ask_the_other_way(unclear)
+                if isinstance(outcome, Quarantined):
+                    return outcome
+                failure = outcome
+        return await self._ask_for_what_is_shown(failure)
+
+    async def _ask_the_other_way(self, unclear: AttemptFailed) -> Quarantined | AttemptFailed:
+        """Learn protocol and place; when they differ from what was tried, ask again."""
+        before = self._way
+        await self._learn()
+        if self._way == before or not self._server.gives_unadvertised:
+            return unclear
+        try:
+            return await self._ask(self._wish.wanted)
+        except (ObjectsRefused, *_UNCLEAR) as failure:
+            if self._is_final(failure):
+                raise
+            return failure
+
+    async def _ask_for_what_is_shown(self, failure: AttemptFailed | None) -> Quarantined:
+        """The one further request, for what the server's refs show to be there."""
+        refs = await self._shown_refs()
+        wants = refs.worth_asking(self._wish.wanted)
+        if not wants:
+            said = failure.server_message if isinstance(failure, ObjectsRefused) else ""
+            raise ObjectsRefused("the server shows nothing that is wanted", said) from failure
+        if failure is not None and (self._way, frozenset(wants)) in self._asked:
+            raise failure
+        return await self._ask(wants)
+
+    def _is_final(self, failure: AttemptFailed) -> bool:
+        """Whether a failure leaves nothing to find out by asking for the refs.
+
+        Some servers know a repository by its name without `.git` for info/refs only, and answer
+        404 to a POST there.
+        """
+        if self._pack_bytes:
+            return True
+        plain = self._base == self._wish.url and self._base.path.endswith(".git")
+        return isinstance(failure, RepositoryUnavailable) and (plain or self._learnt)
+
+    @property
+    def _way(self) -> tuple[int, str]:
+        return self._server.version, self._base.text
+
+    async def _ask(self, wants: Sequence[str]) -> Quarantined:
+        """One POST for objects, and the proof of the pack that it brings."""
+        self._asked.add((self._way, frozenset(wants)))
+        self._pack_bytes = 0
+        version = self._server.version
+        answer: FetchAnswer
+        if version == 2:
+            request, answer = fetch_v2(wants, self._wish.haves), FetchAnswerV2()
+        else:
+            request = fetch_v0(wants, self._wish.haves, self._server.capabilities)
+            answer = FetchAnswerV0()
+        sink = self._wish.open_sink()
+        try:
+            async with self._http.post(self._base, request, version, self._steps) as reply:
+                await self._receive(_body(reply), answer, sink)
+            self._known.note_server(self._base, self._server)
+            self._observer.body_ended()
+            return await self._useful(await sink.prove(self._wish.wanted))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await sink.aclose()
+            raise
+
+    async def _receive(self, body: Body, answer: FetchAnswer, sink: PackSink) -> None:
+        async with aclosing(body.pieces()) as pieces:
+            async for piece in pieces:
+                pack = answer.feed(piece)
+                if pack:
+                    self._pack_bytes += len(pack)
+                    self._observer.received(len(pack))
+                    await sink.write(pack)
+        answer.finish()
+
+    async def _useful(self, proven: Quarantined) -> Quarantined:
+        if proven.obtained:
+            return proven
+        await proven.discard()
+        raise ObjectsRefused("the pack holds nothing that is wanted")
+
+    async def _shown_refs(self) -> ShownRefs:
+        if self._refs is None and self._server.version == 2:
+            try:
+                return await self._list_refs()
+            except (ObjectsRefused, *_UNCLEAR):
+                if self._learnt:
+                    raise
+        if self._refs is None:
+            await self._learn()
+        return self._refs or await self._list_refs()
+
+    async def _list_refs(self) -> ShownRefs:
+        refs = ShownRefs(self._wish.wanted)
+        request = list_refs_v2(REF_PREFIXES)
+        async with self._http.post(self._base, request, 2, self._steps) as reply:
+            await self._read_list(_body(reply), RefListing(refs))
+        self._known.note_server(self._base, self._server)
+        return refs
+
+    async def _learn(self) -> None:
+        """GET info/refs: which protocol is spoken, where, and (in v0) the refs.
+
+        Raises:
+          RedirectRefused: too many redirects, one that leads where we do not go, or one to a
+            domain that has no place for us (B 8.2).
+        """
+        base = self._wish.url
+        for _ in range(self._settings.max_redirects + 1):
+            async with self._http.advertisement(base, self._steps) as reply:
+                if isinstance(reply, Body):
+                    await self._read_advertisement(reply)
+                    self._base, self._learnt = base, True
+                    self._known.note_place(self._wish.url, base)
+                    self._known.note_server(base, self._server)
+                    return
+                location = reply.location
+            base = redirect_target(base, location)
+            self._enter_domain(base.host)
+        raise RedirectRefused(f"more than {self._settings.max_redirects} redirects")
+
+    async def _read_advertisement(self, body: Body) -> None:
+        refs = ShownRefs(self._wish.wanted)
+        advertisement = Advertisement(refs)
+        await self._read_list(body, advertisement)
+        self._server = advertisement.server
+        self._refs = refs if self._server.version == 0 else None
+
+    async def _read_list(self, body: Body, parser: _ListParser) -> None:
+        size = 0
+        async with aclosing(body.pieces()) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                if size > self._settings.max_refs_bytes:
+                    raise TooLarge(f"more than {self._settings.max_refs_bytes} bytes of refs")
+                parser.feed(piece)
+        parser.finish()
+
+    def _enter_domain(self, domain: str) -> None:
+        if domain in self._domains:
+            return
+        if not self._observer.redirected(domain):
+            raise RedirectRefused("a redirect to another domain, which has no place for us now")
+        self._domains.add(domain)
+
+    def _note_contact(self) -> None:
+        if not self._contacted:
+            self._contacted = True
+            self._observer.contacted()
+
+    def _note_answer(self) -> None:
+        if not self._answered:
+            self._answered = True
+            self._observer.answered()
+
+
+def _body(reply: Body | Elsewhere) -> Body:
+    if isinstance(reply, Elsewhere):
+        raise _Moved("the server redirects requests for packs")
+    return reply

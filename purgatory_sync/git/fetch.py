@@ -1,0 +1,122 @@
+"""Fetching objects from a git server over HTTP into quarantine: what the engine uses."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from ..errors import (
+    AttemptFailed,
+    Forbidden,
+    InvalidUrl,
+    LocalFailure,
+    ObjectsRefused,
+    TimedOut,
+)
+from ..runtime.blocking import blocking
+from ..runtime.gate import Gate
+from ..settings import HuntSettings
+from ..urls import parse_web_url
+from .attempt import Attempt, Wish
+from .http_client import GitHttp
+from .ingest import Ingest
+from .known import KnownServers
+from .observer import FetchObserver, SilentObserver
+from .quarantine import Quarantined
+from .repository import list_haves
+
+HAVES: Final = 256
+GIT_THREADS: Final = 4
+
+_OID: Final = re.compile(r"[0-9a-f]{40}")
+
+
+class GitClient(AbstractAsyncContextManager["GitClient"]):
+    """Fetches from git servers; one for an engine, with the connections that are kept open.
+
+    How many attempts run at once is the caller's to limit: none waits for another here.
+
+    Args:
+      settings: limits of each attempt (B 8.4).
+      gate: opens every connection.
+      tmp: the folder for quarantine, on the repositories' file system.
+      limiter: places for git work in threads (4 when absent).
+      tls: the context for https, for those who bring certificates of their own.
+    """
+
+    def __init__(
+        self,
+        settings: HuntSettings,
+        gate: Gate,
+        tmp: Path,
+        *,
+        limiter: trio.CapacityLimiter | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._limiter = limiter or trio.CapacityLimiter(GIT_THREADS)
+        self._ingest = Ingest(settings, tmp, limiter=self._limiter)
+        self._http = GitHttp(settings, gate, tls)
+        self._known = KnownServers()
+
+    async def fetch_oids(
+        self,
+        repository: Path,
+        url: str,
+        oids: Collection[str],
+        observer: FetchObserver | None = None,
+    ) -> Quarantined:
+        """Fetch arbitrary objects with all their history, proven but not yet joined (N5).
+
+        Args:
+          repository: the bare repository whose objects need not be sent, and that the result
+            joins.
+          url: a clone URL, http or https.
+          oids: the objects wanted; names that are no SHA-1 are left out.
+          observer: told of the steps as they happen.
+
+        Returns what came; `obtained` may be a part of `oids`, never none of them.
+
+        Raises:
+          AttemptFailed: nothing was obtained; the subclass says why. Nothing else is raised.
+
+        Cancellation ends the transfer at once and leaves nothing behind.
+        """
+        secs = self._settings.total_timeout_secs
+        try:
+            with trio.fail_after(secs):
+                return await self._fetch(repository, url, oids, observer or SilentObserver())
+        except trio.TooSlowError as error:
+            raise TimedOut(f"not done within {secs:g} s") from error
+        except AttemptFailed:
+            raise
+        except Exception as error:
+            raise LocalFailure(f"the attempt failed here: {error!r}") from error
+
+    async def _fetch(
+        self, repository: Path, url: str, oids: Collection[str], observer: FetchObserver
+    ) -> Quarantined:
+        try:
+            judged = parse_web_url(url)
+        except InvalidUrl as error:
+            raise Forbidden(str(error)) from error
+        wanted = tuple(oid for oid in dict.fromkeys(oids) if _OID.fullmatch(oid))
+        if not wanted:
+            raise ObjectsRefused("none of the wanted names is that of a SHA-1 object")
+        haves = await blocking(self._limiter, list_haves, repository, HAVES)
+        wish = Wish(judged, wanted, haves, partial(self._ingest.open_sink, repository))
+        return await Attempt(self._settings, self._http, self._known, wish, observer).run()
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept open; end the attempts first."""
+        await self._http.aclose()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()

@@ -1,0 +1,147 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purgatory_sync.errors import AttemptFailed, ObjectsRefused, ProtocolBroken
+from purgatory_sync.git.answers import EmptyAnswer, FetchAnswer, FetchAnswerV0, FetchAnswerV2
+from purgatory_sync.git.pktline import pkt_line
+
+A = b"a" * 40
+
+
+def band(number: int, data: bytes) -> bytes:
+    return pkt_line(bytes([number]) + data)
+
+
+PACK = band(1, b"PACK12") + band(2, b"Counting\r") + band(1, b"") + band(1, b"3456") + b"0000"
+V2 = pkt_line(b"packfile\n") + PACK
+V0 = pkt_line(b"NAK\n") + PACK
+
+MakeAnswer = Callable[[], FetchAnswer]
+
+
+def result(make: MakeAnswer, pieces: list[bytes]) -> bytes:
+    answer = make()
+    pack = b"".join(answer.feed(piece) for piece in pieces)
+    answer.finish()
+    assert answer.pack_bytes == len(pack)
+    return pack
+
+
+@pytest.mark.parametrize(("make", "data"), [(FetchAnswerV2, V2), (FetchAnswerV0, V0)])
+def test_the_pack_comes_out_whatever_the_pieces(make: MakeAnswer, data: bytes) -> None:
+    for size in range(1, len(data) + 1):
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        assert result(make, pieces) == b"PACK123456"
+
+
+def test_pack_bytes_come_before_their_packet_is_whole() -> None:
+    answer = FetchAnswerV2()
+    assert answer.feed(pkt_line(b"packfile\n") + b"0fff\x01PACK") == b"PACK"
+
+
+def test_v0_acknowledgements_may_come_first() -> None:
+    head = pkt_line(b"ACK " + A + b"\n") + pkt_line(b"NAK\n")
+    assert result(FetchAnswerV0, [head + PACK]) == b"PACK123456"
+
+
+@pytest.mark.parametrize(("make", "data"), [(FetchAnswerV2, V2), (FetchAnswerV0, V0)])
+def test_an_answer_cut_anywhere_is_broken(make: MakeAnswer, data: bytes) -> None:
+    for end in range(len(data)):
+        with pytest.raises(ProtocolBroken):
+            result(make, [data[:end]])
+
+
+def test_an_empty_answer_has_an_error_of_its_own() -> None:
+    with pytest.raises(EmptyAnswer):
+        result(FetchAnswerV2, [])
+
+
+@pytest.mark.parametrize("make", [FetchAnswerV2, FetchAnswerV0])
+def test_err_lines_are_refusals_with_harmless_words(make: MakeAnswer) -> None:
+    with pytest.raises(ObjectsRefused) as caught:
+        result(make, [pkt_line(b"ERR upload-pack: not our ref\x1b[31m\xff " + b"x" * 300)])
+    assert caught.value.server_message.startswith("upload-pack: not our ref [31m\ufffd xxx")
+    assert len(caught.value.server_message) == 200
+
+
+@pytest.mark.parametrize(
+    ("make", "head"), [(FetchAnswerV2, b"packfile\n"), (FetchAnswerV0, b"NAK")]
+)
+def test_band_3_refuses_before_the_pack_and_breaks_it_afterwards(
+    make: MakeAnswer, head: bytes
+) -> None:
+    with pytest.raises(ObjectsRefused, match="no such object"):
+        result(make, [pkt_line(head) + band(3, b"no such object\n")])
+    with pytest.raises(ObjectsRefused):
+        result(make, [pkt_line(head) + band(3, b"")])
+    with pytest.raises(ProtocolBroken, match="died"):
+        result(make, [pkt_line(head) + band(1, b"PACK") + band(3, b"died\n")])
+
+
+@pytest.mark.parametrize(
+    ("make", "data"),
+    [
+        (FetchAnswerV2, pkt_line(b"acknowledgments\n") + pkt_line(b"NAK\n") + b"0001" + V2),
+        (FetchAnswerV2, pkt_line(b"shallow-info\n") + b"0001" + V2),
+        (FetchAnswerV2, pkt_line(b"packfile-uris\n") + b"0001" + V2),
+        (FetchAnswerV2, pkt_line(b"wanted-refs\n") + b"0001" + V2),
+        (FetchAnswerV2, b"0000"),
+        (FetchAnswerV2, V2 + b"0000"),
+        (FetchAnswerV2, V2 + b"x"),
+        (FetchAnswerV2, pkt_line(b"packfile\n") + band(4, b"x")),
+        (FetchAnswerV2, pkt_line(b"packfile\n") + b"0004"),
+        (FetchAnswerV2, pkt_line(b"packfile\n") + b"0001"),
+        (FetchAnswerV2, b"<!DOCTYPE html>"),
+        (FetchAnswerV0, PACK),
+        (FetchAnswerV0, pkt_line(b"shallow " + A) + V0),
+        (FetchAnswerV0, pkt_line(b"ACK " + A + b" common\n") + V0),
+        (FetchAnswerV0, pkt_line(b"NAK\n") + band(0, b"x")),
+        (FetchAnswerV0, pkt_line(b"NAK\n") + b"0000"),
+        (FetchAnswerV0, pkt_line(b"NAK\n") * 5000),
+    ],
+)
+def test_what_was_not_asked_for_breaks_the_protocol(make: MakeAnswer, data: bytes) -> None:
+    with pytest.raises(ProtocolBroken):
+        result(make, [data])
+
+
+@pytest.mark.parametrize(("noise", "times"), [(band(2, b"x" * 65000), 20), (band(1, b""), 300_000)])
+def test_progress_is_bounded(noise: bytes, times: int) -> None:
+    with pytest.raises(ProtocolBroken, match="progress"):
+        result(FetchAnswerV2, [pkt_line(b"packfile\n"), noise * times])
+
+
+def test_a_large_pack_may_come_with_much_progress() -> None:
+    answer = FetchAnswerV2()
+    answer.feed(pkt_line(b"packfile\n"))
+    for _ in range(200):
+        answer.feed(band(1, b"x" * 65000) + band(2, b"x" * 5500))
+    assert answer.pack_bytes == 200 * 65000
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([V2, V0]), st.data())
+def test_mutated_answers_raise_typed_errors_only(base: bytes, data: st.DataObject) -> None:
+    mutated = bytearray(base)
+    for _ in range(data.draw(st.integers(1, 4))):
+        mutated[data.draw(st.integers(0, len(base) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(base)))
+    for make in (FetchAnswerV2, FetchAnswerV0):
+        outcomes = []
+        for pieces in ([bytes(mutated)], [bytes(mutated[:cut]), bytes(mutated[cut:])]):
+            try:
+                outcomes.append(repr(result(make, pieces)))
+            except AttemptFailed as error:
+                outcomes.append(type(error).__name__)
+        assert outcomes[0] == outcomes[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.binary(max_size=80), max_size=5))
+def test_random_bytes_raise_typed_errors_only(pieces: list[bytes]) -> None:
+    for make in (FetchAnswerV2, FetchAnswerV0):
+        with pytest.raises(AttemptFailed):
+            result(make, pieces)

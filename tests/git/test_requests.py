@@ -1,0 +1,44 @@
+from purgatory_sync.git.requests import fetch_v0, fetch_v2, list_refs_v2
+
+A, B, C = "a" * 40, "b" * 40, "c" * 40
+
+
+def test_a_v2_fetch_says_everything_at_once() -> None:
+    assert fetch_v2([A, B]) == (
+        b"0012command=fetch\n0001"
+        b"0010no-progress\n"
+        b"000eofs-delta\n"
+        b"0032want " + A.encode() + b"\n"
+        b"0032want " + B.encode() + b"\n"
+        b"0009done\n0000"
+    )
+
+
+def test_a_thin_pack_is_asked_for_when_something_is_here() -> None:
+    request = fetch_v2([A], [B, C])
+    assert b"000ethin-pack\n" in request
+    assert request.endswith(
+        b"0032have " + B.encode() + b"\n0032have " + C.encode() + b"\n0009done\n0000"
+    )
+
+
+def test_refs_are_listed_by_prefix() -> None:
+    assert list_refs_v2(["refs/heads/", "refs/tags/"]) == (
+        b"0014command=ls-refs\n0001"
+        b"0009peel\n"
+        b"001bref-prefix refs/heads/\n"
+        b"001aref-prefix refs/tags/\n"
+        b"0000"
+    )
+
+
+def test_a_v0_fetch_claims_only_what_was_advertised() -> None:
+    everything = {b"side-band-64k", b"thin-pack", b"ofs-delta", b"no-progress", b"multi_ack"}
+    assert fetch_v0([A, B], [C], everything) == (
+        b"0060want " + A.encode() + b" side-band-64k thin-pack ofs-delta no-progress\n"
+        b"0032want " + B.encode() + b"\n"
+        b"0000"
+        b"0032have " + C.encode() + b"\n"
+        b"0009done\n"
+    )
+    assert b"want " + A.encode() + b" side-band-64k\n" in fetch_v0([A], [], {b"side-band-64k"})
