@@ -21,7 +21,7 @@ import attrs
 
 from ..errors import RepositoryError
 from .layout import fsync_dir, local_failure, objects_dir, pack_dir, require_format
-from .object_lookup import ObjectLookup, loose_kind
+from .object_lookup import ObjectLookup, existing
 
 _TRIES = 3
 _BESIDE = "tmp_link_"  # git prunes what begins with tmp_
@@ -33,9 +33,9 @@ def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -
     """Give a repository objects that others have (B 3.6, 7.2), with all their history.
 
     Args:
-      sources: repositories to take from, the preferred ones first; those that are gone, that are
-        shallow or partial, or that lean on alternates are passed over, since what they have need
-        not be complete.
+      sources: repositories to take from, the preferred ones first; those that are gone or damaged
+        are passed over, and those that are shallow, partial or lean on alternates, since what they
+        have need not be complete.
       target: the repository that shall have them.
       oids: the objects wanted; a source that has none of those still missing is not touched.
 
@@ -51,27 +51,24 @@ def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -
     """
     require_format(target)
     try:
-        missing = frozenset(oids) - _present(target, oids)
+        missing = frozenset(oids) - existing(target, oids)
         for source in sources:
             if not missing:
                 break
-            if _is_complete(source) and _present(source, missing):
+            if _can_give(source, missing):
                 _link_all(source, target)
-                missing -= _present(target, missing)
+                missing -= existing(target, missing)
     except OSError as error:
         raise local_failure(f"copy objects to {target}", error) from error
     return frozenset(oids) - missing
 
 
-def _present(repository: Path, oids: Collection[str]) -> frozenset[str]:
-    with ObjectLookup(repository) as lookup:
-        return lookup.present(oids)
-
-
-def _is_complete(source: Path) -> bool:
-    """Whether what a repository has is complete, by how it was made."""
+def _can_give(source: Path, oids: Collection[str]) -> bool:
+    """Whether a repository has some of the OIDs, and by how it was made their history too."""
     try:
         require_format(source)
+        if not existing(source, oids):
+            return False
     except RepositoryError:
         return False
     if os.path.exists(f"{source}/shallow") or os.path.exists(f"{source}/objects/info/alternates"):
@@ -137,11 +134,12 @@ def _in_order(source: Path, packs: Sequence[_Item], loose: Iterable[_Item]) -> l
     """All in the order of joining; between two packs, loose objects before what names them."""
     times = [pack.time_ns for pack in packs]
     ordered = []
-    for item in loose:
-        kind = loose_kind(f"{objects_dir(source)}/{item.path}")
-        if kind is not None:
-            place = bisect_left(times, item.time_ns), _RANK[kind], item.time_ns, item.path
-            ordered.append((place, item))
+    with ObjectLookup(source) as lookup:
+        for item in loose:
+            kind = lookup.kind(item.path.replace("/", ""))
+            if kind is not None:
+                place = bisect_left(times, item.time_ns), _RANK[kind], item.time_ns, item.path
+                ordered.append((place, item))
     for i, pack in enumerate(packs):
         ordered.append(((i, len(_RANK), pack.time_ns, pack.path), pack))
     return [item for _, item in sorted(ordered, key=lambda pair: pair[0])]

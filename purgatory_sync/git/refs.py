@@ -8,7 +8,6 @@ nobody sees) and removed. Killed anywhere, a repository shows the old refs or th
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,11 +15,10 @@ from pathlib import Path
 from ..errors import RepositoryError
 from ..refnames import conflicting, is_valid_refname
 from .layout import fsync_dir, local_failure
-from .object_lookup import ObjectLookup
+from .object_lookup import ObjectLookup, is_oid
 from .ref_files import PackedRef, format_packed, read_refs
 from .ref_lock import exclusive, git_lock, replace_file
 
-_OID = re.compile(r"(?!0{40})[0-9a-f]{40}")
 _ALLOWED_KINDS = {"refs/heads/": ("commit",), "refs/tags/": ("commit", "tag")}
 _NAMED_IN_MESSAGES = 3
 
@@ -150,7 +148,7 @@ def _judge_names(changes: Mapping[str, str | None]) -> None:
             raise RepositoryError(f"{name!a} is no ref below refs/")
         if oid is not None and not is_valid_refname(name):
             raise RepositoryError(f"git would refuse the ref name {name!a}")
-        if oid is not None and not _OID.fullmatch(oid):
+        if oid is not None and not is_oid(oid):
             raise RepositoryError(f"{name} cannot name {oid!a}: not 40 lower-case hex digits")
 
 

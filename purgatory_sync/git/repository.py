@@ -22,7 +22,7 @@ from .layout import (
     require_format,
     write_durably,
 )
-from .object_lookup import ObjectLookup
+from .object_lookup import ObjectLookup, existing
 from .ref_files import read_refs
 from .scratch import scratch_name
 
@@ -152,8 +152,7 @@ def present_oids(path: Path, oids: Collection[str]) -> frozenset[str]:
     if not oids or not is_repository(path):
         return frozenset()
     require_format(path)
-    with ObjectLookup(path) as lookup:
-        return lookup.present(oids)
+    return existing(path, oids)
 
 
 def object_types(path: Path, oids: Collection[str]) -> dict[str, str]:
