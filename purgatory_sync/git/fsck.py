@@ -7,9 +7,9 @@ rules judges it. So a mistake here costs time, not safety.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
+from .links import Link
 from .pack_format import BLOB, COMMIT, KINDS_BY_NAME, TREE
 from .pack_reader import Unsure
 
@@ -40,13 +40,6 @@ _SPECIAL_NAME = re.compile(
 _NULL = bytes(20)
 _MAX_ATTRIBUTES_BYTES = 1 << 20
 _MAX_ATTRIBUTES_LINE_BYTES = 2000
-
-
-class Link(NamedTuple):
-    """What an object points at: a 20-byte name and the type that it must have."""
-
-    name: bytes
-    kind: int
 
 
 class Links(NamedTuple):
@@ -91,28 +84,6 @@ def check_attributes(data: bytes) -> None:
         raise Unsure("a .gitattributes with a long line")
 
 
-def commit_links(data: bytes) -> tuple[bytes, list[bytes]] | None:
-    """Tree and parents of a commit of usual form, as 20-byte names; None for another."""
-    match = _COMMIT.match(data)
-    if match is None:
-        return None
-    parents = [bytes.fromhex(line[7:].decode()) for line in match[2].splitlines()]
-    return bytes.fromhex(match[1].decode()), parents
-
-
-def tree_entries(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Mode, file name and 20-byte name of each entry of a tree that has been judged before."""
-    for match in _TREE_ENTRY.finditer(data):
-        yield match[1], match[2], match[3]
-
-
-def entry_kind(mode: bytes) -> int | None:
-    """The type of what a tree's entry names; None for a gitlink."""
-    if mode == b"160000":
-        return None
-    return TREE if mode == b"40000" else BLOB
-
-
 def _check_tree(data: bytes) -> Links:
     at, last = 0, b""
     links, attributes = [], []
@@ -131,9 +102,8 @@ def _check_tree(data: bytes) -> Links:
             raise Unsure("a tree out of order")
         last = key
         paths.add(path)
-        kind = entry_kind(mode)
-        if kind is not None:
-            links.append(Link(name, kind))
+        if mode != b"160000":
+            links.append(Link(name, TREE if mode == b"40000" else BLOB))
         if path.lower() == b".gitattributes":
             if not mode.startswith(b"100"):
                 raise Unsure("a .gitattributes that is no file")
@@ -144,11 +114,14 @@ def _check_tree(data: bytes) -> Links:
 
 
 def _check_commit(data: bytes) -> list[Link]:
-    found = commit_links(data)
-    if found is None:
+    match = _COMMIT.match(data)
+    if match is None:
         raise Unsure("a commit of unusual form")
-    tree, parents = found
-    return [Link(tree, TREE), *(Link(parent, COMMIT) for parent in parents)]
+    parents = match[2].splitlines()
+    return [
+        Link(bytes.fromhex(match[1].decode()), TREE),
+        *(Link(bytes.fromhex(line[7:].decode()), COMMIT) for line in parents),
+    ]
 
 
 def _check_tag(data: bytes) -> Link:

@@ -150,7 +150,7 @@ class PackInFolder:
 
     Attributes:
       folder: the quarantine folder, on the repository's file system.
-      name: `pack-<40 hex>`; `.pack` and `.idx` lie in the folder's `pack/`.
+      name: `pack-<40 hex>`; its files lie in the folder's `objects/pack/`.
     """
 
     folder: Path
@@ -158,8 +158,8 @@ class PackInFolder:
 
     def join(self, repository: Path) -> None:
         if not _is_there(repository, self.name):
-            pack = self.folder / "pack" / f"{self.name}.pack"
-            index = self.folder / "pack" / f"{self.name}.idx"
+            pack = Path(pack_dir(self.folder), f"{self.name}.pack")
+            index = pack.with_suffix(".idx")
             for path in (pack, index):
                 _fsync_file(path)
             _show(pack, index, repository, self.name)

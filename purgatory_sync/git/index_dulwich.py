@@ -1,0 +1,214 @@
+"""The judgement of large packs where no git is installed: dulwich in a limited process of its own.
+
+Same rules as `index_git`: checksums, forms of objects, links by one step, what is here already is
+compared with what comes under the same name.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import zlib
+from collections.abc import Callable
+from hashlib import sha1
+from pathlib import Path
+
+from dulwich.errors import ApplyDeltaError
+from dulwich.object_format import SHA1
+from dulwich.objects import RawObjectID
+from dulwich.pack import (
+    PackData,
+    UnpackedObject,
+    UnpackedObjectIterator,
+    UnresolvedDeltas,
+    extend_pack,
+    write_pack_index_v2,
+)
+
+from .. import errors
+from ..errors import AttemptFailed, BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
+from ..runtime.children import ChildLimits, run_child
+from .closure import require_same, require_stored
+from .fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
+from .index_git import RECEIVED
+from .links import Link
+from .pack_format import KIND_NAMES, TRAILER_BYTES, GitObject
+from .quarantine import local_errors
+from .stored import StoredObjects, TooBigToRead
+
+_TYPED = (BadPack, DiskFull, LocalFailure, NotClosed, TooLarge)
+_REFUSED = 3
+MAX_BASE_BYTES = 1 << 30
+"""No object that ever joined is larger (NGIT_HUNT_MAX_OBJECT_BYTES is lower)."""
+
+
+def index_with_dulwich(repository: Path, folder: Path, limits: ChildLimits) -> str:
+    """Index and judge a pack without git; blocking work, ended by cancelling the task that waits.
+
+    Arguments, result and errors are those of `index_git.index_with_git`.
+    """
+    with local_errors("run the process that indexes packs"):
+        result = run_child(
+            [sys.executable, "-P", "-m", __name__, os.path.abspath(repository), str(folder)],
+            env=_environment(),
+            stdin=None,
+            scratch=folder,
+            limits=limits,
+        )
+    if result.returncode == 0:
+        return result.stdout.decode().strip()
+    if result.returncode == _REFUSED:
+        name, _, message = result.stdout.decode(errors="replace").strip().partition(": ")
+        if name in {kind.__name__ for kind in _TYPED}:
+            raise getattr(errors, name)(message)
+    if result.returncode in (-signal.SIGXCPU, -signal.SIGXFSZ):
+        raise TooLarge("judging the pack took more time or space than any honest one would")
+    said = result.stderr.decode(errors="replace").strip().rpartition("\n")[2][:500]
+    raise LocalFailure(f"the process that indexes packs ended with {result.returncode}: {said}")
+
+
+def _environment() -> dict[str, str]:
+    here = str(Path(__file__).resolve().parents[2])
+    paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class _Objects(UnpackedObjectIterator):
+    """Each object of a pack once, with all that an index needs."""
+
+    _compute_crc32 = True
+
+
+class _Indexer:
+    """Judges one pack; memory grows with the number of names that it holds or points at."""
+
+    def __init__(self, stored: StoredObjects, pack: Path) -> None:
+        self._stored = stored
+        self._pack = pack
+        self._entries: list[tuple[bytes, int, int]] = []
+        self._kinds: dict[bytes, int] = {}
+        self._links: set[Link] = set()
+        self._special: set[tuple[bytes, Callable[[int, bytes], None]]] = set()
+
+    def run(self) -> str:
+        _check_trailer(self._pack)
+        data = PackData.from_path(self._pack, SHA1)
+        try:
+            objects = _Objects.for_pack_data(data, self._resolve)
+            for object in objects:
+                self._take(object)
+            bases = {name for name in objects.ext_refs() if name not in self._kinds}
+        finally:
+            data.close()
+        for link in self._links:
+            self._require(link)
+        return self._write(bases)
+
+    def _take(self, object: UnpackedObject) -> None:
+        kind, chunks = object.obj_type_num, object.obj_chunks
+        offset, crc = object.offset, object.crc32
+        if kind is None or chunks is None or offset is None or crc is None:
+            raise LocalFailure("dulwich did not unpack an object")
+        content, name = b"".join(chunks), bytes(object.sha())
+        if name in self._kinds:
+            raise BadPack(f"the pack holds {name.hex()} twice")
+        require_same(name, GitObject(kind, content), self._stored, MAX_BASE_BYTES)
+        judged = judge_object(kind, content)
+        self._kinds[name] = kind
+        self._entries.append((name, offset, crc))
+        self._links.update(judged.links)
+        self._special.update((module, judge_modules) for module in judged.modules)
+        self._special.update((name, judge_attributes) for name in judged.attributes)
+
+    def _resolve(self, name: bytes) -> tuple[int, list[bytes]]:
+        base = self._stored.read(name, MAX_BASE_BYTES)
+        if base is None:
+            raise KeyError(name)
+        return base.kind, [base.data]
+
+    def _require(self, link: Link) -> None:
+        kind = self._kinds.get(link.name)
+        if kind is None:
+            require_stored(link, self._stored)
+        elif kind != link.kind:
+            raise BadPack(f"{link.name.hex()} is no {KIND_NAMES[link.kind].decode()}")
+
+    def _write(self, bases: set[RawObjectID]) -> str:
+        """Complete the pack, write its index, and look once more into files that git reads."""
+        with self._pack.open("r+b") as file:
+            trailer, extra = extend_pack(file, bases, self._raw, SHA1)
+            file.truncate()
+        name = f"pack-{trailer.hex()}"
+        final = self._pack.parent / "objects" / "pack" / f"{name}.pack"
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with final.with_suffix(".idx").open("wb") as index:
+            write_pack_index_v2(index, sorted([*self._entries, *extra]), trailer)
+        os.rename(self._pack, final)
+        with StoredObjects(self._pack.parent) as new:
+            for special, judge in self._special:
+                self._judge_special(special, judge, new)
+        for path in (final, final.with_suffix(".idx")):
+            path.chmod(0o444)
+        return name
+
+    def _raw(self, name: bytes) -> tuple[int, bytes]:
+        kind, chunks = self._resolve(name)
+        return kind, b"".join(chunks)
+
+    def _judge_special(
+        self, name: bytes, judge: Callable[[int, bytes], None], new: StoredObjects
+    ) -> None:
+        try:
+            object = new.read(name, MAX_SPECIAL_BYTES) or self._stored.read(name, MAX_SPECIAL_BYTES)
+        except TooBigToRead as error:
+            raise BadPack("a large .gitmodules or .gitattributes") from error
+        if object is not None:
+            judge(*object)
+
+
+def _check_trailer(pack: Path) -> None:
+    left = pack.stat().st_size - TRAILER_BYTES
+    digest = sha1(usedforsecurity=False)
+    with pack.open("rb") as file:
+        while left > 0:
+            piece = file.read(min(left, 1 << 20))
+            digest.update(piece)
+            left -= len(piece)
+        if file.read() != digest.digest():
+            raise BadPack("the pack's checksum does not hold")
+
+
+def index_here(repository: Path, folder: Path) -> str:
+    """Index and judge a pack in this process, without limits; `index_with_dulwich` has them.
+
+    Arguments, result and errors are those of `index_git.index_with_git`.
+    """
+    with local_errors("index a pack"), StoredObjects(repository) as stored:
+        try:
+            return _Indexer(stored, folder / RECEIVED).run()
+        except MemoryError as error:
+            raise TooLarge("judging the pack took too much memory") from error
+        except TooBigToRead as error:
+            raise TooLarge("a delta whose base is too large") from error
+        except UnresolvedDeltas as error:
+            raise BadPack(
+                "a delta whose base is neither in the pack nor in the repository"
+            ) from error
+        except (ApplyDeltaError, AssertionError, LookupError, ValueError, zlib.error) as error:
+            raise BadPack(f"the pack is damaged: {error}") from error
+
+
+def main(arguments: list[str]) -> int:
+    """What the process of its own runs: the name of the pack, or `<error>: <why>` and exit 3."""
+    repository, folder = map(Path, arguments)
+    try:
+        sys.stdout.write(index_here(repository, folder) + "\n")
+    except AttemptFailed as error:
+        sys.stdout.write(f"{type(error).__name__}: {error}\n")
+        return _REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

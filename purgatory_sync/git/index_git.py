@@ -1,0 +1,174 @@
+"""git's own judgement of a pack: `index-pack --strict` in quarantine, limited, unconfigured.
+
+`--strict` requires of every link that leads out of the pack that its object is in the repository
+and of the right type: that is closure by one step, as `closure.check_closure` has it for small
+packs. It also compares what is here already with what comes under the same name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+from ..errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
+from ..runtime.children import ChildLimits, ChildResult, run_child
+from .layout import objects_dir, pack_dir
+from .pack_scan import Scanned
+from .quarantine import local_errors
+
+HARMLESS = ("hasDotgit", "zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate")
+"""What real repositories contain and what harms nobody who serves them."""
+
+RECEIVED = "received.pack"
+"""The pack as it came, in the quarantine folder."""
+
+_MIB = 1 << 20
+_BASE_MEMORY_BYTES = 512 * _MIB
+_MEMORY_PER_OBJECT_BYTES = 1024
+_INDEX_BYTES_PER_OBJECT = 64
+_BASE_FILE_BYTES = 64 * _MIB
+_BASE_CPU_SECS = 60
+_CPU_BYTES_PER_SEC = 10 * _MIB
+
+_NAME = re.compile(rb"(?:pack|keep)\t([0-9a-f]{40})\n")
+_MISSING = re.compile(r"did not receive expected object")
+_OURS = re.compile(
+    r"Permission denied|Read-only file system|Input/output error|[Uu]nable to create|"
+    r"Too many open files|not a git repository|dubious ownership|Resource temporarily unavailable"
+)
+_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+_NO_MEMORY = re.compile(r"[Oo]ut of memory|Cannot allocate memory|mmap failed")
+
+
+def find_git() -> str | None:
+    """The installed git, or None."""
+    return shutil.which("git")
+
+
+def child_limits(
+    repository: Path, folder: Path, scanned: Scanned, max_file_bytes: int
+) -> ChildLimits:
+    """What a child may use for a pack that has been scanned.
+
+    Args:
+      repository: its indexes are mapped by the child.
+      folder: the quarantine folder with the pack.
+      scanned: what the scan found.
+      max_file_bytes: how much the bases of a thin pack may add, at most.
+    """
+    received = (folder / RECEIVED).stat().st_size
+    indexes = sum(path.stat().st_size for path in Path(pack_dir(repository)).glob("*.idx"))
+    return ChildLimits(
+        memory_bytes=_BASE_MEMORY_BYTES
+        + 2 * received
+        + indexes
+        + 4 * scanned.largest_bytes
+        + _MEMORY_PER_OBJECT_BYTES * scanned.objects,
+        cpu_secs=_BASE_CPU_SECS + scanned.total_bytes // _CPU_BYTES_PER_SEC,
+        file_bytes=_BASE_FILE_BYTES
+        + received
+        + _INDEX_BYTES_PER_OBJECT * scanned.objects
+        + min(scanned.named_base_bytes, max_file_bytes),
+    )
+
+
+def index_with_git(repository: Path, folder: Path, limits: ChildLimits) -> str:
+    """Let git index and judge a pack; blocking work, ended by cancelling the task that waits.
+
+    Args:
+      repository: the bare repository that the pack shall join.
+      folder: the quarantine folder; holds the pack as received, and the result in `objects/pack/`.
+      limits: of the child.
+
+    Returns the name of the pack there, without suffix.
+
+    Raises:
+      BadPack, NotClosed: git refuses it.
+      TooLarge: the child went beyond its limits.
+      DiskFull, LocalFailure: git could not do its work.
+    """
+    git = find_git()
+    if git is None:
+        raise LocalFailure("git is not installed: install it, or set NGIT_HUNT_INGEST=auto")
+    with local_errors("run git index-pack"):
+        os.makedirs(pack_dir(folder), exist_ok=True)
+        with (folder / RECEIVED).open("rb") as pack:
+            result = run_child(
+                _command(git),
+                env=_environment(repository, folder),
+                stdin=pack,
+                scratch=folder,
+                limits=limits,
+            )
+    if result.returncode != 0:
+        raise _refusal(result)
+    match = _NAME.search(result.stdout)
+    if match is None:
+        raise LocalFailure(f"git index-pack said {result.stdout[:80]!r}")
+    return f"pack-{match[1].decode()}"
+
+
+def _command(git: str) -> list[str]:
+    harmless = ",".join(f"{name}=warn" for name in HARMLESS)
+    return [
+        git,
+        "-c",
+        "core.packedGitWindowSize=16m",
+        "-c",
+        "core.packedGitLimit=128m",
+        "-c",
+        "core.deltaBaseCacheLimit=64m",
+        "-c",
+        "pack.writeReverseIndex=false",
+        "index-pack",
+        "--stdin",
+        "--fix-thin",
+        "--threads=1",
+        f"--strict={harmless}",
+    ]
+
+
+def _environment(repository: Path, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_DIR": os.path.abspath(repository),
+        "GIT_OBJECT_DIRECTORY": os.path.abspath(objects_dir(folder)),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(os.path.abspath(objects_dir(repository))),
+        # Nothing may stand in for what is missing.
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_SHALLOW_FILE": "",
+        "GIT_NO_LAZY_FETCH": "1",
+    }
+
+
+def _quoted(path: str) -> str:
+    """A path as git reads it in a list that colons separate."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _refusal(result: ChildResult) -> Exception:
+    text = result.stderr.decode(errors="replace")
+    fatal = [line for line in text.splitlines() if line.startswith(("fatal:", "error:"))]
+    said = " ".join((fatal or text.splitlines())[-2:])[:500]
+    if result.returncode in (-signal.SIGXCPU, -signal.SIGXFSZ):
+        return TooLarge("judging the pack took more time or space than any honest one would")
+    if _NO_MEMORY.search(text):
+        return TooLarge(f"judging the pack took too much memory: {said}")
+    if _NO_SPACE.search(text):
+        return DiskFull(said)
+    if result.returncode < 0:
+        return LocalFailure(f"git index-pack was ended by signal {-result.returncode}")
+    if _OURS.search(text):
+        return LocalFailure(f"git index-pack could not work: {said}")
+    if _MISSING.search(text):
+        return NotClosed(said)
+    return BadPack(f"git refuses the pack: {said}")

@@ -1,0 +1,263 @@
+"""From bytes of a stranger to proven objects: the small way in memory, the large way on disk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+from types import TracebackType
+
+import attrs
+import trio
+
+from ..errors import BadPack, LocalFailure, TooLarge
+from ..runtime.blocking import blocking
+from ..runtime.children import ChildLimits
+from ..settings import HuntSettings
+from .closure import check_closure
+from .index_dulwich import index_with_dulwich
+from .index_git import RECEIVED, child_limits, find_git, index_with_git
+from .layout import objects_dir, pack_dir
+from .pack_format import HEADER_BYTES, TRAILER_BYTES
+from .pack_index import encode_index
+from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
+from .pack_scan import check_depth, scan_pack
+from .pack_writer import complete_pack
+from .quarantine import (
+    PackInFolder,
+    PackInMemory,
+    Quarantined,
+    local_errors,
+    make_quarantine,
+    remove_quarantine,
+    require_free_space,
+)
+from .stored import StoredObjects, TooBigToRead
+
+SMALL_PACK_BYTES = 1 << 20
+SMALL_LIMITS = UnpackLimits(
+    objects=1_000, object_bytes=4 << 20, total_bytes=16 << 20, delta_depth=250
+)
+
+Indexer = Callable[[Path, Path, ChildLimits], str]
+
+_SMALL_PLACES = 4
+_LARGE_PLACES = 2
+_NO_OBJECTS = HEADER_BYTES + TRAILER_BYTES
+_OID = re.compile(r"[0-9a-f]{40}")
+
+
+class Ingest:
+    """Turns what servers send into proven objects; one for an engine.
+
+    Args:
+      settings: the limits of B 8.4 and who judges large packs.
+      tmp: the folder for quarantine, on the file system of the repositories; made when needed.
+      limiter: worker threads for small packs and for joining (default: 4). Large packs have
+        places of their own, so that two of them, however slow, hold up no small one.
+    """
+
+    def __init__(
+        self, settings: HuntSettings, tmp: Path, *, limiter: trio.CapacityLimiter | None = None
+    ) -> None:
+        self.settings = settings
+        self.tmp = tmp
+        self.limiter = limiter or trio.CapacityLimiter(_SMALL_PLACES)
+        self.large_limiter = trio.CapacityLimiter(_LARGE_PLACES)
+
+    def open_sink(self, repository: Path) -> PackSink:
+        """A place for one pack that shall join a repository."""
+        return PackSink(self, repository)
+
+    def limits(self, pack_bytes: int) -> UnpackLimits:
+        """What a pack of so many bytes may hold (B 8.4)."""
+        return UnpackLimits(
+            objects=self.settings.max_objects,
+            object_bytes=self.settings.max_object_bytes,
+            total_bytes=self.settings.max_inflated_bytes
+            + self.settings.max_inflated_ratio * pack_bytes,
+            delta_depth=self.settings.max_delta_depth,
+        )
+
+
+class PackSink:
+    """Collects one pack and proves it: in memory up to 1 MiB, beyond that in quarantine.
+
+    As a context manager (`async with`) it is closed on leaving.
+    """
+
+    def __init__(self, ingest: Ingest, repository: Path) -> None:
+        self._ingest = ingest
+        self._repository = repository
+        self._buffer = bytearray()
+        self._bytes = 0
+        self._folder: Path | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Take the next bytes of the pack.
+
+        Raises:
+          TooLarge: more than NGIT_HUNT_MAX_PACK_BYTES have come.
+          DiskFull, LocalFailure: they cannot be kept.
+
+        After an error or a cancellation the sink is of no use but to be closed.
+        """
+        self._bytes += len(data)
+        if self._bytes > self._ingest.settings.max_pack_bytes:
+            raise TooLarge(
+                f"a pack of more than {self._ingest.settings.max_pack_bytes} bytes: "
+                "raise NGIT_HUNT_MAX_PACK_BYTES if it is wanted"
+            )
+        self._buffer += data
+        if len(self._buffer) > SMALL_PACK_BYTES:
+            await blocking(self._ingest.limiter, self._spill)
+
+    async def prove(self, wants: Collection[str]) -> Quarantined:
+        """Judge the pack: checksums, forms of objects, limits, closure (N5).
+
+        Args:
+          wants: OIDs of 40 hexadecimal digits; whether all of them came is in the result's
+            `obtained`, not judged.
+
+        Raises:
+          BadPack, NotClosed, TooLarge: it is refused.
+          DiskFull, LocalFailure: it could not be judged.
+
+        Cancellation ends children and threads within moments; `aclose` removes the rest.
+        """
+        ingest = self._ingest
+        quarantined = None
+        # Of a pack without objects there is nothing for git to judge.
+        if self._folder is None and (ingest.settings.ingest != "git" or self._bytes <= _NO_OBJECTS):
+            small = _SmallPack(ingest, self._repository, bytes(self._buffer))
+            quarantined = await blocking(ingest.limiter, small.prove, wants)
+        if quarantined is None:
+            quarantined = await blocking(ingest.large_limiter, self._prove_large, wants)
+            self._folder = None
+        return quarantined
+
+    async def aclose(self) -> None:
+        """Remove what was not proven; nothing to do the second time. Not to be cancelled."""
+        self._buffer.clear()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            with trio.CancelScope(shield=True):
+                await blocking(self._ingest.limiter, remove_quarantine, folder)
+
+    async def __aenter__(self) -> PackSink:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _spill(self) -> None:
+        with local_errors("write a pack into quarantine"):
+            if self._folder is None:
+                self._folder = make_quarantine(self._ingest.tmp, "pack")
+            require_free_space(self._folder, self._ingest.settings.min_free_bytes)
+            with (self._folder / RECEIVED).open("ab") as file:
+                file.write(self._buffer)
+        self._buffer.clear()
+
+    def _prove_large(self, wants: Collection[str]) -> Quarantined:
+        if self._buffer or self._folder is None:
+            self._spill()
+        if self._folder is None:
+            raise LocalFailure("there is no quarantine")
+        large = _LargePack(self._ingest, self._repository, self._folder, self._bytes)
+        with local_errors("judge a pack"):
+            return large.prove(wants)
+
+
+@attrs.frozen
+class _SmallPack:
+    """A pack that is judged in memory, in one go."""
+
+    ingest: Ingest
+    repository: Path
+    pack: bytes
+
+    def prove(self, wants: Collection[str]) -> Quarantined | None:
+        """The proven pack, or None when it is for git (or dulwich) to judge."""
+        with local_errors("judge a pack"), StoredObjects(self.repository) as stored:
+            require_free_space(
+                Path(objects_dir(self.repository)), self.ingest.settings.min_free_bytes
+            )
+            try:
+                unpacked = self._unpack(stored)
+                check_closure(unpacked, stored)
+            except (Unsure, TooBigToRead):
+                return None
+            obtained = _obtained(wants, unpacked.objects.__contains__, stored)
+        proven = self._complete(unpacked) if unpacked.objects else None
+        if proven is None and not obtained.issuperset(wants):
+            raise BadPack("an empty pack, though not all that was asked for is here")
+        return Quarantined(
+            self.repository,
+            obtained,
+            size=(len(unpacked.objects), len(self.pack)),
+            pack=proven,
+            limiter=self.ingest.limiter,
+        )
+
+    def _unpack(self, stored: StoredObjects) -> Unpacked:
+        allowed = self.ingest.limits(len(self.pack))
+        # Beyond the small limits nobody is guilty yet: the large way judges by the settings.
+        limits = UnpackLimits(*map(min, attrs.astuple(SMALL_LIMITS), attrs.astuple(allowed)))
+        return unpack(self.pack, limits, lambda name: stored.read(name, limits.object_bytes))
+
+    def _complete(self, unpacked: Unpacked) -> PackInMemory:
+        pack, entries = complete_pack(self.pack, unpacked.entries, unpacked.bases)
+        return PackInMemory(pack, encode_index(entries, pack[-TRAILER_BYTES:]), self.ingest.tmp)
+
+
+@attrs.frozen
+class _LargePack:
+    """A pack in quarantine, judged by git or by dulwich in a child."""
+
+    ingest: Ingest
+    repository: Path
+    folder: Path
+    pack_bytes: int
+
+    def prove(self, wants: Collection[str]) -> Quarantined:
+        """The proven pack; its quarantine folder belongs to it from now on."""
+        settings = self.ingest.settings
+        limits = self.ingest.limits(self.pack_bytes)
+        received = self.folder / RECEIVED
+        scanned = scan_pack(received, limits)
+        require_free_space(self.folder, settings.min_free_bytes, self.pack_bytes)
+        child = child_limits(self.repository, self.folder, scanned, settings.max_pack_bytes)
+        name = self._indexer()(self.repository, self.folder, child)
+        received.unlink(missing_ok=True)
+        if scanned.needs_depth_check(limits.delta_depth):
+            check_depth(Path(pack_dir(self.folder), f"{name}.pack"), limits.delta_depth)
+        with StoredObjects(self.folder) as new, StoredObjects(self.repository) as stored:
+            obtained = _obtained(wants, new.glance, stored)
+        return Quarantined(
+            self.repository,
+            obtained,
+            size=(scanned.objects, self.pack_bytes),
+            pack=PackInFolder(self.folder, name),
+            limiter=self.ingest.limiter,
+        )
+
+    def _indexer(self) -> Indexer:
+        who = self.ingest.settings.ingest
+        if who == "dulwich" or (who == "auto" and find_git() is None):
+            return index_with_dulwich
+        return index_with_git
+
+
+def _obtained(
+    wants: Collection[str], came: Callable[[bytes], bool], stored: StoredObjects
+) -> frozenset[str]:
+    names = {want: bytes.fromhex(want) for want in wants if _OID.fullmatch(want)}
+    return frozenset(
+        want for want, name in names.items() if came(name) or stored.kind(name) is not None
+    )
