@@ -10,6 +10,7 @@ from ..nostr.event import Event
 from ..nostr.repository_data import RepositoryData, Standing
 from ..settings import PurgatorySettings
 from .known import Known
+from .lacking import lacks_announcement
 from .limits import judge_room
 from .verdict import HELD_MESSAGE, Action, Bar, Verdict, address_text, duplicate, refuse
 
@@ -41,7 +42,8 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     The bar leaves the new one out where it can, so that 2.2 (b) may admit it later (B 2.8).
     """
     event, held, served = announcement.event, known.held_announcement, known.newest_served
-    verdict = Verdict(Action.REFUSE, NOT_LISTED.format(service=known.service))
+    lacks = lacks_announcement(announcement.identifier)
+    verdict = refuse(NOT_LISTED.format(service=known.service), lacks)
     data = known.data.get(announcement.identifier)
     if data is not None and is_co_maintainer(data, event.pubkey):
         verdict = Verdict(Action.SERVE)

@@ -13,6 +13,7 @@ from ..settings import PurgatorySettings
 from .announcements import judge_announcement
 from .deletion import judge_deletion
 from .known import Known
+from .lacking import lacks_reference
 from .limits import judge_form
 from .pull_requests import judge_pr
 from .references import ALWAYS_ACCEPTED, UNREFERENCED
@@ -51,7 +52,7 @@ def judge(
         return judge_deletion(event, known)
     if event.kind in ALWAYS_ACCEPTED or known.referenced:
         return Verdict(Action.SERVE)
-    return refuse(UNREFERENCED)
+    return refuse(UNREFERENCED, lacks_reference(event))
 
 
 def identifiers_of(event: Event) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from ..nostr.event import Event
 from ..nostr.pull_request import PullRequest
 from ..settings import PurgatorySettings
 from .known import Known
+from .lacking import lacks_announcement, lacks_reference
 from .limits import judge_room
 from .references import UNREFERENCED
 from .states import EXPIRED_BEFORE
@@ -30,7 +31,8 @@ def judge_pr(event: Event, origin: str, known: Known, settings: PurgatorySetting
         for owner in data.owners_of_pr(pr)
     ]
     if not repositories and not known.referenced:
-        return refuse(UNREFERENCED)
+        lacks = (*lacks_announcement(*pr.identifiers), *lacks_reference(event))
+        return refuse(UNREFERENCED, lacks)
     if known.objects_here and repositories and not pr.unsatisfiable:
         return Verdict(Action.SERVE)
     if origin == "sync" and known.expired:

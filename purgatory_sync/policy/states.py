@@ -8,6 +8,7 @@ from ..nostr.repository_data import RepositoryData, Standing
 from ..nostr.state import State
 from ..settings import PurgatorySettings
 from .known import Known
+from .lacking import lacks_announcement
 from .limits import judge_room
 from .verdict import HELD_MESSAGE, Action, Verdict, refuse
 
@@ -24,12 +25,13 @@ def judge_state(event: Event, origin: str, known: Known, settings: PurgatorySett
         state = State.parse(event)
     except InvalidEvent as error:
         return refuse(f"invalid: {error}")
+    lacks = lacks_announcement(state.identifier)
     data = known.data.get(state.identifier)
     if data is None or not data.known:
-        return refuse("invalid: no announcement exists for this repository")
+        return refuse("invalid: no announcement exists for this repository", lacks)
     owners = data.owners_authorising(state.author)
     if not owners:
-        return refuse("invalid: author not authorized for this repository")
+        return refuse("invalid: author not authorized for this repository", lacks)
     revives = tuple(
         data.known[owner].announcement.event.id
         for owner in owners

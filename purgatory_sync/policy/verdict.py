@@ -56,6 +56,7 @@ class Verdict:
       revives: ids of soft-expired announcements that are held anew (B 2.7).
       deletes: ids that are served or held no longer; repositories on disk stay.
       bars: what must not come back.
+      lacks: of a refusal, what would have it judged again if it came (B 2.8; policy/lacking.py).
     """
 
     action: Action
@@ -66,6 +67,7 @@ class Verdict:
     revives: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     bars: tuple[Bar, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -73,9 +75,9 @@ class Verdict:
         return self.action is not Action.REFUSE
 
 
-def refuse(message: str) -> Verdict:
+def refuse(message: str, lacks: tuple[str, ...] = ()) -> Verdict:
     """A refusal without further effects; the message has its NIP-01 prefix."""
-    return Verdict(Action.REFUSE, message)
+    return Verdict(Action.REFUSE, message, lacks=lacks)
 
 
 def duplicate(reason: str) -> Verdict:

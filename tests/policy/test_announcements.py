@@ -77,6 +77,7 @@ def test_b_2_2_not_listed_is_refused_and_says_what_to_add() -> None:
     assert verdict == Verdict(
         Action.REFUSE,
         "invalid: clone and relays must both list this service: add grasp.example to them",
+        lacks=("d:repo",),
     )
 
 

@@ -27,7 +27,7 @@ from .support import (
 )
 
 HOLD = Verdict(Action.HOLD, "purgatory: won't be served until git data arrives")
-UNREFERENCED = Verdict(Action.REFUSE, "invalid: must reference an accepted repository or event")
+UNREFERENCED = "invalid: must reference an accepted repository or event"
 SERVED = data((announcement(ALICE, maintainers=[BOB]), Standing.SERVED))
 
 
@@ -52,14 +52,14 @@ def test_b_4_1_a_tagged_maintainer_is_enough() -> None:
 
 
 def test_b_4_1_the_author_does_not_matter_but_the_tags_do() -> None:
-    assert verdict_on(pull_request(ALICE, owners=[MALLORY]), known(SERVED)) == UNREFERENCED
-    assert verdict_on(pull_request(owners=[]), known()) == UNREFERENCED
+    assert verdict_on(pull_request(ALICE, owners=[MALLORY]), known(SERVED)).message == UNREFERENCED
+    assert verdict_on(pull_request(owners=[]), known()).message == UNREFERENCED
 
 
 def test_b_4_1_the_identifier_counts() -> None:
     event = make(CAROL, 1618, [["c", A], ["a", coordinate(ALICE, "other")]])
     empty = data(identifier="other")
-    assert verdict_on(event, known(SERVED, empty)) == UNREFERENCED
+    assert verdict_on(event, known(SERVED, empty)).message == UNREFERENCED
 
 
 def test_b_4_3_any_of_several_identifiers_admits() -> None:

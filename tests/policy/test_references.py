@@ -44,7 +44,9 @@ def test_b_5_everything_else_needs_a_reference(kind: int) -> None:
     event = make(MALLORY, kind)
     verdict = judge(event, "user", known(), PurgatorySettings())
     assert verdict == Verdict(
-        Action.REFUSE, "invalid: must reference an accepted repository or event"
+        Action.REFUSE,
+        "invalid: must reference an accepted repository or event",
+        lacks=(f"r:{event.id}",),
     )
     verdict = judge(event, "user", known(referenced=True), PurgatorySettings())
     assert verdict == Verdict(Action.SERVE)

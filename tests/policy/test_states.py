@@ -53,13 +53,13 @@ def test_b_1_8_older_than_the_authors_served_state_is_a_duplicate() -> None:
 @pytest.mark.parametrize("of", [(), (data(),)])
 def test_b_3_1_no_announcement(of: tuple[RepositoryData, ...]) -> None:
     assert verdict_on(state(), known(*of)) == Verdict(
-        Action.REFUSE, "invalid: no announcement exists for this repository"
+        Action.REFUSE, "invalid: no announcement exists for this repository", lacks=("d:repo",)
     )
 
 
 def test_b_3_1_author_in_no_set() -> None:
     assert verdict_on(state(MALLORY), known(of_alice(SERVED, BOB))) == Verdict(
-        Action.REFUSE, "invalid: author not authorized for this repository"
+        Action.REFUSE, "invalid: author not authorized for this repository", lacks=("d:repo",)
     )
 
 
