@@ -1,0 +1,187 @@
+"""The store in memory: for tests and simulations, and where nothing shall survive a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import trio
+
+from ..errors import StoreError
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from .protocol import (
+    Applied,
+    Change,
+    DomainRow,
+    Expired,
+    HeldRow,
+    Journal,
+    NaughtyRow,
+    Placeholder,
+    Store,
+    Tombstone,
+)
+from .rules import START_MEMORY_SECS, indexed_tags, is_kept, wins_over
+
+
+class MemoryStore(Store):
+    """What `SqliteStore` does, in the loop and without a disk."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, Event] = {}
+        self._by_address: dict[tuple[int, str, str], str] = {}
+        self._by_tag: dict[tuple[str, str], dict[str, None]] = {}
+        self._held: dict[str, HeldRow] = {}
+        self._expired: dict[str, Expired] = {}
+        self._tombstones: dict[tuple[str, str], Tombstone] = {}
+        self._placeholders: dict[tuple[str, str, str], Placeholder] = {}
+        self._naughty: dict[tuple[str, str], NaughtyRow] = {}
+        self._domains: dict[str, DomainRow] = {}
+        self._closed = False
+
+    async def load(self) -> Journal:
+        """Everything that is journaled; ids that are both served and held are un-held first."""
+        await self._begin()
+        for event_id in self._held.keys() & self._served.keys():
+            del self._held[event_id]
+        return Journal(
+            held=tuple(
+                sorted(self._held.values(), key=lambda row: (row.accepted_at, row.event.id))
+            ),
+            expired=tuple(sorted(self._expired.values(), key=lambda e: (e.at, e.event_id))),
+            placeholders=tuple(
+                sorted(
+                    self._placeholders.values(),
+                    key=lambda p: (p.at, p.owner, p.identifier, p.event_id),
+                )
+            ),
+            naughty=tuple(self._naughty[key] for key in sorted(self._naughty)),
+            domains=tuple(self._domains[domain] for domain in sorted(self._domains)),
+        )
+
+    async def apply(self, change: Change) -> Applied:
+        """Do a change; cancelled, it is not done."""
+        await self._begin()
+        self._journal(change)
+        for event_id in change.delete:
+            self._drop(event_id)
+        return self._save(change.save)
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        """Served events that match any filter, newest first (lowest id first on a tie)."""
+        await self._begin()
+        found: dict[str, Event] = {}
+        for wanted in filters:
+            most = limit if wanted.limit is None else min(wanted.limit, limit)
+            matching = sorted(self._matching(wanted), key=_newest_first)
+            found.update((event.id, event) for event in matching[:most])
+        return sorted(found.values(), key=_newest_first)
+
+    async def count(self, filters: Sequence[Filter]) -> int:
+        """How many served events match any of the filters, whatever their `limit`."""
+        await self._begin()
+        return len({event.id for wanted in filters for event in self._matching(wanted)})
+
+    async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of the ids are served."""
+        await self._begin()
+        return frozenset(event_id for event_id in ids if event_id in self._served)
+
+    async def tombstones(self, targets: Sequence[str]) -> list[Tombstone]:
+        """The tombstones of these ids and addresses, in the order of targets and authors."""
+        await self._begin()
+        asked = frozenset(targets)
+        return [t for key, t in sorted(self._tombstones.items()) if key[0] in asked]
+
+    def note_domains(self, rows: Sequence[DomainRow]) -> None:
+        """Remember starts and rests; the newest row of a domain wins."""
+        self._domains |= {row.domain: row for row in rows}
+        newest = max((at for row in rows for at in row.starts), default=0.0)
+        for domain, row in [*self._domains.items()]:
+            recent = tuple(sorted(at for at in row.starts if at > newest - START_MEMORY_SECS))
+            if recent or row.resting_until is not None:
+                self._domains[domain] = DomainRow(domain, recent, row.resting_until)
+            else:
+                del self._domains[domain]
+
+    async def aclose(self) -> None:
+        """End it: every later call raises StoreError."""
+        self._closed = True
+        await trio.lowlevel.checkpoint()
+
+    async def _begin(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+        await trio.lowlevel.checkpoint()
+
+    def _journal(self, change: Change) -> None:
+        for event_id in change.unhold:
+            self._held.pop(event_id, None)
+        for event_id in change.forget_expired:
+            self._expired.pop(event_id, None)
+        for gone in change.forget_placeholders:
+            self._placeholders.pop((gone.owner, gone.identifier, gone.event_id), None)
+        for source in change.forget_naughty:
+            self._naughty.pop(source, None)
+        self._held |= {row.event.id: row for row in change.hold}
+        self._expired |= {each.event_id: each for each in change.expire}
+        for tombstone in change.tombstones:
+            key = tombstone.target, tombstone.author
+            other = self._tombstones.get(key)
+            if other is None or other.until < tombstone.until:
+                self._tombstones[key] = tombstone
+        self._placeholders |= {(p.owner, p.identifier, p.event_id): p for p in change.placeholders}
+        self._naughty |= {(row.scope, row.key): row for row in change.naughty}
+
+    def _save(self, events: Iterable[Event]) -> Applied:
+        saved: dict[str, None] = {}
+        replaced: list[str] = []
+        for event in events:
+            if not is_kept(event) or event.id in self._served:
+                continue
+            if event.address is not None and (older := self._by_address.get(event.address)):
+                if not wins_over(event, self._served[older]):
+                    continue
+                self._drop(older)
+                if older in saved:
+                    del saved[older]
+                else:
+                    replaced.append(older)
+            self._add(event)
+            saved[event.id] = None
+        return Applied(tuple(saved), tuple(replaced))
+
+    def _add(self, event: Event) -> None:
+        self._served[event.id] = event
+        if event.address is not None:
+            self._by_address[event.address] = event.id
+        for tag in indexed_tags(event):
+            self._by_tag.setdefault(tag, {})[event.id] = None
+
+    def _drop(self, event_id: str) -> None:
+        event = self._served.pop(event_id, None)
+        if event is None:
+            return
+        if event.address is not None:
+            del self._by_address[event.address]
+        for tag in indexed_tags(event):
+            having = self._by_tag[tag]
+            del having[event_id]
+            if not having:
+                del self._by_tag[tag]
+
+    def _matching(self, wanted: Filter) -> list[Event]:
+        return [event for event in self._candidates(wanted) if wanted.matches(event)]
+
+    def _candidates(self, wanted: Filter) -> Iterable[Event]:
+        if wanted.ids is not None:
+            return [self._served[name] for name in wanted.ids if name in self._served]
+        if wanted.tags:
+            letter, values = min(wanted.tags.items(), key=lambda item: (len(item[1]), item[0]))
+            names = {name for value in values for name in self._by_tag.get((letter, value), ())}
+            return [self._served[name] for name in names]
+        return self._served.values()
+
+
+def _newest_first(event: Event) -> tuple[int, str]:
+    return -event.created_at, event.id

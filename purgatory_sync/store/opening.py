@@ -1,0 +1,85 @@
+"""Opening the store: the folder, the lock that keeps others out, the file and what is in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+import trio
+
+from ..errors import StoreBusy
+from ..runtime.blocking import blocking
+from .failures import at_opening, unusable
+from .schema import connect, judge, prepare_writer
+from .sqlite import SqliteStore
+
+DATABASE = "purgatory.sqlite3"
+LOCK = "purgatory.lock"
+
+
+async def open_store(folder: Path, *, limiter: trio.CapacityLimiter | None = None) -> SqliteStore:
+    """Open the store in a folder; both are made when they do not exist.
+
+    Args:
+      folder: NGIT_RELAY_DATA_PATH.
+      limiter: the place for the writer's thread; one of its own by default.
+
+    Raises:
+      StoreBusy: another process, or another store of this one, has it open.
+      StoreCorrupt: the file is damaged or not ours; it is left as it is.
+      ConfigurationError: the folder cannot be used, or a newer version wrote the file.
+
+    Cancelled while it opens, it finishes and closes again.
+    """
+    limiter = limiter or trio.CapacityLimiter(1)
+    connection, lock = await blocking(limiter, _open, folder)
+    return SqliteStore(folder / DATABASE, connection, lock, limiter)
+
+
+def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
+    try:
+        _make_folder(folder)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreBusy(
+                f"another process uses {folder}; stop it or choose another NGIT_RELAY_DATA_PATH"
+            ) from error
+        return _open_database(folder / DATABASE), lock
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    # A folder whose name is lost in a crash takes the journal with it (mission N1).
+    for parent in folder.absolute().parents:
+        handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _open_database(path: Path) -> sqlite3.Connection:
+    try:
+        connection = connect(path, "rwc")
+    except sqlite3.Error as error:
+        raise at_opening(path, error) from error
+    try:
+        prepare_writer(connection, new=not judge(connection, path))
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise at_opening(path, error) from error
+        raise
+    return connection

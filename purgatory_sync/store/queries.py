@@ -1,0 +1,200 @@
+"""Reading: NIP-01 filters as SQL, and the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from ..nostr.event import Event, decode_event
+from ..nostr.filters import Filter
+from .protocol import (
+    DomainRow,
+    Expired,
+    HeldRow,
+    Journal,
+    NaughtyRow,
+    Placeholder,
+    Tombstone,
+)
+from .values import listed, listed_numbers, searchable
+
+_IN = "IN (SELECT value FROM json_each(?))"
+
+MAX_KINDS_APART = 16
+
+Condition = tuple[str, list[Any]]
+
+
+def select(wanted: Filter) -> Condition:
+    """The events that match a filter as `FROM … WHERE …`, with its parameters.
+
+    SQLite knows nothing of how often values occur, so the index is named here: ids, else the tag
+    with the fewest values, else authors, else kinds, else time.
+    """
+    letters = sorted(wanted.tags, key=lambda letter: (len(wanted.tags[letter]), letter))
+    parts = [_tagged(letter, sorted(wanted.tags[letter])) for letter in letters]
+    index = "INDEXED BY event_by_time"
+    if wanted.kinds is not None:
+        parts.append(_number_among("kind", sorted(wanted.kinds)))
+        index = "INDEXED BY event_by_kind"
+    if wanted.authors is not None:
+        parts.append(_text_among("pubkey", sorted(wanted.authors)))
+        index = "INDEXED BY event_by_author"
+    if wanted.ids is not None:
+        parts.append(_text_among("id", sorted(wanted.ids)))
+        index = "INDEXED BY sqlite_autoindex_event_1"
+    elif letters:
+        parts[0] = _tagged_first(letters[0], sorted(wanted.tags[letters[0]]))
+        index = "NOT INDEXED"
+    for value, comparison in ((wanted.since, ">="), (wanted.until, "<=")):
+        if value is not None:
+            parts.append((f"created_at {comparison} ?", [value]))
+    condition = " AND ".join(sql for sql, _ in parts) or "TRUE"
+    return f"FROM event {index} WHERE {condition}", [p for _, some in parts for p in some]
+
+
+def _text_among(column: str, values: Sequence[str]) -> Condition:
+    # One value as an equation lets the index give the newest first without sorting.
+    if len(values) == 1 and values[0].isascii():
+        return f"{column} = ?", [searchable(values[0])]
+    return f"{column} {_IN}", [listed(values)]
+
+
+def _number_among(column: str, values: Sequence[int]) -> Condition:
+    if len(values) == 1:
+        return f"{column} = ?", [values[0]]
+    return f"{column} {_IN}", [listed_numbers(values)]
+
+
+def _tagged(letter: str, values: Sequence[str]) -> Condition:
+    among, parameters = _text_among("value", values)
+    return (
+        "EXISTS (SELECT 1 FROM tag INDEXED BY tag_of_event"  # noqa: S608
+        f" WHERE event = number AND letter = ? AND {among})"
+    ), [letter, *parameters]
+
+
+def _tagged_first(letter: str, values: Sequence[str]) -> Condition:
+    among, parameters = _text_among("value", values)
+    sql = f"number IN (SELECT event FROM tag WHERE letter = ? AND {among})"  # noqa: S608
+    return sql, [letter, *parameters]
+
+
+def query(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int) -> list[Event]:
+    """Events that match any filter, newest first, lowest id first on a tie."""
+    with _snapshot(connection):
+        found: dict[int, tuple[int, str]] = {}
+        for wanted in filters:
+            found.update(_newest(connection, wanted, limit))
+        texts = dict(
+            connection.execute(
+                f"SELECT number, json FROM event WHERE number {_IN}",  # noqa: S608
+                [listed_numbers(found)],
+            ).fetchall()
+        )
+    return [decode_event(texts[number]) for number in sorted(found, key=found.__getitem__)]
+
+
+def _newest(
+    connection: sqlite3.Connection, wanted: Filter, limit: int
+) -> list[tuple[int, tuple[int, str]]]:
+    """The numbers of what a filter yields, each with what it is ordered by."""
+    most = limit if wanted.limit is None else min(wanted.limit, limit)
+    found: list[tuple[int, tuple[int, str]]] = []
+    for each in _apart(wanted):
+        source, parameters = select(each)
+        rows = connection.execute(
+            f"SELECT number, created_at, id {source} ORDER BY created_at DESC, id LIMIT ?",
+            [*parameters, most],
+        )
+        found += [(number, (-created_at, name)) for number, created_at, name in rows]
+    return sorted(found, key=lambda item: item[1])[:most]
+
+
+def _apart(wanted: Filter) -> list[Filter]:
+    # Each kind for itself comes sorted out of the index; together all of them would be sorted.
+    alone = wanted.ids is None and wanted.authors is None and not wanted.tags
+    if alone and wanted.kinds is not None and 1 < len(wanted.kinds) <= MAX_KINDS_APART:
+        return [attrs.evolve(wanted, kinds=frozenset({kind})) for kind in sorted(wanted.kinds)]
+    return [wanted]
+
+
+def count(connection: sqlite3.Connection, filters: Sequence[Filter]) -> int:
+    """How many events match any of the filters, whatever their `limit`."""
+    with _snapshot(connection):
+        found: set[int] = set()
+        for wanted in filters:
+            source, parameters = select(wanted)
+            rows = connection.execute(f"SELECT number {source}", parameters)
+            found.update(number for (number,) in rows)
+        return len(found)
+
+
+def served_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """Which of the ids are served."""
+    rows = connection.execute(f"SELECT id FROM event WHERE id {_IN}", [listed(ids)])  # noqa: S608
+    return frozenset(name for (name,) in rows.fetchall())
+
+
+def tombstones(connection: sqlite3.Connection, targets: Sequence[str]) -> list[Tombstone]:
+    """The tombstones of these ids and addresses, in the order of targets and authors."""
+    asked = {searchable(target): target for target in targets}
+    rows = connection.execute(
+        f"SELECT target, author, until FROM tombstone WHERE target {_IN} ORDER BY target, author",  # noqa: S608
+        [listed(targets)],
+    )
+    return [Tombstone(asked[target], author, until) for target, author, until in rows.fetchall()]
+
+
+def journal(connection: sqlite3.Connection) -> Journal:
+    """Everything that a start needs besides the served events."""
+    with _snapshot(connection):
+        return Journal(
+            held=tuple(
+                HeldRow(decode_event(json), sort, origin, accepted_at, soft_expired_at)
+                for json, sort, origin, accepted_at, soft_expired_at in connection.execute(
+                    "SELECT json, sort, origin, accepted_at, soft_expired_at FROM held"
+                    " ORDER BY accepted_at, id"
+                )
+            ),
+            expired=tuple(
+                Expired(*row)
+                for row in connection.execute("SELECT id, at FROM expired ORDER BY at, id")
+            ),
+            placeholders=tuple(
+                Placeholder(*row)
+                for row in connection.execute(
+                    "SELECT owner, identifier, event_id, oid, at FROM placeholder"
+                    " ORDER BY at, owner, identifier, event_id"
+                )
+            ),
+            naughty=tuple(
+                NaughtyRow(*row)
+                for row in connection.execute(
+                    "SELECT scope, key, until, reason FROM naughty ORDER BY scope, key"
+                )
+            ),
+            domains=tuple(_domains(connection)),
+        )
+
+
+def _domains(connection: sqlite3.Connection) -> Iterator[DomainRow]:
+    starts: dict[str, list[float]] = {}
+    for domain, at in connection.execute("SELECT domain, at FROM domain_start ORDER BY at"):
+        starts.setdefault(domain, []).append(at)
+    rests = dict(connection.execute("SELECT domain, until FROM domain_rest").fetchall())
+    for domain in sorted(starts.keys() | rests.keys()):
+        yield DomainRow(domain, tuple(starts.get(domain, ())), rests.get(domain))
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")

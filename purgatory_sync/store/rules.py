@@ -1,0 +1,38 @@
+"""What every back end does alike: what is kept, what replaces what, what filters find it by."""
+
+from __future__ import annotations
+
+from ..nostr import kinds
+from ..nostr.event import Event
+from ..nostr.pull_request import Coordinate
+from .protocol import HeldRow
+
+START_MEMORY_SECS = 60.0
+"""Starts older than this no longer count against a domain (B 8.2)."""
+
+
+def is_kept(event: Event) -> bool:
+    """Whether an event is stored at all: ephemeral ones are only passed on (NIP-01)."""
+    return not kinds.is_ephemeral(event.kind)
+
+
+def wins_over(event: Event, other: Event) -> bool:
+    """Whether an event replaces another of its address: newest, on a tie the lowest id (B 1.6)."""
+    return event.order > other.order
+
+
+def indexed_tags(event: Event) -> frozenset[tuple[str, str]]:
+    """The (letter, value) pairs that filters can ask for: first values of one-letter tags."""
+    return frozenset(
+        (tag[0], tag[1])
+        for tag in event.tags
+        if len(tag) > 1 and len(tag[0]) == 1 and tag[0].isascii() and tag[0].isalpha()
+    )
+
+
+def held_identifiers(row: HeldRow) -> tuple[str, ...]:
+    """The identifiers that a held event waits under, each once (B 4.3)."""
+    if row.sort != "pr":
+        return (row.event.first("d") or "",)
+    found = (Coordinate.parse(value) for value in row.event.values("a"))
+    return tuple(dict.fromkeys(each.identifier for each in found if each is not None))

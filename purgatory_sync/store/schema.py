@@ -1,0 +1,140 @@
+"""The tables of the SQLite store, and how a connection to them is set up (STORAGE)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import ConfigurationError
+from .failures import corrupt
+
+VERSION = 1
+
+# `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
+# replaceable and addressable events only, so that the unique index holds one event per address.
+# The columns of a primary key stand first and in its order: SQLite 3.40's quick_check reports
+# sound tables WITHOUT ROWID as damaged when they do not.
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE event (
+  number INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  pubkey TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  d TEXT,
+  json TEXT NOT NULL
+);
+CREATE UNIQUE INDEX event_address ON event (kind, pubkey, d) WHERE d IS NOT NULL;
+CREATE INDEX event_by_author ON event (pubkey, kind, created_at DESC, id);
+CREATE INDEX event_by_kind ON event (kind, created_at DESC, id);
+CREATE INDEX event_by_time ON event (created_at DESC, id);
+
+CREATE TABLE tag (
+  letter TEXT NOT NULL,
+  value TEXT NOT NULL,
+  event INTEGER NOT NULL REFERENCES event ON DELETE CASCADE,
+  PRIMARY KEY (letter, value, event)
+) WITHOUT ROWID;
+CREATE INDEX tag_of_event ON tag (event, letter, value);
+
+CREATE TABLE held (
+  id TEXT PRIMARY KEY,
+  sort TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  accepted_at REAL NOT NULL,
+  soft_expired_at REAL,
+  json TEXT NOT NULL
+);
+CREATE TABLE held_coordinate (
+  id TEXT NOT NULL REFERENCES held ON DELETE CASCADE,
+  identifier TEXT NOT NULL,
+  PRIMARY KEY (id, identifier)
+) WITHOUT ROWID;
+CREATE INDEX held_by_identifier ON held_coordinate (identifier);
+
+CREATE TABLE expired (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE tombstone (
+  target TEXT NOT NULL,
+  author TEXT NOT NULL,
+  until INTEGER NOT NULL,
+  PRIMARY KEY (target, author)
+) WITHOUT ROWID;
+CREATE TABLE placeholder (
+  owner TEXT NOT NULL,
+  identifier TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  oid TEXT NOT NULL,
+  at REAL NOT NULL,
+  PRIMARY KEY (owner, identifier, event_id)
+) WITHOUT ROWID;
+CREATE TABLE naughty (
+  scope TEXT NOT NULL,
+  key TEXT NOT NULL,
+  until REAL NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE TABLE domain_start (domain TEXT NOT NULL, at REAL NOT NULL);
+CREATE INDEX domain_start_of ON domain_start (domain, at);
+CREATE TABLE domain_rest (domain TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open a connection that may wander between threads, one at a time.
+
+    Args:
+      mode: `ro`, `rw` or `rwc`, as SQLite's URIs have it.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=10.0,
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -16384")
+    return connection
+
+
+def judge(connection: sqlite3.Connection, path: Path) -> bool:
+    """Look at what is in a file before anything is written to it.
+
+    Returns whether it holds our tables; False when it is empty.
+
+    Raises:
+      StoreCorrupt: damaged, or somebody else's database.
+      ConfigurationError: written by a newer version of this program.
+    """
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        return False
+    if not {"meta", "event", "held"} <= tables:
+        raise corrupt(path, "its tables are not ours")
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    if row is None or not row[0].isdecimal():
+        raise corrupt(path, "it does not name its version")
+    if int(row[0]) > VERSION:
+        raise ConfigurationError(
+            f"{path} was written by a newer version of this program (schema {row[0]}, this one"
+            f" knows {VERSION}): start the newer version, or choose another NGIT_RELAY_DATA_PATH"
+        )
+    finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if finding != "ok":
+        raise corrupt(path, finding)
+    return True
+
+
+def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
+    """Make a connection the writer: commits are on disk when they return (mission N1)."""
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    if new:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {TABLES} INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"  # noqa: S608
+        )

@@ -1,0 +1,151 @@
+"""The store on SQLite: one writer with group commit, a few readers, one file (STORAGE)."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, TypeVarTuple
+
+import attrs
+import trio
+
+from ..errors import StoreError
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from ..runtime.blocking import blocking
+from . import queries
+from .changes import commit_batch
+from .failures import at_run_time
+from .protocol import Applied, Change, DomainRow, Journal, Store, Tombstone
+from .schema import connect
+from .writer import Writer
+
+READERS = 4
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class SqliteStore(Store):
+    """Served events and the journal in one SQLite file; `open_store` makes it.
+
+    Args:
+      path: the database.
+      connection: the writer's connection, set up by `schema.prepare_writer`.
+      lock: the open lock file that keeps other processes out.
+      limiter: the place for the writer's thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        lock: int,
+        limiter: trio.CapacityLimiter,
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+        self._limiter = limiter
+        self._writer = Writer(self._commit, limiter)
+        self._readers = trio.CapacityLimiter(READERS)
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+
+    async def load(self) -> Journal:
+        """Everything that is journaled; ids that are both served and held are un-held first."""
+        await self.apply(Change())
+        journal = await self._read(queries.journal)
+        served = await self.served_ids([row.event.id for row in journal.held])
+        if served:
+            await self.apply(Change(unhold=sorted(served)))
+        held = tuple(row for row in journal.held if row.event.id not in served)
+        return attrs.evolve(journal, held=held)
+
+    async def apply(self, change: Change) -> Applied:
+        """Do a change durably: when this returns, no crash undoes it (mission N1).
+
+        Cancelled before the writer took the change up, it is not done; afterwards the outcome is
+        waited for (shielded, milliseconds) and returned.
+        """
+        self._check_open()
+        return await self._writer.apply(change)
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        """Served events that match any filter, newest first (lowest id first on a tie)."""
+        return await self._read(queries.query, filters, limit)
+
+    async def count(self, filters: Sequence[Filter]) -> int:
+        """How many served events match any of the filters, whatever their `limit`."""
+        return await self._read(queries.count, filters)
+
+    async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of the ids are served."""
+        return await self._read(queries.served_ids, ids)
+
+    async def tombstones(self, targets: Sequence[str]) -> list[Tombstone]:
+        """The tombstones of these ids and addresses, in the order of targets and authors."""
+        return await self._read(queries.tombstones, targets)
+
+    def note_domains(self, rows: Sequence[DomainRow]) -> None:
+        """Remember starts and rests with the next batch, without a sync; the newest row wins."""
+        self._writer.note_domains(rows)
+
+    async def aclose(self) -> None:
+        """Finish what was begun, write what was noted, close, and let another process in.
+
+        A second call does nothing. Cancellation does not interrupt it.
+
+        Raises:
+          StoreError: what was noted could not be written; it is closed all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with trio.CancelScope(shield=True):
+            try:
+                await self._writer.apply(Change())
+            finally:
+                await self._close_readers()
+                await blocking(self._limiter, self._close_writer)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the store is closed")
+
+    async def _close_readers(self) -> None:
+        places = [object() for _ in range(READERS)]
+        for place in places:
+            await self._readers.acquire_on_behalf_of(place)
+        for reader in self._idle:
+            reader.close()
+        for place in places:
+            self._readers.release_on_behalf_of(place)
+
+    async def _read(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
+        return await blocking(self._readers, self._with_reader, function, args)
+
+    def _with_reader(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        self._check_open()
+        try:
+            try:
+                reader = self._idle.pop()
+            except IndexError:
+                reader = connect(self._path, "ro")
+            try:
+                return function(reader, *args)
+            finally:
+                self._idle.append(reader)
+        except Exception as error:
+            raise at_run_time(self._path, error) from error
+
+    def _commit(
+        self, changes: Sequence[Change], domains: Sequence[DomainRow]
+    ) -> Sequence[Applied | StoreError]:
+        return commit_batch(self._connection, self._path, changes, domains)
+
+    def _close_writer(self) -> None:
+        self._connection.close()
+        os.close(self._lock)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import aclosing, closing
+from pathlib import Path
+
+import pytest
+
+from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.store.opening import DATABASE, open_store
+from purgatory_sync.store.protocol import Change
+from purgatory_sync.testing.events import note
+
+from .support import ALICE, DOMAINS, everything
+
+
+async def filled(folder: Path, content: str = "") -> None:
+    async with aclosing(await open_store(folder)) as store:
+        await store.apply(everything(content))
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with aclosing(await open_store(tmp_path)) as store:
+        await store.apply(everything())
+        store.note_domains(DOMAINS)
+        journal, events = await store.load(), await store.query([Filter()], 10)
+    assert len(events) == 2
+    assert journal.domains == tuple(DOMAINS)
+    async with aclosing(await open_store(tmp_path)) as store:
+        assert await store.load() == journal
+        assert await store.query([Filter()], 10) == events
+
+
+async def test_domains_noted_last_are_written_at_the_close(tmp_path: Path) -> None:
+    async with aclosing(await open_store(tmp_path)) as store:
+        store.note_domains(DOMAINS)
+    async with aclosing(await open_store(tmp_path)) as store:
+        assert (await store.load()).domains == tuple(DOMAINS)
+
+
+async def test_missing_folders_are_made(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "relay"
+    await filled(folder)
+    assert (folder / DATABASE).is_file()
+
+
+async def test_a_second_store_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    async with aclosing(await open_store(tmp_path)):
+        with pytest.raises(StoreBusy) as caught:
+            await open_store(tmp_path)
+    assert str(caught.value) == (
+        f"another process uses {tmp_path}; stop it or choose another NGIT_RELAY_DATA_PATH"
+    )
+    assert isinstance(caught.value, ConfigurationError)
+    await filled(tmp_path)
+
+
+async def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "relay"
+    in_the_way.write_text("not a folder")
+    for folder in (in_the_way, in_the_way / "below"):
+        with pytest.raises(ConfigurationError, match="choose another NGIT_RELAY_DATA_PATH"):
+            await open_store(folder)
+    assert in_the_way.read_text() == "not a folder"
+
+
+async def test_a_folder_that_cannot_be_made() -> None:
+    with pytest.raises(ConfigurationError, match="a folder that this user may write to"):
+        await open_store(Path("/proc/none/relay"))
+
+
+async def test_a_folder_in_the_databases_place(tmp_path: Path) -> None:
+    (tmp_path / DATABASE).mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        await open_store(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database, whatever its name says" * 100, b"SQLite format 3\0" * 300]
+)
+async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / DATABASE
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match=r"restore a copy of it, or move it away") as caught:
+        await open_store(tmp_path)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == content
+    path.unlink()
+    await filled(tmp_path)
+
+
+async def test_somebody_elses_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE cats (name TEXT)")
+        other.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreCorrupt, match="its tables are not ours"):
+        await open_store(tmp_path)
+    assert path.read_bytes() == before
+
+
+async def test_damage_is_noticed_when_it_is_opened(tmp_path: Path) -> None:
+    await filled(tmp_path, "x" * 50_000)
+    path = tmp_path / DATABASE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StoreCorrupt, match="damaged"):
+        await open_store(tmp_path)
+    page = 4096
+    for number in (1, 2, 3):
+        damaged = bytearray(whole)
+        damaged[number * page : number * page + 64] = b"\xff" * 64
+        path.write_bytes(damaged)
+        with pytest.raises(StoreCorrupt, match="damaged"):
+            await open_store(tmp_path)
+        assert path.read_bytes() == damaged
+
+
+async def test_damage_at_run_time_is_typed(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    async with aclosing(await open_store(tmp_path)) as store:
+        with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+            other.execute("UPDATE event SET json = 'no event'")
+            other.commit()
+        with pytest.raises(StoreCorrupt, match="not an event"):
+            await store.query([Filter()], 10)
+
+
+async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+        other.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+        other.commit()
+    before = (tmp_path / DATABASE).read_bytes()
+    with pytest.raises(ConfigurationError, match="written by a newer version") as caught:
+        await open_store(tmp_path)
+    assert not isinstance(caught.value, StoreCorrupt)
+    assert (tmp_path / DATABASE).read_bytes() == before
+
+
+async def test_a_start_that_was_killed_early_can_be_repeated(tmp_path: Path) -> None:
+    path = tmp_path / DATABASE
+    path.touch()
+    await filled(tmp_path)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as half_made:
+        half_made.execute("PRAGMA journal_mode = WAL")
+    assert path.stat().st_size > 0
+    async with aclosing(await open_store(tmp_path)) as store:
+        await store.apply(Change(save=[note(ALICE)]))
