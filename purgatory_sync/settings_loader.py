@@ -1,0 +1,254 @@
+"""From flags, environment and `.env` to settings; a bad value is one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+import attrs
+
+from . import settings_values as values
+from .env_file import read_env_file
+from .errors import ConfigurationError
+from .settings import Settings
+
+PREFIX: Final = "NGIT_"
+MASK: Final = "***"
+NODE: Final = ""
+
+# Settings that environment files of operators hold already, and that do nothing here so far.
+WITHOUT_EFFECT: Final = frozenset(
+    f"NGIT_{name}"
+    for name in (
+        "ARCHIVE_ALL",
+        "ARCHIVE_GRASP_SERVICES",
+        "ARCHIVE_READ_ONLY",
+        "ARCHIVE_WHITELIST",
+        "EVENT_BLACKLIST",
+        "GRASP06_ENABLE",
+        "HUNT_PROXY",
+        "PUSH_MAX_PACK_BYTES",
+        "PUSH_MAX_SECS",
+        "RELAY_EVENTS_PER_MINUTE",
+        "REPOSITORY_BLACKLIST",
+        "REPOSITORY_WHITELIST",
+        "SYNC_DISABLE_NEGENTROPY",
+        "SYNC_DISCONNECT_CHECK_INTERVAL_SECS",
+    )
+)
+_ZERO_MAKES_SENSE: Final = frozenset(
+    f"NGIT_{name}"
+    for name in (
+        "ANNOUNCEMENT_SOFT_EXPIRY_SECS",
+        "EXPIRED_MEMORY_SECS",
+        "HUNT_HEDGE_SECS",
+        "HUNT_MAX_DELTA_DEPTH",
+        "HUNT_MAX_INFLATED_RATIO",
+        "HUNT_MAX_REDIRECTS",
+        "HUNT_MIN_BYTES_PER_SEC",
+        "HUNT_MIN_FREE_BYTES",
+        "NAUGHTY_LIST_EXPIRATION_HOURS",
+        "SHUTDOWN_GRACE_SECS",
+        "SYNC_DEFAULT_DELAY_SECS",
+        "SYNC_IMMEDIATE_DELAY_MS",
+    )
+)
+_READERS: Final = {
+    "NGIT_BIND_ADDRESS": values.ADDRESS,
+    "NGIT_DOMAIN": values.SERVICE,
+    "NGIT_SYNC_BOOTSTRAP_RELAY_URL": values.RELAY,
+}
+_HINTS: Final = {
+    ("NGIT_DATABASE_BACKEND", "lmdb"): (
+        "an LMDB database cannot be read here: start with sqlite and an empty "
+        "NGIT_RELAY_DATA_PATH, and let NGIT_SYNC_BOOTSTRAP_RELAY_URL bring the events again"
+    )
+}
+_CREDENTIALS = re.compile(r"[^/\s]*@")
+_SHOWN_CHARS = 80
+
+
+class Source(enum.StrEnum):
+    """Where a setting's value comes from, strongest first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    ENV_FILE = ".env"
+    DEFAULT = "default"
+
+
+@attrs.frozen
+class Setting:
+    """One setting as settings.py declares it.
+
+    Attributes:
+      room: the field of Settings that holds its class; NODE for Settings itself.
+      field: its name there.
+      variable: the environment variable.
+      size: whether it counts bytes.
+    """
+
+    room: str
+    field: str
+    variable: str
+    meaning: str
+    default: Any
+    reader: values.Reader
+    size: bool
+    secret: bool
+
+    @property
+    def key(self) -> str:
+        """The variable in lower case without prefix: what a parameter of that name is called."""
+        return self.variable.removeprefix(PREFIX).lower()
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.key.replace("_", "-")
+
+    def value_in(self, settings: Settings) -> Any:
+        """The value that the settings hold."""
+        return getattr(getattr(settings, self.room) if self.room else settings, self.field)
+
+    def show(self, value: Any) -> str:
+        """The value as an operator would write it, masked when it is a secret."""
+        if self.secret and value is not None:
+            return MASK
+        return values.shown(value, size=self.size)
+
+    def read(self, text: str, origin: str) -> Any:
+        """Read a text; an empty one means the default.
+
+        Args:
+          origin: where it was found, for the error.
+
+        Raises:
+          ConfigurationError: one sentence with variable, value and what is accepted.
+        """
+        if not text.strip():
+            return self.default
+        try:
+            text.encode()
+            return self.reader.read(text.strip())
+        except ValueError as error:
+            why = _HINTS.get((self.variable, text.strip().lower()))
+            if why is None and isinstance(error, values.Unacceptable):
+                why = str(error)
+            because = f" ({why})" if why else ""
+            raise ConfigurationError(
+                f"{self.variable} ({origin}) cannot be {self._quote(text)}{because}: "
+                f"accepted is {self.reader.accepted}"
+            ) from error
+
+    def _quote(self, text: str) -> str:
+        if self.secret:
+            return MASK
+        text = _CREDENTIALS.sub(f"{MASK}@", text)
+        return ascii(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…")
+
+
+@attrs.frozen
+class Loaded:
+    """Settings and how they came about.
+
+    Attributes:
+      sources: variable → where its value comes from.
+      warnings: a sentence for each variable that has no effect.
+    """
+
+    settings: Settings
+    sources: Mapping[str, Source]
+    warnings: tuple[str, ...]
+
+
+def all_settings() -> tuple[Setting, ...]:
+    """Every setting, in the order of settings.py."""
+    return _settings_of(Settings, NODE)
+
+
+def _settings_of(declared: type[Any], room: str) -> tuple[Setting, ...]:
+    kinds = get_type_hints(declared)
+    found: list[Setting] = []
+    for field in attrs.fields(declared):
+        kind = kinds[field.name]
+        if attrs.has(kind):
+            found += _settings_of(kind, field.name)
+            continue
+        variable = field.metadata["env"]
+        size = bool(field.metadata.get("size"))
+        reader = _READERS.get(variable) or values.reader_for(
+            kind, size=size, zero=variable in _ZERO_MAKES_SENSE
+        )
+        found.append(
+            Setting(
+                room=room,
+                field=field.name,
+                variable=variable,
+                meaning=field.metadata["meaning"],
+                default=field.default,
+                reader=reader,
+                size=size,
+                secret=bool(field.metadata.get("secret")),
+            )
+        )
+    return tuple(found)
+
+
+def load_settings(
+    flags: Mapping[str, str], environ: Mapping[str, str], env_file: Path = Path(".env")
+) -> Loaded:
+    """Read all settings, each from the strongest source that names it.
+
+    Args:
+      flags: what the command line gave, by Setting.key.
+      environ: the environment.
+      env_file: read when it exists.
+
+    Raises:
+      ConfigurationError: a value cannot be used, or the file cannot be read.
+    """
+    from_file = read_env_file(env_file)
+    declared = all_settings()
+    sources: dict[str, Source] = {}
+    rooms: dict[str, dict[str, Any]] = {}
+    for setting in declared:
+        layers = (
+            (Source.FLAG, flags.get(setting.key), f"from {setting.flag}"),
+            (Source.ENVIRONMENT, environ.get(setting.variable), "from the environment"),
+            (Source.ENV_FILE, from_file.get(setting.variable), f"from {env_file.name}"),
+        )
+        source, text, origin = next(
+            (layer for layer in layers if layer[1] is not None), (Source.DEFAULT, None, "")
+        )
+        sources[setting.variable] = source
+        if text is not None:
+            rooms.setdefault(setting.room, {})[setting.field] = setting.read(text, origin)
+    settings = Settings()
+    for room, changed in rooms.items():
+        if room != NODE:
+            settings = attrs.evolve(
+                settings, **{room: attrs.evolve(getattr(settings, room), **changed)}
+            )
+    settings = attrs.evolve(settings, **rooms.get(NODE, {}))
+    named = dict.fromkeys(name for name in (*from_file, *environ) if name.startswith(PREFIX))
+    return Loaded(settings, sources, _warnings(named, {each.variable for each in declared}))
+
+
+def _warnings(named: Iterable[str], known: set[str]) -> tuple[str, ...]:
+    """A sentence for every variable of ours that changes nothing."""
+    found = []
+    for variable in sorted(named):
+        if variable in known:
+            continue
+        if variable in WITHOUT_EFFECT:
+            found.append(f"{variable} has no effect yet")
+            continue
+        near = difflib.get_close_matches(variable, sorted(known | WITHOUT_EFFECT), n=1)
+        guess = f": did you mean {near[0]}?" if near else ""
+        found.append(f"{variable} is no setting of this program and has no effect{guess}")
+    return tuple(found)

@@ -1,0 +1,217 @@
+"""Settings between text and value: what an operator may write, and how a value is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import ip_network
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+import attrs
+
+from .errors import InvalidUrl
+from .settings import GIB, KIB, MIB, Network
+from .urls import RELAY_SCHEMES, parse_web_url
+
+# Beyond this a number is a slip, and SQLite and timers would refuse it later with less to say.
+MOST: Final = 2**53
+
+_SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,6})?) ?([a-z]*)", re.IGNORECASE | re.ASCII)
+_INTEGER = re.compile(r"\d{1,17}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,17}(?:\.\d{1,9})?", re.ASCII)
+_PORT = re.compile(r"(.+):(\d{1,5})", re.ASCII)
+_UNITS = {
+    "": 1,
+    "b": 1,
+    **{"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12},
+    **{"kib": KIB, "mib": MIB, "gib": GIB, "tib": KIB * GIB},
+}
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+# Words of other programs' log levels that existing environment files hold.
+_SYNONYMS = {"warn": "warning", "trace": "debug"}
+
+
+class Unacceptable(ValueError):
+    """The text is no value of that setting."""
+
+
+@attrs.frozen
+class Reader:
+    """How one setting's text is read.
+
+    Attributes:
+      accepted: what may be written, to follow "accepted is".
+      metavar: one word for it, for `--help`.
+      read: raises Unacceptable (or ValueError) for other texts; its words, if any, are shown.
+    """
+
+    accepted: str
+    metavar: str
+    read: Callable[[str], Any]
+
+
+def reader_for(kind: Any, *, size: bool = False, zero: bool = False) -> Reader:
+    """The reader for a field's type.
+
+    Args:
+      kind: the field's annotation (resolved); `X | None` is read as X.
+      size: a number of bytes, units allowed.
+      zero: whether 0 makes sense.
+    """
+    if get_origin(kind) in (UnionType, Union):
+        kind = next(each for each in get_args(kind) if each is not type(None))
+    if get_origin(kind) is Literal:
+        return _choice(get_args(kind))
+    if size:
+        what = "a size such as 1GiB, 500MB or a number of bytes" + ("" if zero else " above 0")
+        return Reader(what, "SIZE", lambda text: _size(text, zero))
+    if kind is bool:
+        return Reader("true or false", "BOOL", _boolean)
+    if kind is int:
+        what = f"a whole number, {'0' if zero else '1'} or more"
+        return Reader(what, "N", lambda text: _integer(text, zero))
+    if kind is float:
+        what = "a number, 0 or more" if zero else "a number above 0"
+        return Reader(what, "NUMBER", lambda text: _number(text, zero))
+    if kind is Path:
+        return Reader("a path", "PATH", _path)
+    if kind == tuple[Network, ...]:
+        what = "networks such as 10.0.0.0/8 or fd00::/8, separated by commas"
+        return Reader(what, "CIDR,…", _networks)
+    return TEXT
+
+
+def _choice(choices: Iterable[str]) -> Reader:
+    known = tuple(choices)
+
+    def read(text: str) -> str:
+        word = text.lower()
+        found = word if word in known else _SYNONYMS.get(word)
+        if found not in known:
+            raise Unacceptable
+        return found
+
+    return Reader(" or ".join((", ".join(known[:-1]), known[-1])), "|".join(known), read)
+
+
+def _boolean(text: str) -> bool:
+    return _BOOLEANS[_known(text.lower(), _BOOLEANS)]
+
+
+def _integer(text: str, zero: bool) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise Unacceptable
+    return int(_within(int(text), zero))
+
+
+def _number(text: str, zero: bool) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise Unacceptable
+    return float(_within(float(text), zero))
+
+
+def _size(text: str, zero: bool) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise Unacceptable
+    unit = _UNITS[_known(match[2].lower(), _UNITS)]
+    whole, _, fraction = match[1].partition(".")
+    exact = int(whole) * unit + int(fraction or 0) * unit // 10 ** len(fraction)
+    return int(_within(exact, zero))
+
+
+def _known(word: str, words: Iterable[str]) -> str:
+    if word not in words:
+        raise Unacceptable
+    return word
+
+
+def _within(number: float, zero: bool) -> float:
+    if number > MOST or (number == 0 and not zero):
+        raise Unacceptable
+    return number
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise Unacceptable
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise Unacceptable("no such user") from error
+
+
+def _text(text: str) -> str:
+    if not text.isprintable():
+        raise Unacceptable
+    return text
+
+
+def _service(text: str) -> str:
+    """A host[:port]; host in lower case, the port as it was written."""
+    try:
+        url = parse_web_url(f"http://{text}")
+    except InvalidUrl as error:
+        raise Unacceptable(str(error)) from error
+    if url.path or "/" in text:
+        raise Unacceptable
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port}" if _PORT.fullmatch(text) and not text.endswith("]") else host
+
+
+def _address(text: str) -> str:
+    service = _service(text)
+    if not _PORT.fullmatch(service) or service.endswith("]"):
+        raise Unacceptable
+    return service
+
+
+def _relay(text: str) -> str:
+    try:
+        return parse_web_url(text if "://" in text else f"wss://{text}", RELAY_SCHEMES).text
+    except InvalidUrl as error:
+        raise Unacceptable(str(error)) from error
+
+
+TEXT: Final = Reader("text in one line", "TEXT", _text)
+SERVICE: Final = Reader(
+    "a host or host:port without scheme and path, such as git.example.org", "HOST[:PORT]", _service
+)
+ADDRESS: Final = Reader(
+    "address:port with a port from 1 to 65535, such as 0.0.0.0:7334 or [::]:7334",
+    "ADDRESS:PORT",
+    _address,
+)
+RELAY: Final = Reader(
+    "a relay URL such as wss://relay.example.org (without a scheme wss:// is meant)", "URL", _relay
+)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host (without brackets) and port of a bind address that was read by ADDRESS."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def shown(value: Any, *, size: bool = False) -> str:
+    """A value as an operator would write it; empty for None and for no networks."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if size:
+        for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+            if value and value % unit == 0:
+                return f"{value // unit}{name}"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purgatory_sync.env_file import parse_env, read_env_file
+from purgatory_sync.errors import ConfigurationError
+from purgatory_sync.settings import GIB, Settings
+from purgatory_sync.settings_loader import (
+    WITHOUT_EFFECT,
+    Loaded,
+    Source,
+    all_settings,
+    load_settings,
+)
+from purgatory_sync.settings_values import split_address
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
+NO_FILE = Path("no-such-file.env")
+SECRET = "nsec1verysecret"
+
+
+def load(variable: str, text: str) -> Any:
+    setting = next(each for each in all_settings() if each.variable == variable)
+    return setting.value_in(load_settings({}, {variable: text}, NO_FILE).settings)
+
+
+def env_file(folder: Path, text: str) -> Path:
+    path = folder / ".env"
+    path.write_text(text)
+    return path
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    loaded = load_settings({}, {}, NO_FILE)
+    assert loaded.settings == Settings()
+    assert set(loaded.sources.values()) == {Source.DEFAULT}
+    assert loaded.warnings == ()
+
+
+def test_every_field_has_a_variable_and_a_flag_of_its_own() -> None:
+    found = all_settings()
+    rooms = (each for each in attrs.asdict(Settings()).values() if isinstance(each, dict))
+    plain = [each for each in attrs.asdict(Settings()).values() if not isinstance(each, dict)]
+    assert len(found) == len(plain) + sum(map(len, rooms))
+    assert len({each.variable for each in found}) == len(found)
+    by_variable = {each.variable: each.flag for each in found}
+    assert by_variable["NGIT_GIT_DATA_PATH"] == "--git-data-path"
+    assert by_variable["NGIT_SYNC_DOMAIN_CONCURRENT"] == "--sync-domain-concurrent"
+    assert all(each.meaning and each.value_in(Settings()) == each.default for each in found)
+
+
+def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    path = env_file(
+        tmp_path,
+        "NGIT_RELAY_NAME=file\nNGIT_HUNT_MAX_REDIRECTS=1\nNGIT_SYNC_DOMAIN_CONCURRENT=2\n",
+    )
+    loaded = load_settings(
+        {"hunt_max_redirects": "3"},
+        {"NGIT_HUNT_MAX_REDIRECTS": "2", "NGIT_SYNC_DOMAIN_CONCURRENT": "4"},
+        path,
+    )
+    assert loaded.settings.hunt.max_redirects == 3
+    assert loaded.settings.sync.domain_concurrent == 4
+    assert loaded.settings.relay.name == "file"
+    assert loaded.settings.sync.domain_rate_limit == 30
+    assert [
+        loaded.sources[f"NGIT_{name}"]
+        for name in (
+            "HUNT_MAX_REDIRECTS",
+            "SYNC_DOMAIN_CONCURRENT",
+            "RELAY_NAME",
+            "SYNC_DOMAIN_RATE_LIMIT",
+        )
+    ] == [Source.FLAG, Source.ENVIRONMENT, Source.ENV_FILE, Source.DEFAULT]
+
+
+def test_an_empty_value_is_the_default_and_hides_weaker_sources(tmp_path: Path) -> None:
+    path = env_file(tmp_path, "NGIT_RELAY_NAME=file\n")
+    loaded = load_settings({}, {"NGIT_RELAY_NAME": " ", "NGIT_GIT_DATA_PATH": ""}, path)
+    assert loaded.settings == Settings()
+
+
+GOOD = [
+    ("NGIT_HUNT_MAX_PACK_BYTES", "1GiB", GIB),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "500MB", 500_000_000),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "500 mb", 500_000_000),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "1.5KiB", 1536),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "12345", 12345),
+    ("NGIT_HUNT_MIN_FREE_BYTES", "0", 0),
+    ("NGIT_SYNC_DOMAIN_CONCURRENT", " 7 ", 7),
+    ("NGIT_SYNC_DEFAULT_DELAY_SECS", "0", 0.0),
+    ("NGIT_SYNC_DEFAULT_DELAY_SECS", "2.5", 2.5),
+    ("NGIT_METRICS_ENABLED", "no", False),
+    ("NGIT_METRICS_ENABLED", "TRUE", True),
+    ("NGIT_LOG_LEVEL", "WARN", "warning"),
+    ("NGIT_LOG_LEVEL", "debug", "debug"),
+    ("NGIT_DATABASE_BACKEND", "memory", "memory"),
+    ("NGIT_BIND_ADDRESS", "0.0.0.0:80", "0.0.0.0:80"),
+    ("NGIT_BIND_ADDRESS", "[::1]:7334", "[::1]:7334"),
+    ("NGIT_BIND_ADDRESS", "localhost:7334", "localhost:7334"),
+    ("NGIT_DOMAIN", "Git.Example.org", "git.example.org"),
+    ("NGIT_DOMAIN", "git.example.org:443", "git.example.org:443"),
+    ("NGIT_DOMAIN", "[2001:DB8::1]", "[2001:db8::1]"),
+    ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "relay.example.org", "wss://relay.example.org"),
+    ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "ws://127.0.0.1:7000/", "ws://127.0.0.1:7000"),
+    ("NGIT_GIT_DATA_PATH", "some where/git", Path("some where/git")),
+    ("NGIT_MAX_CONNECTIONS_PER_ADDRESS", "5", 5),
+    (
+        "NGIT_HUNT_ALLOW_ADDRESSES",
+        "127.0.0.0/8, fd00::/8",
+        (ip_network("127.0.0.0/8"), ip_network("fd00::/8")),
+    ),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "value"), GOOD)
+def test_good_values(variable: str, text: str, value: Any) -> None:
+    found = load(variable, text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+BAD = [
+    ("NGIT_HUNT_MAX_PACK_BYTES", "1 Gx", "a size such as 1GiB"),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "0", "above 0"),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "-1", "a size"),
+    ("NGIT_HUNT_MAX_PACK_BYTES", "99999999TiB", "a size"),
+    ("NGIT_SYNC_DOMAIN_CONCURRENT", "five", "a whole number, 1 or more"),
+    ("NGIT_SYNC_DOMAIN_CONCURRENT", "5.0", "a whole number"),
+    ("NGIT_SYNC_DOMAIN_CONCURRENT", "0", "1 or more"),
+    ("NGIT_SYNC_DOMAIN_CONCURRENT", "99999999999999999", "a whole number"),
+    ("NGIT_HUNT_MAX_REDIRECTS", "-1", "0 or more"),
+    ("NGIT_SYNC_DEFAULT_DELAY_SECS", "nan", "a number, 0 or more"),
+    ("NGIT_SYNC_DEFAULT_DELAY_SECS", "inf", "a number"),
+    ("NGIT_SYNC_DEFAULT_DELAY_SECS", "-3", "a number"),
+    ("NGIT_HUNT_TOTAL_TIMEOUT_SECS", "0", "a number above 0"),
+    ("NGIT_HUNT_TOTAL_TIMEOUT_SECS", "10s", "a number above 0"),
+    ("NGIT_METRICS_ENABLED", "maybe", "true or false"),
+    ("NGIT_LOG_LEVEL", "loud", "debug, info, warning or error"),
+    ("NGIT_DATABASE_BACKEND", "postgres", "sqlite or memory"),
+    ("NGIT_DATABASE_BACKEND", "lmdb", "NGIT_SYNC_BOOTSTRAP_RELAY_URL bring the events again"),
+    ("NGIT_BIND_ADDRESS", "7334", "address:port"),
+    ("NGIT_BIND_ADDRESS", "127.0.0.1", "address:port"),
+    ("NGIT_BIND_ADDRESS", "127.0.0.1:0", "1 to 65535"),
+    ("NGIT_BIND_ADDRESS", "127.0.0.1:70000", "1 to 65535"),
+    ("NGIT_BIND_ADDRESS", "::1:7334", "[::]:7334"),
+    ("NGIT_BIND_ADDRESS", "[::1]", "address:port"),
+    ("NGIT_DOMAIN", "https://git.example.org", "without scheme"),
+    ("NGIT_DOMAIN", "git.example.org/", "without scheme and path"),
+    ("NGIT_DOMAIN", "two words", "a host"),
+    ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "https://relay.example.org", "a relay URL"),
+    ("NGIT_HUNT_ALLOW_ADDRESSES", "127.0.0.1/8", "networks such as"),
+    ("NGIT_HUNT_ALLOW_ADDRESSES", "everything", "networks such as"),
+    ("NGIT_GIT_DATA_PATH", "~no-such-user-here/x", "a path"),
+    ("NGIT_RELAY_NAME", "two\nlines", "text in one line"),
+    ("NGIT_RELAY_NAME", "\udcff", "text in one line"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text", "accepted"), BAD)
+def test_a_bad_value_is_one_sentence_with_variable_value_and_what_is_accepted(
+    variable: str, text: str, accepted: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(variable, text)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{variable} (from the environment) cannot be {ascii(text)}")
+    assert accepted in sentence
+    assert "\n" not in sentence
+    assert sentence.isprintable()
+
+
+def test_a_bad_value_says_which_source_gave_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"NGIT_LOG_LEVEL \(from --log-level\)"):
+        load_settings({"log_level": "x"}, {}, NO_FILE)
+    with pytest.raises(ConfigurationError, match=r"NGIT_LOG_LEVEL \(from \.env\)"):
+        load_settings({}, {}, env_file(tmp_path, "NGIT_LOG_LEVEL=x\n"))
+
+
+def test_secrets_are_never_shown() -> None:
+    nsec = next(each for each in all_settings() if each.secret)
+    assert nsec.variable == "NGIT_RELAY_OWNER_NSEC"
+    assert nsec.show(SECRET) == "***"
+    assert nsec.show(None) == ""
+    with pytest.raises(ConfigurationError) as caught:
+        load(nsec.variable, f"{SECRET}\n\x00")
+    assert SECRET not in str(caught.value)
+    with pytest.raises(ConfigurationError) as caught:
+        load("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "wss://me:hunter2@relay.example.org")
+    assert "hunter2" not in str(caught.value)
+    assert "'wss://***@relay.example.org' (credentials in the URL)" in str(caught.value)
+
+
+def test_unknown_variables_are_named_with_the_nearest_known_name(tmp_path: Path) -> None:
+    loaded = load_settings(
+        {},
+        {"NGIT_GIT_DATAPATH": "x", "NGIT_ZZZZZZ_QQQQ": "x", "HOME": "/"},
+        env_file(tmp_path, "NGIT_GIT_DATAPATH=y\nNGIT_ARCHIVE_ALL=true\nOTHER=1\n"),
+    )
+    assert loaded.settings == Settings()
+    assert loaded.warnings == (
+        "NGIT_ARCHIVE_ALL has no effect yet",
+        "NGIT_GIT_DATAPATH is no setting of this program and has no effect:"
+        " did you mean NGIT_GIT_DATA_PATH?",
+        "NGIT_ZZZZZZ_QQQQ is no setting of this program and has no effect",
+    )
+
+
+def test_what_has_no_effect_yet_is_no_setting() -> None:
+    assert WITHOUT_EFFECT.isdisjoint(each.variable for each in all_settings())
+
+
+def test_what_is_shown_can_be_read_again() -> None:
+    for setting in all_settings():
+        if not setting.secret:
+            assert setting.read(setting.show(setting.default), "here") == setting.default
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(all_settings()), st.text(max_size=30))
+def test_any_text_is_a_value_or_a_configuration_error(setting: Any, text: str) -> None:
+    try:
+        setting.read(text, "here")
+    except ConfigurationError as error:
+        assert str(error).isprintable()
+
+
+def test_split_address() -> None:
+    assert split_address("127.0.0.1:7334") == ("127.0.0.1", 7334)
+    assert split_address("[::1]:80") == ("::1", 80)
+
+
+def test_env_file_syntax() -> None:
+    text = """
+# a comment
+A=1
+export B = two words
+C='single $x # kept'   # comment
+D="double \\"quoted\\" \\\\ \\n\\w"
+E=value # comment
+F=a#b
+G=
+H= # nothing
+A=again\r
+"""
+    assert parse_env(text) == {
+        "A": "again",
+        "B": "two words",
+        "C": "single $x # kept",
+        "D": 'double "quoted" \\ \n\\w',
+        "E": "value",
+        "F": "a#b",
+        "G": "",
+        "H": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"just {SECRET}", "not KEY=VALUE"),
+        (f"1A={SECRET}", "not KEY=VALUE"),
+        (f"={SECRET}", "not KEY=VALUE"),
+        (f"A='{SECRET}", "a quote is not closed"),
+        (f'A="{SECRET}\\"', "a quote is not closed"),
+        (f"A='{SECRET}' more", "a quote is not closed"),
+    ],
+)
+def test_a_bad_line_is_named_and_not_repeated(line: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_env(f"A=1\n\n{line}\n")
+    assert str(caught.value).startswith(f".env, line 3: {why}")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_file_that_is_absent_or_a_folder_gives_nothing(tmp_path: Path) -> None:
+    assert read_env_file(tmp_path / ".env") == {}
+    assert read_env_file(tmp_path) == {}
+
+
+def test_a_file_that_is_not_utf8_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"A=\xff\n")
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        read_env_file(path)
+    path.write_bytes(b"\xef\xbb\xbfA=1\n")
+    assert read_env_file(path) == {"A": "1"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_an_env_file_or_a_configuration_error(text: str) -> None:
+    try:
+        parse_env(text)
+    except ConfigurationError as error:
+        assert re.match(r"\.env, line \d+: ", str(error))
+
+
+def documented() -> list[str]:
+    """The rows of docs/settings.md as they should be."""
+    return [
+        f"| `{each.variable}` | `{each.flag}` |"
+        f" {f'`{each.show(each.default)}`' if each.default not in (None, ()) else 'unset'} |"
+        f" {each.meaning.replace('<', '&lt;')} | {each.reader.accepted} |"
+        for each in all_settings()
+    ]
+
+
+def test_the_document_lists_every_setting_with_its_default() -> None:
+    rows = [
+        line for line in DOCUMENT.read_text().splitlines() if re.match(r"\| `NGIT_.*` \| `--", line)
+    ]
+    assert rows == documented()
+
+
+def test_loaded_is_a_value() -> None:
+    assert load_settings({}, {}, NO_FILE) == Loaded(
+        Settings(), dict.fromkeys((s.variable for s in all_settings()), Source.DEFAULT), ()
+    )
