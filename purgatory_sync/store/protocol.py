@@ -84,15 +84,19 @@ class DomainRow:
 
 @attrs.frozen
 class Change:
-    """What one transaction does, all or nothing.
+    """What one transaction does, all or nothing: what leaves goes first, then what comes.
 
     Attributes:
       hold: rows to journal (an id that is already there is replaced).
       unhold: ids that leave the journal.
-      save: events to serve, with replaceable and addressable semantics (NIP-01).
+      save: events to serve, with replaceable and addressable semantics (NIP-01); ephemeral ones
+        are skipped, tombstones are not looked at (policy judges by them).
       delete: ids that are no longer served.
       expire: ids to remember as expired.
       forget_expired: expired ids to forget.
+      tombstones: of one target and author the latest `until` is kept.
+      placeholders: of one owner, identifier and event id the last is kept.
+      forget_placeholders: found by owner, identifier and event id.
       forget_naughty: (scope, key) pairs to forget.
     """
 
@@ -114,7 +118,8 @@ class Applied:
     """What became of a change.
 
     Attributes:
-      saved: ids that are served now because of it (not those that something newer replaces).
+      saved: ids that are served now because of it (not those that were served already, nor
+        those that something newer replaces).
       replaced: ids that are no longer served because something newer replaced them.
     """
 
@@ -140,12 +145,16 @@ class Store(Protocol):
     """
 
     async def load(self) -> Journal:
-        """Everything that is journaled; ids that are both served and held are un-held first."""
+        """Everything that is journaled; ids that are both served and held are un-held first.
+
+        Held and expired in the order of their times, then ids; the rest sorted by its keys.
+        """
 
     async def apply(self, change: Change) -> Applied:
         """Do a change durably: when this returns, no crash undoes it (N1).
 
-        Cancellation before the writer took the change up undoes it wholly; afterwards it is done.
+        Cancelled before the writer took the change up, it is not done. Afterwards the outcome is
+        waited for and returned as if nobody had cancelled, so that memory and disk agree.
         """
 
     async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
@@ -155,7 +164,7 @@ class Store(Protocol):
         """
 
     async def count(self, filters: Sequence[Filter]) -> int:
-        """How many served events match any of the filters."""
+        """How many served events match any of the filters, whatever their `limit`."""
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""
@@ -164,7 +173,11 @@ class Store(Protocol):
         """The tombstones of these ids and addresses."""
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
-        """Remember starts and rests with the next batch, without a sync; the newest row wins."""
+        """Remember starts and rests with the next batch, without a sync; the newest row wins.
+
+        A row replaces its domain's former one; one without starts and rest forgets the domain.
+        Starts a minute older than the newest are dropped.
+        """
 
     async def aclose(self) -> None:
         """Write what was noted, close, and let another process in."""
