@@ -240,6 +240,8 @@ def test_killed_anywhere_the_target_has_no_holes(
             monkeypatch, moment, partial(link_objects, [source], target, [steps[-1].oid])
         )
         assert holes(target, steps) == []
+        indexes = (target / "objects" / "pack").glob("*.idx")
+        assert all(index.with_suffix(".pack").exists() for index in indexes)
         assert link_objects([source], target, [steps[-1].oid]) == {steps[-1].oid}
         assert holes(target, steps) == []
         if not died:
