@@ -100,19 +100,17 @@ class Attempt:
         Raises AttemptFailed's subclasses. Cancellation closes the connection at once and removes
         what was received.
         """
-        failure: AttemptFailed | None = None
-        if self._server.gives_unadvertised:
-            try:
-                return await self._ask(self._wish.wanted)
-            except ObjectsRefused as refused:
-                failure = refused
-            except _UNCLEAR as unclear:
-                if self._is_final(unclear):
-                    raise
-                outcome = await self._ask_the_other_way(unclear)
-                if isinstance(outcome, Quarantined):
-                    return outcome
-                failure = outcome
+        try:
+            return await self._ask(self._wish.wanted)
+        except ObjectsRefused as refused:
+            failure: AttemptFailed = refused
+        except _UNCLEAR as unclear:
+            if self._is_final(unclear):
+                raise
+            outcome = await self._ask_the_other_way(unclear)
+            if isinstance(outcome, Quarantined):
+                return outcome
+            failure = outcome
         return await self._ask_for_what_is_shown(failure)
 
     async def _ask_the_other_way(self, unclear: AttemptFailed) -> Quarantined | AttemptFailed:
@@ -128,14 +126,14 @@ class Attempt:
                 raise
             return failure
 
-    async def _ask_for_what_is_shown(self, failure: AttemptFailed | None) -> Quarantined:
+    async def _ask_for_what_is_shown(self, failure: AttemptFailed) -> Quarantined:
         """The one further request, for what the server's refs show to be there."""
         refs = await self._shown_refs()
         wants = refs.worth_asking(self._wish.wanted)
         if not wants:
             said = failure.server_message if isinstance(failure, ObjectsRefused) else ""
             raise ObjectsRefused("the server shows nothing that is wanted", said) from failure
-        if failure is not None and (self._way, frozenset(wants)) in self._asked:
+        if (self._way, frozenset(wants)) in self._asked:
             raise failure
         return await self._ask(wants)
 
