@@ -176,7 +176,8 @@ def _trailer(pack: str) -> bytes:
 def _place(source: str, target: str) -> None:
     """Make `target` the same file as `source`, or a durable copy; in one step if it is there."""
     folder, name = os.path.split(target)
-    beside = f"{folder}/{_BESIDE}{name}"
+    # Without an ending of its own: what a crash leaves must not look like a pack or an index.
+    beside = f"{folder}/{_BESIDE}{name.replace('.', '-')}"
     with suppress(FileNotFoundError):
         os.unlink(beside)
     try:
