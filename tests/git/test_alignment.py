@@ -164,7 +164,7 @@ def test_killed_anywhere_refs_are_old_or_new_and_head_follows(
     assert 8 < moment < 99
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_any_map_follows_any_other(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
