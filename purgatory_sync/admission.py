@@ -127,13 +127,17 @@ class Admission:
             for each in (*verdict.replaces, *verdict.evicts, *verdict.deletes)
             if (held := purgatory.get(each))
         ]
+        now = self.clock.now()
         revived = [
-            attrs.evolve(held, soft_expired_at=None, accepted_at=self.clock.now())
+            held
             for each in verdict.revives
             if isinstance(held := purgatory.get(each), HeldAnnouncement)
         ]
+        rows = [
+            attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None) for held in revived
+        ]
         change = Change(
-            hold=[row_of(held) for held in (*revived, *([entry] if entry else []))],
+            hold=[*rows, row_of(entry)] if entry else rows,
             unhold=[held.event_id for held in leaving],
             save=[event] if verdict.action is Action.SERVE and entry is None else [],
             delete=verdict.deletes,
@@ -146,8 +150,9 @@ class Admission:
             forget(purgatory, held)
             if held.event_id in verdict.evicts and isinstance(held, HeldAnnouncement):
                 await self._remove_repository(held.announcement)
-        for announcement in revived:
-            await self._hold(announcement)
+        for held in revived:
+            await self._make_repository(held.announcement)
+            purgatory.revive_announcement(held, now)
         if entry is not None:
             await self._hold(entry)
         elif verdict.with_repository:
@@ -158,17 +163,19 @@ class Admission:
         """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""
         purgatory = self.parts.purgatory
         if isinstance(entry, HeldState):
-            purgatory.add_state(entry)
+            purgatory.add_state(entry.state, entry.origin, entry.accepted_at)
         elif isinstance(entry, HeldPr):
-            purgatory.add_pr(entry)
+            purgatory.add_pr(entry.pr, entry.origin, entry.accepted_at)
         else:
-            announcement = entry.announcement
             try:
-                await self.parts.repositories.create(announcement.owner, announcement.identifier)
+                await self._make_repository(entry.announcement)
             except RepositoryError:
                 await self.parts.knowledge.apply(Change(unhold=[entry.event_id]))
                 raise
-            purgatory.add_announcement(entry)
+            purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
+
+    async def _make_repository(self, announcement: Announcement) -> None:
+        await self.parts.repositories.create(announcement.owner, announcement.identifier)
 
     async def _remove_repository(self, announcement: Announcement) -> None:
         try:
@@ -184,7 +191,11 @@ class Admission:
         self.announced(announcement)
         await self.releaser.process_locked(identifier, bring_up=True)
         if self.parts.purgatory.has_pending_events(identifier):
-            self._enqueue(identifier, origin)
+            sync = self.settings.sync
+            by_user = origin is Origin.USER
+            self.parts.purgatory.enqueue_sync(
+                identifier, sync.default_delay_secs if by_user else sync.immediate_delay_secs
+            )
         if self.parts.purgatory.get(announcement.event.id) is None:
             return Answer(Outcome.SERVED, announced=identifier)
         return Answer(Outcome.HELD, HELD_MESSAGE, announced=identifier)
@@ -197,15 +208,7 @@ class Admission:
                 await self.releaser.process_locked(identifier)
         if self.parts.purgatory.get(entry.event_id) is None:
             return Answer(Outcome.SERVED)
-        for identifier in entry.identifiers:
-            self._enqueue(identifier, entry.origin)
         return Answer(Outcome.HELD, HELD_MESSAGE)
-
-    def _enqueue(self, identifier: str, origin: Origin) -> None:
-        if origin is Origin.SYNC:
-            self.parts.purgatory.trigger_immediate_sync(identifier)
-        else:
-            self.parts.purgatory.enqueue_sync(identifier, self.settings.sync.default_delay_secs)
 
 
 def row_of(held: HeldEvent) -> HeldRow:
@@ -214,5 +217,9 @@ def row_of(held: HeldEvent) -> HeldRow:
         return HeldRow(
             held.event, "announcement", held.origin.value, held.accepted_at, held.soft_expired_at
         )
-    sort = "state" if isinstance(held, HeldState) else "pr"
-    return HeldRow(held.event, sort, held.origin.value, held.accepted_at)
+    return HeldRow(
+        held.event,
+        "state" if isinstance(held, HeldState) else "pr",
+        held.origin.value,
+        held.accepted_at,
+    )

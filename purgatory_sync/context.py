@@ -12,7 +12,7 @@ from .git.fetch import GitClient
 from .hunt.context import FetchObserver, Need, Source
 from .nostr.repository_data import RepositoryData
 from .purgatory.changes import Watch
-from .purgatory.entries import HeldPr, HeldState, HuntedEvent, Tried
+from .purgatory.entries import HeldPr, HeldState, HuntedEvent
 from .purgatory.purgatory import Purgatory
 from .purgatory.result import ProcessResult
 from .release.missing import identify_missing_oids
@@ -132,9 +132,7 @@ class RealSyncContext:
         """Note on each held event that a source was tried for it (B 8.3, second memory)."""
         now = self.clock.now()
         for event_id in event_ids:
-            entry = self._purgatory.get(event_id)
-            if isinstance(entry, HuntedEvent):
-                entry.tried[url] = Tried.after(entry.tried.get(url), now, result, detail)
+            self._purgatory.record_attempt(event_id, url, result, detail, now)
 
     def watch(self, identifier: str, on_change: Callable[[], None]) -> Watch:
         """An eye on the identifier for as long as it is hunted."""

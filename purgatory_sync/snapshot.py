@@ -64,11 +64,11 @@ class Witness:
             data=data,
             served=served,
             held=held is not None,
-            expired=self.purgatory.was_expired(event.id, now),
+            expired=self.purgatory.expired.was_expired(event.id, now),
             newest_served=newest,
             held_announcement=self._held_announcement(event),
             held_total=self.purgatory.held_total,
-            held_by_author=self.purgatory.held_by(event.pubkey),
+            held_by_author=self.purgatory.held_by_author(event.pubkey),
         )
         if served or held is not None:
             return known
@@ -104,10 +104,8 @@ class Witness:
     def _held_announcement(self, event: Event) -> Event | None:
         if event.kind != kinds.ANNOUNCEMENT:
             return None
-        for held in self.purgatory.find_announcements(event.first("d") or ""):
-            if held.announcement.owner == event.pubkey:
-                return held.event
-        return None
+        held = self.purgatory.find_announcement(event.pubkey, event.first("d") or "")
+        return held.event if held is not None else None
 
     async def _objects_here(self, event: Event) -> bool:
         try:
@@ -146,13 +144,11 @@ class Witness:
 def held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
     """Held events of the author that a deletion request names, by id or by address."""
     ids, addresses = targets_of(request)
-    found = {entry.event_id: entry for each in ids if (entry := purgatory.get(each))}
+    named: list[HeldEvent | None] = [purgatory.get(each) for each in ids]
     for _, _, identifier in filter(None, map(split_coordinate, addresses)):
-        for entry in (
-            *purgatory.find_state(identifier),
-            *purgatory.find_announcements(identifier),
-        ):
-            found[entry.event_id] = entry
+        named += purgatory.find_state(identifier)
+        named += purgatory.find_announcements(identifier)
+    found = {entry.event_id: entry for entry in named if entry is not None}
     return [entry for entry in found.values() if entry.event.pubkey == request.pubkey]
 
 

@@ -46,6 +46,7 @@ class Tally:
 
     def count(self, held: HeldEvent) -> None:
         """One more that is served now."""
+        self.errors.pop(held.event_id, None)
         if isinstance(held, HeldState):
             self.states.append(held.event_id)
         elif isinstance(held, HeldPr):
@@ -101,11 +102,11 @@ async def drop(parts: Parts, entry: HuntedEvent) -> None:
 def forget(purgatory: Purgatory, held: HeldEvent) -> None:
     """Take an entry out of memory; the journal was changed before."""
     if isinstance(held, HeldState):
-        purgatory.remove_state_event(held.identifier, held.event_id)
+        purgatory.remove_state_event(held.event_id)
     elif isinstance(held, HeldPr):
         purgatory.remove_pr(held.event_id)
     else:
-        purgatory.remove_announcement(held.announcement.owner, held.announcement.identifier)
+        purgatory.remove_announcement(held.event_id)
 
 
 async def tell(notify: Notify, event: Event) -> None:

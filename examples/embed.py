@@ -1,0 +1,77 @@
+"""A Trio relay of somebody else's with the engine inside: hold, hunt, prove, release.
+
+Run it with `python examples/embed.py`; it listens on ws://127.0.0.1:7777 and keeps everything in
+the folder `embed-data`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import trio
+from websockets.trio.server import ServerConnection, serve
+
+from purgatory_sync import Event, PurgatorySync, Settings, convert_event, encode_event, parse_filter
+
+
+class SmallRelay:
+    """Knows EVENT and REQ; everything about git is the engine's."""
+
+    def __init__(self) -> None:
+        self.engine: PurgatorySync | None = None
+        self.clients: dict[ServerConnection, dict[str, list[object]]] = {}
+
+    async def broadcast(self, event: Event) -> None:
+        """The engine calls this whenever an event becomes served."""
+        for client, subscriptions in list(self.clients.items()):
+            for name, filters in subscriptions.items():
+                if any(parse_filter(wanted).matches(event) for wanted in filters):
+                    await client.send(json.dumps(["EVENT", name, json.loads(encode_event(event))]))
+
+    async def handle(self, client: ServerConnection) -> None:
+        """Talk to one client."""
+        assert self.engine is not None
+        self.clients[client] = {}
+        try:
+            async for message in client:
+                match json.loads(message):
+                    case ["EVENT", raw]:
+                        event = convert_event(raw)
+                        answer = await self.engine.offer(event, origin="user")
+                        reply = ["OK", event.id, answer.accepted, answer.message]
+                        await client.send(json.dumps(reply))
+                    case ["REQ", name, *filters]:
+                        wanted = [parse_filter(each) for each in filters]
+                        for event in await self.engine.store.query(wanted, 500):
+                            line = ["EVENT", name, json.loads(encode_event(event))]
+                            await client.send(json.dumps(line))
+                        await client.send(json.dumps(["EOSE", name]))
+                        self.clients[client][name] = filters
+        finally:
+            del self.clients[client]
+
+
+async def run(
+    settings: Settings,
+    port: int = 7777,
+    *,
+    task_status: trio.TaskStatus[tuple[PurgatorySync, int]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run relay and engine until cancelled."""
+    relay = SmallRelay()
+    async with trio.open_nursery() as nursery:
+        relay.engine = await nursery.start(PurgatorySync(settings, notify=relay.broadcast).run)
+        server = await nursery.start(partial(serve, relay.handle, "127.0.0.1", port))
+        task_status.started((relay.engine, server.listeners[0].socket.getsockname()[1]))
+
+
+if __name__ == "__main__":
+    here = Path("embed-data")
+    trio.run(
+        run,
+        Settings(
+            domain="127.0.0.1:7777", git_data_path=here / "git", relay_data_path=here / "relay"
+        ),
+    )

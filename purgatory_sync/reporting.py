@@ -1,0 +1,55 @@
+"""Takes the engine's statistics: why each event is held, and when the next try comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from .hunt.statistics import HuntStatistics
+from .purgatory.entries import HeldAnnouncement, HeldEvent, HeldState
+from .purgatory.purgatory import Purgatory
+from .runtime.clock import WallClock
+from .statistics import HeldReport, SourceReport, Statistics
+
+KINDS = ("announcement", "soft-expired", "state", "pr")
+
+
+def take_statistics(
+    purgatory: Purgatory, clock: WallClock, released: Mapping[str, int], hunt: HuntStatistics
+) -> Statistics:
+    """The engine at this moment; costs a look at every held event."""
+    events = tuple(_reports(purgatory, clock))
+    held = dict.fromkeys(KINDS, 0)
+    for report in events:
+        held[report.kind] += 1
+    return Statistics(held, len(purgatory.sync_queue), dict(released), hunt, events)
+
+
+def kind_of(held: HeldEvent) -> str:
+    """The word for what is held."""
+    if isinstance(held, HeldAnnouncement):
+        return "announcement" if held.soft_expired_at is None else "soft-expired"
+    return "state" if isinstance(held, HeldState) else "pr"
+
+
+def _reports(purgatory: Purgatory, clock: WallClock) -> Iterator[HeldReport]:
+    for held in (*purgatory.announcements(), *purgatory.hunted_events()):
+        hunted = not isinstance(held, HeldAnnouncement)
+        yield HeldReport(
+            event_id=held.event_id,
+            kind=kind_of(held),
+            identifiers=held.identifiers,
+            accepted_at=held.accepted_at,
+            next_attempt=_next_attempt(purgatory, clock, held.identifiers) if hunted else None,
+            error=held.error,
+            sources=()
+            if isinstance(held, HeldAnnouncement)
+            else tuple(SourceReport(u, t.at, t.result, t.detail) for u, t in held.tried.items()),
+        )
+
+
+def _next_attempt(
+    purgatory: Purgatory, clock: WallClock, identifiers: tuple[str, ...]
+) -> float | None:
+    entries = [purgatory.sync_queue.get(identifier) for identifier in identifiers]
+    due = [entry.next_attempt for entry in entries if entry and not entry.in_progress]
+    return clock.epoch + min(due) if due else None

@@ -1,0 +1,77 @@
+"""What a start does with the journal, so that a crash at any moment heals itself (B 9, STORAGE)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+import trio
+
+from .errors import InvalidEvent, RepositoryError
+from .nostr.announcement import Announcement
+from .nostr.pull_request import PullRequest
+from .nostr.state import State
+from .purgatory.entries import Origin
+from .purgatory.placeholders import HeldPlaceholder
+from .purgatory.purgatory import Purgatory
+from .release.releaser import Releaser
+from .release.serving import Parts
+from .store.protocol import HeldRow, Journal
+
+AT_ONCE = 8
+log = structlog.get_logger()
+
+
+async def restore(journal: Journal, parts: Parts) -> None:
+    """Put everything that is journaled back into purgatory, and queue every held identifier.
+
+    Repositories that a crash kept from being made are made.
+    """
+    for row in journal.held:
+        try:
+            await _restore_row(row, parts)
+        except InvalidEvent as error:
+            log.error("held event not understood", event_id=row.event.id, error=str(error))
+        except RepositoryError as error:
+            log.error("repository not made", event_id=row.event.id, error=str(error))
+    for expired in journal.expired:
+        parts.purgatory.expired.remember(expired.event_id, expired.at)
+    for each in journal.placeholders:
+        parts.purgatory.placeholders.add(
+            HeldPlaceholder(each.owner, each.identifier, each.event_id, each.oid, each.at)
+        )
+
+
+async def _restore_row(row: HeldRow, parts: Parts) -> None:
+    purgatory, origin = parts.purgatory, Origin(row.origin)
+    delay = purgatory.sync.immediate_delay_secs
+    if row.sort == "state":
+        purgatory.add_state(State.parse(row.event), origin, row.accepted_at, delay=delay)
+    elif row.sort == "pr":
+        purgatory.add_pr(PullRequest.parse(row.event), origin, row.accepted_at, delay=delay)
+    else:
+        announcement = Announcement.parse(row.event)
+        purgatory.add_announcement(
+            announcement, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
+        )
+        if row.soft_expired_at is None:
+            await parts.repositories.create(announcement.owner, announcement.identifier)
+
+
+def held_identifiers(purgatory: Purgatory) -> tuple[str, ...]:
+    """Every identifier under which something is held, each once."""
+    held = (*purgatory.announcements(), *purgatory.hunted_events())
+    return tuple(dict.fromkeys(i for entry in held for i in entry.identifiers))
+
+
+async def release_what_is_here(releaser: Releaser, identifiers: Iterable[str]) -> None:
+    """Run B 7 on every held identifier: a crash may have come between joining and releasing."""
+    waiting = iter(tuple(identifiers))
+
+    async def work() -> None:
+        for identifier in waiting:
+            await releaser.process(identifier)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(work)

@@ -1,0 +1,169 @@
+"""Once a minute: what ends, what was lost from the queue, what is forgotten (B 2.7, 4.3, 8.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import structlog
+import trio
+from trio_util import periodic
+
+from .admission import row_of
+from .context import RealSyncContext
+from .errors import PurgatorySyncError, RepositoryError
+from .hunt.naughty import NaughtyList
+from .hunt.sources import find_sources, known_urls
+from .nostr.repository_data import RepositoryData
+from .purgatory.entries import HeldAnnouncement, HuntedEvent
+from .purgatory.expiry import (
+    AnnouncementStep,
+    Outlook,
+    announcement_step,
+    event_ends,
+    placeholder_ends,
+    time_is_up,
+)
+from .purgatory.placeholders import HeldPlaceholder
+from .release.releaser import Releaser
+from .release.serving import Parts, forget
+from .runtime.clock import WallClock
+from .settings import PurgatorySettings
+from .store.protocol import Change, Expired, Placeholder
+
+SWEEP_SECS = 60
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class Sweeper:
+    """Ends what waited too long; nothing ends untried (mission N2).
+
+    Attributes:
+      started_at: Unix seconds of the start, for what a long stop left (B 8.9).
+      authorises_push: whether a push that this event authorised is being received (B 6.7).
+    """
+
+    parts: Parts
+    releaser: Releaser
+    ctx: RealSyncContext
+    naughty: NaughtyList
+    settings: PurgatorySettings
+    clock: WallClock
+    started_at: float
+    authorises_push: Callable[[str], bool] = lambda event_id: False
+
+    async def run(self) -> None:
+        """Sweep every minute until cancelled; a failure is logged and tried again."""
+        async for _ in periodic(SWEEP_SECS):
+            try:
+                await self.sweep()
+            except PurgatorySyncError as error:
+                log.error("sweep failed", error=str(error))
+
+    async def sweep(self) -> None:
+        """One round; each event is judged and ended under its identifier's lock."""
+        now = self.clock.now()
+        for held in self.parts.purgatory.hunted_events():
+            if time_is_up(held, now, self.settings):
+                async with self.releaser.hold(*held.identifiers):
+                    await self._end_event(held, now)
+        for announcement in self.parts.purgatory.announcements():
+            if self._step(announcement, now, concerned=False) is not AnnouncementStep.KEEP:
+                async with self.releaser.hold(announcement.identifier):
+                    await self._end_announcement(announcement, now)
+        for placeholder in tuple(self.parts.purgatory.placeholders):
+            if placeholder_ends(placeholder, now, self.settings):
+                await self._end_placeholder(placeholder)
+        if gone := self.parts.purgatory.expired.prune(now):
+            await self.parts.knowledge.apply(Change(forget_expired=gone))
+        self.naughty.prune(now)
+        if lost := self.parts.purgatory.requeue_lost():
+            log.warning("identifiers were lost from the queue", identifiers=lost[:10])
+
+    async def _end_event(self, held: HuntedEvent, now: float) -> None:
+        purgatory = self.parts.purgatory
+        if purgatory.get(held.event_id) is not held:
+            return
+        outlook = await self._outlook(held, now)
+        if not event_ends(held, outlook, now, self.started_at, self.settings):
+            return
+        change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now)])
+        with trio.CancelScope(shield=True):  # journal and memory change together
+            await self.parts.knowledge.apply(change)
+            purgatory.expired.remember(held.event_id, now)
+            forget(purgatory, held)
+        log.info("expired", event_id=held.event_id, identifiers=held.identifiers)
+
+    async def _outlook(self, held: HuntedEvent, now: float) -> Outlook:
+        sources: list[str] = []
+        excused: list[str] = []
+        for identifier in held.identifiers:
+            data = await self.ctx.fetch_repository_data(identifier)
+            if data is not None:
+                await self._look(held, data, now, sources, excused)
+        return Outlook(sources, excused, self.authorises_push(held.event_id))
+
+    async def _look(
+        self,
+        held: HuntedEvent,
+        data: RepositoryData,
+        now: float,
+        sources: list[str],
+        excused: list[str],
+    ) -> None:
+        needs = await self.ctx.collect_needed_oids(data.identifier, data)
+        clones = self.ctx.collect_pr_clone_urls(data.identifier)
+        found = find_sources(data, needs, clones, self.ctx.our_domain)
+        sources += known_urls(found, held.event_id)
+        excused += [
+            source.url
+            for source in found
+            if self.naughty.is_naughty(source.url, now)
+            or self.ctx.find_target_repo(data, source) is None
+        ]
+
+    async def _end_announcement(self, held: HeldAnnouncement, now: float) -> None:
+        purgatory, announcement = self.parts.purgatory, held.announcement
+        if purgatory.get(held.event_id) is not held:
+            return
+        step = self._step(held, now, concerned=await self._is_concerned(held))
+        if step is AnnouncementStep.FORGET:
+            await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
+            forget(purgatory, held)
+        elif step is AnnouncementStep.SOFT_EXPIRE:
+            row = attrs.evolve(row_of(held), soft_expired_at=now)
+            await self.parts.knowledge.apply(Change(hold=[row]))
+            purgatory.soft_expire(held, now)
+            await self._remove_repository(announcement.owner, announcement.identifier)
+
+    def _step(self, held: HeldAnnouncement, now: float, *, concerned: bool) -> AnnouncementStep:
+        return announcement_step(held, concerned=concerned, now=now, settings=self.settings)
+
+    async def _is_concerned(self, held: HeldAnnouncement) -> bool:
+        identifier, owner = held.identifier, held.announcement.owner
+        data = await self.parts.knowledge.data(identifier)
+        purgatory = self.parts.purgatory
+        return any(
+            owner in data.owners_authorising(state.state.author)
+            for state in purgatory.find_state(identifier)
+        ) or any(
+            owner in data.owners_of_pr(pr.pr) for pr in purgatory.find_prs_for_identifier(identifier)
+        )
+
+    async def _remove_repository(self, owner: str, identifier: str) -> None:
+        try:
+            await self.parts.repositories.remove(owner, identifier)
+        except RepositoryError as error:
+            log.error("repository not removed", identifier=identifier, error=str(error))
+
+    async def _end_placeholder(self, held: HeldPlaceholder) -> None:
+        path = self.parts.repositories.path(held.owner, held.identifier)
+        row = Placeholder(held.owner, held.identifier, held.event_id, held.oid, held.at)
+        async with self.releaser.hold(held.identifier):
+            if self.parts.repositories.exists(held.owner, held.identifier):
+                ref = f"refs/nostr/{held.event_id}"
+                if (await self.parts.repositories.refs(path)).get(ref) == held.oid:
+                    await self.parts.repositories.update_refs(path, {ref: None})
+            await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
+            self.parts.purgatory.placeholders.remove(held)

@@ -1,0 +1,220 @@
+"""The way in, with real repositories and a store in memory; policy's own cases are elsewhere."""
+
+from __future__ import annotations
+
+import attrs
+import msgspec
+import pytest
+
+from purgatory_sync.admission import Outcome
+from purgatory_sync.errors import RepositoryError, StoreError
+from purgatory_sync.git.repository import is_repository
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.store.protocol import Applied, Change
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from .git.local_repos import history
+from .world import NOW, World
+
+OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
+MAIN = "refs/heads/main"
+HELD = "purgatory: won't be served until git data arrives"
+
+
+async def test_n1_held_is_journaled_before_it_is_answered(world: World) -> None:
+    announcement = await world.announce(OWNER)
+    rows = (await world.store.load()).held
+    assert [(r.event, r.sort, r.origin, r.accepted_at) for r in rows] == [
+        (announcement, "announcement", "user", NOW)
+    ]
+
+
+async def test_an_event_that_cannot_be_stored_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(change: Change) -> Applied:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(world.store, "apply", fails)
+    event = events.announcement(
+        OWNER, "repo", clone=["https://grasp.example.com/x"], relays=["wss://grasp.example.com"]
+    )
+    answer = await world.offer(event)
+    assert (answer.outcome, answer.message) == (
+        Outcome.REFUSED,
+        "error: could not be stored, try again later",
+    )
+    assert world.purgatory.get(event.id) is None
+
+
+async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(owner: str, identifier: str) -> None:
+        raise RepositoryError("read-only")
+
+    monkeypatch.setattr(type(world.repositories), "create", lambda self, o, i: fails(o, i))
+    event = events.announcement(
+        OWNER,
+        "repo",
+        clone=["https://grasp.example.com/x"],
+        relays=["wss://grasp.example.com"],
+        created_at=NOW,
+    )
+    answer = await world.offer(event)
+    assert answer.message == "error: the repository could not be made"
+    assert await world.held() == set()
+    assert world.purgatory.get(event.id) is None
+
+
+@pytest.mark.parametrize("field", ["id", "pubkey", "created_at", "kind", "tags", "content", "sig"])
+async def test_a_tampered_event_is_refused(world: World, field: str) -> None:
+    event = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW)
+    other = events.state(STRANGER, "other", {}, head=MAIN, created_at=NOW - 1)
+    changed = {"content": "x", "kind": 30617}.get(field, getattr(other, field))
+    tampered: Event = msgspec.structs.replace(event, **{field: changed})
+    answer = await world.offer(tampered)
+    assert answer.outcome is Outcome.REFUSED
+    assert answer.message.startswith("invalid: ")
+
+
+async def test_b_1_8_what_is_held_already_is_a_duplicate_and_restarts_nothing(
+    world: World,
+) -> None:
+    await world.announce(OWNER)
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    await world.offer(state)
+    entry = world.purgatory.sync_queue.get("repo")
+    assert entry is not None
+    due = entry.next_attempt
+    answer = await world.offer(state, Origin.SYNC)
+    assert answer.outcome is Outcome.DUPLICATE
+    assert answer.accepted
+    assert entry.next_attempt == due
+
+
+@pytest.mark.parametrize(("origin", "delay"), [(Origin.USER, 180.0), (Origin.SYNC, 0.5)])
+async def test_s3_first_hunt_waits_by_origin(world: World, origin: Origin, delay: float) -> None:
+    await world.announce(OWNER)
+    await world.offer(events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50), origin)
+    entry = world.purgatory.sync_queue.get("repo")
+    assert entry is not None
+    assert entry.next_attempt == delay
+
+
+async def test_b_2_4_held_announcement_has_an_empty_repository(world: World) -> None:
+    await world.announce(OWNER)
+    assert is_repository(world.path(OWNER))
+    assert world.head(OWNER) not in (None, MAIN)
+
+
+async def test_b_2_5_newer_replaces_held_and_unlisted_evicts(world: World) -> None:
+    first = await world.announce(OWNER, created_at=NOW - 100)
+    second = await world.announce(OWNER, created_at=NOW - 90)
+    assert await world.held() == {second.id}
+    assert (await world.offer(first)).message.startswith("duplicate: ")
+    away = events.announcement(
+        OWNER,
+        "repo",
+        clone=["https://elsewhere.example.com/x.git"],
+        relays=["wss://elsewhere.example.com"],
+        created_at=NOW - 80,
+    )
+    answer = await world.offer(away)
+    assert answer.outcome is Outcome.REFUSED
+    assert await world.held() == set()
+    assert not is_repository(world.path(OWNER))
+    assert (await world.offer(second)).outcome is Outcome.REFUSED
+
+
+async def test_b_2_8_an_announcement_brings_authority_to_what_is_held(world: World) -> None:
+    await world.announce(OWNER)
+    await world.announce(MAINTAINER)
+    steps = history(1)
+    world.give(OWNER, steps)
+    state = events.state(MAINTAINER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50)
+    assert (await world.offer(state)).outcome is Outcome.HELD
+    await world.announce(OWNER, maintainers=[MAINTAINER], created_at=NOW - 40)
+    assert state.id in await world.served()
+    assert world.refs(OWNER) == {MAIN: steps[0].oid}
+
+
+async def test_b_2_8_new_authority_brings_a_served_state_into_the_repository(
+    world: World,
+) -> None:
+    await world.announce(OWNER)
+    await world.announce(MAINTAINER)
+    ours, theirs = history(1, "ours"), history(1, "theirs")
+    world.give(OWNER, ours)
+    world.give(MAINTAINER, theirs)
+    await world.offer(events.state(OWNER, "repo", {MAIN: ours[0].oid}, created_at=NOW - 60))
+    await world.offer(events.state(MAINTAINER, "repo", {MAIN: theirs[0].oid}, created_at=NOW - 50))
+    assert world.refs(OWNER) == {MAIN: ours[0].oid}
+    await world.announce(OWNER, maintainers=[MAINTAINER], created_at=NOW - 40)
+    assert world.refs(OWNER) == {MAIN: theirs[0].oid}
+
+
+async def test_b_3_1_states_without_announcement_or_authority_are_refused(world: World) -> None:
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW)
+    assert (await world.offer(state)).message == (
+        "invalid: no announcement exists for this repository"
+    )
+    await world.announce(STRANGER)
+    assert (await world.offer(state)).message == (
+        "invalid: author not authorized for this repository"
+    )
+
+
+async def test_b_4_2_a_ref_at_another_commit_is_deleted(world: World) -> None:
+    await world.announce(OWNER)
+    steps = history(2)
+    world.give(OWNER, steps[:1])
+    pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], steps[1].oid, created_at=NOW)
+    ref = f"refs/nostr/{pr.id}"
+    await world.repositories.update_refs(world.path(OWNER), {ref: steps[0].oid})
+    assert (await world.offer(pr)).outcome is Outcome.HELD
+    assert world.refs(OWNER) == {}
+
+
+async def test_b_5_deletion_ends_what_is_held_and_it_does_not_come_back(world: World) -> None:
+    await world.announce(OWNER)
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    await world.offer(state)
+    assert (await world.offer(events.deletion(STRANGER, ids=[state.id]))).accepted
+    assert state.id in await world.held()
+    request = events.deletion(OWNER, ids=[state.id], created_at=NOW - 10)
+    assert (await world.offer(request)).outcome is Outcome.SERVED
+    assert world.purgatory.get(state.id) is None
+    assert state.id not in await world.held()
+    assert (await world.offer(state)).message == "invalid: deleted by its author"
+
+
+async def test_b_5_other_events_need_a_reference(world: World) -> None:
+    await world.announce(OWNER)
+    steps = history(1)
+    world.give(OWNER, steps)
+    await world.offer(events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50))
+    lonely = STRANGER.sign(1, "hello", [], NOW)
+    assert (await world.offer(lonely)).message == (
+        "invalid: must reference an accepted repository or event"
+    )
+    issue = STRANGER.sign(1621, "bug", [("a", str(OWNER.coordinate("repo")))], NOW)
+    assert (await world.offer(issue)).outcome is Outcome.SERVED
+    comment = OWNER.sign(1111, "fixed", [("E", issue.id)], NOW)
+    assert (await world.offer(comment)).outcome is Outcome.SERVED
+    assert {issue.id, comment.id} <= set(world.told)
+
+
+async def test_b_1_9_purgatory_is_bounded_and_pushes_nothing_out(world: World) -> None:
+    few = attrs.evolve(world.settings.purgatory, max_events_per_author=2)
+    world.admission = attrs.evolve(
+        world.admission, settings=attrs.evolve(world.settings, purgatory=few)
+    )
+    await world.announce(OWNER)
+    first = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    second = events.state(OWNER, "repo", {MAIN: "2" * 40}, created_at=NOW - 40)
+    assert (await world.offer(first)).outcome is Outcome.HELD
+    assert (await world.offer(second)).message.startswith("rate-limited: ")
+    assert first.id in await world.held()

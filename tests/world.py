@@ -1,0 +1,101 @@
+"""A small world without network: real repositories, a store in memory, admission and release."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from purgatory_sync.admission import Admission, Answer
+from purgatory_sync.git.repository import list_refs, read_head
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.purgatory.purgatory import Purgatory
+from purgatory_sync.release.knowledge import Knowledge
+from purgatory_sync.release.locks import IdentifierLocks
+from purgatory_sync.release.releaser import Releaser
+from purgatory_sync.release.repositories import Repositories
+from purgatory_sync.release.serving import Parts
+from purgatory_sync.runtime.clock import WallClock
+from purgatory_sync.settings import Settings
+from purgatory_sync.snapshot import Witness
+from purgatory_sync.store.memory import MemoryStore
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from .git.local_repos import Step, add_pack
+
+SERVICE = "grasp.example.com"
+NOW = 1_800_000_000
+
+
+class World:
+    """Everything that holds and releases, put together by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(domain=SERVICE)
+        self.store = MemoryStore()
+        self.purgatory = Purgatory(self.settings.purgatory, self.settings.sync)
+        self.repositories = Repositories(folder, trio.CapacityLimiter(4))
+        self.knowledge = Knowledge(self.store, self.purgatory, self.repositories, SERVICE)
+        self.told: list[str] = []
+        self.parts = Parts(
+            self.knowledge, self.purgatory, self.repositories, lambda e: self.told.append(e.id)
+        )
+        self.locks = IdentifierLocks()
+        self.releaser = Releaser(self.parts, self.locks)
+        self.admission = Admission(
+            parts=self.parts,
+            releaser=self.releaser,
+            witness=Witness(self.store, self.knowledge, self.purgatory, self.repositories, SERVICE),
+            settings=self.settings,
+            clock=WallClock.starting_at(NOW),
+            announced=lambda _: None,
+        )
+
+    async def offer(self, event: Event, origin: Origin = Origin.USER) -> Answer:
+        return await self.admission.offer(event, origin)
+
+    async def announce(
+        self,
+        author: Author,
+        identifier: str = "repo",
+        *,
+        maintainers: Sequence[Author] = (),
+        created_at: int = NOW - 100,
+        listed: bool = True,
+    ) -> Event:
+        """Offer an announcement that lists us."""
+        service = SERVICE if listed else "elsewhere.example.com"
+        event = events.announcement(
+            author,
+            identifier,
+            clone=[f"https://{service}/{author.npub}/{identifier}.git"],
+            relays=[f"wss://{service}"],
+            maintainers=maintainers,
+            created_at=created_at,
+        )
+        answer = await self.offer(event)
+        assert answer.accepted, answer.message
+        return event
+
+    def path(self, author: Author, identifier: str = "repo") -> Path:
+        return self.repositories.path(author.pubkey, identifier)
+
+    def give(self, author: Author, steps: Sequence[Step], identifier: str = "repo") -> None:
+        """Let the objects of these commits join the author's repository."""
+        add_pack(self.path(author, identifier), [o for step in steps for o in step.objects])
+
+    def refs(self, author: Author, identifier: str = "repo") -> dict[str, str]:
+        return list_refs(self.path(author, identifier))
+
+    def head(self, author: Author, identifier: str = "repo") -> str | None:
+        return read_head(self.path(author, identifier))
+
+    async def served(self) -> set[str]:
+        return {event.id for event in await self.store.query([Filter()], 1000)}
+
+    async def held(self) -> set[str]:
+        return {row.event.id for row in (await self.store.load()).held}
