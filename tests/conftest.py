@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from trio.testing import MockClock
 
 from purgatory_sync.runtime.blocking import blocking_in_place
 
@@ -12,6 +11,6 @@ from .world import World
 
 
 @pytest.fixture
-async def world(tmp_path: Path, autojump_clock: MockClock) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     with blocking_in_place():
         yield World(tmp_path / "git")

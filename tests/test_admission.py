@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import msgspec
 import pytest
+from trio.testing import MockClock
 
 from purgatory_sync.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
@@ -23,7 +24,9 @@ MAIN = "refs/heads/main"
 HELD = "purgatory: won't be served until git data arrives"
 
 
-async def test_n1_held_is_journaled_before_it_is_answered(world: World) -> None:
+async def test_n1_held_is_journaled_before_it_is_answered(
+    world: World, autojump_clock: MockClock
+) -> None:
     announcement = await world.announce(OWNER)
     rows = (await world.store.load()).held
     assert [(r.event, r.sort, r.origin, r.accepted_at) for r in rows] == [
