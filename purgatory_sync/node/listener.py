@@ -184,13 +184,14 @@ class Listener:
             return
         async with trio.open_nursery() as nursery:
             connection = self._sockets.connect(nursery, wire, request)
-            if not await self._sockets.open(connection, self._settings.send_timeout_secs):
-                return
-            try:
-                async with connection:
-                    await self._websocket(Socket(connection, peer))
-            finally:
-                self._sockets.forget(connection)
+            if await self._sockets.open(connection, self._settings.send_timeout_secs):
+                try:
+                    async with connection:
+                        await self._websocket(Socket(connection, peer))
+                finally:
+                    self._sockets.forget(connection)
+            # websockets' reader sleeps for ever when it paused for frames that nobody takes now.
+            nursery.cancel_scope.cancel()
 
 
 def _peer(stream: trio.abc.HalfCloseableStream) -> str:

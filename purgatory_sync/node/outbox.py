@@ -20,6 +20,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.ended: str | None = None
+        self._end = trio.Event()
         self._queue: deque[bytes] = deque()
         self._bytes = 0
         self._room = trio.lowlevel.ParkingLot()
@@ -41,9 +42,14 @@ class Outbox:
         """Forget what waits and take nothing more."""
         if self.ended is None:
             self.ended = reason
+            self._end.set()
             self._queue.clear()
             self._room.unpark_all()
             self._filled.unpark_all()
+
+    async def wait_ended(self) -> None:
+        """Return when the outbox has ended."""
+        await self._end.wait()
 
     async def take(self) -> bytes | None:
         """The next message to send; None when the outbox has ended."""

@@ -21,6 +21,8 @@ from .wire import Gone
 
 # A client that sends nothing but nonsense is closed after so many messages in a row.
 MAX_INVALID_IN_A_ROW = 100
+# What is being sent when a client turns out to be too slow has so long to get through.
+LAST_WORDS_SECS = 2.0
 
 log = structlog.get_logger()
 
@@ -70,6 +72,7 @@ class Relay:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
+                nursery.start_soon(_end_soon, client, nursery.cancel_scope)
                 while True:
                     await client.answer(await socket.receive())
         except* Gone:
@@ -77,12 +80,20 @@ class Relay:
         finally:
             client.leave()
         if client.outbox.ended is not None:
-            await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
+            with trio.move_on_after(LAST_WORDS_SECS):
+                await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
 
 
 async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
     while (message := await outbox.take()) is not None:
         await socket.send(message)
+    scope.cancel()
+
+
+async def _end_soon(client: _Client, scope: trio.CancelScope) -> None:
+    await client.outbox.wait_ended()
+    client.leave()
+    await trio.sleep(LAST_WORDS_SECS)
     scope.cancel()
 
 

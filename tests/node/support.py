@@ -17,6 +17,10 @@ from purgatory_sync.settings import ListenerSettings
 
 Client = trio.abc.HalfCloseableStream
 MAX_MESSAGE_BYTES = 1 << 20
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.HalfCloseableStream]):
@@ -118,3 +122,17 @@ async def talk(place: Served, request: bytes) -> bytes:
     async with await place.connect() as stream:
         await stream.send_all(request)
         return await read_to_end(stream)
+
+
+async def upgraded(place: Served) -> Client:
+    """A client's stream after the handshake, for raw frames."""
+    stream = await place.connect()
+    await stream.send_all(UPGRADE)
+    assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    return stream
+
+
+def text_frame(text: bytes) -> bytes:
+    """A short text frame, masked as clients must (with zeros)."""
+    assert len(text) < 126
+    return b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text

@@ -9,21 +9,23 @@ from websockets.trio.client import connect
 
 from purgatory_sync.node.websocket import Socket
 
-from .support import MAX_MESSAGE_BYTES, Served, read_until, served
+from .support import (
+    MAX_MESSAGE_BYTES,
+    UPGRADE,
+    Served,
+    read_to_end,
+    read_until,
+    served,
+    text_frame,
+    upgraded,
+)
 
 pytestmark = pytest.mark.real
-
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 async def raw_answer(place: Served, *frames: bytes) -> bytes:
     """The close frame's payload after raw frames were sent on a fresh socket."""
-    async with await place.connect() as stream:
-        await stream.send_all(UPGRADE)
-        assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    async with await upgraded(place) as stream:
         for frame in frames:
             await stream.send_all(frame)
         with trio.fail_after(10):
@@ -92,3 +94,23 @@ async def test_relay_may_close_with_a_reason() -> None:
             await socket.recv()
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "enough")
+
+
+async def test_frames_that_nobody_takes_hold_no_connection() -> None:
+    seen = trio.Event()
+
+    async def leave_early(socket: Socket) -> None:
+        await socket.receive()
+        await trio.sleep(0.1)
+        seen.set()
+
+    async with served(websocket=leave_early, real=True) as place:
+        async with await upgraded(place) as stream:
+            await stream.send_all(text_frame(b"x") * 1000)
+            await seen.wait()
+            await stream.send_eof()
+            await read_to_end(stream)
+        place.stop.set()
+        with trio.fail_after(3):  # less than the grace: nothing waits for it
+            while place.nursery.child_tasks:  # noqa: ASYNC110 - until the listener has ended
+                await trio.sleep(0.01)

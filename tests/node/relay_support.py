@@ -1,0 +1,116 @@
+"""A backend in memory, a socket made of channels, and events that are truly signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from purgatory_sync.node.relay import Relay
+from purgatory_sync.node.subscriptions import Subscriptions
+from purgatory_sync.node.wire import Gone
+from purgatory_sync.nostr.event import Event, encode_event
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.nostr.keys import SecretKey
+from purgatory_sync.settings import RelaySettings
+
+KEY = SecretKey(b"\x01" * 32)
+
+
+def make_event(number: int, kind: int = 1, content: str = "") -> Event:
+    return KEY.sign(kind, content, [("t", str(number))], 1_700_000_000 + number)
+
+
+def plain(event: Event) -> dict[str, Any]:
+    """The event as a client sees it."""
+    decoded: dict[str, Any] = json.loads(encode_event(event))
+    return decoded
+
+
+class MemoryBackend:
+    """Accepts everything but kind 666, fails on kind 667; tells the hub what it accepted."""
+
+    def __init__(self) -> None:
+        self.subscriptions = Subscriptions()
+        self.events: list[Event] = []
+        self.before_query: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        self.after_query: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+
+    async def offer(self, event: Event) -> tuple[bool, str]:
+        await trio.lowlevel.checkpoint()
+        if event.kind == 666:
+            return False, "blocked: not here"
+        if event.kind == 667:
+            raise RuntimeError("a bug")
+        self.serve(event)
+        return True, ""
+
+    def serve(self, event: Event) -> None:
+        self.events.insert(0, event)
+        self.subscriptions.broadcast(event)
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        if any(667 in (wanted.kinds or ()) for wanted in filters):
+            raise RuntimeError("a bug")
+        await self.before_query()
+        found = [e for e in self.events if any(wanted.matches(e) for wanted in filters)]
+        await self.after_query()
+        return found[:limit]
+
+
+class MemorySocket:
+    """What the relay sees of a client, and what the client sees of the relay."""
+
+    def __init__(self, room: float = 10_000) -> None:
+        self._to_relay, self._from_client = trio.open_memory_channel[str | bytes](100_000)
+        self._to_client, self._from_relay = trio.open_memory_channel[str | bytes](room)
+        self.closed: tuple[int, str] | None = None
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self._from_client.receive()
+        except trio.EndOfChannel as error:
+            raise Gone("closed") from error
+
+    async def send(self, message: str | bytes) -> None:
+        await self._to_client.send(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.closed = code, reason
+
+    def say(self, *message: Any) -> None:
+        self.say_raw(json.dumps(message))
+
+    def say_raw(self, message: str | bytes) -> None:
+        self._to_relay.send_nowait(message)
+
+    async def hear(self) -> Any:
+        with trio.fail_after(60):
+            return json.loads(await self._from_relay.receive())
+
+    def heard_nothing_more(self) -> bool:
+        return self._from_relay.statistics().current_buffer_used == 0
+
+    def leave(self) -> None:
+        self._to_relay.close()
+
+
+@asynccontextmanager
+async def talking(
+    backend: MemoryBackend, settings: RelaySettings | None = None, room: float = 10_000
+) -> AsyncIterator[MemorySocket]:
+    """One client of a relay; leaves at the end, and nothing of it may be left then."""
+    relay = Relay(backend, backend.subscriptions, settings or RelaySettings())
+    socket = MemorySocket(room)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(relay.serve, socket)
+        yield socket
+        socket.leave()
+        with trio.fail_after(60):
+            while nursery.child_tasks:  # noqa: ASYNC110 - virtual time
+                await trio.sleep(1)
+    assert len(backend.subscriptions) == 0

@@ -1,0 +1,84 @@
+"""Every route, and that every answer may be read by every origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio.testing
+
+from purgatory_sync.node.app import App
+from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.metrics import Metrics, MetricsSnapshot
+
+from .git_support import NPUB
+from .support import served, talk
+from .test_nip11 import make_info
+
+METHODS = b"access-control-allow-methods: get, post, head, options"
+HEADERS = (
+    b"access-control-allow-headers: authorization, content-type, git-protocol, accept, "
+    b"content-encoding, x-requested-with"
+)
+
+
+def make_app(*, metrics: bool = True) -> App:
+    def resolve(npub: str, identifier: str) -> Path | None:
+        return None
+
+    return App(make_info(), GitHttp(resolve, 1), Metrics(MetricsSnapshot) if metrics else None)
+
+
+async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[int, bytes, bytes]:
+    """Status, head in lower case, and body."""
+    request = (
+        f"{method} {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    )
+    async with served(app.answer) as place:
+        head, _, body = (await talk(place, request.encode())).partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.lower(), body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("OPTIONS", "/", 204),
+        ("OPTIONS", "*", 204),
+        ("OPTIONS", f"/{NPUB}/x.git/git-receive-pack", 204),
+        ("OPTIONS", "/nothing/here", 204),
+        ("GET", "/", 200),
+        ("HEAD", "/", 200),
+        ("POST", "/", 404),
+        ("GET", "/metrics", 200),
+        ("HEAD", "/metrics", 200),
+        ("GET", "/nothing", 404),
+        ("DELETE", "/", 404),
+        ("GET", f"/{NPUB}/x.git/info/refs?service=git-upload-pack", 404),
+        ("POST", f"/{NPUB}/x/git-upload-pack", 404),
+        ("GET", "/../etc/passwd", 404),
+    ],
+)
+async def test_routes(
+    autojump_clock: trio.testing.MockClock, method: str, path: str, status: int
+) -> None:
+    got, head, body = await ask(make_app(), method, path)
+    assert got == status
+    for line in (b"access-control-allow-origin: *", METHODS, HEADERS):
+        assert head.count(line) == 1
+    assert bool(body) == (method != "OPTIONS" and method != "HEAD")
+
+
+async def test_root_is_a_page_or_the_document(autojump_clock: trio.testing.MockClock) -> None:
+    _, head, body = await ask(make_app(), "GET", "/", "application/nostr+json")
+    assert b"content-type: application/nostr+json" in head
+    assert body.startswith(b'{"name":"git.example:7334"')
+    _, head, body = await ask(make_app(), "GET", "/", "text/html")
+    assert b"content-type: text/html; charset=utf-8" in head
+    assert body.startswith(b"<!doctype html>")
+
+
+async def test_metrics_can_be_turned_off(autojump_clock: trio.testing.MockClock) -> None:
+    status, _, body = await ask(make_app(), "GET", "/metrics")
+    assert b"\npurgatory_sync_queue_size 0.0\n" in body
+    status, _, body = await ask(make_app(metrics=False), "GET", "/metrics")
+    assert status == 404

@@ -1,0 +1,245 @@
+"""NIP-01 as clients see it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from structlog.testing import capture_logs
+from websockets.trio.client import connect
+
+from purgatory_sync.node.outbox import MAX_MESSAGES
+from purgatory_sync.node.relay import LAST_WORDS_SECS, MAX_INVALID_IN_A_ROW, Relay
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.settings import RelaySettings
+
+from .relay_support import MemoryBackend, make_event, plain, talking
+from .support import read_until, served, text_frame, upgraded
+
+
+async def test_publish_ask_and_hear_what_is_new(autojump_clock: trio.testing.MockClock) -> None:
+    backend = MemoryBackend()
+    first, second = make_event(1), make_event(2)
+    async with talking(backend) as alice, talking(backend) as bob:
+        alice.say("EVENT", plain(first))
+        assert await alice.hear() == ["OK", first.id, True, ""]
+        bob.say("REQ", "s", {"kinds": [1]})
+        assert await bob.hear() == ["EVENT", "s", plain(first)]
+        assert await bob.hear() == ["EOSE", "s"]
+        alice.say("EVENT", plain(second))
+        assert await alice.hear() == ["OK", second.id, True, ""]
+        assert await bob.hear() == ["EVENT", "s", plain(second)]
+        bob.say("CLOSE", "s")
+        bob.say("CLOSE", "never opened")
+        await trio.sleep(1)
+        backend.serve(make_event(3))
+        await trio.sleep(1)
+        assert bob.heard_nothing_more()
+        assert alice.heard_nothing_more()
+
+
+@pytest.mark.parametrize(
+    ("forge", "why"),
+    [
+        (lambda e: msgspec.structs.replace(e, sig="0" * 128), "invalid: signature does not fit"),
+        (
+            lambda e: msgspec.structs.replace(e, content="x"),
+            "invalid: id is not the hash of the event",
+        ),
+        (lambda _: make_event(1, kind=666), "blocked: not here"),
+        (
+            lambda _: make_event(1, kind=667),
+            "error: the relay failed to judge this event: send it again later",
+        ),
+    ],
+)
+async def test_refused_events(
+    autojump_clock: trio.testing.MockClock, forge: Callable[[Event], Event], why: str
+) -> None:
+    event = forge(make_event(1))
+    with capture_logs():
+        async with talking(MemoryBackend()) as client:
+            client.say("EVENT", plain(event))
+            assert await client.hear() == ["OK", event.id, False, why]
+
+
+async def test_nonsense_is_answered_and_the_connection_lives(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with talking(MemoryBackend()) as client:
+        for raw in ("{", b"\x00", "[1]", '["EVENT",{}]'):
+            client.say_raw(raw)
+            name, sentence = await client.hear()
+            assert name == "NOTICE"
+            assert sentence.startswith("invalid: ")
+        client.say("REQ", "s", {})
+        assert await client.hear() == ["EOSE", "s"]
+
+
+async def test_nothing_but_nonsense_is_closed_at_last(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with talking(MemoryBackend()) as client:
+        for _ in range(MAX_INVALID_IN_A_ROW - 1):
+            client.say_raw("{")
+        client.say("CLOSE", "s")
+        for _ in range(MAX_INVALID_IN_A_ROW - 1):
+            client.say_raw("{")
+        await trio.sleep(1)
+        assert client.closed is None
+        client.say_raw("{")
+        await trio.sleep(1)
+        assert client.closed == (1008, "too many malformed messages")
+
+
+async def test_subscriptions_are_limited_and_replaced(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    async with talking(backend, RelaySettings(max_subscriptions=2)) as client:
+        for name in ("a", "b"):
+            client.say("REQ", name, {})
+            assert await client.hear() == ["EOSE", name]
+        client.say("REQ", "c", {})
+        why = "rate-limited: at most 2 subscriptions a connection: close one first"
+        assert await client.hear() == ["CLOSED", "c", why]
+        client.say("REQ", "b", {"kinds": [2]})
+        assert await client.hear() == ["EOSE", "b"]
+        assert len(backend.subscriptions) == 2
+        backend.serve(make_event(1))
+        assert (await client.hear())[1] == "a"
+        backend.serve(make_event(2, kind=2))
+        assert {(await client.hear())[1] for _ in range(2)} == {"a", "b"}
+
+
+async def test_limit_reaches_the_backend(autojump_clock: trio.testing.MockClock) -> None:
+    backend = MemoryBackend()
+    for number in range(5):
+        backend.serve(make_event(number))
+    async with talking(backend, RelaySettings(max_limit=3)) as client:
+        client.say("REQ", "s", {})
+        heard = [(await client.hear())[0] for _ in range(4)]
+    assert heard == ["EVENT", "EVENT", "EVENT", "EOSE"]
+
+
+async def test_query_that_fails_closes_the_subscription(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    with capture_logs():
+        async with talking(backend) as client:
+            client.say("REQ", "s", {"kinds": [667]})
+            why = "error: the relay failed to look this up: ask again later"
+            assert await client.hear() == ["CLOSED", "s", why]
+            assert len(backend.subscriptions) == 0
+
+
+@pytest.mark.parametrize("moment", ["before_query", "after_query"])
+async def test_event_served_during_the_query_comes_once(
+    autojump_clock: trio.testing.MockClock, moment: str
+) -> None:
+    backend = MemoryBackend()
+    backend.serve(make_event(1))
+
+    async def serve() -> None:
+        backend.serve(make_event(2))
+        await trio.sleep(1)
+
+    setattr(backend, moment, serve)
+    async with talking(backend) as client:
+        client.say("REQ", "s", {})
+        heard = [await client.hear() for _ in range(3)]
+        await trio.sleep(1)
+        assert client.heard_nothing_more()
+    ids = [message[2]["id"] for message in heard if message[0] == "EVENT"]
+    assert sorted(ids) == sorted([make_event(1).id, make_event(2).id])
+
+
+async def test_slow_client_gets_all_stored_events_at_its_pace(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    backend.events = [make_event(number) for number in range(300)]
+    async with talking(backend, room=0) as client:
+        client.say("REQ", "s", {})
+        for number in range(300):
+            await trio.sleep(1)
+            assert (await client.hear())[2]["tags"] == [["t", str(number)]]
+        assert await client.hear() == ["EOSE", "s"]
+
+
+async def test_client_that_does_not_read_is_dropped_and_delays_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    event = make_event(1)
+    async with talking(backend, room=0) as stuck, talking(backend) as brisk:
+        for client in (stuck, brisk):
+            client.say("REQ", "s", {})
+            assert await client.hear() == ["EOSE", "s"]
+        for _ in range(MAX_MESSAGES + 2):
+            backend.serve(event)
+            assert (await brisk.hear())[0] == "EVENT"
+        await trio.sleep(1)
+        assert (await stuck.hear())[0] == "EVENT"  # what was on its way
+        await trio.sleep(1)
+        assert stuck.closed == (1008, "too slow: reconnect and ask again for what is new")
+        assert len(backend.subscriptions) == 1
+
+
+async def test_client_that_never_reads_again_is_dropped(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    async with talking(backend, room=0) as stuck:
+        stuck.say("REQ", "s", {})
+        await stuck.hear()
+        for number in range(MAX_MESSAGES + 2):
+            backend.serve(make_event(number))
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(backend.subscriptions) == 0
+        await trio.sleep(LAST_WORDS_SECS - 0.1)
+        assert stuck.closed is None
+        await trio.sleep(0.2)
+        assert stuck.closed == (1008, "too slow: reconnect and ask again for what is new")
+
+
+@pytest.mark.real
+async def test_over_a_real_socket() -> None:
+    backend = MemoryBackend()
+    relay = Relay(backend, backend.subscriptions, RelaySettings())
+    event = make_event(1, content="ü\n\u2028" * 1000)
+    async with served(websocket=relay.serve, real=True) as place:
+        async with connect(f"ws://127.0.0.1:{place.port}/", proxy=None) as client:
+            await client.send(json.dumps(["REQ", "s", {"authors": [event.pubkey]}]))
+            assert json.loads(await client.recv()) == ["EOSE", "s"]
+            await client.send(json.dumps(["EVENT", plain(event)]))
+            heard = [json.loads(await client.recv()) for _ in range(2)]
+            assert sorted(heard, key=str) == [
+                ["EVENT", "s", plain(event)],
+                ["OK", event.id, True, ""],
+            ]
+            await client.send(b"\x00")
+            assert json.loads(await client.recv())[0] == "NOTICE"
+        with trio.fail_after(5):
+            while len(backend.subscriptions):  # noqa: ASYNC110 - until the server has noticed
+                await trio.sleep(0.01)
+
+
+@pytest.mark.real
+async def test_client_that_never_reads_a_real_socket_ends() -> None:
+    backend = MemoryBackend()
+    relay = Relay(backend, backend.subscriptions, RelaySettings())
+    event = make_event(1, content="x" * 100_000)
+    async with served(websocket=relay.serve, real=True) as place, await upgraded(place) as stream:
+        await stream.send_all(text_frame(b'["REQ","s",{}]'))
+        await read_until(stream, b"EOSE")
+        for _ in range(1000):
+            backend.serve(event)
+            await trio.lowlevel.checkpoint()
+        assert len(backend.subscriptions) == 0
