@@ -40,9 +40,15 @@ def oid_of(item: ShaFile) -> str:
     return item.id.decode()
 
 
+def not_needed(fd: int) -> None:
+    """Instead of fsync, which is slow and matters for power cuts only."""
+
+
 def new_repository(folder: Path, name: str = "r") -> Path:
     path = folder / "npub" / f"{name}.git"
-    create_bare(path, folder / ".tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", not_needed)
+        create_bare(path, folder / ".tmp")
     return path
 
 
@@ -153,7 +159,8 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, moment: int, work: Callable[[], o
 
     with monkeypatch.context() as patch:
         for name in CHANGES:
-            patch.setattr(os, name, dying(getattr(os, name)))
+            change = not_needed if name == "fsync" else getattr(os, name)
+            patch.setattr(os, name, dying(change))
         try:
             work()
         except Killed:
