@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 import idna
@@ -19,6 +19,8 @@ MAX_URL_CHARS = 2048
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"^`{|}]|%(?:[01][0-9a-f]|7f|5c)", re.IGNORECASE)
 _LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
+_BRACKETED = re.compile(r"\[[0-9a-f:.]+\](?::[0-9]*)?", re.IGNORECASE)
+_PATH_ASCII = "/%:@!$&'()*+,;=~[]"
 _IPV4_LIKE = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*\.?")
 
 
@@ -27,7 +29,8 @@ class WebUrl:
     """A URL that has been judged: scheme, host and port are known and harmless in form.
 
     Attributes:
-      text: the URL to use, without trailing slash; host in lower-case ASCII (IDNA).
+      text: the URL to use, in ASCII and without trailing slash: host in lower case (IDNA), what
+        the path has beyond ASCII percent-encoded.
       scheme: lower case.
       host: lower-case A-labels, or an IP address without brackets.
       port: the effective port.
@@ -51,7 +54,8 @@ def parse_web_url(text: str, schemes: tuple[str, ...] = GIT_SCHEMES) -> WebUrl:
 
     Raises:
       InvalidUrl: another scheme, user:password, query or fragment, control characters (raw or
-        percent-encoded), a path segment that starts with a dash or is `..`, a host that is none.
+        percent-encoded), a path segment that starts with a dash or is `..` (percent-encoded ones
+        too), a host that is none.
     """
     if len(text) > MAX_URL_CHARS:
         raise InvalidUrl(f"longer than {MAX_URL_CHARS} characters")
@@ -72,14 +76,27 @@ def parse_web_url(text: str, schemes: tuple[str, ...] = GIT_SCHEMES) -> WebUrl:
         raise InvalidUrl("query or fragment in the URL")
     if not hostname or port == 0:
         raise InvalidUrl("no host in the URL")
-    host = _canonical_host(hostname, bracketed="[" in parts.netloc)
+    bracketed = "[" in parts.netloc
+    if bracketed and not _BRACKETED.fullmatch(parts.netloc):
+        raise InvalidUrl("not an IPv6 address")
+    host = _canonical_host(hostname, bracketed=bracketed)
     path = parts.path.rstrip("/")
-    if any(segment == ".." or segment.startswith("-") for segment in path.split("/")):
-        raise InvalidUrl("a path segment that is `..` or starts with a dash")
     effective = port or DEFAULT_PORTS[scheme]
     shown = f"[{host}]" if ":" in host else host
     netloc = shown if effective == DEFAULT_PORTS[scheme] else f"{shown}:{effective}"
-    return WebUrl(f"{scheme}://{netloc}{path}", scheme, host, effective, path)
+    text = f"{scheme}://{netloc}{_judged_path(path)}"
+    if len(text) > MAX_URL_CHARS:
+        raise InvalidUrl(f"longer than {MAX_URL_CHARS} characters")
+    return WebUrl(text, scheme, host, effective, path)
+
+
+def _judged_path(path: str) -> str:
+    if any(s == ".." or s.startswith("-") for s in map(unquote, path.split("/"))):
+        raise InvalidUrl("a path segment that is `..` or starts with a dash")
+    try:
+        return quote(path, safe=_PATH_ASCII)
+    except UnicodeEncodeError as error:
+        raise InvalidUrl("text that is not Unicode") from error
 
 
 def _canonical_host(hostname: str, *, bracketed: bool) -> str:
