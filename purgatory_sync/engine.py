@@ -1,0 +1,240 @@
+"""What an embedder opens: the engine that holds, hunts, proves and releases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from inspect import isawaitable
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import trio
+
+from .admission import Admission, Answer
+from .context import RealSyncContext
+from .errors import InvalidKey
+from .git.fetch import GitClient
+from .git.quarantine import sweep_quarantine
+from .hunt.loop import start_sync_loop
+from .hunt.manager import ThrottleManager
+from .hunt.naughty import NaughtyList
+from .nostr import kinds
+from .nostr.announcement import Announcement
+from .nostr.event import Event
+from .nostr.keys import decode_npub
+from .purgatory.entries import Origin
+from .purgatory.purgatory import Purgatory
+from .purgatory.result import ProcessResult
+from .release.knowledge import Knowledge
+from .release.locks import IdentifierLocks
+from .release.releaser import Releaser
+from .release.repositories import Repositories, extract_identifier_from_repo_path
+from .release.serving import Notify, Parts
+from .remembering import Rememberer, entry_of_row
+from .reporting import take_statistics
+from .restoring import held_identifiers, release_what_is_here, restore
+from .runtime.blocking import blocking
+from .runtime.clock import WallClock
+from .runtime.gate import Gate
+from .settings import Settings
+from .snapshot import Witness
+from .statistics import Statistics
+from .store.opening import open_store
+from .store.protocol import Journal, Store
+from .sweeping import Sweeper
+
+GIT_THREADS = 4
+SECS_PER_HOUR = 3600.0
+RELEASED_KINDS = {
+    kinds.ANNOUNCEMENT: "announcement",
+    kinds.STATE: "state",
+    **dict.fromkeys(sorted(kinds.PR_KINDS), "pr"),
+}
+log = structlog.get_logger()
+
+
+def _tell_nobody(event: Event) -> None:
+    """Nobody listens."""
+
+
+class PurgatorySync:
+    """The engine: events in, proven events out.
+
+    Args:
+      settings: limits, delays, and where data lies.
+      store: the event database and journal; SQLite in `settings.relay_data_path` when absent.
+      notify: called with each event that becomes served, after it is saved; may be async.
+      gate: opens every outgoing connection; by `settings.hunt` when absent.
+      clock: wall-clock time; the system's when absent.
+
+    `run` it in a nursery; everything else is for tasks beside it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: Store | None = None,
+        notify: Notify = _tell_nobody,
+        gate: Gate | None = None,
+        clock: WallClock | None = None,
+    ) -> None:
+        self.settings = settings
+        self.gate = gate or Gate(
+            settings.hunt.allow_addresses,
+            connect_timeout_secs=settings.hunt.connect_timeout_secs,
+        )
+        self._given_store = store
+        self._notify = notify
+        self._given_clock = clock
+        self._released: Counter[str] = Counter()
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[PurgatorySync] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Open what is needed, restore what was held, then hunt and sweep until cancelled.
+
+        Reports itself when every event that was held is held again and everything that could be
+        released was.
+
+        Raises:
+          ConfigurationError: the data directory cannot be used; nothing was changed.
+
+        Cancelled, it ends running transfers at once and closes the store; a store that was given
+        stays open.
+        """
+        async with AsyncExitStack() as stack:
+            self.store = self._given_store or await self._open_store(stack)
+            journal = await self.store.load()
+            await self._put_together(stack, journal)
+            await restore(journal, self._parts)
+            await release_what_is_here(self._releaser, held_identifiers(self.purgatory))
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._throttles.run)
+                nursery.start_soon(start_sync_loop, self.purgatory, self._context, self._throttles)
+                nursery.start_soon(self._sweeper.run)
+                nursery.start_soon(self._rememberer.run)
+                task_status.started(self)
+                await trio.sleep_forever()
+
+    async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
+        """Judge one event: it is served, held, refused, or known already (B 1-5).
+
+        Args:
+          origin: `user` (first hunt after 180 s) or `sync`, from a relay (after 0.5 s).
+
+        Returns the text for OK. When it was accepted, it is on disk (mission N1).
+
+        Cancelled, the event is either accepted or was never seen.
+        """
+        return await self._admission.offer(event, Origin(origin))
+
+    async def git_data_arrived(self, repository: Path, new_oids: Collection[str]) -> ProcessResult:
+        """Somebody else (a push of yours) put objects into a repository: release what they allow.
+
+        From now on objects of this repository are believed only with all their history: each is
+        walked once (B 3.6).
+
+        Args:
+          repository: `<git_data>/<npub>/<identifier>.git`.
+          new_oids: what came; a hint.
+
+        Returns what was released. Raises nothing because of one event: see `errors` in the result.
+        """
+        await self._parts.repositories.distrust(repository)
+        identifier = extract_identifier_from_repo_path(repository)
+        if identifier is not None:
+            self.purgatory.note_change(identifier)
+        return await self._releaser.process_newly_available_git_data(
+            repository, frozenset(new_oids)
+        )
+
+    def statistics(self) -> Statistics:
+        """What is held and why, the queue, and each domain's limits, at this moment."""
+        return take_statistics(
+            self.purgatory, self._clock, self._released, self._throttles.statistics()
+        )
+
+    def hosted(self, npub: str, identifier: str) -> Path | None:
+        """The repository that git clients may read under this name; None when it is not here."""
+        try:
+            owner = decode_npub(npub)
+        except InvalidKey:
+            return None
+        repositories = self._parts.repositories
+        if not repositories.exists(owner, identifier):
+            return None
+        return repositories.path(owner, identifier)
+
+    async def _open_store(self, stack: AsyncExitStack) -> Store:
+        store = await open_store(self.settings.relay_data_path)
+        stack.push_async_callback(store.aclose)
+        return store
+
+    async def _put_together(self, stack: AsyncExitStack, journal: Journal) -> None:
+        settings = self.settings
+        self._clock = self._given_clock or WallClock.from_system()
+        limiter = trio.CapacityLimiter(GIT_THREADS)
+        repositories = Repositories(settings.git_data_path, limiter)
+        for left in await blocking(limiter, sweep_quarantine, repositories.tmp):
+            log.info("removed what a crash left", path=str(left))
+        self.purgatory = Purgatory(settings.purgatory, settings.sync)
+        knowledge = Knowledge(self.store, self.purgatory, repositories, settings.service)
+        self._parts = Parts(knowledge, self.purgatory, repositories, self._count_and_notify)
+        self._releaser = Releaser(self._parts, IdentifierLocks())
+        client = GitClient(settings.hunt, self.gate, repositories.tmp, limiter=limiter)
+        await stack.enter_async_context(client)
+        self._context = RealSyncContext(
+            self._parts, self._releaser, client, self._clock, settings.service
+        )
+        self._rememberer = Rememberer(self.store, knowledge)
+        self._throttles = self._make_throttles(journal)
+        self._admission = Admission(
+            self._parts,
+            self._releaser,
+            Witness(self.store, knowledge, self.purgatory, repositories, settings.service),
+            settings,
+            self._clock,
+            self._forgive,
+        )
+        self._sweeper = Sweeper(
+            self._parts,
+            self._releaser,
+            self._context,
+            self._throttles.naughty,
+            settings.purgatory,
+            self._clock,
+            self._clock.now(),
+        )
+
+    def _make_throttles(self, journal: Journal) -> ThrottleManager:
+        sync = self.settings.sync
+        naughty = NaughtyList(
+            sync.naughty_hours * SECS_PER_HOUR,
+            on_add=self._rememberer.naughty_added,
+            on_forget=self._rememberer.naughty_forgotten,
+        )
+        naughty.restore(map(entry_of_row, journal.naughty), self._clock.now())
+        throttles = ThrottleManager(
+            self._context,
+            sync,
+            self.settings.hunt,
+            wall=self._clock,
+            naughty=naughty,
+            on_change=self._rememberer.domain_changed,
+        )
+        for row in journal.domains:
+            throttles.restore(row.domain, row.starts, row.resting_until)
+        return throttles
+
+    def _forgive(self, announcement: Announcement) -> None:
+        for url in announcement.clone:
+            self._throttles.naughty.forgive_url(url)
+
+    async def _count_and_notify(self, event: Event) -> None:
+        if (kind := RELEASED_KINDS.get(event.kind)) is not None:
+            self._released[kind] += 1
+        if isawaitable(told := self._notify(event)):
+            await told
