@@ -143,12 +143,10 @@ class Sweeper:
     async def _is_concerned(self, held: HeldAnnouncement) -> bool:
         identifier, owner = held.identifier, held.announcement.owner
         data = await self.parts.knowledge.data(identifier)
-        purgatory = self.parts.purgatory
-        return any(
-            owner in data.owners_authorising(state.state.author)
-            for state in purgatory.find_state(identifier)
-        ) or any(
-            owner in data.owners_of_pr(pr.pr) for pr in purgatory.find_prs_for_identifier(identifier)
+        states = self.parts.purgatory.find_state(identifier)
+        prs = self.parts.purgatory.find_prs_for_identifier(identifier)
+        return any(owner in data.owners_authorising(s.state.author) for s in states) or any(
+            owner in data.owners_of_pr(pr.pr) for pr in prs
         )
 
     async def _remove_repository(self, owner: str, identifier: str) -> None:
