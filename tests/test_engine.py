@@ -1,0 +1,277 @@
+"""The whole engine in virtual time: real repositories, a store in memory, no network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from purgatory_sync.admission import Outcome
+from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.errors import ResultClass
+from purgatory_sync.git.repository import is_repository, list_refs
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.nostr.keys import encode_npub
+from purgatory_sync.runtime.blocking import blocking_in_place
+from purgatory_sync.runtime.clock import WallClock
+from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.settings import Settings
+from purgatory_sync.store.memory import MemoryStore
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from .git.local_repos import add_pack, history
+
+SERVICE = "grasp.example.com"
+NOW = 1_800_000_000
+MAIN = "refs/heads/main"
+OWNER, MAINTAINER = Author.from_seed(1), Author.from_seed(2)
+
+
+class Outside:
+    """Every connection is refused; the times of the attempts are kept."""
+
+    def __init__(self) -> None:
+        self.attempts: list[tuple[float, str]] = []
+        self.hangs = False
+
+    async def resolve(self, host: str) -> list[str]:
+        return ["198.41.0.4"]
+
+    async def connect(self, address: str, port: int) -> trio.abc.HalfCloseableStream:
+        self.attempts.append((trio.current_time(), address))
+        if self.hangs:
+            await trio.sleep_forever()
+        raise ConnectionRefusedError
+
+
+class Home:
+    """A node's data and what survives its stops."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(domain=SERVICE, git_data_path=folder / "git")
+        self.store = MemoryStore()
+        self.outside = Outside()
+        self.epoch = NOW - trio.current_time()
+        self.told: list[str] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[PurgatorySync]:
+        gate = Gate(resolve=self.outside.resolve, connect=self.outside.connect)
+        engine = PurgatorySync(
+            self.settings,
+            store=self.store,
+            notify=lambda event: self.told.append(event.id),
+            gate=gate,
+            clock=WallClock(self.epoch),
+        )
+        with blocking_in_place():
+            async with trio.open_nursery() as nursery:
+                yield await nursery.start(engine.run)
+                nursery.cancel_scope.cancel()
+
+    def path(self, author: Author = OWNER) -> Path:
+        return self.settings.git_data_path / encode_npub(author.pubkey) / "repo.git"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def announce(author: Author = OWNER, *elsewhere: str, created_at: int = NOW - 100) -> Event:
+    return events.announcement(
+        author,
+        "repo",
+        clone=[f"https://{SERVICE}/{author.npub}/repo.git", *elsewhere],
+        relays=[f"wss://{SERVICE}"],
+        created_at=created_at,
+    )
+
+
+async def held(home: Home) -> set[str]:
+    return {row.event.id for row in (await home.store.load()).held}
+
+
+async def served(home: Home) -> set[str]:
+    return {event.id for event in await home.store.query([Filter()], 100)}
+
+
+async def test_a_user_event_is_hunted_after_180_seconds(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        start = trio.current_time()
+        await engine.offer(announce(OWNER, "https://far.example.com/repo.git"), "user")
+        await engine.offer(
+            events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50), "user"
+        )
+        await trio.sleep(179)
+        assert home.outside.attempts == []
+        await trio.sleep(2)
+        assert [at - start for at, _ in home.outside.attempts] == [pytest.approx(180, abs=1.001)]
+        (report,) = [e for e in engine.statistics().events if e.kind == "state"]
+        assert [(s.url, s.result) for s in report.sources] == [
+            ("https://far.example.com/repo.git", ResultClass.UNREACHABLE)
+        ]
+
+
+async def test_git_data_arrived_releases_and_tells(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        announcement = announce()
+        steps = history(2)
+        state = events.state(OWNER, "repo", {MAIN: steps[1].oid}, created_at=NOW - 50)
+        await engine.offer(announcement, "user")
+        await engine.offer(state, "user")
+        add_pack(home.path(), [o for s in steps[1:] for o in s.objects])
+        result = await engine.git_data_arrived(home.path(), [steps[1].oid])
+        assert result.states_released == ()
+        add_pack(home.path(), steps[0].objects)
+        result = await engine.git_data_arrived(home.path(), [steps[1].oid])
+        assert result.states_released == (state.id,)
+        assert home.told == [announcement.id, state.id]
+        assert engine.statistics().released == {"announcement": 1, "state": 1}
+        assert engine.hosted(OWNER.npub, "repo") == home.path()
+
+
+async def test_b_8_9_states_expire_after_30_minutes_and_are_remembered(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        await engine.offer(announce(OWNER, "https://far.example.com/repo.git"), "user")
+        state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+        await engine.offer(state, "sync")
+        await trio.sleep(1799)
+        assert state.id in await held(home)
+        await trio.sleep(62)
+        assert state.id not in await held(home)
+        answer = await engine.offer(state, "sync")
+        assert answer.message == ("invalid: previously expired from purgatory without git data")
+        assert (await engine.offer(state, "user")).outcome is Outcome.HELD
+
+
+async def test_n2_nothing_expires_untried(tmp_path: Path, autojump_clock: MockClock) -> None:
+    home = Home(tmp_path)
+    home.outside.hangs = True
+    home.settings = attrs.evolve(
+        home.settings,
+        hunt=attrs.evolve(home.settings.hunt, connect_timeout_secs=4000.0),
+    )
+    async with home.running() as engine:
+        engine.gate._timeout = 4000.0
+        await engine.offer(announce(OWNER, "https://far.example.com/repo.git"), "user")
+        state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+        await engine.offer(state, "sync")
+        await trio.sleep(590)
+        assert engine.statistics().events[-1].sources == ()
+        await trio.sleep(1300)
+        assert state.id not in await held(home)
+
+
+async def test_b_2_7_announcement_goes_softly_and_is_revived_by_a_state(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        announcement = announce()
+        await engine.offer(announcement, "user")
+        await trio.sleep(1900)
+        assert engine.statistics().held["soft-expired"] == 1
+        assert not is_repository(home.path())
+        state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW + 1800)
+        assert (await engine.offer(state, "user")).outcome is Outcome.HELD
+        assert engine.statistics().held["announcement"] == 1
+        assert is_repository(home.path())
+        (row,) = [r for r in (await home.store.load()).held if r.sort == "announcement"]
+        assert row.soft_expired_at is None
+
+
+async def test_b_2_7_softly_expired_announcement_is_forgotten_after_a_day(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        await engine.offer(announce(), "user")
+        await trio.sleep(1900 + 86400)
+        assert await held(home) == set()
+
+
+async def test_b_9_a_restart_restores_everything_and_queues_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    pr = events.pull_request(MAINTAINER, [OWNER.coordinate("repo")], "2" * 40, created_at=NOW)
+    async with home.running() as engine:
+        await engine.offer(announce(OWNER, "https://far.example.com/repo.git"), "user")
+        await engine.offer(state, "user")
+        await engine.offer(pr, "user")
+    assert home.outside.attempts == []
+    async with home.running() as engine:
+        start = trio.current_time()
+        assert engine.statistics().held == {
+            "announcement": 1,
+            "soft-expired": 0,
+            "state": 1,
+            "pr": 1,
+        }
+        await trio.sleep(3)
+        assert len(home.outside.attempts) == 1
+        assert home.outside.attempts[0][0] - start < 2
+
+
+async def test_a_crash_between_refs_and_transaction_heals_at_start(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    steps = history(1)
+    state = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50)
+    async with home.running() as engine:
+        await engine.offer(announce(), "user")
+        await engine.offer(state, "user")
+    add_pack(home.path(), steps[0].objects)
+    async with home.running() as engine:
+        assert state.id in await served(home)
+        assert list_refs(home.path()) == {MAIN: steps[0].oid}
+
+
+async def test_b_8_2_starts_survive_a_restart(tmp_path: Path, autojump_clock: MockClock) -> None:
+    home = Home(tmp_path)
+    home.settings = attrs.evolve(
+        home.settings, sync=attrs.evolve(home.settings.sync, domain_rate_limit=1)
+    )
+    async with home.running() as engine:
+        await engine.offer(announce(OWNER, "https://far.example.com/repo.git"), "user")
+        state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+        await engine.offer(state, "sync")
+        await trio.sleep(2)
+    async with home.running():
+        await trio.sleep(70)
+    first, second = (at for at, _ in home.outside.attempts)
+    assert second - first >= 60
+
+
+async def test_cancelling_the_engine_ends_running_attempts(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    home.outside.hangs = True
+    async with home.running() as engine:
+        await engine.offer(announce(OWNER, "https://far.example.com/repo.git"), "user")
+        state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+        await engine.offer(state, "sync")
+        await trio.sleep(3)
+        assert len(home.outside.attempts) == 1
+        before = trio.current_time()
+    assert trio.current_time() == before
