@@ -108,7 +108,6 @@ class GitHttp:
                 self._places,
                 git_child([*arguments, str(repository)], _environment(version)) as child,
             ):
-                await child.stdin.aclose()
                 first = await _first_piece(child, len(_V1_LINE) + len(_FLUSH))
                 if not first:
                     raise RefusedRequest(500, "git cannot read this repository")

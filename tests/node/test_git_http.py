@@ -84,6 +84,18 @@ async def test_partial_clone_and_fetch_of_an_inner_commit(
         assert await server.client("-C", tmp_path / "one", "rev-list", "--count", "x") == "2"
 
 
+async def test_repository_with_refs_names_the_same_capabilities(
+    tmp_path: Path, commits: list[str]
+) -> None:
+    async with git_served(tmp_path) as server:
+        answer = await _get(server, "repo/info/refs?service=git-upload-pack")
+        empty = await _request(server, "POST", "repo/git-upload-pack", UPLOAD)
+    named = answer.content.partition(b"\0")[2].partition(b"\n")[0].split()
+    ours = [word for word in git_http._CAPABILITIES.split() if not word.startswith(b"agent=")]
+    assert set(ours) <= set(named)
+    assert (empty.status_code, empty.text) == (400, "the request is empty\n")
+
+
 async def test_hidden_tips_can_be_asked_for_under_v0(tmp_path: Path, commits: list[str]) -> None:
     git("-C", tmp_path / "repo.git", "config", "transfer.hideRefs", "refs/heads")
     git("init", "-q", "--bare", tmp_path / "one")
