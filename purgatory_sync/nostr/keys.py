@@ -45,6 +45,9 @@ class SecretKey:
     """A secret key that signs events (BIP-340)."""
 
     def __init__(self, secret: bytes) -> None:
+        # coincurve would fill up a shorter one with zeros.
+        if len(secret) != 32:
+            raise InvalidKey("a secret key has 32 bytes")
         try:
             self._key = PrivateKey(secret)
         except ValueError as error:
