@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from types import TracebackType
 
 import attrs
 import trio
@@ -11,7 +10,7 @@ import trio
 
 @attrs.define(eq=False)
 class Watch:
-    """A running hunt's eye on its identifier; leaving the block ends it.
+    """A running hunt's eye on its identifier, from `open` to `close`.
 
     `on_change` is called in the step of the change itself and must not wait: what was added,
     removed or enqueued can be seen already.
@@ -32,16 +31,12 @@ class Watch:
         """Say that the hunt looks at everything that is missing now, due newcomers included."""
         self._newcomers_taken()
 
-    def __enter__(self) -> Watch:
+    def open(self) -> None:
+        """Be told of changes from now on."""
         self._changes.watchers.setdefault(self.identifier, {})[self] = None
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Be told no more."""
         watchers = self._changes.watchers.get(self.identifier, {})
         watchers.pop(self, None)
         if not watchers:

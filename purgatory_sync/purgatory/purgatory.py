@@ -264,7 +264,7 @@ class Purgatory:
         self._changes.announce((identifier,), known=self._knows(identifier))
 
     def watch(self, identifier: str, on_change: Callable[[], None]) -> Watch:
-        """An eye on the identifier for a hunt; it opens when its `with` block begins."""
+        """An eye on the identifier for a hunt, which opens and closes it."""
 
         def newcomer_due() -> float | None:
             entry = self.sync_queue.get(identifier)

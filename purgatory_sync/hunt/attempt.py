@@ -1,0 +1,254 @@
+"""One attempt at one URL: from a reservation to what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import structlog
+import trio
+
+from ..errors import AttemptFailed, NaughtyScope, RateLimited, RedirectRefused, ResultClass
+from .choice import Reservation
+from .context import SyncContext
+from .throttle import Place
+
+if TYPE_CHECKING:
+    from .manager import ThrottleManager
+
+log = structlog.get_logger()
+
+_NONE: frozenset[str] = frozenset()
+# The server talked git with us, so that it does not limit us any more (B 8.6).
+_SUCCEEDED = (ResultClass.SUCCESS, ResultClass.PARTIAL, ResultClass.NOTHING)
+
+
+@attrs.frozen
+class Outcome:
+    """What became of an attempt.
+
+    Attributes:
+      obtained: those of the OIDs asked for that joined the repository.
+      counted: a start counts against the limits; else place and token are given back.
+      tried: the URL is tried for what it was asked for (B 8.3).
+      passed_over: the URL is not looked at again in this hunt (B 8.2).
+      error: what to put on the naughty list and how long to rest, when it failed.
+    """
+
+    result: ResultClass
+    detail: str = ""
+    obtained: frozenset[str] = _NONE
+    counted: bool = True
+    tried: bool = False
+    passed_over: bool = False
+    error: AttemptFailed | None = None
+
+
+@attrs.define(eq=False)
+class AttemptObserver:
+    """What the fetch tells of itself, brought to those who count by it (B 8.2, 8.5)."""
+
+    _reservation: Reservation
+    was_contacted: bool = False
+    was_answered: bool = False
+    redirect_refused: str | None = None
+    elsewhere: dict[str, Place] = attrs.field(factory=dict)
+
+    @property
+    def last_domain(self) -> str:
+        """The domain that was asked last: where redirects led."""
+        return next(reversed(self.elsewhere), self._reservation.domain)
+
+    def contacted(self) -> None:
+        """A connection is about to begin: the start counts."""
+        self.was_contacted = True
+
+    def answered(self) -> None:
+        """The server has seen the request: its token's 60 seconds begin."""
+        if not self.was_answered:
+            self.was_answered = True
+            self._reservation.throttles.answered(self._reservation.place)
+        for place in self.elsewhere.values():
+            self._reservation.throttles.answered(place)
+
+    def received(self, pack_bytes: int) -> None:
+        """More of the pack is here."""
+        self._reservation.flight.progress.received(pack_bytes, trio.current_time())
+
+    def body_ended(self) -> None:
+        """What follows does not depend on the server."""
+        self._reservation.flight.progress.ended()
+
+    def redirected(self, domain: str) -> bool:
+        """Take a place at the domain to which the server points, if one is free there."""
+        if domain == self._reservation.domain or domain in self.elsewhere:
+            return True
+        throttles = self._reservation.throttles
+        place = None if throttles.is_throttled(domain) else throttles.start_request(domain)
+        if place is None:
+            self.redirect_refused = domain
+            return False
+        self.elsewhere[domain] = place
+        return True
+
+
+async def fly(ctx: SyncContext, reservation: Reservation, throttles: ThrottleManager) -> int:
+    """Make the attempt, settle it, and release what became releasable.
+
+    Returns the number of OIDs obtained; 0 when it failed. Whatever happens, cancellation and
+    crashes included, place and flight are free afterwards. A crash of the context is logged and
+    counts as a failure of ours.
+    """
+    hunt = reservation.hunt
+    try:
+        target, outcome = await _fetch(ctx, reservation, throttles)
+        if outcome.obtained and target is not None:
+            await _release(ctx, reservation, target, outcome.obtained)
+        return len(outcome.obtained)
+    finally:
+        hunt.arrive(reservation.flight)
+        if not ctx.has_pending_events(hunt.identifier):
+            hunt.cancel_flights()
+            throttles.dequeue(hunt.identifier)
+        throttles.hunts.drop_if_over(hunt)
+
+
+async def _fetch(
+    ctx: SyncContext, reservation: Reservation, throttles: ThrottleManager
+) -> tuple[Path | None, Outcome]:
+    observer = AttemptObserver(reservation)
+    outcome = Outcome(ResultClass.CANCELLED, "cancelled")
+    target: Path | None = None
+    try:
+        target = ctx.find_target_repo(reservation.seen.data, reservation.source)
+        if target is None:
+            outcome = _passed_over("no repository here to put it into")
+        else:
+            with reservation.flight.scope:
+                obtained = await ctx.fetch_oids(target, reservation.url, reservation.oids, observer)
+                outcome = _obtained(reservation.oids, obtained & reservation.oids)
+    except AttemptFailed as error:
+        outcome = _failed(error, observer, throttles)
+    except Exception as error:
+        log.exception(
+            "attempt crashed", identifier=reservation.hunt.identifier, url=reservation.url
+        )
+        outcome = Outcome(
+            ResultClass.LOCAL,
+            f"internal error: {type(error).__name__}",
+            counted=observer.was_contacted,
+            tried=True,
+            passed_over=not observer.was_contacted,
+        )
+    finally:
+        if outcome.result is ResultClass.CANCELLED and not observer.was_contacted:
+            outcome = attrs.evolve(outcome, counted=False)
+        _settle(ctx, reservation, throttles, observer, outcome)
+    return target, outcome
+
+
+def _obtained(asked: frozenset[str], obtained: frozenset[str]) -> Outcome:
+    if obtained == asked:
+        return Outcome(ResultClass.SUCCESS, "", obtained, tried=True)
+    detail = f"{len(asked) - len(obtained)} of {len(asked)} objects are not there"
+    result = ResultClass.PARTIAL if obtained else ResultClass.NOTHING
+    return Outcome(result, detail, obtained, tried=True)
+
+
+def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: ThrottleManager) -> Outcome:
+    counted = error.contacted or observer.was_answered
+    limited = isinstance(error, RateLimited)
+    refused = observer.redirect_refused if isinstance(error, RedirectRefused) else None
+    resting = refused is not None and throttles.is_resting(refused)
+    return Outcome(
+        ResultClass.RATE_LIMITED if resting else error.result,
+        str(error),
+        counted=counted,
+        tried=counted and not limited and refused is None,
+        passed_over=bool(observer.elsewhere) if limited else not counted or refused is not None,
+        error=error,
+    )
+
+
+def _passed_over(why: str) -> Outcome:
+    return Outcome(ResultClass.NOTHING, why, counted=False, passed_over=True)
+
+
+def _settle(
+    ctx: SyncContext,
+    reservation: Reservation,
+    throttles: ThrottleManager,
+    observer: AttemptObserver,
+    outcome: Outcome,
+) -> None:
+    """Tell everybody who remembers what became of the attempt, in one step."""
+    hunt, url, domain = reservation.hunt, reservation.url, reservation.domain
+    if outcome.tried:
+        hunt.tried.mark(url, reservation.oids)
+        throttles.mark_url_tried(domain, hunt.identifier, url, reservation.oids)
+    if outcome.passed_over:
+        hunt.passed_over[url] = None
+    _judge_server(reservation, throttles, observer, outcome)
+    places = (reservation.place, *observer.elsewhere.values())
+    for place in places:
+        if outcome.counted:
+            throttles.complete_request(place, succeeded=outcome.result in _SUCCEEDED)
+        else:
+            throttles.give_back(place)
+    throttles.count_attempt(outcome.result, len(outcome.obtained))
+    ctx.record_attempt(
+        hunt.identifier, reservation.source.event_ids, url, outcome.result, outcome.detail
+    )
+    _log(reservation, outcome)
+
+
+def _judge_server(
+    reservation: Reservation,
+    throttles: ThrottleManager,
+    observer: AttemptObserver,
+    outcome: Outcome,
+) -> None:
+    error, identifier = outcome.error, reservation.hunt.identifier
+    if isinstance(error, RateLimited):
+        throttles.rest(observer.last_domain, error.retry_after_secs)
+        if not outcome.passed_over:
+            tried = reservation.hunt.tried.for_domain(reservation.domain)
+            throttles.enqueue_identifier(reservation.domain, identifier, tried)
+    elif error is not None and error.naughty is not NaughtyScope.NONE:
+        # What failed behind a redirect says nothing about the host that redirects.
+        scope = NaughtyScope.URL if observer.elsewhere else error.naughty
+        throttles.note_naughty(reservation.url, scope, str(error))
+    elif outcome.obtained:
+        throttles.naughty.forgive(reservation.url)
+
+
+async def _release(
+    ctx: SyncContext, reservation: Reservation, target: Path, obtained: frozenset[str]
+) -> None:
+    """Release; a crash there is logged and leaves what is held to the backoff."""
+    identifier = reservation.hunt.identifier
+    try:
+        result = await ctx.process_newly_available_git_data(target, obtained)
+    except Exception:
+        log.exception("release crashed", identifier=identifier, url=reservation.url)
+        return
+    if result.released:
+        log.info("released", identifier=identifier, ready_count=result.released)
+
+
+def _log(reservation: Reservation, outcome: Outcome) -> None:
+    fields = {
+        "identifier": reservation.hunt.identifier,
+        "url": reservation.url,
+        "domain": reservation.domain,
+    }
+    if outcome.error is not None:
+        log.warning("attempt failed", error=str(outcome.error), **fields)
+    else:
+        log.debug(
+            "tried",
+            oids_fetched=len(outcome.obtained),
+            missing=len(reservation.oids - outcome.obtained),
+            **fields,
+        )

@@ -1,0 +1,152 @@
+"""Whom to ask next: the choice of a URL and the reservation of its place are one step (B 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from ..nostr.repository_data import RepositoryData
+from .context import Need, Source, SyncContext
+from .memory import Flight, Hunt
+from .sources import find_sources
+from .throttle import Place
+from .tried import TriedUrls
+
+if TYPE_CHECKING:
+    from .manager import ThrottleManager
+
+
+@attrs.frozen
+class Survey:
+    """What is missing for an identifier at one moment, and who may have it.
+
+    Attributes:
+      sources: in announcement order; naughty ones are in it too.
+    """
+
+    data: RepositoryData
+    needs: tuple[Need, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def releases_due(self) -> tuple[Need, ...]:
+        """The needs with nothing missing: what only waits to be released."""
+        return tuple(need for need in self.needs if not need.oids)
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """All objects that are missing for some event."""
+        return frozenset().union(*(need.oids for need in self.needs))
+
+    def source(self, url: str) -> Source | None:
+        """The source with that URL, or None."""
+        return next((source for source in self.sources if source.url == url), None)
+
+
+async def survey(ctx: SyncContext, identifier: str) -> Survey | None:
+    """Find out what is missing now; None when the repository data cannot be had."""
+    data = await ctx.fetch_repository_data(identifier)
+    if data is None:
+        return None
+    needs = await ctx.collect_needed_oids(identifier, data)
+    urls = ctx.collect_pr_clone_urls(identifier)
+    return Survey(data, needs, find_sources(data, needs, urls, ctx.our_domain))
+
+
+@attrs.frozen(eq=False)
+class Reservation:
+    """A chosen URL with its place and token, handed on to the attempt or given back.
+
+    Attributes:
+      source: what the URL may be asked for; `oids` is what it shall be asked for.
+      seen: the survey by which it was chosen.
+    """
+
+    throttles: ThrottleManager
+    hunt: Hunt
+    place: Place
+    source: Source
+    seen: Survey
+    flight: Flight
+
+    @property
+    def url(self) -> str:
+        """The URL to ask."""
+        return self.source.url
+
+    @property
+    def domain(self) -> str:
+        """The domain at which the place is."""
+        return self.place.domain
+
+    @property
+    def oids(self) -> frozenset[str]:
+        """What to ask for."""
+        return self.flight.oids
+
+    def give_back(self) -> None:
+        """Nothing was begun: place and token are free again, and the URL may be chosen anew."""
+        self.hunt.arrive(self.flight)
+        self.throttles.give_back(self.place)
+        self.throttles.hunts.drop_if_over(self.hunt)
+
+
+def askable(
+    seen: Survey, hunt: Hunt, throttles: ThrottleManager, tried: TriedUrls
+) -> Iterator[tuple[Source, frozenset[str]]]:
+    """The sources that are neither naughty nor passed over, with what they are untried for.
+
+    What other attempts ask for at the moment is not left out.
+    """
+    for source in seen.sources:
+        if source.url in hunt.passed_over or throttles.is_naughty(source.url):
+            continue
+        oids = tried.untried(source.url, hunt.tried.untried(source.url, source.oids))
+        if oids:
+            yield source, oids
+
+
+def choose(
+    seen: Survey,
+    hunt: Hunt,
+    throttles: ThrottleManager,
+    tried: TriedUrls,
+    *,
+    domain: str | None = None,
+    place: Place | None = None,
+) -> Reservation | None:
+    """Choose a URL and take its place in one step.
+
+    A URL that is not being asked goes before one that is (for other objects); of several domains
+    the one with the most to spare, which is the one that stays free longest; then announcement
+    order.
+
+    Args:
+      domain: only URLs of this domain, whoever waits there; else any that is not throttled.
+      place: a place at `domain` that was taken before; stays the caller's when None is returned.
+    """
+    now = trio.current_time()
+    best: tuple[tuple[bool, int, int], Source, frozenset[str]] | None = None
+    for source, untried in askable(seen, hunt, throttles, tried):
+        if domain is not None and source.domain != domain:
+            continue
+        if domain is None and throttles.is_throttled_for(source.domain, hunt.identifier):
+            continue
+        oids = untried - hunt.spoken_for(source.domain, now) if hunt.flights else untried
+        if not oids:
+            continue
+        rank = (hunt.is_asked(source.url), *throttles.rank(source.domain))
+        if best is None or rank < best[0]:
+            best = rank, source, oids
+    if best is None:
+        return None
+    _, source, oids = best
+    place = place or throttles.start_request(source.domain)
+    if place is None:
+        return None
+    flight = Flight(source.url, source.domain, oids, throttles.new_progress(now))
+    hunt.depart(flight)
+    return Reservation(throttles, hunt, place, source, seen, flight)

@@ -1,0 +1,60 @@
+"""The main sync loop: every second, each identifier that is due gets a task (mission S4)."""
+
+from __future__ import annotations
+
+import structlog
+import trio
+from trio_util import periodic
+
+from ..purgatory.purgatory import Purgatory
+from .context import SyncContext
+from .functions import sync_identifier
+from .manager import ThrottleManager
+
+log = structlog.get_logger()
+
+SYNC_LOOP_INTERVAL = 1.0
+
+
+async def start_sync_loop(
+    purgatory: Purgatory,
+    ctx: SyncContext,
+    throttles: ThrottleManager,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hunt for whatever is due, until cancelled; the hunts that go on are cancelled with it."""
+    async with trio.open_nursery() as nursery:
+        task_status.started()
+        async for _ in periodic(SYNC_LOOP_INTERVAL):
+            for identifier in purgatory.sync_queue.due(trio.current_time()):
+                nursery.start_soon(_hunt, purgatory, ctx, throttles, identifier)
+
+
+async def _hunt(
+    purgatory: Purgatory, ctx: SyncContext, throttles: ThrottleManager, identifier: str
+) -> None:
+    """One hunt under a lease; a crash is logged and costs the identifier a backoff."""
+    entry = purgatory.sync_queue.get(identifier)
+    if entry is None or entry.in_progress:
+        return
+
+    def is_pending() -> bool:
+        return purgatory.has_pending_events(identifier)
+
+    complete = False
+    try:
+        with purgatory.sync_queue.lease(identifier, is_pending) as entry:
+            complete = await sync_identifier(ctx, identifier, throttles)
+    except Exception:
+        log.exception("hunt crashed", identifier=identifier)
+    if complete:
+        log.info("complete", identifier=identifier, complete=True)
+    else:
+        log.debug(
+            "backing off",
+            identifier=identifier,
+            complete=False,
+            attempt_count=entry.attempt_count,
+            next_backoff_secs=entry.backoff(),
+        )

@@ -1,0 +1,211 @@
+"""What the hunt for one identifier knows while it lasts (B 8.2, 8.3, 8.5).
+
+The hunt's task and the domains' turns of one identifier share one `Hunt`: what is in flight, what
+was tried, what is passed over. It ends when nobody uses it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+
+import attrs
+import trio
+
+from ..purgatory.changes import Watch
+from .context import SyncContext
+from .progress import Progress
+from .tried import TriedUrls
+
+_NONE: frozenset[str] = frozenset()
+
+
+@attrs.define(eq=False)
+class Flight:
+    """One attempt that is going on, from the choice of its URL until its data is released.
+
+    Attributes:
+      scope: around the fetch; cancelled when somebody else made the identifier complete.
+    """
+
+    url: str
+    domain: str
+    oids: frozenset[str]
+    progress: Progress
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+
+@attrs.define(eq=False)
+class Look:
+    """What one of those who hunt has taken note of, so that only later things are news to it.
+
+    Attributes:
+      arrivals: attempts of the hunt that had ended by then.
+      slow: flights that were below the floor then.
+      newcomers: whether newcomers' time is news to it.
+    """
+
+    arrivals: int
+    slow: dict[Flight, None]
+    newcomers: bool
+
+
+@attrs.define(eq=False)
+class Hunt:
+    """The shared memory of everything that hunts for one identifier.
+
+    Attributes:
+      passed_over: URLs that were given back; not looked at again in this hunt (B 8.2).
+      flights: attempts that are going on, oldest first.
+      arrivals: how many attempts have ended.
+      releases_asked: held events with nothing missing whose release was asked for already.
+      users: live tasks that hold it.
+    """
+
+    identifier: str
+    ctx: SyncContext
+    tried: TriedUrls = attrs.field(factory=TriedUrls)
+    passed_over: dict[str, None] = attrs.field(factory=dict)
+    flights: dict[Flight, None] = attrs.field(factory=dict)
+    arrivals: int = 0
+    releases_asked: dict[str, None] = attrs.field(factory=dict)
+    users: int = 0
+    watch: Watch = attrs.field(init=False)
+    _bell: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.watch = self.ctx.watch(self.identifier, self.on_change)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it goes on any more."""
+        return not self.users and not self.flights
+
+    def on_change(self) -> None:
+        """Something was added, removed or enqueued: if nothing waits any more, all is over."""
+        if not self.ctx.has_pending_events(self.identifier):
+            self.cancel_flights()
+        self.ring()
+
+    def ring(self) -> None:
+        """Wake everybody who waits in `news`."""
+        self._bell.set()
+        self._bell = trio.Event()
+
+    def depart(self, flight: Flight) -> None:
+        """An attempt begins; nobody else asks for the same from now on."""
+        self.flights[flight] = None
+
+    def arrive(self, flight: Flight) -> None:
+        """The attempt is over, whatever became of it."""
+        if flight in self.flights:
+            del self.flights[flight]
+            self.arrivals += 1
+            self.ring()
+
+    def cancel_flights(self) -> None:
+        """Somebody was first: end all transfers (release that has begun is never cut short)."""
+        for flight in self.flights:
+            flight.scope.cancel()
+
+    def cancel_useless(self, missing: frozenset[str]) -> None:
+        """End transfers that bring nothing of what is still missing."""
+        for flight in self.flights:
+            if flight.oids.isdisjoint(missing):
+                flight.scope.cancel()
+
+    def spoken_for(self, domain: str, now: float) -> frozenset[str]:
+        """OIDs not to ask this domain for now (B 8.5).
+
+        Another attempt above the floor asks for them, or any attempt at the same domain does.
+        """
+        if not self.flights:
+            return _NONE
+        return _NONE.union(
+            *(
+                flight.oids
+                for flight in self.flights
+                if flight.domain == domain or not flight.progress.is_slow(now)
+            )
+        )
+
+    def is_asked(self, url: str) -> bool:
+        """Whether some attempt at this URL is going on."""
+        return any(flight.url == url for flight in self.flights)
+
+    def has_slow_flight(self, now: float) -> bool:
+        """Whether some transfer is below the floor."""
+        return any(flight.progress.is_slow(now) for flight in self.flights)
+
+    def look(self, now: float, *, newcomers: bool = True) -> Look:
+        """Take note of how it stands, just before looking at what is missing.
+
+        Args:
+          newcomers: due newcomers are taken on by who looks (B 8.11).
+        """
+        if newcomers:
+            self.watch.newcomers_taken()
+        slow = {flight: None for flight in self.flights if flight.progress.is_slow(now)}
+        return Look(self.arrivals, slow, newcomers)
+
+    async def news(self, look: Look) -> None:
+        """Wait until it is worth looking again.
+
+        That is when an attempt has ended, one has become slow, a newcomer's time has come, or
+        nothing waits any more. Cancelling leaves nothing.
+        """
+        while self.arrivals == look.arrivals and self.ctx.has_pending_events(self.identifier):
+            now = trio.current_time()
+            wake_at = self._next_news_at(look, now)
+            if wake_at <= now:
+                return
+            bell = self._bell
+            with trio.move_on_at(wake_at):
+                await bell.wait()
+
+    def _next_news_at(self, look: Look, now: float) -> float:
+        due = self.watch.newcomer_due if look.newcomers else None
+        soonest = inf if due is None else due
+        for flight in self.flights:
+            slow_at = flight.progress.slow_at()
+            if slow_at > now:
+                look.slow.pop(flight, None)
+            if flight not in look.slow:
+                soonest = min(soonest, slow_at)
+        return soonest
+
+
+@attrs.define(eq=False)
+class Hunts:
+    """The hunts that are going on, by identifier."""
+
+    ctx: SyncContext
+    _hunts: dict[str, Hunt] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._hunts)
+
+    def get(self, identifier: str) -> Hunt | None:
+        """The shared memory of the identifier's hunt; None when it is not hunted."""
+        return self._hunts.get(identifier)
+
+    @contextmanager
+    def using(self, identifier: str) -> Iterator[Hunt]:
+        """Use the shared memory, begun if there is none; it ends with its last user and flight."""
+        hunt = self._hunts.get(identifier)
+        if hunt is None:
+            hunt = self._hunts[identifier] = Hunt(identifier, self.ctx)
+            hunt.watch.open()
+        hunt.users += 1
+        try:
+            yield hunt
+        finally:
+            hunt.users -= 1
+            self.drop_if_over(hunt)
+
+    def drop_if_over(self, hunt: Hunt) -> None:
+        """Forget the hunt if nothing of it goes on any more."""
+        if hunt.is_over and self._hunts.get(hunt.identifier) is hunt:
+            del self._hunts[hunt.identifier]
+            hunt.watch.close()

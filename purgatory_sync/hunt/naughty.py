@@ -1,0 +1,123 @@
+"""Sources that are left alone for 12 hours (B 8.7); pure in `now`, Unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+import attrs
+
+from ..errors import InvalidUrl, NaughtyScope
+from ..urls import parse_web_url
+
+MAX_ENTRIES = 65_536
+
+Key = tuple[NaughtyScope, str]
+
+
+@attrs.frozen
+class NaughtyEntry:
+    """One source that is left alone.
+
+    Attributes:
+      key: a host, `host:port`, or a URL, as the scope says.
+      until: Unix seconds.
+      reason: one sentence for the operator.
+    """
+
+    scope: NaughtyScope
+    key: str
+    until: float
+    reason: str
+
+
+@lru_cache(maxsize=16_384)
+def _keys(url: str) -> tuple[Key, ...]:
+    try:
+        parsed = parse_web_url(url)
+    except InvalidUrl:
+        return ()
+    return (
+        (NaughtyScope.URL, parsed.text),
+        (NaughtyScope.ENDPOINT, f"{parsed.host}:{parsed.port}"),
+        (NaughtyScope.HOST, parsed.host),
+    )
+
+
+@attrs.define(eq=False)
+class NaughtyList:
+    """What is on the list, oldest first; at most 65,536 entries, the oldest make room.
+
+    Attributes:
+      duration_secs: how long an entry lasts.
+      on_add: called with each new entry, so that a restart knows it.
+      on_forget: called with scope and key of each entry that leaves before or at its time.
+    """
+
+    duration_secs: float
+    on_add: Callable[[NaughtyEntry], None] = attrs.field(default=lambda entry: None)
+    on_forget: Callable[[NaughtyScope, str], None] = attrs.field(default=lambda scope, key: None)
+    _entries: dict[Key, NaughtyEntry] = attrs.field(factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def entries(self) -> tuple[NaughtyEntry, ...]:
+        """All entries, for the operator."""
+        return tuple(self._entries.values())
+
+    def why(self, url: str, now: float) -> NaughtyEntry | None:
+        """The entry because of which the URL is left alone; None when it may be asked."""
+        if not self._entries:
+            return None
+        for key in _keys(url):
+            entry = self._entries.get(key)
+            if entry is None:
+                continue
+            if now < entry.until:
+                return entry
+            self._forget(key)
+        return None
+
+    def is_naughty(self, url: str, now: float) -> bool:
+        """Whether the URL, its endpoint or its host is on the list."""
+        return self.why(url, now) is not None
+
+    def add(self, url: str, scope: NaughtyScope, reason: str, now: float) -> None:
+        """Leave the URL, or its endpoint or host, alone from now on; NONE adds nothing."""
+        for key in _keys(url):
+            if key[0] is scope:
+                while len(self._entries) >= MAX_ENTRIES:
+                    self._forget(next(iter(self._entries)))
+                self._entries.pop(key, None)
+                entry = NaughtyEntry(scope, key[1], now + self.duration_secs, reason)
+                self._entries[key] = entry
+                self.on_add(entry)
+
+    def forgive(self, url: str) -> None:
+        """A success there, or a fetch by hand: URL, endpoint and host are clean again."""
+        if self._entries:
+            for key in _keys(url):
+                self._forget(key)
+
+    def forgive_url(self, url: str) -> None:
+        """A new announcement names the URL: it may be asked again, unless its host may not."""
+        if self._entries:
+            for key in _keys(url):
+                if key[0] is NaughtyScope.URL:
+                    self._forget(key)
+
+    def prune(self, now: float) -> None:
+        """Drop what is over."""
+        for key in tuple(k for k, entry in self._entries.items() if now >= entry.until):
+            self._forget(key)
+
+    def restore(self, entries: Iterable[NaughtyEntry], now: float) -> None:
+        """Take over the entries of an earlier run, without telling anybody."""
+        for entry in entries:
+            if now < entry.until:
+                self._entries[entry.scope, entry.key] = entry
+
+    def _forget(self, key: Key) -> None:
+        if self._entries.pop(key, None) is not None:
+            self.on_forget(*key)

@@ -1,0 +1,123 @@
+"""The steps of a hunt: look what is missing, ask whoever may have it, look again (B 8.5, 8.11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from .attempt import fly
+from .choice import Reservation, Survey, askable, choose, survey
+from .context import Source, SyncContext
+from .memory import Flight, Hunt, Look
+from .tried import TriedUrls
+
+if TYPE_CHECKING:
+    from .manager import ThrottleManager
+
+
+async def pursue(
+    ctx: SyncContext,
+    hunt: Hunt,
+    throttles: ThrottleManager,
+    *,
+    first: Reservation | None = None,
+) -> None:
+    """Hunt until nothing more can be begun and all attempts of this pursuit have ended.
+
+    Everything that no other attempt asks for is asked for at once; what a slow one asks for is
+    asked for at another domain too. What only throttled domains may have is queued there.
+
+    Args:
+      first: an attempt to begin with (a domain's turn): other ways are looked for only once it
+        is slow, and no longer than it goes on.
+
+    Cancelling ends the attempts; places are free afterwards.
+    """
+    own: list[Flight] = []
+
+    async with trio.open_nursery() as nursery:
+
+        def launch(reservation: Reservation) -> None:
+            own.append(reservation.flight)
+            nursery.start_soon(fly, ctx, reservation, throttles)
+
+        def is_flying() -> bool:
+            return any(flight in hunt.flights for flight in own)
+
+        if first is not None:
+            look = hunt.look(trio.current_time(), newcomers=False)
+            launch(first)
+            await hunt.news(look)
+        while first is None or is_flying():
+            look, seen = await _step(ctx, hunt, throttles, launch)
+            if seen is not None and (not is_flying() or hunt.has_slow_flight(trio.current_time())):
+                queue_at_throttled(seen, hunt, throttles)
+            if not is_flying():
+                return
+            await hunt.news(look)
+
+
+async def _step(
+    ctx: SyncContext,
+    hunt: Hunt,
+    throttles: ThrottleManager,
+    launch: Callable[[Reservation], None],
+) -> tuple[Look, Survey | None]:
+    """Look at all that is missing and begin what can be begun; nothing waits after the choice."""
+    while True:
+        look = hunt.look(trio.current_time())
+        if not ctx.has_pending_events(hunt.identifier):
+            hunt.cancel_flights()
+            throttles.dequeue(hunt.identifier)
+            return look, None
+        seen = await survey(ctx, hunt.identifier)
+        if look.arrivals != hunt.arrivals:
+            continue  # what an attempt brought meanwhile may count as missing in what was seen
+        if seen is None:
+            return look, None
+        if not await _ask_for_releases(ctx, hunt, seen):
+            break
+    hunt.cancel_useless(seen.missing)
+    while (reservation := choose(seen, hunt, throttles, hunt.tried)) is not None:
+        launch(reservation)
+    return look, seen
+
+
+async def _ask_for_releases(ctx: SyncContext, hunt: Hunt, seen: Survey) -> bool:
+    """Have released what lacks nothing, once in a hunt; returns whether it was asked for."""
+    due = [need for need in seen.releases_due if need.event_id not in hunt.releases_asked]
+    asked = False
+    for need in due:
+        hunt.releases_asked[need.event_id] = None
+        owner = need.owners[0] if need.owners else None
+        source = Source("", "", owner, frozenset(), frozenset((need.event_id,)))
+        target = ctx.find_target_repo(seen.data, source)
+        if target is not None and not asked:
+            asked = True
+            await ctx.process_newly_available_git_data(target, frozenset())
+    return asked
+
+
+def queue_at_throttled(seen: Survey, hunt: Hunt, throttles: ThrottleManager) -> tuple[str, ...]:
+    """Let the identifier wait at every throttled domain with untried URLs; returns those."""
+    domains = throttled_domains(seen, hunt, throttles, hunt.tried)
+    return tuple(
+        domain
+        for domain in domains
+        if throttles.enqueue_identifier(domain, hunt.identifier, hunt.tried.for_domain(domain))
+    )
+
+
+def throttled_domains(
+    seen: Survey, hunt: Hunt, throttles: ThrottleManager, tried: TriedUrls
+) -> tuple[str, ...]:
+    """The throttled domains with URLs that are untried for something missing."""
+    return tuple(
+        dict.fromkeys(
+            source.domain
+            for source, _ in askable(seen, hunt, throttles, tried)
+            if throttles.is_throttled_for(source.domain, hunt.identifier)
+        )
+    )
