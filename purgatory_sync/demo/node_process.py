@@ -1,0 +1,122 @@
+"""The node as what it is in real life: a process with a port, that can be killed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+import trio
+
+_START_SECS: Final = 20.0
+_STOP_SECS: Final = 10.0
+_POLL_SECS: Final = 0.02
+
+
+class NodeFailed(Exception):
+    """The node did not do as it should; the message ends with its last log lines."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NodeProcess:
+    """`python -m purgatory_sync` in a folder of its own.
+
+    Args:
+      folder: its working folder; data and log go there.
+      settings: NGIT_* variables beside the address.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self.log = folder / "node.log"
+        self._folder = folder
+        self._settings = {"NGIT_BIND_ADDRESS": self.address, **settings}
+        self._process: trio.Process | None = None
+        self._http = httpx.AsyncClient(trust_env=False, timeout=5)
+
+    @property
+    def relay_url(self) -> str:
+        """Where Nostr clients connect."""
+        return f"ws://{self.address}"
+
+    @property
+    def http_url(self) -> str:
+        """Where git clients and browsers connect."""
+        return f"http://{self.address}"
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+          NodeFailed: it ended, or does not answer within 20 s.
+        """
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("NGIT_")}
+        with self.log.open("ab") as log:
+            self._process = process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "purgatory_sync"],
+                cwd=self._folder,
+                env={**inherited, **self._settings},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        with trio.move_on_after(_START_SECS):
+            while process.poll() is None:
+                try:
+                    await self._http.get(self.http_url)
+                except httpx.TransportError:
+                    await trio.sleep(_POLL_SECS)
+                else:
+                    return
+        raise self.failed("the node did not start")
+
+    async def kill(self) -> None:
+        """SIGKILL: it has no chance to write anything; returns when it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            await process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code.
+
+        Raises:
+          NodeFailed: it still runs after 10 s.
+        """
+        if self._process is None:
+            return 0
+        self._process.terminate()
+        with trio.move_on_after(_STOP_SECS):
+            return await self._process.wait()
+        raise self.failed("the node did not stop within 10 s")
+
+    async def metric(self, name: str) -> float:
+        """The value of one line of `/metrics`, by its name with labels; 0 when absent."""
+        answer = await self._http.get(f"{self.http_url}/metrics")
+        for line in answer.text.splitlines():
+            key, _, value = line.rpartition(" ")
+            if key == name:
+                return float(value)
+        return 0.0
+
+    def failed(self, what: str) -> NodeFailed:
+        """An error with the end of the node's log."""
+        tail = self.log.read_text(errors="replace").splitlines()[-15:] if self.log.exists() else []
+        return NodeFailed("\n".join([what, *tail]))
+
+    async def aclose(self) -> None:
+        """End it in any way."""
+        with trio.CancelScope(shield=True):
+            await self.kill()
+            await self._http.aclose()

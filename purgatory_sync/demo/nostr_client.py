@@ -1,0 +1,75 @@
+"""A Nostr client as small as can be: publish, ask, and wait for an event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import trio
+from websockets.exceptions import ConnectionClosed
+from websockets.trio.client import ClientConnection, connect
+
+from ..nostr.event import Event, encode_event
+
+_ANSWER_SECS: Final = 15.0
+
+
+class RelayFailed(Exception):
+    """A relay that does not answer, or not as NIP-01 has it."""
+
+
+class NostrClient:
+    """One connection to a relay; one request at a time."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def publish(self, event: Event) -> tuple[bool, str]:
+        """Send an event; the boolean and the text of OK."""
+        await self._connection.send(b'["EVENT",' + encode_event(event) + b"]", text=True)
+        answer = await self._answer("OK", event.id)
+        return bool(answer[2]), str(answer[3])
+
+    async def has(self, event_id: str) -> bool:
+        """Whether the relay serves an event."""
+        await self._connection.send(json.dumps(["REQ", "has", {"ids": [event_id]}]))
+        found = False
+        while (message := await self._answer(None, "has"))[0] == "EVENT":
+            found = True
+        await self._connection.send(json.dumps(["CLOSE", "has"]))
+        if message[0] != "EOSE":
+            raise RelayFailed(f"the relay answered {message}")
+        return found
+
+    async def wait_for(self, event_id: str) -> None:
+        """Return when the relay serves an event; it tells subscribers by itself."""
+        await self._connection.send(json.dumps(["REQ", "wait", {"ids": [event_id]}]))
+        while (await self._receive())[:2] != ["EVENT", "wait"]:
+            pass
+        await self._connection.send(json.dumps(["CLOSE", "wait"]))
+
+    async def _answer(self, kind: str | None, about: str) -> list[Any]:
+        with trio.move_on_after(_ANSWER_SECS):
+            while True:
+                message = await self._receive()
+                if message[1] == about and kind in (None, message[0]):
+                    return message
+        raise RelayFailed(f"no answer within {_ANSWER_SECS:g} s")
+
+    async def _receive(self) -> list[Any]:
+        try:
+            message = json.loads(await self._connection.recv())
+        except ConnectionClosed as error:
+            raise RelayFailed("the relay closed the connection") from error
+        if not isinstance(message, list) or len(message) < 2:
+            raise RelayFailed(f"the relay said {message!r}")
+        return message
+
+
+@asynccontextmanager
+async def nostr_client(url: str) -> AsyncIterator[NostrClient]:
+    """Connect to a relay; the connection ends with the block, also when the relay is gone."""
+    async with connect(url, proxy=None, open_timeout=_ANSWER_SECS, close_timeout=1) as connection:
+        yield NostrClient(connection)

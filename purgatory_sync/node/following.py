@@ -1,0 +1,90 @@
+"""The upstream relays beside the engine: what is here is followed up, what they send is offered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, Literal
+
+import attrs
+import trio
+
+from ..admission import Answer, Outcome
+from ..engine import PurgatorySync
+from ..nostr import kinds
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from ..settings import Settings
+from ..store.protocol import Store
+from .upstream import Upstream
+
+PAGE_EVENTS: Final = 2_000
+ROOT_KINDS: Final = frozenset({kinds.PATCH, kinds.PULL_REQUEST})
+
+
+@attrs.frozen
+class _RelaysAnswer:
+    """What became of a relay's event: see `upstream.intake.Answer`."""
+
+    accepted: bool
+    message: str
+    lacks: tuple[str, ...]
+
+
+class Following:
+    """The one way in for events, a user's and a relay's, so that relays hear what is here.
+
+    Args:
+      engine: runs already.
+    """
+
+    def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
+        self._engine = engine
+        self._upstream = Upstream(settings, engine.gate, self._from_relay)
+
+    async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
+        """Offer an event to the engine; the relays of an announcement that it holds are followed.
+
+        Raises and leaves behind what `PurgatorySync.offer` does.
+        """
+        answer = await self._engine.offer(event, origin)
+        if answer.outcome is Outcome.HELD and event.kind == kinds.ANNOUNCEMENT:
+            self._upstream.announced(event)
+        return answer
+
+    def served(self, event: Event) -> None:
+        """An event became served."""
+        self._upstream.served(event)
+
+    async def run(self) -> None:
+        """Follow relays until cancelled, beginning with what earlier days brought."""
+        for held in self._engine.purgatory.announcements():
+            self._upstream.announced(held.event)
+        await self._tell_served(frozenset({kinds.ANNOUNCEMENT}))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._upstream.run)
+            # Replies bring no filter value of their own when their root is known before them.
+            await self._tell_served(ROOT_KINDS)
+            await self._tell_served(None)
+
+    async def _tell_served(self, of_kinds: frozenset[int] | None) -> None:
+        async for event in _stored(self._engine.store, of_kinds):
+            self._upstream.served(event)
+
+    async def _from_relay(self, event: Event, _origin: str) -> _RelaysAnswer:
+        answer = await self.offer(event, "sync")
+        return _RelaysAnswer(answer.accepted, answer.message, getattr(answer, "lacks", ()))
+
+
+async def _stored(store: Store, of_kinds: frozenset[int] | None) -> AsyncIterator[Event]:
+    """Every served event of these kinds (None: of all), page by page; some may come twice."""
+    until: int | None = None
+    while True:
+        condition = Filter(kinds=of_kinds, until=until)
+        page = await store.query([condition], PAGE_EVENTS)
+        for event in page:
+            yield event
+        if len(page) < PAGE_EVENTS:
+            return
+        oldest = page[-1].created_at
+        # A page may end within a second; a second that fills a page is left behind.
+        until = oldest if until is None or oldest < until else oldest - 1

@@ -1,0 +1,85 @@
+"""What clients see of the node: the routes and the relay, in front of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ..engine import PurgatorySync
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from ..settings import Settings
+from ..statistics import Statistics
+from .app import App
+from .following import Following
+from .git_http import GitHttp
+from .listener import Listener
+from .metrics import DomainMetrics, Metrics, MetricsSnapshot
+from .nip11 import RelayInfo
+from .relay import Relay
+from .service_key import service_key
+from .subscriptions import Subscriptions
+
+SUPPORTED_NIPS: Final = (1, 9, 11, 34)
+# GRASP-01 asks for pushes, which are refused so far.
+SUPPORTED_GRASPS: Final = ()
+
+
+def make_listener(
+    settings: Settings, engine: PurgatorySync, following: Following, subscriptions: Subscriptions
+) -> Listener:
+    """The listener with everything behind it: NIP-01, NIP-11, git, metrics.
+
+    Args:
+      engine: runs already.
+      following: the way in for what clients publish.
+      subscriptions: whoever serves an event calls its `broadcast`.
+
+    Raises:
+      ConfigurationError: the key of the service cannot be had.
+    """
+    info = RelayInfo(
+        service=settings.service,
+        pubkey=service_key(settings).pubkey,
+        supported_nips=SUPPORTED_NIPS,
+        supported_grasps=SUPPORTED_GRASPS,
+        settings=settings.relay,
+    )
+    git = GitHttp(engine.hosted, settings.listener.git_max_processes)
+    metrics = Metrics(lambda: _snapshot(engine.statistics())) if settings.metrics_enabled else None
+    relay = Relay(_Backend(engine, following), subscriptions, settings.relay)
+    return Listener(
+        App(info, git, metrics).answer,
+        relay.serve,
+        settings.listener,
+        settings.relay.max_message_bytes,
+    )
+
+
+class _Backend:
+    """The engine as the relay sees it."""
+
+    def __init__(self, engine: PurgatorySync, following: Following) -> None:
+        self._engine = engine
+        self._following = following
+
+    async def offer(self, event: Event) -> tuple[bool, str]:
+        answer = await self._following.offer(event, "user")
+        return answer.accepted, answer.message
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        return await self._engine.store.query(filters, limit)
+
+
+def _snapshot(now: Statistics) -> MetricsSnapshot:
+    return MetricsSnapshot(
+        queue_size=now.queued,
+        attempts={result.value: count for result, count in now.hunt.attempts.items()},
+        oids_fetched=now.hunt.oids_fetched,
+        held=now.held,
+        released=now.released,
+        domains=[
+            DomainMetrics(domain, each.in_flight, each.requests_total, each.tokens)
+            for domain, each in now.hunt.domains.items()
+        ],
+    )
