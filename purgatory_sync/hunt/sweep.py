@@ -52,4 +52,4 @@ def _outlook(
     seen = [s for i in held.identifiers if (s := surveys.get(i)) is not None]
     sources = tuple(dict.fromkeys(u for s in seen for u in known_urls(s.sources, held.event_id)))
     excused = frozenset(url for url in sources if throttles.is_naughty(url))
-    return Outlook(sources, excused, push_in_hand)
+    return Outlook(sources, excused, push_in_hand, unknown=len(seen) < len(held.identifiers))
