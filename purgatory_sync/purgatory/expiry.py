@@ -20,13 +20,11 @@ class Outlook:
       sources: the URLs that may have what it lacks; empty when nothing is missing.
       excused: those of them that need no try: naughty ones, and those that have no target.
       push_in_hand: a push that it authorises is being received (B 6.7).
-      unknown: the sources could not be found out this time.
     """
 
     sources: Collection[str] = ()
     excused: Collection[str] = ()
     push_in_hand: bool = False
-    unknown: bool = False
 
 
 def time_is_up(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bool:
@@ -36,6 +34,8 @@ def time_is_up(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bo
 
 def untried_sources(held: HuntedEvent, outlook: Outlook) -> tuple[str, ...]:
     """The sources that must be tried once before the event may end (mission N2)."""
+    if held.unsatisfiable:
+        return ()
     return tuple(
         url
         for url in outlook.sources
@@ -67,7 +67,7 @@ def event_ends(
     """Whether a held state or pull request expires now (B 8.9); all times in Unix seconds."""
     if outlook.push_in_hand or not time_is_up(held, now, settings):
         return False
-    if held.unsatisfiable or not (outlook.unknown or untried_sources(held, outlook)):
+    if not untried_sources(held, outlook):
         return True
     return now >= last_moment(held, started_at, settings)
 
