@@ -28,7 +28,6 @@ class RealSyncContext:
 
     Attributes:
       our_domain: our host[:port], which is never hunted (B 8.1).
-      obtained: how many OIDs were fetched so far.
     """
 
     parts: Parts
@@ -36,7 +35,6 @@ class RealSyncContext:
     client: GitClient
     clock: WallClock
     our_domain: str | None
-    obtained: int = 0
 
     @property
     def _purgatory(self) -> Purgatory:
@@ -79,7 +77,6 @@ class RealSyncContext:
         quarantined = await self.client.fetch_oids(repository, url, oids, observer)
         async with quarantined, self.releaser.hold(identifier):
             await quarantined.join()
-        self.obtained += len(quarantined.obtained)
         return quarantined.obtained
 
     async def _link_relatives(self, identifier: str, repository: Path) -> None:

@@ -202,8 +202,7 @@ class PurgatorySync:
         self._sweeper = Sweeper(
             self._parts,
             self._releaser,
-            self._context,
-            self._throttles.naughty,
+            self._throttles,
             settings.purgatory,
             self._clock,
             self._clock.now(),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 import structlog
 import trio
 from trio_util import periodic
 
 from .admission import row_of
-from .context import RealSyncContext
 from .errors import PurgatorySyncError, RepositoryError
-from .hunt.naughty import NaughtyList
-from .hunt.sources import find_sources, known_urls
-from .nostr.repository_data import RepositoryData
+from .hunt.choice import survey
+from .hunt.manager import ThrottleManager
 from .purgatory.entries import HeldAnnouncement, HuntedEvent
 from .purgatory.expiry import (
     AnnouncementStep,
@@ -41,17 +37,14 @@ class Sweeper:
 
     Attributes:
       started_at: Unix seconds of the start, for what a long stop left (B 8.9).
-      authorises_push: whether a push that this event authorised is being received (B 6.7).
     """
 
     parts: Parts
     releaser: Releaser
-    ctx: RealSyncContext
-    naughty: NaughtyList
+    throttles: ThrottleManager
     settings: PurgatorySettings
     clock: WallClock
     started_at: float
-    authorises_push: Callable[[str], bool] = lambda event_id: False
 
     async def run(self) -> None:
         """Sweep every minute until cancelled; a failure is logged and tried again."""
@@ -77,7 +70,7 @@ class Sweeper:
                 await self._end_placeholder(placeholder)
         if gone := self.parts.purgatory.expired.prune(now):
             await self.parts.knowledge.apply(Change(forget_expired=gone))
-        self.naughty.prune(now)
+        self.throttles.naughty.prune(now)
         if lost := self.parts.purgatory.requeue_lost():
             log.warning("identifiers were lost from the queue", identifiers=lost[:10])
 
@@ -85,7 +78,7 @@ class Sweeper:
         purgatory = self.parts.purgatory
         if purgatory.get(held.event_id) is not held:
             return
-        outlook = await self._outlook(held, now)
+        outlook = await self._outlook(held)
         if not event_ends(held, outlook, now, self.started_at, self.settings):
             return
         change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now)])
@@ -95,33 +88,19 @@ class Sweeper:
             forget(purgatory, held)
         log.info("expired", event_id=held.event_id, identifiers=held.identifiers)
 
-    async def _outlook(self, held: HuntedEvent, now: float) -> Outlook:
+    async def _outlook(self, held: HuntedEvent) -> Outlook:
         sources: list[str] = []
         excused: list[str] = []
-        for identifier in held.identifiers:
-            data = await self.ctx.fetch_repository_data(identifier)
-            if data is not None:
-                await self._look(held, data, now, sources, excused)
-        return Outlook(sources, excused, self.authorises_push(held.event_id))
-
-    async def _look(
-        self,
-        held: HuntedEvent,
-        data: RepositoryData,
-        now: float,
-        sources: list[str],
-        excused: list[str],
-    ) -> None:
-        needs = await self.ctx.collect_needed_oids(data.identifier, data)
-        clones = self.ctx.collect_pr_clone_urls(data.identifier)
-        found = find_sources(data, needs, clones, self.ctx.our_domain)
-        sources += known_urls(found, held.event_id)
-        excused += [
-            source.url
-            for source in found
-            if self.naughty.is_naughty(source.url, now)
-            or self.ctx.find_target_repo(data, source) is None
-        ]
+        for identifier in () if held.unsatisfiable else held.identifiers:
+            if (seen := await survey(self.throttles.ctx, identifier)) is None:
+                continue
+            for source in seen.sources:
+                if held.event_id in source.event_ids:
+                    sources.append(source.url)
+                    target = self.throttles.ctx.find_target_repo(seen.data, source)
+                    if target is None or self.throttles.is_naughty(source.url):
+                        excused.append(source.url)
+        return Outlook(sources, excused)
 
     async def _end_announcement(self, held: HeldAnnouncement, now: float) -> None:
         purgatory, announcement = self.parts.purgatory, held.announcement

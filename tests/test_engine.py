@@ -197,13 +197,17 @@ async def test_b_2_7_announcement_goes_softly_and_is_revived_by_a_state(
         assert row.soft_expired_at is None
 
 
-async def test_b_2_7_softly_expired_announcement_is_forgotten_after_a_day(
+async def test_b_2_7_softly_expired_announcement_is_forgotten_at_last(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     home = Home(tmp_path)
+    quick = attrs.evolve(home.settings.purgatory, soft_expiry_secs=3600.0)
+    home.settings = attrs.evolve(home.settings, purgatory=quick)
     async with home.running() as engine:
         await engine.offer(announce(), "user")
-        await trio.sleep(1900 + 86400)
+        await trio.sleep(1800 + 3590)
+        assert len(await held(home)) == 1
+        await trio.sleep(130)
         assert await held(home) == set()
 
 

@@ -12,7 +12,7 @@ import attrs
 import httpx
 import trio
 
-from .. import __version__
+from ..version import __version__
 from ..errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, RedirectRefused
 from ..runtime.clock import WallClock
 from ..runtime.gate import Gate

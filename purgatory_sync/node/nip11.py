@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from .. import __version__
+from ..version import __version__
 from ..settings import RelaySettings
 from .messages import MAX_SUBSCRIPTION_ID_CHARS
 

@@ -1,0 +1,76 @@
+"""Writes down what a restart must know of others: limits used up, rests, naughty sources (B 9)."""
+
+from __future__ import annotations
+
+import attrs
+import structlog
+import trio
+
+from .errors import NaughtyScope, StoreError
+from .hunt.naughty import NaughtyEntry
+from .release.knowledge import Knowledge
+from .store.protocol import Change, DomainRow, NaughtyRow, Store
+
+log = structlog.get_logger()
+
+
+@attrs.define(eq=False)
+class Rememberer:
+    """Takes changes in one step each and writes them in a task of its own."""
+
+    store: Store
+    knowledge: Knowledge
+    _naughty: dict[tuple[str, str], NaughtyRow | None] = attrs.field(factory=dict)
+    _bell: trio.Event = attrs.field(factory=trio.Event)
+
+    def domain_changed(
+        self, domain: str, starts: tuple[float, ...], resting_until: float | None
+    ) -> None:
+        """Starts or rest of a domain changed (Unix seconds); written with the next batch."""
+        self.store.note_domains([DomainRow(domain, starts, resting_until)])
+
+    def naughty_added(self, entry: NaughtyEntry) -> None:
+        """A source is left alone from now on."""
+        row = row_of_naughty(entry)
+        if row is not None:
+            self._naughty[row.scope, row.key] = row
+            self._bell.set()
+
+    def naughty_forgotten(self, scope: NaughtyScope, key: str) -> None:
+        """A source may be asked again."""
+        self._naughty[scope.value, key] = None
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; what could not be written is written with the next change."""
+        while True:
+            await self._bell.wait()
+            self._bell = trio.Event()
+            taken, self._naughty = self._naughty, {}
+            change = Change(
+                naughty=[row for row in taken.values() if row is not None],
+                forget_naughty=[key for key, row in taken.items() if row is None],
+            )
+            try:
+                await self.knowledge.apply(change)
+            except StoreError as error:
+                self._naughty = taken | self._naughty
+                log.error("naughty list not written", error=str(error))
+
+
+def row_of_naughty(entry: NaughtyEntry) -> NaughtyRow | None:
+    """The store's row of an entry."""
+    match entry.scope:
+        case NaughtyScope.HOST:
+            return NaughtyRow("host", entry.key, entry.until, entry.reason)
+        case NaughtyScope.ENDPOINT:
+            return NaughtyRow("endpoint", entry.key, entry.until, entry.reason)
+        case NaughtyScope.URL:
+            return NaughtyRow("url", entry.key, entry.until, entry.reason)
+        case NaughtyScope.NONE:
+            return None
+
+
+def entry_of_row(row: NaughtyRow) -> NaughtyEntry:
+    """The hunt's entry of a row."""
+    return NaughtyEntry(NaughtyScope(row.scope), row.key, row.until, row.reason)
