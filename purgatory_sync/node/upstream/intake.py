@@ -1,0 +1,128 @@
+"""The way in for what relays send: offered once, again when what it lacked comes (B 2.8)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+import trio
+
+from ...nostr.event import Event
+from .memory import Refused, Settled
+
+OFFERS_AT_ONCE = 64
+MAX_RECENT_KEYS = 50_000
+TRANSIENT = ("rate-limited: ", "error: ")
+
+log = structlog.get_logger()
+
+
+class Answer(Protocol):
+    """What the engine answers to an offered event."""
+
+    @property
+    def accepted(self) -> bool:
+        """The boolean of OK."""
+
+    @property
+    def message(self) -> str:
+        """The text of OK."""
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Of a refusal: what would have it judged again if it came (policy/lacking.py)."""
+
+
+Offer = Callable[[Event, str], Awaitable[Answer]]
+
+
+class Intake:
+    """Offers events with origin `sync`, several at once, so that one disk write serves many.
+
+    Args:
+      offer: the engine's; it verifies id and signature.
+      ask_again: called with keys whose refused events did not fit into memory.
+    """
+
+    def __init__(self, offer: Offer, ask_again: Callable[[Sequence[str]], None]) -> None:
+        self._offer = offer
+        self._ask_again = ask_again
+        self._slots = trio.Semaphore(OFFERS_AT_ONCE)
+        self._in_hand: set[Event] = set()
+        self._settled = Settled()
+        self._refused = Refused()
+        self._brought: OrderedDict[str, int] = OrderedDict()
+        self._moment = 0
+        self._again: list[Event] = []
+        self._stirred = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Own the offers until cancelled; one that was begun is the engine's to end soundly."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            while True:
+                await self._stirred.wait()
+                self._stirred = trio.Event()
+                again, self._again = self._again, []
+                for event in again:
+                    self._settled.discard(event)
+                    await self.take(event)
+
+    async def take(self, event: Event) -> None:
+        """Offer an event unless that is settled; waits for a free place, not for the answer."""
+        if event in self._settled or event in self._in_hand:
+            return
+        self._in_hand.add(event)
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            self._in_hand.discard(event)
+            raise
+        assert self._nursery is not None, "run() comes first"  # noqa: S101
+        self._nursery.start_soon(self._offer_one, event)
+
+    def brought(self, keys: Sequence[str]) -> None:
+        """Judge again what lacked one of these (policy/lacking.py)."""
+        self._moment += 1
+        for key in keys:
+            self._brought[key] = self._moment
+            self._brought.move_to_end(key)
+        while len(self._brought) > MAX_RECENT_KEYS:
+            self._brought.popitem(last=False)
+        if again := self._refused.take(keys):
+            self._again += again
+            self._stirred.set()
+        if lost := self._refused.take_lost(keys):
+            self._ask_again(lost)
+
+    async def _offer_one(self, event: Event) -> None:
+        try:
+            while True:
+                moment = self._moment
+                answer = await self._offer(event, "sync")
+                # What it lacked may have come while it was being judged.
+                if answer.accepted or not self._came_since(moment, answer.lacks):
+                    break
+            self._remember(event, answer)
+        except Exception:
+            log.exception("event of a relay could not be offered", event_id=event.id)
+        finally:
+            self._in_hand.discard(event)
+            self._slots.release()
+
+    def _came_since(self, moment: int, keys: Sequence[str]) -> bool:
+        return any(self._brought.get(key, 0) > moment for key in keys)
+
+    def _remember(self, event: Event, answer: Answer) -> None:
+        if not answer.accepted:
+            log.debug("refused", event_id=event.id, kind=event.kind, error=answer.message)
+            if answer.message.startswith(TRANSIENT):
+                return
+            if answer.lacks:
+                for gone in self._refused.add(event, answer.lacks):
+                    self._settled.discard(gone)
+        self._settled.add(event)

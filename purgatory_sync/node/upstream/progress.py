@@ -1,0 +1,32 @@
+"""What one relay was asked for, so that a new connection need not begin anew."""
+
+from __future__ import annotations
+
+import attrs
+
+# Events may be published later than they were created.
+OVERLAP_SECS = 3600
+FULL_EVERY_SECS = 86400.0
+
+
+@attrs.define(eq=False)
+class Progress:
+    """What one relay was asked for; outlives its sessions.
+
+    Attributes:
+      walked: by letters of `Values`, how many of them were asked for through all of history.
+      full_at: Unix seconds of the last walk through all of history.
+      synced_until: Unix seconds until which nothing was missed.
+    """
+
+    walked: dict[str, int] = attrs.field(factory=dict)
+    full_at: float | None = None
+    synced_until: float | None = None
+
+    def since(self, now: float) -> int | None:
+        """How far back a new session looks (Unix seconds); None: through all of history."""
+        if self.full_at is None or self.synced_until is None:
+            return None
+        if now - self.full_at > FULL_EVERY_SECS:
+            return None
+        return max(0, int(self.synced_until) - OVERLAP_SECS)

@@ -1,0 +1,100 @@
+"""Which relays are followed: those we were told to, and those that announcements name (B 10.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from ...errors import InvalidEvent
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event
+from ...urls import RELAY_SCHEMES, names_service, usable_urls
+
+MAX_RELAYS = 200
+MAX_RELAYS_OF_ANNOUNCEMENT = 20
+
+
+@attrs.frozen
+class _Listed:
+    order: tuple[int, str]
+    owner: str
+    relays: tuple[str, ...]
+
+
+class Roster:
+    """Knows who names which relay; no I/O.
+
+    Args:
+      ours: every host[:port] that is ourselves; these are never followed.
+      limit: how many relays are followed at once.
+    """
+
+    def __init__(self, ours: Iterable[str], limit: int = MAX_RELAYS) -> None:
+        self._ours = tuple(ours)
+        self._limit = limit
+        self._pinned: dict[str, None] = {}
+        self._listed: dict[tuple[int, str, str], _Listed] = {}
+        self._named_by: dict[str, dict[str, int]] = {}
+
+    def follow(self, urls: Iterable[str]) -> None:
+        """Follow these before all that announcements name."""
+        self._pinned |= dict.fromkeys(self._usable(urls))
+
+    def announced(self, event: Event) -> bool:
+        """Take an announcement's relays in place of those that an older version named.
+
+        Returns whether anything may have changed.
+        """
+        try:
+            announcement = Announcement.parse(event)
+        except InvalidEvent:
+            return False
+        address = event.address
+        assert address is not None  # noqa: S101 - announcements are addressable
+        old = self._listed.get(address)
+        if old is not None and old.order >= event.order:
+            return False
+        relays = self._usable(announcement.relays)[:MAX_RELAYS_OF_ANNOUNCEMENT]
+        if old is not None:
+            self._unlist(old)
+        self._listed[address] = _Listed(event.order, announcement.owner, tuple(relays))
+        for url in relays:
+            owners = self._named_by.setdefault(url, {})
+            owners[announcement.owner] = owners.get(announcement.owner, 0) + 1
+        return True
+
+    def withdrawn(self, event: Event) -> bool:
+        """Forget the relays of an announcement that is gone; whether anything may have changed."""
+        address = event.address
+        listed = self._listed.get(address) if address is not None else None
+        if address is None or listed is None or listed.order > event.order:
+            return False
+        del self._listed[address]
+        self._unlist(listed)
+        return True
+
+    def chosen(self) -> tuple[str, ...]:
+        """The relays to follow now: pinned ones, then those that most owners name, oldest first.
+
+        Owners count, not announcements, so that nobody fills the places with a list of their own.
+        """
+        by_owners = sorted(self._named_by.items(), key=lambda item: -len(item[1]))
+        urls = dict.fromkeys([*self._pinned, *(url for url, _ in by_owners)])
+        return tuple(urls)[: self._limit]
+
+    def _unlist(self, listed: _Listed) -> None:
+        for url in listed.relays:
+            owners = self._named_by[url]
+            owners[listed.owner] -= 1
+            if not owners[listed.owner]:
+                del owners[listed.owner]
+            if not owners:
+                del self._named_by[url]
+
+    def _usable(self, urls: Iterable[str]) -> Sequence[str]:
+        return [
+            url
+            for url in usable_urls(urls, RELAY_SCHEMES)
+            if not any(names_service(url, service, RELAY_SCHEMES) for service in self._ours)
+        ]

@@ -1,0 +1,129 @@
+"""The conversation with one relay: a connection through the gate, and its messages (NIP-01)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import attrs
+import msgspec
+import trio
+from websockets.trio.client import ClientConnection, connect
+
+from ...errors import InvalidEvent
+from ...nostr.event import Event, decode_event
+from ...nostr.filters import Filter
+from ...runtime.gate import Gate
+from ...settings import KIB, MIB
+from ...urls import WebUrl
+
+MAX_MESSAGE_BYTES = MIB + 64 * KIB
+QUEUED_FRAMES = 4
+OPEN_TIMEOUT_SECS = 10
+CLOSE_TIMEOUT_SECS = 2
+PING_SECS = 20
+
+_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError, IndexError)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+_encode = msgspec.json.Encoder().encode
+
+
+@attrs.frozen
+class Sent:
+    """EVENT: its form is right, its proof is not yet checked."""
+
+    subscription: str
+    event: Event
+
+
+@attrs.frozen
+class EndOfStored:
+    """EOSE."""
+
+    subscription: str
+
+
+@attrs.frozen
+class Closed:
+    """CLOSED: the relay does not serve this subscription (any more)."""
+
+    subscription: str
+    reason: str
+
+
+@attrs.frozen
+class Other:
+    """NOTICE, AUTH and whatever is not known here."""
+
+    name: str
+    text: str = ""
+
+
+Message: TypeAlias = Sent | EndOfStored | Closed | Other
+
+
+def parse_relay_message(raw: str | bytes) -> Message:
+    """Read one frame of a relay.
+
+    Raises:
+      InvalidEvent: it is no message, or the event in it is none.
+    """
+    try:
+        parts = _parts.decode(raw)
+        name = _text.decode(parts[0])
+        if name == "EVENT":
+            return Sent(_text.decode(parts[1]), decode_event(memoryview(parts[2])))
+        if name == "EOSE":
+            return EndOfStored(_text.decode(parts[1]))
+        if name == "CLOSED":
+            reason = _text.decode(parts[2]) if len(parts) > 2 else ""
+            return Closed(_text.decode(parts[1]), reason[:200])
+        return Other(name[:20], _text.decode(parts[1])[:200] if name == "NOTICE" else "")
+    except _ERRORS as error:
+        raise InvalidEvent("not a message of a relay") from error
+
+
+def request(subscription: str, filters: Iterable[Filter]) -> str:
+    """REQ."""
+    return _encode(["REQ", subscription, *(each.to_json() for each in filters)]).decode()
+
+
+def close(subscription: str) -> str:
+    """CLOSE."""
+    return _encode(["CLOSE", subscription]).decode()
+
+
+@asynccontextmanager
+async def dial(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> AsyncIterator[ClientConnection]:
+    """A WebSocket to a relay, through the gate only: no proxy, no redirects, bounded messages.
+
+    Args:
+      url: a judged ws or wss URL.
+      tls: for wss; the name is checked against the certificate.
+
+    Raises what the gate, TLS and websockets raise. Leaving closes the connection.
+    """
+    stream = await gate.open_tcp(url.host, url.port)
+    try:
+        socket = connect(
+            url.text,
+            stream=stream,
+            ssl=tls if url.scheme == "wss" else None,
+            server_hostname=url.host if url.scheme == "wss" else None,
+            proxy=None,
+            compression=None,
+            user_agent_header="purgatory-sync",
+            open_timeout=OPEN_TIMEOUT_SECS,
+            ping_interval=PING_SECS,
+            ping_timeout=PING_SECS,
+            close_timeout=CLOSE_TIMEOUT_SECS,
+            max_size=MAX_MESSAGE_BYTES,
+            max_queue=QUEUED_FRAMES,
+        )
+        async with socket as connection:
+            yield connection
+    finally:
+        await trio.aclose_forcefully(stream)

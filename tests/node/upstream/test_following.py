@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import msgspec
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from purgatory_sync.errors import ConfigurationError
+from purgatory_sync.node.upstream import bootstrap_url, session
+from purgatory_sync.node.upstream.pace import Pace
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.testing.events import announcement, note, pull_request
+
+from .support import NOW, OTHER, OWNER, STRANGER, ScriptedRelay, following, listed, state_of
+
+HOST = "relay.example"
+start = partial(following, bootstrap=f"ws://{HOST}")
+
+ANNOUNCED = listed(OWNER, "repo")
+STATE = state_of(OWNER, "repo")
+PR = pull_request(STRANGER, [OWNER.coordinate("repo")], "c" * 40, created_at=NOW - 40)
+
+
+async def test_p10_announcements_and_states_are_offered_at_once(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(ANNOUNCED, STATE, note(OTHER))
+    async with start({HOST: relay}) as (upstream, engine, _):
+        await trio.sleep(0.1)
+        assert set(engine.events) == {ANNOUNCED, STATE}
+        await relay.publish(later := state_of(OWNER, "repo", created_at=NOW))
+        await trio.sleep(0.1)
+        assert len(engine.times(later)) == 1
+        (statistics,) = upstream.statistics()
+        assert (statistics.url, statistics.connected) == (f"ws://{HOST}", True)
+    assert engine.times(ANNOUNCED) == [0.0]
+
+
+async def test_p10_history_comes_page_by_page(autojump_clock: MockClock) -> None:
+    old = [listed(OWNER, f"r{n}", created_at=NOW - 100 - n) for n in range(40)]
+    async with start({HOST: ScriptedRelay(*old, cap=7)}) as (_, engine, _):
+        await trio.sleep(0.5)
+        assert sorted(engine.events, key=lambda e: -e.created_at) == old
+        assert len(engine.events) == 40
+
+
+async def test_b_10_2_pull_requests_are_asked_for_by_reference(autojump_clock: MockClock) -> None:
+    reply = note(OTHER, kind=1111, tags=[("E", PR.id)], created_at=NOW - 30)
+    stranger = pull_request(STRANGER, [OTHER.coordinate("theirs")], "d" * 40)
+    relay = ScriptedRelay(ANNOUNCED, PR, reply, stranger)
+    async with start({HOST: relay}) as (upstream, engine, _):
+        await trio.sleep(2)
+        assert set(engine.events) == {ANNOUNCED, PR}
+        upstream.served(PR)
+        await trio.sleep(2)
+        assert set(engine.events) == {ANNOUNCED, PR, reply}
+        await relay.publish(live := note(OTHER, "x", kind=1111, tags=[("e", PR.id)]))
+        await trio.sleep(0.1)
+        assert live in engine.events
+        assert len(engine.events) == 4
+
+
+async def test_b_10_2_only_new_values_are_walked_and_live_filters_carry_all(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        upstream.announced(ANNOUNCED)
+        await trio.sleep(3)
+        upstream.announced(listed(OTHER, "second"))
+        upstream.announced(listed(OTHER, "third"))
+        await trio.sleep(3)
+        one = str(OWNER.coordinate("repo"))
+        both = frozenset(str(OTHER.coordinate(name)) for name in ("second", "third"))
+        assert relay.asked_for("a") == [frozenset({one}), both]
+        _, live = [r for r in relay.requests if r[1][0].limit == 1 and "a" in r[1][0].tags][-1]
+        assert live == [Filter(tags={letter: both | {one}}, limit=1) for letter in "aAq"]
+
+
+async def test_b_10_2_values_go_in_batches(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        for number in range(1001):
+            upstream.served(note(OTHER, str(number)))
+        await trio.sleep(3)
+        for number in range(1001, 1011):
+            upstream.served(note(OTHER, str(number)))
+        await trio.sleep(3)
+        asked = relay.asked_for("e")
+        assert sum(map(len, asked)) == len(frozenset[str]().union(*asked)) == 1011
+        live = [r[0] for _, r in relay.requests if r[0].limit == 1 and "e" in r[0].tags]
+        sizes = [len(each.tags["e"]) for each in live]
+        full, last = sizes[0], sizes[1]
+        assert sizes == [full, last, last + 10]
+        assert full + last == 1001
+
+
+async def test_b_2_8_a_state_that_came_first_is_judged_again(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(STATE)
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(1)
+        assert engine.events == [STATE]
+        await relay.publish(ANNOUNCED)
+        await trio.sleep(0.1)
+        assert engine.events == [STATE, ANNOUNCED, STATE]
+
+
+async def test_b_2_8_judge_again_by_identifier(autojump_clock: MockClock) -> None:
+    async with start({HOST: ScriptedRelay(STATE)}) as (upstream, engine, _):
+        await trio.sleep(1)
+        upstream.judge_again("other")
+        await trio.sleep(1)
+        assert engine.events == [STATE]
+        upstream.judge_again("repo")
+        await trio.sleep(1)
+        assert engine.events == [STATE, STATE]
+
+
+async def test_b_10_2_what_left_memory_is_asked_for_again(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(STATE, state_of(OTHER, "other", created_at=NOW - 60))
+    async with start({HOST: relay}) as (upstream, engine, _):
+        upstream._intake._refused._limit = 1
+        await trio.sleep(1)
+        lost, kept = (
+            ("repo", "other")
+            if not upstream._intake._refused._by_key.get("d:repo")
+            else ("other", "repo")
+        )
+        engine.identifiers |= {lost, kept}
+        engine.offered.clear()
+        upstream.judge_again(lost)
+        await trio.sleep(1)
+        asked = {
+            each for _, filters in relay.requests for f in filters for each in f.tags.get("d", ())
+        }
+        assert asked == {lost}
+        assert [e.first("d") for e in engine.events] == [lost]
+
+
+async def test_relays_of_announcements_are_followed_while_they_are_named(
+    autojump_clock: MockClock,
+) -> None:
+    second = ScriptedRelay(STATE)
+    names = listed(OWNER, "repo", "ws://second.example", "ws://third.example")
+    async with start(
+        {HOST: ScriptedRelay(names), "second.example": second, "third.example": None}
+    ) as (
+        upstream,
+        engine,
+        network,
+    ):
+        await trio.sleep(3)
+        assert STATE in engine.events
+        hosts = {host for _, host in network.attempts}
+        assert hosts == {HOST, "second.example", "third.example"}
+        assert {s.url: s.connected for s in upstream.statistics()} == {
+            f"ws://{HOST}": True,
+            "ws://second.example": True,
+            "ws://third.example": False,
+        }
+        upstream.withdrawn(names)
+        await trio.sleep(3)
+        assert [s.url for s in upstream.statistics()] == [f"ws://{HOST}"]
+        assert second._sockets == {}
+
+
+async def test_reconnects_after_5_s_doubling_to_an_hour(autojump_clock: MockClock) -> None:
+    async with start({HOST: None}) as (upstream, _, network):
+        await trio.sleep(5000)
+        (statistics,) = upstream.statistics()
+        assert statistics.failures == len(network.attempts)
+        assert statistics.error == "refused"
+        await trio.sleep(10_000)
+    times = [at for at, _ in network.attempts]
+    gaps = [round(b - a) for a, b in pairwise(times)]
+    assert gaps == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
+
+
+async def test_a_relay_that_hangs_up_at_once_is_not_hammered(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay()
+    relay.refuses_until = 100.0
+    async with start({HOST: relay}) as (upstream, _, _):
+        await trio.sleep(200)
+        assert [round(at) for at in relay.connections] == [0, 5, 15, 35, 75, 155]
+        await relay.hang_up()
+        await trio.sleep(100)
+        assert len(relay.connections) == 6
+        (statistics,) = upstream.statistics()
+        assert statistics.failures == 6
+        assert statistics.retry_in_secs is not None
+
+
+async def test_after_a_steady_connection_backing_off_begins_anew(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (_, _, _):
+        for _ in range(3):
+            await trio.sleep(100)
+            await relay.hang_up()
+        await trio.sleep(100)
+    assert [round(at) for at in relay.connections] == [0, 105, 205, 305]
+
+
+async def test_a_new_connection_begins_where_the_old_one_ended(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(ANNOUNCED)
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(100)
+        await relay.hang_up()
+        missed = state_of(OWNER, "repo", created_at=NOW + 101)
+        relay.events.append(missed)
+        relay.requests.clear()
+        await trio.sleep(100)
+        walks = [f for _, filters in relay.requests for f in filters if f.limit != 1]
+        assert {f.since for f in walks} == {NOW + 100 - 3600}
+        assert {letter for f in walks for letter in f.tags} == {"a", "A", "q"}
+        assert engine.events == [ANNOUNCED, missed]
+
+
+async def test_history_that_was_cut_short_is_walked_again(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(ANNOUNCED)
+    relay.closes = "past"
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(10)
+        relay.events.append(listed(OWNER, "second"))
+        relay.closes = None
+        await trio.sleep(60)
+        assert len(engine.events) == 2
+
+
+async def test_a_live_subscription_that_the_relay_closes_is_opened_again(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay()
+    relay.closes = "live"
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(10)
+        relay.closes = None
+        relay.events.append(ANNOUNCED)
+        await trio.sleep(60)
+        assert engine.events == [ANNOUNCED]
+        await relay.publish(STATE)
+        await trio.sleep(1)
+        assert engine.events == [ANNOUNCED, STATE]
+
+
+async def test_a_relay_without_eose_holds_up_nothing_else(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(ANNOUNCED, STATE, PR)
+    relay.mute = True
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(300)
+        assert set(engine.events) == {ANNOUNCED, STATE, PR}
+
+
+async def test_only_what_was_asked_for_is_offered(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(ANNOUNCED)
+    theirs = pull_request(STRANGER, [OTHER.coordinate("theirs")], "d" * 40)
+    relay.lie = [note(OTHER, "spam"), theirs, msgspec.structs.replace(theirs, kind=1621)]
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(0.5)
+        assert engine.events == [ANNOUNCED]
+        await relay.send(["EVENT", "unknown", STATE])
+        await relay.send(["EVENT", "live", note(OTHER, "spam")])
+        await trio.sleep(0.5)
+        assert engine.events == [ANNOUNCED]
+        await relay.send(["EVENT", "live", STATE])
+        await trio.sleep(0.2)
+        assert engine.events == [ANNOUNCED, STATE]
+
+
+async def test_refused_events_are_not_offered_for_each_page(autojump_clock: MockClock) -> None:
+    elsewhere = [announcement(OTHER, f"r{n}", created_at=NOW - n) for n in range(20)]
+    async with start({HOST: ScriptedRelay(*elsewhere, cap=5)}) as (_, engine, _):
+        await trio.sleep(1)
+        assert len(engine.events) == 20
+
+
+async def test_a_flood_is_read_at_a_bounded_pace(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "Pace", partial(Pace, per_sec=2, burst=10))
+    async with start({HOST: (relay := ScriptedRelay())}) as (_, engine, _):
+        await trio.sleep(100)
+        many = [listed(OWNER, f"r{n}", created_at=NOW - n) for n in range(50)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(relay.publish, *many)
+            await trio.sleep(0.1)
+            assert len(engine.events) == 10
+            await trio.sleep(10)
+            assert len(engine.events) == 30
+            nursery.cancel_scope.cancel()
+
+
+async def test_malformed_messages_end_the_connection_not_the_node(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay(ANNOUNCED)
+    async with start({HOST: relay}) as (upstream, _, _):
+        await trio.sleep(1)
+        for number in range(100):
+            await relay.send({"nonsense": number})
+        await trio.sleep(1)
+        assert len(relay.connections) == 1
+        await relay.send([])
+        await trio.sleep(1)
+        (statistics,) = upstream.statistics()
+        assert (statistics.connected, statistics.error) == (False, "it speaks no NIP-01")
+        await trio.sleep(10)
+        assert len(relay.connections) == 2
+
+
+async def test_a_message_that_is_too_large_ends_the_connection(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        await trio.sleep(1)
+        await relay.send(["NOTICE", "x" * 1_200_000])
+        await trio.sleep(1)
+        (statistics,) = upstream.statistics()
+        assert not statistics.connected
+        assert "1009" in statistics.error
+
+
+async def test_n3_a_slow_store_does_not_look_like_a_silent_relay(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(*(listed(OWNER, f"r{n}", created_at=NOW - n) for n in range(250)))
+    async with start({HOST: relay}) as (_, engine, _):
+        engine.delay = 12.0
+        with capture_logs() as logs:
+            await trio.sleep(200)
+        assert len(engine.events) == 250
+        assert [each["event"] for each in logs] == ["relay connected"]
+
+
+@pytest.mark.parametrize("url", ["ws://inside.example", "ws://127.0.0.1:9", "ws://[::1]:9"])
+async def test_j_relays_inside_the_operators_network_are_refused(
+    autojump_clock: MockClock, url: str
+) -> None:
+    async with following({HOST: ScriptedRelay()}, bootstrap=url) as (upstream, _, network):
+        await trio.sleep(1)
+        (statistics,) = upstream.statistics()
+        assert "not public" in statistics.error
+        assert network.attempts == []
+
+
+async def test_our_own_address_is_never_connected(autojump_clock: MockClock) -> None:
+    async with following({}, bootstrap="wss://grasp.example") as (upstream, _, network):
+        upstream.announced(listed(OWNER, "repo", "ws://127.0.0.1:7334"))
+        await trio.sleep(5)
+        assert (upstream.statistics(), network.attempts) == ((), [])
+
+
+async def test_events_of_earlier_days_count_before_it_runs(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(PR)
+    async with start({HOST: relay}) as (upstream, engine, _):
+        upstream.served(ANNOUNCED)
+        await trio.sleep(0.1)
+        assert engine.events == [PR]
+
+
+async def test_stopping_is_quick(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay(ANNOUNCED)
+    async with start({HOST: relay}) as _:
+        await trio.sleep(1)
+        before = trio.current_time()
+    assert trio.current_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("relay.example", "wss://relay.example"),
+        ("relay.example:7777/x", "wss://relay.example:7777/x"),
+        ("ws://127.0.0.1:7777", "ws://127.0.0.1:7777"),
+    ],
+)
+def test_the_bootstrap_relay_may_lack_a_scheme(text: str, url: str) -> None:
+    assert bootstrap_url(text) == url
+
+
+@pytest.mark.parametrize("text", ["https://relay.example", "wss://a:b@relay.example", "a b"])
+def test_a_bad_bootstrap_relay_is_named_in_the_error(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="NGIT_SYNC_BOOTSTRAP_RELAY_URL"):
+        bootstrap_url(text)

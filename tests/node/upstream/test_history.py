@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from purgatory_sync.node.upstream.history import MAX_PAGES, PAGE_EVENTS, Walk
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
+
+
+def event(number: int, created_at: int) -> Event:
+    return Event(f"{number:064x}", "0" * 64, created_at, 1, (), "", "0" * 128)
+
+
+def relay(events: list[Event], cap: int) -> Callable[[Filter], list[Event]]:
+    newest = sorted(events, key=lambda e: (-e.created_at, e.id))
+    return lambda page: [e for e in newest if page.matches(e)][: min(cap, page.limit or cap)]
+
+
+def walk_all(walk: Walk, serve: Callable[[Filter], list[Event]]) -> tuple[list[Event], int]:
+    found: dict[str, Event] = {}
+    pages = 0
+    while True:
+        pages += 1
+        for each in serve(walk.page):
+            walk.received(each)
+            found[each.id] = each
+        if not walk.page_ended():
+            return list(found.values()), pages
+
+
+def test_the_first_page_asks_for_the_newest() -> None:
+    assert Walk(Filter(), since=7).page == Filter(since=7, limit=PAGE_EVENTS)
+
+
+def test_nothing_there_is_one_page() -> None:
+    assert walk_all(Walk(Filter()), relay([], 10)) == ([], 1)
+
+
+@pytest.mark.parametrize("cap", [7, 50, 500])
+def test_all_pages_come_whatever_the_relays_limit(cap: int) -> None:
+    events = [event(n, 1000 + n // 3) for n in range(100)]
+    found, _ = walk_all(Walk(Filter()), relay(events, cap))
+    assert len(found) == 100
+
+
+def test_a_second_that_two_pages_share_is_not_cut() -> None:
+    events = [event(1, 30), event(2, 20), event(3, 20), event(4, 20), event(5, 10)]
+    found, _ = walk_all(Walk(Filter()), relay(events, 3))
+    assert {e.id for e in found} >= {e.id for e in events if e.created_at != 20}
+    walk = Walk(Filter())
+    for each in relay(events, 3)(walk.page):
+        walk.received(each)
+    assert walk.page_ended()
+    assert walk.page.until == 20
+
+
+def test_a_second_fuller_than_a_page_does_not_end_the_walk() -> None:
+    events = [event(n, 20) for n in range(10)] + [event(100, 10)]
+    found, _ = walk_all(Walk(Filter()), relay(events, 4))
+    assert event(100, 10) in found
+
+
+def test_it_ends_at_since() -> None:
+    events = [event(n, n) for n in range(100)]
+    found, _ = walk_all(Walk(Filter(), since=90), relay(events, 4))
+    assert {e.created_at for e in found} == set(range(90, 100))
+
+
+def test_a_relay_that_always_brings_something_new_comes_to_an_end() -> None:
+    walk, number = Walk(Filter()), 0
+
+    def endless(page: Filter) -> list[Event]:
+        nonlocal number
+        number += 1
+        return [event(number, page.until or 1000)]
+
+    _, pages = walk_all(walk, endless)
+    assert pages == MAX_PAGES
+
+
+def test_a_page_without_end_is_noticed() -> None:
+    walk = Walk(Filter())
+    for number in range(100 * PAGE_EVENTS + 1):
+        assert not walk.overfull
+        walk.received(event(number, 5))
+    assert walk.overfull
+
+
+def test_a_page_that_was_cut_short_is_asked_for_again() -> None:
+    events = [event(n, n) for n in range(20)]
+    walk, serve = Walk(Filter()), relay(events, 8)
+    before = walk.page
+    for each in serve(walk.page)[:3]:
+        walk.received(each)
+    walk.restart_page()
+    assert walk.page == before
+    assert len(walk_all(walk, serve)[0]) == 20
+
+
+@given(
+    st.lists(st.integers(min_value=0, max_value=30), max_size=60),
+    st.integers(min_value=1, max_value=20),
+)
+@settings(max_examples=100, deadline=None)
+def test_every_second_with_fewer_events_than_a_page_is_complete(
+    seconds: list[int], cap: int
+) -> None:
+    events = [event(n, at) for n, at in enumerate(seconds)]
+    found, pages = walk_all(Walk(Filter()), relay(events, cap))
+    assert pages <= 2 * len(events) + 40
+    # A second with as many events as a page cannot be told from one with more.
+    complete = [e for e in events if seconds.count(e.created_at) < cap]
+    assert {e.id for e in complete} <= {e.id for e in found}

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from purgatory_sync.node.upstream.progress import Progress
+
+from .support import NOW
+
+
+def test_a_relay_that_was_never_walked_through_is_walked_from_its_newest_to_its_oldest() -> None:
+    assert Progress().since(NOW) is None
+    assert Progress(full_at=NOW - 10.0).since(NOW) is None
+
+
+def test_a_new_connection_looks_an_hour_behind_the_end_of_the_old_one() -> None:
+    assert Progress(full_at=NOW - 900.0, synced_until=NOW - 5.5).since(NOW) == NOW - 6 - 3600
+    assert Progress(full_at=0.0, synced_until=10.0).since(20) == 0
+
+
+def test_once_a_day_all_of_history_is_walked() -> None:
+    assert Progress(full_at=NOW - 86_400.0, synced_until=NOW).since(NOW) is not None
+    assert Progress(full_at=NOW - 86_401.0, synced_until=NOW).since(NOW) is None

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from purgatory_sync.node.upstream.roster import MAX_RELAYS_OF_ANNOUNCEMENT, Roster
+from purgatory_sync.testing.events import Author, announcement
+
+from .support import NOW, OTHER, OWNER, SERVICE, listed
+
+
+def test_b_10_2_relays_come_and_go_with_announcements() -> None:
+    roster = Roster([SERVICE])
+    first = listed(OWNER, "a", "wss://one.example", "wss://two.example")
+    assert roster.announced(first)
+    assert roster.chosen() == ("wss://one.example", "wss://two.example")
+    newer = listed(OWNER, "a", "wss://three.example", created_at=NOW)
+    assert roster.announced(newer)
+    assert roster.chosen() == ("wss://three.example",)
+    assert not roster.announced(first)
+    assert not roster.withdrawn(first)
+    assert roster.chosen() == ("wss://three.example",)
+    assert roster.withdrawn(newer)
+    assert not roster.withdrawn(newer)
+    assert roster.chosen() == ()
+
+
+def test_a_relay_stays_while_somebody_names_it() -> None:
+    roster = Roster([SERVICE])
+    one, two = (listed(OWNER, name, "wss://one.example") for name in "ab")
+    roster.announced(one)
+    roster.announced(two)
+    roster.withdrawn(one)
+    assert roster.chosen() == ("wss://one.example",)
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        "wss://grasp.example",
+        "ws://GRASP.example",
+        "wss://grasp.example:443/",
+        "ws://127.0.0.1:7334",
+    ],
+)
+def test_our_own_address_is_never_followed(ours: str) -> None:
+    roster = Roster([SERVICE, "127.0.0.1:7334"])
+    roster.follow([ours])
+    roster.announced(listed(OWNER, "a", ours))
+    assert roster.chosen() == ()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://x.example", "wss://user:pw@x.example", "x.example", "wss://x.example/?a", ""]
+)
+def test_relays_are_judged_like_any_url(url: str) -> None:
+    roster = Roster([SERVICE])
+    roster.follow([url])
+    roster.announced(listed(OWNER, "a", url))
+    assert roster.chosen() == ()
+
+
+def test_b_10_2_at_most_so_many_those_first_that_most_owners_name() -> None:
+    roster = Roster([SERVICE], limit=3)
+    roster.follow(["wss://pinned.example"])
+    for name in "abc":
+        roster.announced(listed(OWNER, name, "wss://spam.example", "wss://spam2.example"))
+    for seed in range(10, 12):
+        roster.announced(listed(Author.from_seed(seed), "x", "wss://popular.example"))
+    assert roster.chosen() == (
+        "wss://pinned.example",
+        "wss://popular.example",
+        "wss://spam.example",
+    )
+
+
+def test_one_announcement_names_so_many_and_no_more() -> None:
+    roster = Roster([SERVICE])
+    roster.announced(listed(OTHER, "a", *(f"wss://r{n}.example" for n in range(100))))
+    assert len(roster.chosen()) == MAX_RELAYS_OF_ANNOUNCEMENT
+
+
+def test_what_is_no_announcement_names_nothing() -> None:
+    roster = Roster([SERVICE])
+    assert not roster.announced(announcement(OWNER, "", relays=["wss://x.example"]))
+    assert roster.chosen() == ()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from purgatory_sync.node.upstream.wanted import MAX_CHARS, MAX_VALUES, Values, Wanted, in_batches
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.testing.events import announcement, note, pull_request, pull_request_update
+
+from .support import OTHER, OWNER, STRANGER, state_of
+
+
+def test_b_10_2_batches_have_so_many_values_and_characters() -> None:
+    assert [len(b) for b in in_batches([str(n) for n in range(2500)])] == [1000, 1000, 500]
+    long = ["x" * 99 + str(n % 10) for n in range(1000)]
+    batches = list(in_batches(long))
+    assert [value for batch in batches for value in batch] == long
+    assert all(sum(map(len, batch)) <= MAX_CHARS for batch in batches)
+    assert len(batches) == -(-len(long) // (MAX_CHARS // 100))
+    assert list(in_batches(["y" * 2 * MAX_CHARS])) == [["y" * 2 * MAX_CHARS]]
+    assert MAX_VALUES == 1000
+
+
+def test_only_the_last_batch_grows() -> None:
+    values = Values("ab")
+    assert values.add(str(n) for n in range(1500))
+    before = list(values.between(0, len(values)))
+    assert values.add(["more"])
+    assert not values.add(["more", "7"])
+    after = list(values.between(0, len(values)))
+    assert (
+        after[0]
+        == before[0]
+        == tuple(Filter(tags={letter: frozenset(map(str, range(1000)))}) for letter in "ab")
+    )
+    assert len(after) == 2
+    assert "more" in after[1][0].tags["a"]
+
+
+def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
+    wanted = Wanted()
+    wanted.announced(announcement(OWNER, "repo", maintainers=[OTHER]))
+    (filters,) = wanted.coordinates.between(0, 9)
+    names = frozenset(str(author.coordinate("repo")) for author in (OWNER, OTHER))
+    assert filters == tuple(Filter(tags={letter: names}) for letter in "aAq")
+
+
+def test_roots_are_wanted_by_id_and_their_replies_are_not() -> None:
+    wanted = Wanted()
+    root = pull_request(STRANGER, [OWNER.coordinate("repo")], "a" * 40)
+    wanted.served(root)
+    wanted.served(pull_request_update(STRANGER, [OWNER.coordinate("repo")], "b" * 40, root))
+    wanted.served(note(OTHER, kind=1111, tags=[("E", root.id), ("e", "f" * 64)]))
+    wanted.served(note(OTHER, kind=10317))
+    wanted.served(note(OTHER, kind=5, tags=[("e", "e" * 64)]))
+    (filters,) = wanted.roots.between(0, 9)
+    assert filters == tuple(Filter(tags={letter: frozenset({root.id})}) for letter in "eEq")
+
+
+def test_what_refers_to_a_served_address_is_wanted_by_it() -> None:
+    wanted = Wanted()
+    wanted.served(state_of(OWNER, "repo"))
+    assert f"30618:{OWNER.pubkey}:repo" in wanted.coordinates
+    assert len(wanted.roots) == 0
+
+
+async def test_waiting_for_more_sees_every_growth(autojump_clock: MockClock) -> None:
+    wanted, woken = Wanted(), []
+
+    async def wait() -> None:
+        await wanted.wait_beyond(0, 0)
+        woken.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(5)
+        assert woken == []
+        wanted.announced(announcement(OWNER, "repo"))
+    assert len(woken) == 1
+    await wanted.wait_beyond(0, 0)
+    with trio.move_on_after(1) as scope:
+        await wanted.wait_beyond(1, 0)
+    assert scope.cancelled_caught
