@@ -18,9 +18,11 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from . import __version__
 from .errors import PurgatorySyncError
+from .node.logs import configure_logging
+from .node.node import run_node
 from .settings_loader import Loaded, Setting, all_settings, load_settings
+from .version import __version__
 
 PROGRAM: Final = "purgatory-sync"
 BAD_CONFIGURATION: Final = 2
@@ -120,10 +122,6 @@ def _flag_of(setting: Setting, group: Group) -> Any:
 
 
 def _run(loaded: Loaded) -> int:
-    # Not before it is needed: the rest of the program takes longer to import than to say --help.
-    from .node.logs import configure_logging
-    from .node.node import run_node
-
     configure_logging(loaded.settings.log_level)
     log = structlog.get_logger()
     for warning in loaded.warnings:

@@ -1,0 +1,287 @@
+"""The node as a whole: real sockets, real signals, a real store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import httpx
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from purgatory_sync.demo.node_process import NodeProcess, free_port
+from purgatory_sync.demo.nostr_client import nostr_client
+from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
+from purgatory_sync.node.node import run_node
+from purgatory_sync.node.service_key import FILE, service_key
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.settings import ListenerSettings, Settings
+from purgatory_sync.store.opening import DATABASE
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+pytestmark = pytest.mark.real
+
+ALICE = Author.from_seed(1)
+
+
+def settings_in(folder: Path) -> Settings:
+    return Settings(
+        bind_address=f"127.0.0.1:{free_port()}",
+        git_data_path=folder / "git",
+        relay_data_path=folder / "relay",
+        listener=ListenerSettings(shutdown_grace_secs=0.5),
+    )
+
+
+def announcement(address: str) -> Event:
+    return events.announcement(
+        ALICE,
+        "r",
+        clone=[f"http://{address}/{ALICE.npub}/r.git"],
+        relays=[f"ws://{address}"],
+        created_at=int(time.time()),
+    )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """Run a node in this process; yields its address."""
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(run_node, settings)
+            yield f"127.0.0.1:{port}"
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def process(folder: Path, **settings: str) -> AsyncIterator[NodeProcess]:
+    node = NodeProcess(folder, {f"NGIT_{name}": value for name, value in settings.items()})
+    try:
+        yield node
+    finally:
+        await node.aclose()
+
+
+async def test_everything_answers_on_one_port(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with running(settings) as address, httpx.AsyncClient(trust_env=False) as http:
+        base = f"http://{address}"
+        accept = {"accept": "application/nostr+json"}
+        document = (await http.get(base, headers=accept)).json()
+        assert document["pubkey"] == service_key(settings).pubkey
+        assert document["name"] == address
+        assert document["supported_nips"] == [1, 9, 11, 34]
+        assert document["supported_grasps"] == []
+        assert 'purgatory_held{kind="state"} 0.0' in (await http.get(f"{base}/metrics")).text
+        git = f"{base}/{ALICE.npub}/r.git/info/refs?service=git-upload-pack"
+        assert (await http.get(git)).status_code == 404
+        async with nostr_client(f"ws://{address}") as client:
+            offered = announcement(address)
+            accepted, message = await client.publish(offered)
+            assert accepted
+            assert message == "purgatory: won't be served until git data arrives"
+            assert not await client.has(offered.id)
+        assert (await http.get(git)).status_code == 200
+        assert 'purgatory_held{kind="announcement"} 1.0' in (await http.get(f"{base}/metrics")).text
+
+
+async def test_metrics_can_be_turned_off_and_the_store_can_be_memory(tmp_path: Path) -> None:
+    settings = attrs.evolve(settings_in(tmp_path), metrics_enabled=False, database_backend="memory")
+    async with running(settings) as address, httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(f"http://{address}/metrics")).status_code == 404
+    assert not (tmp_path / "relay").exists()
+
+
+async def test_it_says_where_it_listens_and_as_what(tmp_path: Path) -> None:
+    settings = attrs.evolve(settings_in(tmp_path), domain="git.example.org")
+    with capture_logs() as logs:
+        async with running(settings) as address:
+            pass
+    assert {
+        "address": address,
+        "domain": "git.example.org",
+        "event": "listening",
+        "log_level": "info",
+    } in logs
+
+
+async def test_an_address_for_everybody_wants_a_domain(tmp_path: Path) -> None:
+    settings = attrs.evolve(settings_in(tmp_path), bind_address=f"0.0.0.0:{free_port()}")
+    with capture_logs() as logs:
+        async with running(settings):
+            pass
+    assert [e["event"] for e in logs if e["log_level"] == "warning"] == [
+        "set NGIT_DOMAIN: nobody can reach this service by the address it listens on"
+    ]
+
+
+async def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        settings = attrs.evolve(settings_in(tmp_path), bind_address=address)
+        with pytest.raises(ConfigurationError, match=f"{address} is in use by another process"):
+            await run_node(settings)
+
+
+async def test_a_second_node_on_the_same_data_is_refused(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    async with running(settings) as address:
+        second = attrs.evolve(settings, bind_address=f"127.0.0.1:{free_port()}")
+        with pytest.raises(StoreBusy, match="another process uses"):
+            await run_node(second)
+        async with nostr_client(f"ws://{address}") as client:
+            assert not await client.has("0" * 64)
+
+
+async def test_a_damaged_database_is_left_as_it_is(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    database = settings.relay_data_path / DATABASE
+    database.parent.mkdir()
+    database.write_bytes(b"no database at all" * 1000)
+    with pytest.raises(StoreCorrupt, match="restore a copy of it"):
+        await run_node(settings)
+    assert database.read_bytes() == b"no database at all" * 1000
+
+
+async def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    for settings, variable in (
+        (attrs.evolve(settings_in(tmp_path), git_data_path=folder), "NGIT_GIT_DATA_PATH"),
+        (attrs.evolve(settings_in(tmp_path), relay_data_path=folder), "NGIT_RELAY_DATA_PATH"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"cannot be used .*{variable}"):
+            await run_node(settings)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("name", ["git", "relay"])
+async def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir(mode=0o500)
+    with pytest.raises(ConfigurationError, match=r"cannot be used .*Permission denied"):
+        await run_node(settings_in(tmp_path))
+
+
+async def test_a_bad_key_file_is_a_sentence(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    settings.relay_data_path.mkdir()
+    (settings.relay_data_path / FILE).write_text("nothing")
+    with pytest.raises(ConfigurationError, match="holds no key"):
+        await run_node(settings)
+
+
+async def linger(address: str, nursery: trio.Nursery) -> None:
+    """A subscriber, an idle connection, half a request and a silent one; all stay open."""
+
+    async def subscribed(*, task_status: trio.TaskStatus[None]) -> None:
+        async with nostr_client(f"ws://{address}") as client:
+            task_status.started()
+            with pytest.raises(Exception, match="closed the connection"):
+                await client.wait_for("0" * 64)
+
+    async def connected(data: bytes, *, task_status: trio.TaskStatus[None]) -> None:
+        host, _, port = address.partition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(data)
+            task_status.started()
+            await trio.sleep_forever()
+
+    await nursery.start(subscribed)
+    for data in (
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\n",
+        b"",
+        b"POST /%b/r.git/git-upload-pack HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"
+        % ALICE.npub.encode(),
+    ):
+        await nursery.start(connected, data)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_it_within_ten_seconds_with_clients_connected(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    settings = attrs.evolve(settings_in(tmp_path), listener=ListenerSettings())
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_node, settings)
+            await linger(settings.bind_address, clients)
+            started = trio.current_time()
+            os.kill(os.getpid(), number)
+        assert trio.current_time() - started < 9
+        clients.cancel_scope.cancel()
+    async with running(settings):
+        pass
+
+
+async def test_a_second_signal_stops_it_at_once(tmp_path: Path) -> None:
+    listener = ListenerSettings(shutdown_grace_secs=600)
+    settings = attrs.evolve(settings_in(tmp_path), listener=listener)
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run_node, settings)
+            await linger(settings.bind_address, clients)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await trio.sleep(0.2)
+            assert nursery.child_tasks
+            os.kill(os.getpid(), signal.SIGTERM)
+            started = trio.current_time()
+        assert trio.current_time() - started < 1
+        clients.cancel_scope.cancel()
+
+
+async def test_as_a_program_it_ends_with_code_0_on_sigterm(tmp_path: Path) -> None:
+    async with process(tmp_path, NO_SUCH="1", SHUTDOWN_GRACE_SECS="1") as node:
+        await node.start()
+        async with trio.open_nursery() as clients:
+            await linger(node.address, clients)
+            assert await node.stop() == 0
+            clients.cancel_scope.cancel()
+        log = node.log.read_text()
+        assert log.count("NGIT_NO_SUCH is no setting") == 1
+        assert "Traceback" not in log
+
+
+async def test_what_was_held_is_held_again_before_it_listens(tmp_path: Path) -> None:
+    held = 'purgatory_held{kind="announcement"}'
+    async with process(tmp_path) as node:
+        await node.start()
+        async with nostr_client(node.relay_url) as client:
+            assert (await client.publish(announcement(node.address)))[0]
+        await node.kill()
+        await node.start()
+        assert await node.metric(held) == 1
+
+
+async def test_as_a_program_it_refuses_what_another_one_has(tmp_path: Path) -> None:
+    async with process(tmp_path) as node:
+        await node.start()
+        for settings, sentence in (
+            ({"BIND_ADDRESS": node.address, "RELAY_DATA_PATH": "other"}, "is in use by another"),
+            ({"BIND_ADDRESS": f"127.0.0.1:{free_port()}"}, "another process uses data/relay"),
+        ):
+            with trio.fail_after(20):
+                done = await trio.run_process(
+                    [sys.executable, "-m", "purgatory_sync"],
+                    cwd=tmp_path,
+                    env={**os.environ, **{f"NGIT_{k}": v for k, v in settings.items()}},
+                    capture_stderr=True,
+                    check=False,
+                )
+            assert done.returncode == 2
+            log = done.stderr.decode()
+            assert log.startswith("purgatory-sync: ")
+            assert sentence in log
+            assert log.count("\n") == 1
+        assert await node.stop() == 0
