@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from purgatory_sync.demo.node_process import NodeProcess, free_port
 from purgatory_sync.demo.nostr_client import nostr_client
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
-from purgatory_sync.node.node import run_node
+from purgatory_sync.node.node import _obey, run_node
 from purgatory_sync.node.service_key import FILE, service_key
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import ListenerSettings, Settings
@@ -285,3 +285,20 @@ async def test_as_a_program_it_refuses_what_another_one_has(tmp_path: Path) -> N
             assert sentence in log
             assert log.count("\n") == 1
         assert await node.stop() == 0
+
+
+async def test_a_thread_that_does_not_end_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    left: list[tuple[int, float]] = []
+    monkeypatch.setattr(os, "_exit", lambda code: left.append((code, trio.current_time())))
+
+    async def one_signal() -> AsyncIterator[int]:
+        yield signal.SIGTERM
+        await trio.sleep_forever()
+
+    stop, work, started = trio.Event(), trio.CancelScope(), trio.current_time()
+    await _obey(one_signal(), stop, work, 7.0)
+    assert stop.is_set()
+    assert work.cancel_called
+    assert left == [(1, started + 8.5)]

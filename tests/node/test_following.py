@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from purgatory_sync.admission import Answer, Outcome
+from purgatory_sync.node import following
+from purgatory_sync.node.following import Following
+from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.settings import Settings
+from purgatory_sync.store.memory import MemoryStore
+from purgatory_sync.store.protocol import Change
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+ALICE, BOB = Author.from_seed(1), Author.from_seed(2)
+HELD = events.announcement(ALICE, "held")
+SERVED = events.announcement(BOB, "served")
+
+
+@attrs.define(eq=False)
+class Upstream:
+    """Remembers what it is told."""
+
+    settings: Settings
+    gate: object
+    offer: Callable[[Event, str], Awaitable[Any]]
+    told: list[tuple[str, str]] = attrs.field(factory=list)
+
+    def announced(self, event: Event) -> None:
+        self.told.append(("announced", event.id))
+
+    def served(self, event: Event) -> None:
+        self.told.append(("served", event.id))
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        self.told.append(("run", ""))
+        task_status.started()
+        await trio.sleep_forever()
+
+
+@attrs.define(eq=False)
+class Engine:
+    """Holds one announcement; answers what it is told to."""
+
+    outcome: Outcome = Outcome.HELD
+    store: MemoryStore = attrs.field(factory=MemoryStore)
+    gate: object = None
+    offered: list[tuple[str, str]] = attrs.field(factory=list)
+
+    @property
+    def purgatory(self) -> Any:
+        def announcements() -> Iterator[Any]:
+            yield SimpleNamespace(event=HELD)
+
+        return SimpleNamespace(announcements=announcements)
+
+    async def offer(self, event: Event, origin: str) -> Answer:
+        self.offered.append((event.id, origin))
+        return Answer(self.outcome, "text")
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setattr(following, "Upstream", Upstream)
+    return Engine()
+
+
+def follow(engine: Engine) -> tuple[Following, Upstream]:
+    made = Following(Settings(), engine)  # type: ignore[arg-type]
+    upstream: Any = made._upstream
+    return made, upstream
+
+
+async def test_announcements_are_known_before_relays_and_roots_before_replies(
+    engine: Engine, autojump_clock: trio.testing.MockClock
+) -> None:
+    root = events.pull_request(ALICE, [BOB.coordinate("served")], "1" * 40)
+    reply = BOB.sign(1111, "", [("E", root.id)], root.created_at + 1)
+    await engine.store.apply(Change(save=[reply, root, SERVED]))
+    made, upstream = follow(engine)
+    with trio.move_on_after(1):
+        await made.run()
+    first = list(dict.fromkeys(upstream.told))
+    assert first == [
+        ("announced", HELD.id),
+        ("served", SERVED.id),
+        ("run", ""),
+        ("served", root.id),
+        ("served", reply.id),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "event", "told"),
+    [
+        (Outcome.HELD, SERVED, [("announced", SERVED.id)]),
+        (Outcome.HELD, events.state(BOB, "served", {}), []),
+        (Outcome.REFUSED, SERVED, []),
+        (Outcome.DUPLICATE, SERVED, []),
+    ],
+)
+async def test_relays_of_held_announcements_are_followed(
+    engine: Engine, outcome: Outcome, event: Event, told: list[tuple[str, str]]
+) -> None:
+    engine.outcome = outcome
+    made, upstream = follow(engine)
+    assert await made.offer(event, "user") == Answer(outcome, "text")
+    answer = await upstream.offer(event, "sync")
+    assert (answer.accepted, answer.message) == (outcome is not Outcome.REFUSED, "text")
+    assert engine.offered == [(event.id, "user"), (event.id, "sync")]
+    assert upstream.told == told * 2
+
+
+async def test_every_page_of_what_is_served_is_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAGE_EVENTS", 4)
+    times = [5, 5, 5, 5, 6, 7, 7, 7, 9, 9, 10, 10, 10]
+    saved = [ALICE.sign(kinds.PATCH, str(n), [], at) for n, at in enumerate(times)]
+    await engine.store.apply(Change(save=saved))
+    found = {event.id async for event in following._stored(engine.store, None)}
+    assert found == {event.id for event in saved}
+    found = {event.id async for event in following._stored(engine.store, frozenset({1}))}
+    assert found == set()
