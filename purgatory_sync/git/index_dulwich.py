@@ -6,6 +6,7 @@ compared with what comes under the same name.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -50,7 +51,7 @@ def index_with_dulwich(repository: Path, folder: Path, limits: ChildLimits) -> s
     """
     with local_errors("run the process that indexes packs"):
         result = run_child(
-            [sys.executable, "-P", "-m", __name__, os.path.abspath(repository), str(folder)],
+            [sys.executable, "-P", "-m", __name__, *map(os.path.abspath, (repository, folder))],
             env=_environment(),
             stdin=None,
             scratch=folder,
@@ -100,7 +101,9 @@ class _Indexer:
                 self._take(object)
             bases = {name for name in objects.ext_refs() if name not in self._kinds}
         finally:
-            data.close()
+            # An error on its way keeps hold of the mapping; the process ends soon anyway.
+            with contextlib.suppress(BufferError):
+                data.close()
         for link in self._links:
             self._require(link)
         return self._write(bases)

@@ -17,7 +17,7 @@ from ..settings import HuntSettings
 from .closure import check_closure
 from .index_dulwich import index_with_dulwich
 from .index_git import RECEIVED, child_limits, find_git, index_with_git
-from .layout import objects_dir, pack_dir
+from .layout import pack_dir, require_format
 from .pack_format import HEADER_BYTES, TRAILER_BYTES
 from .pack_index import encode_index
 from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
@@ -185,9 +185,8 @@ class _SmallPack:
     def prove(self, wants: Collection[str]) -> Quarantined | None:
         """The proven pack, or None when it is for git (or dulwich) to judge."""
         with local_errors("judge a pack"), StoredObjects(self.repository) as stored:
-            require_free_space(
-                Path(objects_dir(self.repository)), self.ingest.settings.min_free_bytes
-            )
+            require_format(self.repository)
+            require_free_space(self.repository, self.ingest.settings.min_free_bytes)
             try:
                 unpacked = self._unpack(stored)
                 check_closure(unpacked, stored)
@@ -230,6 +229,7 @@ class _LargePack:
         settings = self.ingest.settings
         limits = self.ingest.limits(self.pack_bytes)
         received = self.folder / RECEIVED
+        require_format(self.repository)
         scanned = scan_pack(received, limits)
         require_free_space(self.folder, settings.min_free_bytes, self.pack_bytes)
         child = child_limits(self.repository, self.folder, scanned, settings.max_pack_bytes)

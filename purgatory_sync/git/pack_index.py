@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from hashlib import sha1
+from itertools import accumulate
 from pathlib import Path
 
 from .pack_format import Buffer, PackEntry
@@ -27,16 +28,12 @@ def encode_index(entries: Sequence[PackEntry], pack_trailer: bytes) -> bytes:
     counts = [0] * 256
     for entry in entries:
         counts[entry.name[0]] += 1
-    fanout, so_far = [], 0
-    for count in counts:
-        so_far += count
-        fanout.append(so_far)
     numbers = struct.Struct(f">{len(entries)}L")
     body = b"".join(
         (
             _MAGIC,
             b"\0\0\0\2",
-            _FANOUT.pack(*fanout),
+            _FANOUT.pack(*accumulate(counts)),
             b"".join([entry.name for entry in entries]),
             numbers.pack(*[entry.crc for entry in entries]),
             numbers.pack(*[entry.offset for entry in entries]),

@@ -16,7 +16,7 @@ from typing import Protocol
 import attrs
 import trio
 
-from ..errors import DiskFull, LocalFailure
+from ..errors import DiskFull, LocalFailure, RepositoryError
 from ..runtime.blocking import blocking
 from ..runtime.children import ProcessIdentity
 from .layout import fsync_dir, local_failure, objects_dir, pack_dir, write_durably
@@ -69,7 +69,7 @@ def sweep_quarantine(tmp: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def local_errors(doing: str) -> Iterator[None]:
-    """Turn an OSError of our own disk into DiskFull or LocalFailure.
+    """Turn failures of our own disk and repositories into DiskFull or LocalFailure.
 
     Args:
       doing: what was being done, for "cannot …".
@@ -79,6 +79,8 @@ def local_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise (DiskFull if full else LocalFailure)(str(local_failure(doing, error))) from error
+    except RepositoryError as error:
+        raise LocalFailure(str(error)) from error
 
 
 def require_free_space(folder: Path, min_free_bytes: int, more: int = 0) -> None:
@@ -161,7 +163,8 @@ class PackInFolder:
             pack = Path(pack_dir(self.folder), f"{self.name}.pack")
             index = pack.with_suffix(".idx")
             for path in (pack, index):
-                _fsync_file(path)
+                if path.exists():  # else a join that failed came as far as this
+                    _fsync_file(path)
             _show(pack, index, repository, self.name)
         self.discard()
 
@@ -195,6 +198,7 @@ class Quarantined:
         self.objects, self.pack_bytes = size
         self._pack = pack
         self._limiter = limiter
+        self._discarded = False
 
     async def join(self) -> None:
         """Make the objects part of the repository, durably (N5); nothing to do the second time.
@@ -207,6 +211,8 @@ class Quarantined:
 
         Cancellation is noticed before it begins; then it is finished.
         """
+        if self._discarded:
+            raise LocalFailure("what was discarded cannot be joined any more")
         if self._pack is not None:
             await blocking(self._limiter, self._join, self._pack)
             self._pack = None
@@ -218,6 +224,7 @@ class Quarantined:
     async def discard(self) -> None:
         """Remove what was not joined; nothing to do the second time. Not to be cancelled."""
         pack, self._pack = self._pack, None
+        self._discarded = self._discarded or pack is not None
         if pack is None or isinstance(pack, PackInMemory):
             return
         with trio.CancelScope(shield=True):
@@ -245,10 +252,11 @@ def _show(pack: Path, index: Path, repository: Path, name: str) -> None:
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
         fsync_dir(objects_dir(repository))
-    now = time.time_ns()
-    os.utime(pack, ns=(now, now))
     # Readers want both files, so the second rename is the moment at which the pack is there.
-    os.rename(pack, f"{folder}/{name}.pack")
+    if pack.exists():
+        now = time.time_ns()
+        os.utime(pack, ns=(now, now))
+        os.rename(pack, f"{folder}/{name}.pack")
     os.rename(index, f"{folder}/{name}.idx")
     fsync_dir(folder)
 

@@ -19,6 +19,8 @@ from .pack_format import KINDS_BY_NAME, GitObject, delta_sizes, read_entry_heade
 from .pack_index import PackIndexReader
 
 _LOOSE_HEADER_BYTES = 64
+# The tables that a zlib stream may begin with come before the first byte that it yields.
+_LOOSE_READ_BYTES = 4096
 _DAMAGE = (BadPack, ApplyDeltaError, IndexError, ValueError, zlib.error)
 
 
@@ -29,7 +31,7 @@ class TooBigToRead(Exception):
 class StoredObjects:
     """The objects of one repository; open it for one call, in one thread, and close it.
 
-    Before a miss is believed, the folder of packs is read again: another thread may just have
+    Before a miss is believed, its folders are read again: another thread may just have
     joined what was missing. Packs that go while they are open stay readable. Alternates are not
     followed: no repository here has any.
 
@@ -41,7 +43,8 @@ class StoredObjects:
         self._objects = objects_dir(repository)
         self._pack_dir = pack_dir(repository)
         self._packs: dict[str, _Pack] = {}
-        self._read_folder()
+        self._loose_folders: frozenset[str] = frozenset()
+        self._read_folders()
 
     def __enter__(self) -> StoredObjects:
         return self
@@ -86,7 +89,7 @@ class StoredObjects:
 
     def _locate(self, name: bytes) -> _Packed | _Loose | None:
         found = self._locate_once(name)
-        if found is None and self._read_folder():
+        if found is None and self._read_folders():
             found = self._locate_once(name)
         return found
 
@@ -96,16 +99,20 @@ class StoredObjects:
             if offset is not None and pack.open():
                 return _Packed(pack, offset)
         oid = name.hex()
+        if oid[:2] not in self._loose_folders:
+            return None
         path = f"{self._objects}/{oid[:2]}/{oid[2:]}"
         return _Loose(path) if os.path.exists(path) else None
 
-    def _read_folder(self) -> bool:
-        """Open packs that are new; whether there were any."""
+    def _read_folders(self) -> bool:
+        """Find packs and folders of loose objects that are new; whether there can be any."""
         try:
+            before = self._loose_folders
+            self._loose_folders = frozenset(os.listdir(self._objects))
             names = set(os.listdir(self._pack_dir))
         except FileNotFoundError:
             return False
-        new = False
+        new = self._loose_folders != before
         for name in names:
             stem, _, suffix = name.rpartition(".")
             if suffix != "idx" or stem in self._packs or f"{stem}.pack" not in names:
@@ -221,7 +228,8 @@ class _Loose:
 
     def _start(self, size: int) -> tuple[int, int, bytes]:
         with open(self._path, "rb", buffering=0) as file:
-            content = file.read(size + _LOOSE_HEADER_BYTES)
+            # What does not compress grows: a few bytes for each 16 KiB.
+            content = file.read(size + size // 1000 + _LOOSE_READ_BYTES)
         content = zlib.decompressobj().decompress(content, size + _LOOSE_HEADER_BYTES)
         header, _, data = content.partition(b"\0")
         kind, _, declared = header.partition(b" ")
@@ -236,8 +244,7 @@ class _Loose:
         _, size, _ = self._start(0)
         if size > max_bytes:
             raise TooBigToRead
-        # What does not compress grows: a few bytes for each 16 KiB.
-        kind, _, data = self._start(size + size // 1000 + _LOOSE_HEADER_BYTES)
+        kind, _, data = self._start(size)
         if len(data) != size:
             raise BadPack(f"it has {len(data)} bytes and declares {size}")
         return GitObject(kind, data)
