@@ -18,13 +18,14 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from .errors import PurgatorySyncError
+from .errors import ConfigurationError, PurgatorySyncError
 from .node.logs import configure_logging
 from .node.node import run_node
 from .settings_loader import Loaded, Setting, all_settings, load_settings
 from .version import __version__
 
 PROGRAM: Final = "purgatory-sync"
+FAILED: Final = 1
 BAD_CONFIGURATION: Final = 2
 
 _HELP = (
@@ -40,7 +41,7 @@ _EPILOGUE = (
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The console script; exits with 0, with 2 when it cannot start as it is configured."""
+    """The console script; exits with 0, with 2 for bad configuration, with 1 when it had to end."""
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -50,15 +51,16 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return _refuse(f"{' '.join(str(error).split())} See {PROGRAM} --help.")
+        _complain(f"{' '.join(str(error).split())} See {PROGRAM} --help.")
+        return BAD_CONFIGURATION
     except PurgatorySyncError as error:
-        return _refuse(str(error))
+        _complain(str(error))
+        return BAD_CONFIGURATION if isinstance(error, ConfigurationError) else FAILED
     return code if isinstance(code, int) else 0
 
 
-def _refuse(sentence: str) -> int:
+def _complain(sentence: str) -> None:
     sys.stderr.write(f"{PROGRAM}: {sentence}\n")
-    return BAD_CONFIGURATION
 
 
 def _app() -> App:
@@ -132,7 +134,7 @@ def _run(loaded: Loaded) -> int:
 
 def _show(loaded: Loaded, json: bool | None = None) -> int:
     for warning in loaded.warnings:
-        sys.stderr.write(f"{PROGRAM}: {warning}\n")
+        _complain(warning)
     if json:
         sys.stdout.write(_as_json(loaded))
     elif sys.stdout.isatty():

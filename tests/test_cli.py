@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from purgatory_sync import __version__
+from purgatory_sync import __version__, cli
 from purgatory_sync.cli import run_command
+from purgatory_sync.errors import StoreError
+from purgatory_sync.settings import Settings
 from purgatory_sync.settings_loader import all_settings, load_settings
 
 SECRET = "nsec1verysecret"
@@ -122,6 +124,18 @@ def test_a_bad_flag_is_one_sentence_and_exit_code_2(
     assert captured.out == ""
     assert captured.err.startswith(f"purgatory-sync: {sentence}")
     assert captured.err.count("\n") == 1
+
+
+def test_a_store_that_fails_is_a_sentence_and_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(settings: Settings) -> None:
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(cli, "run_node", failing)
+    monkeypatch.setattr(cli, "configure_logging", lambda level: None)
+    assert run_command([]) == 1
+    assert capsys.readouterr().err == "purgatory-sync: no space left\n"
 
 
 @pytest.mark.real
