@@ -92,7 +92,7 @@ class Attempt:
         self._domains = {wish.url.host}
         self._steps = Steps(self._note_contact, self._note_answer)
         self._contacted = self._answered = False
-        self._pack_bytes = 0
+        self._answer = FetchAnswer()
 
     async def run(self) -> Quarantined:
         """Converse until a pack is proven, or there is nothing more to ask.
@@ -143,7 +143,7 @@ class Attempt:
         Some servers know a repository by its name without `.git` for info/refs only, and answer
         404 to a POST there.
         """
-        if self._pack_bytes:
+        if self._answer.pack_bytes:
             return True
         plain = self._base == self._wish.url and self._base.path.endswith(".git")
         return isinstance(failure, RepositoryUnavailable) and (plain or self._learnt)
@@ -155,18 +155,17 @@ class Attempt:
     async def _ask(self, wants: Sequence[str]) -> Quarantined:
         """One POST for objects, and the proof of the pack that it brings."""
         self._asked.add((self._way, frozenset(wants)))
-        self._pack_bytes = 0
         version = self._server.version
-        answer: FetchAnswer
         if version == 2:
-            request, answer = fetch_v2(wants, self._wish.haves), FetchAnswerV2()
+            request = fetch_v2(wants, self._wish.haves)
+            self._answer = FetchAnswerV2()
         else:
             request = fetch_v0(wants, self._wish.haves, self._server.capabilities)
-            answer = FetchAnswerV0()
+            self._answer = FetchAnswerV0()
         sink = self._wish.open_sink()
         try:
             async with self._http.post(self._base, request, version, self._steps) as reply:
-                await self._receive(_body(reply), answer, sink)
+                await self._receive(_body(reply), sink)
             self._known.note_server(self._base, self._server)
             self._observer.body_ended()
             return await self._useful(await sink.prove(self._wish.wanted))
@@ -175,15 +174,14 @@ class Attempt:
                 await sink.aclose()
             raise
 
-    async def _receive(self, body: Body, answer: FetchAnswer, sink: PackSink) -> None:
+    async def _receive(self, body: Body, sink: PackSink) -> None:
         async with aclosing(body.pieces()) as pieces:
             async for piece in pieces:
-                pack = answer.feed(piece)
+                pack = self._answer.feed(piece)
                 if pack:
-                    self._pack_bytes += len(pack)
                     self._observer.received(len(pack))
                     await sink.write(pack)
-        answer.finish()
+        self._answer.finish()
 
     async def _useful(self, proven: Quarantined) -> Quarantined:
         if proven.obtained:

@@ -47,6 +47,7 @@ class HttpConnection:
         )
         data = [self._h11.send(head), self._h11.send(h11.Data(data=request.content))]
         data.append(self._h11.send(h11.EndOfMessage()))
+        self._greeting = b""
         # A server may answer and close before it has read all of the request.
         with suppress(trio.BrokenResourceError):
             await self._send(b"".join(part for part in data if part))
@@ -82,7 +83,8 @@ class HttpConnection:
 
     def start_next(self) -> bool:
         """Get ready for another request; False when the connection can only be closed."""
-        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
+        ended = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        if not ended or self._h11.trailing_data[0]:
             return False
         self._h11.start_next_cycle()
         return True
