@@ -10,6 +10,12 @@ from purgatory_sync.demo import __main__ as demo
 from purgatory_sync.demo.story import StepFailed, World, expect
 
 
+@pytest.fixture(autouse=True)
+def _logging_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the demo sets up for its own process must not reach other tests."""
+    monkeypatch.setattr(demo, "configure_logging", lambda level: None)
+
+
 @pytest.mark.real
 def test_the_demo_ends_well_within_a_minute() -> None:
     done = subprocess.run(
@@ -37,6 +43,7 @@ def test_the_demo_ends_well_within_a_minute() -> None:
         assert part in done.stdout
 
 
+@pytest.mark.real
 def test_a_step_that_differs_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,6 +55,7 @@ def test_a_step_that_differs_is_exit_code_1(
     assert "✗ this should be so: [this] holds" in capsys.readouterr().out
 
 
+@pytest.mark.real
 def test_too_long_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
