@@ -31,7 +31,7 @@ async def open_store(folder: Path, *, limiter: trio.CapacityLimiter | None = Non
       StoreCorrupt: the file is damaged or not ours; it is left as it is.
       ConfigurationError: the folder cannot be used, or a newer version wrote the file.
 
-    Cancelled while it opens, it finishes and closes again.
+    Cancellation is noticed before it begins; once begun, the open store is returned.
     """
     limiter = limiter or trio.CapacityLimiter(1)
     connection, lock = await blocking(limiter, _open, folder)
@@ -58,12 +58,11 @@ def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
 
 
 def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
+    missing = [each for each in (folder, *folder.absolute().parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     # A folder whose name is lost in a crash takes the journal with it (mission N1).
-    for parent in folder.absolute().parents:
-        handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+    for made in missing:
+        handle = os.open(made.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
         finally:
