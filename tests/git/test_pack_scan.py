@@ -96,6 +96,16 @@ def test_bases_that_are_no_objects(tmp_path: Path) -> None:
         scan(tmp_path, pack.build())
 
 
+def test_chains_by_offset(tmp_path: Path) -> None:
+    pack = PackBuilder()
+    at = pack.add(blob(b"x" * 50))
+    for _ in range(4):
+        at = pack.ofs_delta(at, delta(b"x" * 50, b"x" * 50))
+    assert scan(tmp_path, pack.build(), delta_depth=4).depth == 4
+    with pytest.raises(TooLarge, match="more than 3 deltas"):
+        scan(tmp_path, pack.build(), delta_depth=3)
+
+
 def test_bases_too_large(tmp_path: Path) -> None:
     pack = PackBuilder()
     pack.ref_delta(b"\1" * 20, delta(bytes(5001), b"4"))

@@ -16,6 +16,7 @@ from purgatory_sync.git.stored import StoredObjects, TooBigToRead
 from .packs import (
     PackBuilder,
     blob,
+    copying_delta,
     delta,
     history,
     make_repository,
@@ -23,7 +24,7 @@ from .packs import (
     write_loose,
 )
 
-LIMITS = UnpackLimits(100, 1 << 20, 1 << 20, 100)
+LIMITS = UnpackLimits(100, 1 << 20, 1 << 21, 100)
 
 
 def add_pack(repository: Path, pack: bytes) -> Path:
@@ -85,6 +86,17 @@ def test_nothing_larger_than_allowed_is_read(repository: Path) -> None:
             with pytest.raises(TooBigToRead):
                 stored.read(name_of(object), limit)
             assert stored.read(name_of(object), limit + 1) == object
+
+
+def test_deltas_that_make_more_than_allowed_are_not_applied(repository: Path) -> None:
+    base = blob(bytes(1 << 16))
+    pack = PackBuilder()
+    pack.ofs_delta(pack.add(base), copying_delta(1 << 16, 3))
+    add_pack(repository, pack.build())
+    with StoredObjects(repository) as stored:
+        with pytest.raises(TooBigToRead):
+            stored.read(name_of(blob(bytes(3 << 16))), (3 << 16) - 1)
+        assert stored.read(name_of(blob(bytes(3 << 16))), 3 << 16) == blob(bytes(3 << 16))
 
 
 def test_a_miss_is_believed_at_the_second_look(repository: Path) -> None:
