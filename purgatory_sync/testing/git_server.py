@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -313,11 +314,15 @@ async def _serve_all(servers: Sequence[GitServer]) -> None:
         for server in servers:
             await nursery.start(server.serve)
         binds = " ".join(f"{server.host}:{server.port}" for server in servers)
-        print(f"ready {binds}", flush=True)  # noqa: T201
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as stopping:
+            print(f"ready {binds}", flush=True)  # noqa: T201
+            async for _ in stopping:
+                break
+        nursery.cancel_scope.cancel()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until interrupted; prints `ready host:port …` when all ports are listened on."""
+    """Serve until SIGINT or SIGTERM; prints `ready host:port …` when all ports are listened on."""
     parser = argparse.ArgumentParser(prog="python -m purgatory_sync.testing.git_server")
     parser.add_argument("root", type=Path, help="folder of bare repositories")
     parser.add_argument(
@@ -339,8 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 on_request=on_request,
             )
         )
-    with suppress(KeyboardInterrupt):
-        trio.run(_serve_all, servers)
+    trio.run(_serve_all, servers)
 
 
 if __name__ == "__main__":

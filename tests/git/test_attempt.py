@@ -29,6 +29,7 @@ from .local_repos import MADE_UP, add_pack, history, new_repository, tag_of
 from .scripted import (
     ADVERTISEMENT,
     HANG,
+    RESULT,
     Answer,
     Observed,
     Reply,
@@ -58,7 +59,12 @@ GET = "GET git.example/a.git/info/refs"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    return new_repository(tmp_path)
+    """An empty bare repository, made without the fsyncs of a real one."""
+    path = tmp_path / "r.git"
+    (path / "objects" / "pack").mkdir(parents=True)
+    (path / "refs").mkdir()
+    (path / "HEAD").write_text("ref: refs/heads/none\n")
+    return path
 
 
 @pytest.fixture
@@ -125,6 +131,34 @@ async def test_a_kept_connection_that_ended_meanwhile_is_replaced(
             await place.client.fetch_oids(repository, URL, [TIP])
         assert place.connections == 2
         assert place.asked == [POST] * 3
+
+
+async def test_bytes_after_an_answer_are_no_answer_to_the_next_request(
+    repository: Path, tmp: Path
+) -> None:
+    body = v2_pack(PACK).body
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
+    whole = head % (RESULT.encode(), len(body)) + body
+    async with world(tmp) as place:
+        place.answer = lambda seen: Reply(raw=whole + whole, then="hang")
+        for _ in range(2):
+            await place.client.fetch_oids(repository, URL, [TIP])
+        assert place.connections == 2
+        assert len(place.seen) == 2
+
+
+async def test_few_idle_connections_are_kept(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("purgatory_sync.runtime.transport.MAX_IDLE", 3)
+    async with world(tmp) as place:
+        place.answer = lambda seen: v2_pack(PACK)
+        for host in ("a", "b", "c", "d", "a"):
+            await place.client.fetch_oids(repository, f"http://{host}.example/a.git", [TIP])
+            await trio.testing.wait_all_tasks_blocked()
+            assert place.open <= 3
+        assert place.connections == 5
+    assert place.open == 0
 
 
 async def test_idle_connections_are_closed_after_a_while(
