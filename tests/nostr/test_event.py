@@ -131,7 +131,7 @@ def test_built_events_verify_here_and_there(event: Event) -> None:
 
 
 @given(content=st.text(max_size=30), value=st.text(max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_text_has_the_same_id_in_another_implementation(content: str, value: str) -> None:
     event = note(ALICE, content, tags=[("t", value)])
     verify_event(decode_event(encode_event(event)))
@@ -245,7 +245,7 @@ def test_what_is_no_json_of_an_event(raw: bytes | str) -> None:
 
 
 @given(st.binary(max_size=60) | ANY_TEXT)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_decoding_raises_only_its_own_error(raw: bytes | str) -> None:
     with pytest.raises(InvalidEvent):
         decode_event(raw)
@@ -266,7 +266,7 @@ def test_decoding_raises_only_its_own_error(raw: bytes | str) -> None:
     )
     | JSON
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_converting_and_verifying_raise_only_their_own_error(value: object) -> None:
     with pytest.raises(InvalidEvent):
         verify_event(convert_event(value))

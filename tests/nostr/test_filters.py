@@ -100,7 +100,7 @@ def test_what_cannot_be_understood(plain: object, text: str) -> None:
     )
     | JSON
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_parsing_raises_only_its_own_error(value: object) -> None:
     try:
         wanted = parse_filter(value)
@@ -129,7 +129,7 @@ IDS = [EVENT.id, "0" * 64]
         },
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_another_implementation_matches_the_same(plain: dict[str, Any]) -> None:
     theirs = nostr_sdk.Filter.from_json(json.dumps(plain))
     event = nostr_sdk.Event.from_json(encode_event(EVENT).decode())

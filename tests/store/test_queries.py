@@ -70,7 +70,7 @@ def expected(filters: list[Filter], limit: int) -> list[str]:
 
 
 @given(filters=st.lists(FILTERS, max_size=3), limit=st.integers(0, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_sqlite_finds_what_the_filter_says(filled: Path, filters: list[Filter], limit: int) -> None:
     with closing(connect(filled, "ro")) as connection:
         found = queries.query(connection, filters, limit)
@@ -80,7 +80,7 @@ def test_sqlite_finds_what_the_filter_says(filled: Path, filters: list[Filter], 
 
 
 @given(filters=st.lists(FILTERS, max_size=3), limit=st.integers(0, 40))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_memory_finds_what_the_filter_says(filters: list[Filter], limit: int) -> None:
     async def ask() -> list[str]:
         store = MemoryStore()
