@@ -39,6 +39,8 @@ class Survey:
     @property
     def missing(self) -> frozenset[str]:
         """All objects that are missing for some event."""
+        if len(self.needs) == 1:
+            return self.needs[0].oids
         return frozenset().union(*(need.oids for need in self.needs))
 
     def source(self, url: str) -> Source | None:
@@ -129,21 +131,23 @@ def choose(
       place: a place at `domain` that was taken before; stays the caller's when None is returned.
     """
     now = trio.current_time()
-    best: tuple[tuple[bool, int, int], Source, frozenset[str]] | None = None
+    possible: list[tuple[Source, frozenset[str]]] = []
     for source, untried in askable(seen, hunt, throttles, tried):
         if domain is not None and source.domain != domain:
-            continue
-        if domain is None and throttles.is_throttled_for(source.domain, hunt.identifier):
             continue
         oids = untried - hunt.spoken_for(source.domain, now) if hunt.flights else untried
         if not oids:
             continue
-        rank = (hunt.is_asked(source.url), *throttles.rank(source.domain))
-        if best is None or rank < best[0]:
-            best = rank, source, oids
-    if best is None:
+        if domain is None and throttles.is_throttled_for(source.domain, hunt.identifier):
+            continue
+        possible.append((source, oids))
+    if not possible:
         return None
-    _, source, oids = best
+    source, oids = possible[0]
+    if len(possible) > 1:
+        source, oids = min(
+            possible, key=lambda p: (hunt.is_asked(p[0].url), *throttles.rank(p[0].domain))
+        )
     place = place or throttles.start_request(source.domain)
     if place is None:
         return None

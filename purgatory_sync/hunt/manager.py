@@ -117,11 +117,9 @@ class ThrottleManager:
     def start_request(self, domain: str) -> Place | None:
         """Take a place and a token, whoever waits there; None when there is none."""
         living = self.domains.get_or_add(domain)
-        now = trio.current_time()
-        if living is None or not living.throttle.has_capacity(now):
-            return None
-        place = living.throttle.start_request(now)
-        self._changed(living)
+        place = living.throttle.start_request(trio.current_time()) if living is not None else None
+        if living is not None and place is not None:
+            self._changed(living)
         return place
 
     def answered(self, place: Place) -> None:
@@ -233,7 +231,7 @@ class ThrottleManager:
 
     def is_naughty(self, url: str) -> bool:
         """Whether the URL is left alone for now (B 8.7)."""
-        return self.naughty.is_naughty(url, self.wall.now())
+        return len(self.naughty) > 0 and self.naughty.is_naughty(url, self.wall.now())
 
     def note_naughty(self, url: str, scope: NaughtyScope, reason: str) -> None:
         """Leave the URL, its endpoint or its host alone for twelve hours."""

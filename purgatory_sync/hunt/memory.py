@@ -122,13 +122,18 @@ class Hunt:
         """
         if not self.flights:
             return _NONE
-        return _NONE.union(
-            *(
-                flight.oids
-                for flight in self.flights
-                if flight.domain == domain or not flight.progress.is_slow(now)
-            )
-        )
+        spoken_for = _NONE
+        for flight in self.flights:
+            if flight.domain == domain or not flight.progress.is_slow(now):
+                spoken_for = spoken_for | flight.oids if spoken_for else flight.oids
+        return spoken_for
+
+    def has_in_hand(self, missing: frozenset[str]) -> bool:
+        """Whether all that is missing is asked for by an attempt that gets on well."""
+        if not self.flights:
+            return not missing
+        now = trio.current_time()
+        return missing.issubset(self.spoken_for("", now))
 
     def is_asked(self, url: str) -> bool:
         """Whether some attempt at this URL is going on."""

@@ -79,8 +79,12 @@ async def _step(
             return look, None
         if not await _ask_for_releases(ctx, hunt, seen):
             break
-    hunt.cancel_useless(seen.missing)
-    while (reservation := choose(seen, hunt, throttles, hunt.tried)) is not None:
+    missing = seen.missing
+    hunt.cancel_useless(missing)
+    while not hunt.has_in_hand(missing):
+        reservation = choose(seen, hunt, throttles, hunt.tried)
+        if reservation is None:
+            break
         launch(reservation)
     return look, seen
 

@@ -75,10 +75,10 @@ class DomainThrottle:
         token_at = self.tokens.next_return(now)
         return max(token_at, self.resting_until or now, now)
 
-    def start_request(self, now: float) -> Place:
-        """Take a place and a token in one step; without capacity it is a mistake to ask."""
+    def start_request(self, now: float) -> Place | None:
+        """Take a place and a token in one step; None without capacity."""
         if not self.has_capacity(now):
-            raise RuntimeError(f"no place or token is free at {self.domain}")
+            return None
         place = Place(self.domain, self.tokens.take(now), now)
         self._places.acquire_on_behalf_of_nowait(place)
         self.requests_total += 1

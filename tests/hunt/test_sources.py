@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from purgatory_sync.hunt.context import Need, Source
+from purgatory_sync.hunt.sources import domain_of, find_sources, known_urls
+from purgatory_sync.nostr.announcement import Announcement
+from purgatory_sync.nostr.repository_data import KnownAnnouncement, RepositoryData
+
+from ..purgatory.support import event
+
+ALICE, BOB, CAROL, MALLORY = "a" * 64, "b" * 64, "c" * 64, "d" * 64
+
+
+def known(owner: str, *clone: str, maintainers: tuple[str, ...] = ()) -> KnownAnnouncement:
+    tags = (("d", "repo"), ("clone", *clone), ("maintainers", *maintainers))
+    return KnownAnnouncement(Announcement.parse(event(30617, tags, owner)))
+
+
+def data(*announcements: KnownAnnouncement) -> RepositoryData:
+    return RepositoryData.of("repo", announcements)
+
+
+def need(event_id: str, *oids: str, owners: tuple[str, ...] = (ALICE,)) -> Need:
+    return Need(event_id, frozenset(oids), owners)
+
+
+def urls(sources: tuple[Source, ...]) -> list[str]:
+    return [source.url for source in sources]
+
+
+def test_b_8_1_owners_first_then_the_members_of_their_sets() -> None:
+    everything = data(
+        known(ALICE, "https://a.example/1", "https://a.example/2", maintainers=(BOB,)),
+        known(BOB, "https://b.example/1", maintainers=(CAROL,)),
+        known(CAROL, "https://c.example/1", "https://a.example/1"),
+    )
+    assert find_sources(everything, [need("e", "1")], {}, None) == (
+        Source("https://a.example/1", "a.example", ALICE, frozenset("1"), frozenset("e")),
+        Source("https://a.example/2", "a.example", ALICE, frozenset("1"), frozenset("e")),
+        Source("https://b.example/1", "b.example", BOB, frozenset("1"), frozenset("e")),
+        Source("https://c.example/1", "c.example", CAROL, frozenset("1"), frozenset("e")),
+    )
+
+
+def test_b_8_1_a_strangers_announcement_is_no_source() -> None:
+    everything = data(known(ALICE, "https://a.example/1"), known(MALLORY, "https://evil.example/1"))
+    assert urls(find_sources(everything, [need("e", "1")], {}, None)) == ["https://a.example/1"]
+
+
+def test_b_8_1_a_prs_own_clone_values_serve_its_commit_only() -> None:
+    everything = data(known(ALICE, "https://a.example/1"))
+    needs = [need("state", "1", "2"), need("pr", "3")]
+    sources = find_sources(everything, needs, {"pr": ("https://fork.example/1",)}, None)
+    assert sources == (
+        Source(
+            "https://a.example/1", "a.example", ALICE, frozenset("123"), frozenset({"state", "pr"})
+        ),
+        Source("https://fork.example/1", "fork.example", None, frozenset("3"), frozenset({"pr"})),
+    )
+
+
+def test_b_8_1_a_clone_value_that_is_announced_too_is_the_announcements() -> None:
+    everything = data(known(ALICE, "https://a.example/1"))
+    needs = [need("pr", "3", owners=()), need("state", "1")]
+    sources = find_sources(everything, needs, {"pr": ("https://a.example/1",)}, None)
+    assert [(s.owner, s.oids) for s in sources] == [(ALICE, frozenset("13"))]
+
+
+def test_b_8_1_our_own_host_and_port_is_never_hunted() -> None:
+    everything = data(
+        known(
+            ALICE,
+            "https://grasp.example/npub/repo.git",
+            "https://grasp.example:8443/npub/repo.git",
+            "https://grasp.example.evil/npub/repo.git",
+            "http://GRASP.example:443/npub/repo.git",
+        )
+    )
+    found = find_sources(everything, [need("e", "1")], {}, "grasp.example:443")
+    assert urls(found) == [
+        "https://grasp.example:8443/npub/repo.git",
+        "https://grasp.example.evil/npub/repo.git",
+    ]
+
+
+def test_needs_with_nothing_missing_have_no_sources() -> None:
+    assert find_sources(data(known(ALICE, "https://a.example/1")), [need("e")], {}, None) == ()
+
+
+def test_a_pr_clone_value_without_host_is_skipped() -> None:
+    assert find_sources(data(), [need("pr", "3")], {"pr": ("file:///etc",)}, None) == ()
+
+
+def test_domain_is_the_host_without_port() -> None:
+    assert domain_of("https://A.example:8443/x") == "a.example"
+    assert domain_of("no url") is None
+
+
+def test_known_urls_are_those_that_may_serve_the_event() -> None:
+    everything = data(known(ALICE, "https://a.example/1"))
+    sources = find_sources(
+        everything, [need("e", "1"), need("pr", "3")], {"pr": ("https://f.example/1",)}, None
+    )
+    assert known_urls(sources, "e") == ("https://a.example/1",)
+    assert known_urls(sources, "pr") == ("https://a.example/1", "https://f.example/1")
