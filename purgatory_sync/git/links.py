@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..errors import BadPack
@@ -37,10 +38,15 @@ class TreeEntry(NamedTuple):
     @property
     def kind(self) -> int | None:
         """The type of what it names; None for a submodule's commit, which need not be here."""
-        type_bits = int(self.mode, 8) & _TYPE_BITS
-        if type_bits == _FOLDER:
-            return TREE
-        return BLOB if type_bits in _FILES else None
+        return _kind_of_mode(self.mode)
+
+
+@lru_cache(maxsize=256)
+def _kind_of_mode(mode: bytes) -> int | None:
+    type_bits = int(mode, 8) & _TYPE_BITS
+    if type_bits == _FOLDER:
+        return TREE
+    return BLOB if type_bits in _FILES else None
 
 
 def tree_entries(data: bytes) -> Iterator[TreeEntry]:
