@@ -45,12 +45,12 @@ class Answer:
 
     Attributes:
       message: the text of OK, with a NIP-01 prefix, or empty.
-      announced: the identifier whose authority or sources this event changed, or None (B 2.8).
+      lacks: of a refusal, what would have it judged again if it came (B 2.8; policy/lacking.py).
     """
 
     outcome: Outcome
     message: str = ""
-    announced: str | None = None
+    lacks: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -108,7 +108,7 @@ class Admission:
         with trio.CancelScope(shield=True):  # journal, memory and disk change together
             saved = await self._carry_out(event, verdict, entry)
         if verdict.action is Action.REFUSE:
-            return Answer(Outcome.REFUSED, verdict.message)
+            return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)
         if saved:
@@ -197,8 +197,8 @@ class Admission:
                 identifier, sync.default_delay_secs if by_user else sync.immediate_delay_secs
             )
         if self.parts.purgatory.get(announcement.event.id) is None:
-            return Answer(Outcome.SERVED, announced=identifier)
-        return Answer(Outcome.HELD, HELD_MESSAGE, announced=identifier)
+            return Answer(Outcome.SERVED)
+        return Answer(Outcome.HELD, HELD_MESSAGE)
 
     async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
         if isinstance(entry, HeldPr):

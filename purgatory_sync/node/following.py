@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final, Literal
 
-import attrs
 import trio
 
 from ..admission import Answer, Outcome
@@ -19,15 +18,6 @@ from .upstream import Upstream
 
 PAGE_EVENTS: Final = 2_000
 ROOT_KINDS: Final = frozenset({kinds.PATCH, kinds.PULL_REQUEST})
-
-
-@attrs.frozen
-class _RelaysAnswer:
-    """What became of a relay's event: see `upstream.intake.Answer`."""
-
-    accepted: bool
-    message: str
-    lacks: tuple[str, ...]
 
 
 class Following:
@@ -70,9 +60,8 @@ class Following:
         async for event in _stored(self._engine.store, of_kinds):
             self._upstream.served(event)
 
-    async def _from_relay(self, event: Event, _origin: str) -> _RelaysAnswer:
-        answer = await self.offer(event, "sync")
-        return _RelaysAnswer(answer.accepted, answer.message, getattr(answer, "lacks", ()))
+    async def _from_relay(self, event: Event, _origin: str) -> Answer:
+        return await self.offer(event, "sync")
 
 
 async def _stored(store: Store, of_kinds: frozenset[int] | None) -> AsyncIterator[Event]:

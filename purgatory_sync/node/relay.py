@@ -9,8 +9,7 @@ import structlog
 import trio
 from websockets.frames import CloseCode
 
-from ..errors import InvalidEvent
-from ..nostr.event import Event, verify_event
+from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..settings import RelaySettings
 from . import messages
@@ -31,7 +30,7 @@ class Backend(Protocol):
     """What judges and keeps events."""
 
     async def offer(self, event: Event) -> tuple[bool, str]:
-        """Judge an event whose signature is good; both values go into OK."""
+        """Judge an event, its id and signature too; both values go into OK."""
 
     async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
         """Served events that match any filter, newest first; at most `limit` for each filter."""
@@ -135,10 +134,6 @@ class _Client:
             self._hub.remove(subscription)
 
     async def _publish(self, event: Event) -> tuple[bool, str]:
-        try:
-            verify_event(event)
-        except InvalidEvent as error:
-            return False, f"invalid: {error}"
         try:
             return await self._backend.offer(event)
         except Exception:
