@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..version import __version__
 from ..settings import RelaySettings
+from ..version import __version__
 from .messages import MAX_SUBSCRIPTION_ID_CHARS
 
 MEDIA_TYPE = "application/nostr+json"
