@@ -182,7 +182,6 @@ class Session:
             if failure is None:
                 break
             self._log.info("history cut short", error=failure)
-            walk.restart_page()
             await trio.sleep(retry_secs)
             retry_secs = min(2 * retry_secs, MAX_RETRY_SECS)
         self._walks_open -= 1
@@ -197,7 +196,7 @@ class Session:
             name = f"past{self._number}"
             page = self._open[name] = _Page(walk, self._pace.reading_time())
             try:
-                await self._send(request(name, [walk.page]))
+                await self._send(request(name, [walk.begin_page()]))
                 await self._wait_for(page)
             finally:
                 del self._open[name]
@@ -247,10 +246,9 @@ class Session:
         """Take what was asked for; whatever else a relay sends is dropped."""
         opened, event = self._open.get(message.subscription), message.event
         if isinstance(opened, _Page):
-            if not opened.walk.page.matches(event):
+            if not opened.walk.received(event):
                 return
             opened.heard_at = self._pace.reading_time()
-            opened.walk.received(event)
             if opened.walk.overfull:
                 opened.fail("a page without end")
         elif opened is None or not any(each.matches(event) for each in opened.filters):

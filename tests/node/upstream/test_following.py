@@ -10,12 +10,13 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node.upstream import bootstrap_url, session
+from purgatory_sync.node.upstream import bootstrap_url, history, session
 from purgatory_sync.node.upstream.pace import Pace
+from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.testing.events import announcement, note, pull_request
 
-from .support import NOW, OTHER, OWNER, STRANGER, ScriptedRelay, following, listed, state_of
+from .support import NOW, OTHER, OWNER, STRANGER, Said, ScriptedRelay, following, listed, state_of
 
 HOST = "relay.example"
 start = partial(following, bootstrap=f"ws://{HOST}")
@@ -75,8 +76,13 @@ async def test_b_10_2_only_new_values_are_walked_and_live_filters_carry_all(
         one = str(OWNER.coordinate("repo"))
         both = frozenset(str(OTHER.coordinate(name)) for name in ("second", "third"))
         assert relay.asked_for("a") == [frozenset({one}), both]
-        _, live = [r for r in relay.requests if r[1][0].limit == 1 and "a" in r[1][0].tags][-1]
-        assert live == [Filter(tags={letter: both | {one}}, limit=1) for letter in "aAq"]
+        upstream.served(PR)
+        await trio.sleep(3)
+        live = [r for _, r in relay.requests if r[0].limit == 1 and "a" in r[0].tags]
+        assert live == [
+            [Filter(tags={letter: values}, limit=1) for letter in "aAq"]
+            for values in (frozenset({one}), both | {one})
+        ]
 
 
 async def test_b_10_2_values_go_in_batches(autojump_clock: MockClock) -> None:
@@ -105,6 +111,28 @@ async def test_b_2_8_a_state_that_came_first_is_judged_again(autojump_clock: Moc
         await relay.publish(ANNOUNCED)
         await trio.sleep(0.1)
         assert engine.events == [STATE, ANNOUNCED, STATE]
+
+
+async def test_b_2_8_a_reply_is_judged_again_when_its_root_is_served(
+    autojump_clock: MockClock,
+) -> None:
+    reply = note(OTHER, kind=1111, tags=[("A", str(OWNER.coordinate("repo"))), ("E", PR.id)])
+    async with start({HOST: ScriptedRelay(reply)}) as (upstream, engine, _):
+
+        async def refuse(event: Event) -> Said:
+            await trio.lowlevel.checkpoint()
+            return Said(False, "invalid: must reference", (f"e:{PR.id}",))
+
+        engine.judge = refuse
+        upstream.announced(ANNOUNCED)
+        await trio.sleep(3)
+        assert engine.events == [reply]
+        upstream.served(STATE)
+        await trio.sleep(3)
+        assert engine.events == [reply]
+        upstream.served(PR)
+        await trio.sleep(0.1)
+        assert engine.events == [reply, reply]
 
 
 async def test_b_2_8_judge_again_by_identifier(autojump_clock: MockClock) -> None:
@@ -236,12 +264,13 @@ async def test_a_live_subscription_that_the_relay_closes_is_opened_again(
     async with start({HOST: relay}) as (_, engine, _):
         await trio.sleep(10)
         relay.closes = None
-        relay.events.append(ANNOUNCED)
+        missed = [listed(OWNER, name, created_at=NOW + 1) for name in ("repo", "second")]
+        relay.events += missed
         await trio.sleep(60)
-        assert engine.events == [ANNOUNCED]
+        assert sorted(engine.events, key=lambda e: e.id) == sorted(missed, key=lambda e: e.id)
         await relay.publish(STATE)
         await trio.sleep(1)
-        assert engine.events == [ANNOUNCED, STATE]
+        assert engine.events[2:] == [STATE]
 
 
 async def test_a_relay_without_eose_holds_up_nothing_else(autojump_clock: MockClock) -> None:
@@ -289,6 +318,19 @@ async def test_a_flood_is_read_at_a_bounded_pace(
             await trio.sleep(10)
             assert len(engine.events) == 30
             nursery.cancel_scope.cancel()
+
+
+async def test_a_page_without_end_is_cut_short(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "OVERFULL_PAGES", 0)
+    monkeypatch.setattr(session, "EVERYTHING", (Filter(kinds=frozenset({30617})),))
+    async with start({HOST: ScriptedRelay(ANNOUNCED)}) as (_, _, _):
+        with capture_logs() as logs:
+            await trio.sleep(1)
+        assert {"event": "history cut short", "error": "a page without end"}.items() <= logs[
+            1
+        ].items()
 
 
 async def test_malformed_messages_end_the_connection_not_the_node(
