@@ -553,7 +553,19 @@ async def test_hung_servers_delay_nobody(
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("reply", [HANG, Reply(v2_pack(PACK).body[:100], then="hang")])
+LARGE = v2_pack(bytes(3_000_000)).body[:-4]
+
+
+async def test_what_came_of_a_large_pack_is_removed(repository: Path, tmp: Path) -> None:
+    async with world(tmp) as place:
+        place.answer = lambda seen: Reply(LARGE)
+        assert isinstance(await failure(place, repository), ProtocolBroken)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [HANG, Reply(v2_pack(PACK).body[:100], then="hang"), Reply(LARGE, then="hang")],
+)
 async def test_cancelling_ends_an_attempt_at_once(
     reply: Reply, repository: Path, tmp: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
