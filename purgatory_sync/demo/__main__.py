@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..node.logs import configure_logging
+from ..testing.node_process import NodeFailed
+from ..testing.nostr_client import RelayFailed
 from .git import GitFailed, git_version
-from .node_process import NodeFailed
-from .nostr_client import RelayFailed
 from .story import StepFailed, build_world, tell
 
 MOST_SECS: Final = 60.0

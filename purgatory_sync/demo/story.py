@@ -18,10 +18,10 @@ from ..nostr.event import Event
 from ..testing import events
 from ..testing.events import Author
 from ..testing.git_server import Fault, GitServer
+from ..testing.node_process import NodeProcess
+from ..testing.nostr_client import nostr_client
 from ..testing.relay_server import RelayServer
 from . import git
-from .node_process import NodeProcess
-from .nostr_client import nostr_client
 
 IDENTIFIER: Final = "lighthouse"
 SOURCE: Final = f"{IDENTIFIER}.git"

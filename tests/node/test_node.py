@@ -17,8 +17,6 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from purgatory_sync.demo.node_process import NodeProcess, free_port
-from purgatory_sync.demo.nostr_client import nostr_client
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
 from purgatory_sync.node.node import _obey, run_node
 from purgatory_sync.node.service_key import FILE, service_key
@@ -27,6 +25,8 @@ from purgatory_sync.settings import ListenerSettings, Settings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.node_process import NodeProcess, free_port
+from purgatory_sync.testing.nostr_client import nostr_client
 
 pytestmark = pytest.mark.real
 
