@@ -98,7 +98,7 @@ def close(subscription: str) -> str:
 
 
 class _Direct(connect):
-    """One connection to one place; the two names are websockets' own, so a test notices a change."""
+    """One connection to one place; a test notices when websockets renames what is overridden."""
 
     async def enable_tls(self, stream: trio.abc.Stream) -> trio.abc.Stream:
         """TLS whose failures say what is wrong."""
