@@ -63,7 +63,7 @@ async def run(
     relay = SmallRelay()
     async with trio.open_nursery() as nursery:
         relay.engine = await nursery.start(PurgatorySync(settings, notify=relay.broadcast).run)
-        server = await nursery.start(partial(serve, relay.handle, "127.0.0.1", port))
+        server = await nursery.start(partial(serve, relay.handle, host="127.0.0.1", port=port))
         task_status.started((relay.engine, server.listeners[0].socket.getsockname()[1]))
 
 
