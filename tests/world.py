@@ -7,7 +7,8 @@ from pathlib import Path
 
 import trio
 
-from purgatory_sync.admission import Admission, Answer
+from purgatory_sync.engine.admission import Admission, Answer
+from purgatory_sync.engine.snapshot import Witness
 from purgatory_sync.git.repository import list_refs, read_head
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
@@ -20,7 +21,6 @@ from purgatory_sync.release.repositories import Repositories
 from purgatory_sync.release.serving import Parts
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import Settings
-from purgatory_sync.snapshot import Witness
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author

@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import trio
 
-from ..admission import Answer, Outcome
 from ..engine import PurgatorySync
+from ..engine.admission import Answer, Outcome
 from ..nostr import kinds
 from ..nostr.event import Event
 from ..nostr.filters import Filter

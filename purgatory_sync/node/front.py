@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..engine import PurgatorySync
+from ..engine.statistics import Statistics
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..settings import Settings
-from ..statistics import Statistics
 from .app import App
 from .following import Following
 from .git_http import GitHttp

@@ -8,7 +8,7 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.admission import Answer, Outcome
+from purgatory_sync.engine.admission import Answer, Outcome
 from purgatory_sync.node import following
 from purgatory_sync.node.following import Following
 from purgatory_sync.nostr import kinds

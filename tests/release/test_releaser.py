@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from purgatory_sync.admission import Outcome
+from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import StoreError
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.admission import Outcome
+from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
 from purgatory_sync.git.repository import is_repository
 from purgatory_sync.nostr.event import Event
@@ -17,8 +17,8 @@ from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from .git.local_repos import history
-from .world import NOW, World
+from ..git.local_repos import history
+from ..world import NOW, World
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"

@@ -11,8 +11,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.admission import Outcome
 from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.git.repository import is_repository, list_refs
 from purgatory_sync.nostr.event import Event
@@ -26,7 +26,7 @@ from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from .git.local_repos import add_pack, history
+from ..git.local_repos import add_pack, history
 
 SERVICE = "grasp.example.com"
 NOW = 1_800_000_000

@@ -7,12 +7,11 @@ import structlog
 import trio
 from trio_util import periodic
 
-from .admission import row_of
-from .errors import PurgatorySyncError, RepositoryError
-from .hunt.choice import survey
-from .hunt.manager import ThrottleManager
-from .purgatory.entries import HeldAnnouncement, HuntedEvent
-from .purgatory.expiry import (
+from ..errors import PurgatorySyncError, RepositoryError
+from ..hunt.choice import survey
+from ..hunt.manager import ThrottleManager
+from ..purgatory.entries import HeldAnnouncement, HuntedEvent
+from ..purgatory.expiry import (
     AnnouncementStep,
     Outlook,
     announcement_step,
@@ -20,12 +19,13 @@ from .purgatory.expiry import (
     placeholder_ends,
     time_is_up,
 )
-from .purgatory.placeholders import HeldPlaceholder
-from .release.releaser import Releaser
-from .release.serving import Parts, forget
-from .runtime.clock import WallClock
-from .settings import PurgatorySettings
-from .store.protocol import Change, Expired, Placeholder
+from ..purgatory.placeholders import HeldPlaceholder
+from ..release.releaser import Releaser
+from ..release.serving import Parts, forget
+from ..runtime.clock import WallClock
+from ..settings import PurgatorySettings
+from ..store.protocol import Change, Expired, Placeholder
+from .admission import row_of
 
 SWEEP_SECS = 60
 log = structlog.get_logger()

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import attrs
 
-from .errors import ResultClass
-from .git.fetch import GitClient
-from .hunt.context import FetchObserver, Need, Source
-from .nostr.repository_data import RepositoryData
-from .purgatory.changes import Watch
-from .purgatory.entries import HeldPr, HeldState, HuntedEvent
-from .purgatory.purgatory import Purgatory
-from .purgatory.result import ProcessResult
-from .release.missing import identify_missing_oids
-from .release.releaser import Releaser
-from .release.repositories import extract_identifier_from_repo_path
-from .release.serving import Parts
-from .runtime.clock import WallClock
+from ..errors import ResultClass
+from ..git.fetch import GitClient
+from ..hunt.context import FetchObserver, Need, Source
+from ..nostr.repository_data import RepositoryData
+from ..purgatory.changes import Watch
+from ..purgatory.entries import HeldPr, HeldState, HuntedEvent
+from ..purgatory.purgatory import Purgatory
+from ..purgatory.result import ProcessResult
+from ..release.missing import identify_missing_oids
+from ..release.releaser import Releaser
+from ..release.repositories import extract_identifier_from_repo_path
+from ..release.serving import Parts
+from ..runtime.clock import WallClock
 
 
 @attrs.define

@@ -9,22 +9,22 @@ import attrs
 import structlog
 import trio
 
-from .errors import InvalidEvent, RepositoryError, StoreError
-from .nostr import kinds
-from .nostr.announcement import Announcement
-from .nostr.event import Event, verify_event
-from .policy.deletion import targets_of
-from .policy.judge import identifiers_of, judge
-from .policy.references import split_coordinate
-from .policy.verdict import HELD_MESSAGE, Action, Verdict
-from .purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
-from .release.pr_release import drop_other_pull_request_refs
-from .release.releaser import Releaser
-from .release.serving import Parts, forget, tell
-from .runtime.clock import WallClock
-from .settings import Settings
+from ..errors import InvalidEvent, RepositoryError, StoreError
+from ..nostr import kinds
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event, verify_event
+from ..policy.deletion import targets_of
+from ..policy.judge import identifiers_of, judge
+from ..policy.references import split_coordinate
+from ..policy.verdict import HELD_MESSAGE, Action, Verdict
+from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
+from ..release.pr_release import drop_other_pull_request_refs
+from ..release.releaser import Releaser
+from ..release.serving import Parts, forget, tell
+from ..runtime.clock import WallClock
+from ..settings import Settings
+from ..store.protocol import Change, HeldRow, Tombstone
 from .snapshot import Witness, as_entry, held_targets
-from .store.protocol import Change, HeldRow, Tombstone
 
 RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
 log = structlog.get_logger()

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 import attrs
 
-from .errors import InvalidEvent
-from .nostr import kinds
-from .nostr.announcement import Announcement
-from .nostr.event import Event
-from .nostr.filters import Filter
-from .nostr.pull_request import PullRequest
-from .nostr.repository_data import RepositoryData
-from .nostr.state import State
-from .policy.deletion import bar_targets, is_barred, targets_of
-from .policy.judge import identifiers_of
-from .policy.known import Known
-from .policy.references import anchor_filters, is_anchored, split_coordinate
-from .purgatory.entries import (
+from ..errors import InvalidEvent
+from ..nostr import kinds
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..nostr.filters import Filter
+from ..nostr.pull_request import PullRequest
+from ..nostr.repository_data import RepositoryData
+from ..nostr.state import State
+from ..policy.deletion import bar_targets, is_barred, targets_of
+from ..policy.judge import identifiers_of
+from ..policy.known import Known
+from ..policy.references import anchor_filters, is_anchored, split_coordinate
+from ..purgatory.entries import (
     HeldAnnouncement,
     HeldEvent,
     HeldPr,
@@ -26,11 +26,11 @@ from .purgatory.entries import (
     HuntedEvent,
     Origin,
 )
-from .purgatory.purgatory import Purgatory
-from .release.knowledge import Knowledge
-from .release.missing import identify_missing_oids
-from .release.repositories import Repositories
-from .store.protocol import Store
+from ..purgatory.purgatory import Purgatory
+from ..release.knowledge import Knowledge
+from ..release.missing import identify_missing_oids
+from ..release.repositories import Repositories
+from ..store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
 REFERRERS_READ = 50

@@ -12,37 +12,37 @@ from typing import Literal
 import structlog
 import trio
 
+from ..errors import InvalidKey
+from ..git.fetch import GitClient
+from ..git.quarantine import sweep_quarantine
+from ..hunt.loop import start_sync_loop
+from ..hunt.manager import ThrottleManager
+from ..hunt.naughty import NaughtyList
+from ..nostr import kinds
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..nostr.keys import decode_npub
+from ..purgatory.entries import Origin
+from ..purgatory.purgatory import Purgatory
+from ..purgatory.result import ProcessResult
+from ..release.knowledge import Knowledge
+from ..release.locks import IdentifierLocks
+from ..release.releaser import Releaser
+from ..release.repositories import Repositories, extract_identifier_from_repo_path
+from ..release.serving import Notify, Parts
+from ..runtime.blocking import blocking
+from ..runtime.clock import WallClock
+from ..runtime.gate import Gate
+from ..settings import Settings
+from ..store.opening import open_store
+from ..store.protocol import Journal, Store
 from .admission import Admission, Answer
 from .context import RealSyncContext
-from .errors import InvalidKey
-from .git.fetch import GitClient
-from .git.quarantine import sweep_quarantine
-from .hunt.loop import start_sync_loop
-from .hunt.manager import ThrottleManager
-from .hunt.naughty import NaughtyList
-from .nostr import kinds
-from .nostr.announcement import Announcement
-from .nostr.event import Event
-from .nostr.keys import decode_npub
-from .purgatory.entries import Origin
-from .purgatory.purgatory import Purgatory
-from .purgatory.result import ProcessResult
-from .release.knowledge import Knowledge
-from .release.locks import IdentifierLocks
-from .release.releaser import Releaser
-from .release.repositories import Repositories, extract_identifier_from_repo_path
-from .release.serving import Notify, Parts
 from .remembering import Rememberer, entry_of_row
 from .reporting import take_statistics
 from .restoring import held_identifiers, release_what_is_here, restore
-from .runtime.blocking import blocking
-from .runtime.clock import WallClock
-from .runtime.gate import Gate
-from .settings import Settings
 from .snapshot import Witness
 from .statistics import Statistics
-from .store.opening import open_store
-from .store.protocol import Journal, Store
 from .sweeping import Sweeper
 
 GIT_THREADS = 4

@@ -6,10 +6,10 @@ import attrs
 import structlog
 import trio
 
-from .errors import NaughtyScope, StoreError
-from .hunt.naughty import NaughtyEntry
-from .release.knowledge import Knowledge
-from .store.protocol import Change, DomainRow, NaughtyRow, Store
+from ..errors import NaughtyScope, StoreError
+from ..hunt.naughty import NaughtyEntry
+from ..release.knowledge import Knowledge
+from ..store.protocol import Change, DomainRow, NaughtyRow, Store
 
 log = structlog.get_logger()
 

@@ -1,0 +1,3 @@
+"""The engine: what an embedder opens; puts the rooms together."""
+
+from .engine import PurgatorySync as PurgatorySync
