@@ -100,7 +100,9 @@ async def test_b_1_8_what_is_held_already_is_a_duplicate_and_restarts_nothing(
 
 
 @pytest.mark.parametrize(("origin", "delay"), [(Origin.USER, 180.0), (Origin.SYNC, 0.5)])
-async def test_s3_first_hunt_waits_by_origin(world: World, origin: Origin, delay: float) -> None:
+async def test_s3_first_hunt_waits_by_origin(
+    world: World, origin: Origin, delay: float, autojump_clock: MockClock
+) -> None:
     await world.announce(OWNER)
     await world.offer(events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50), origin)
     entry = world.purgatory.sync_queue.get("repo")
