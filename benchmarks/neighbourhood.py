@@ -139,13 +139,13 @@ def most_attempts(log: Path) -> int:
     """
     starts: dict[str, list[float]] = defaultdict(list)
     last: dict[tuple[str, str], float] = {}
-    lines = sorted(map(json.loads, log.read_text().splitlines()), key=lambda line: line["at"])
+    lines = sorted(map(json.loads, log.read_text().splitlines()), key=lambda line: line["wall"])
     for line in lines:
         repository = line["path"].partition(".git")[0]
-        key = line["host"], repository
-        if line["at"] - last.get(key, -1e9) > SAME_ATTEMPT_SECS:
-            starts[line["host"]].append(line["at"])
-            last[key] = line["at"]
+        key = line["bind"], repository
+        if line["wall"] - last.get(key, -1e9) > SAME_ATTEMPT_SECS:
+            starts[line["bind"]].append(line["wall"])
+            last[key] = line["wall"]
     return max(
         (
             sum(first <= at < first + WINDOW_SECS for at in times)
