@@ -234,7 +234,12 @@ async def _release(
         log.exception("release crashed", identifier=identifier, url=reservation.url)
         return
     if result.released:
-        log.info("released", identifier=identifier, ready_count=result.released)
+        log.info(
+            "released",
+            identifier=identifier,
+            event_id=[*result.states_released, *result.prs_released],
+            ready_count=result.released,
+        )
 
 
 def _log(reservation: Reservation, outcome: Outcome) -> None:

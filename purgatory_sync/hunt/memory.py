@@ -160,14 +160,21 @@ class Hunt:
         That is when an attempt has ended, one has become slow, a newcomer's time has come, or
         nothing waits any more. Cancelling leaves nothing.
         """
+        hasty = True
         while self.arrivals == look.arrivals and self.ctx.has_pending_events(self.identifier):
             now = trio.current_time()
             wake_at = self._next_news_at(look, now)
-            if wake_at <= now:
+            if wake_at > now:
+                bell = self._bell
+                with trio.move_on_at(wake_at):
+                    await bell.wait()
+                hasty = True
+            elif hasty:
+                # Bytes that wait to be read because we were busy are no delay of the server.
+                await trio.lowlevel.checkpoint()
+                hasty = False
+            else:
                 return
-            bell = self._bell
-            with trio.move_on_at(wake_at):
-                await bell.wait()
 
     def _next_news_at(self, look: Look, now: float) -> float:
         due = self.watch.newcomer_due if look.newcomers else None

@@ -54,7 +54,7 @@ async def pursue(
             look, seen = await _step(ctx, hunt, throttles, launch)
             if seen is not None and (not is_flying() or hunt.has_slow_flight(trio.current_time())):
                 queue_at_throttled(seen, hunt, throttles)
-            if not is_flying():
+            if not is_flying() or not ctx.has_pending_events(hunt.identifier):
                 return
             await hunt.news(look)
 

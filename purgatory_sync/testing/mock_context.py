@@ -216,7 +216,7 @@ class MockSyncContext:
         return self
 
     def drips(self, url: str, bytes_per_sec: float, secs: float) -> MockSyncContext:
-        """The URL's transfers take so long and bring that many bytes every second."""
+        """The URL's transfers take so many seconds and bring that many bytes in each."""
         server = self._server(url)
         server.bytes_per_sec, server.latency = bytes_per_sec, secs
         return self
@@ -424,9 +424,11 @@ class MockSyncContext:
 
 
 async def _drip(bytes_per_sec: float, secs: float, observer: FetchObserver) -> None:
-    left = secs
-    while left > 0:
-        step = min(1.0, left)
-        await trio.sleep(step)
-        observer.received(round(bytes_per_sec * step))
-        left -= step
+    """Bytes come in the middle of each half second, so that no whole second depends on a tie."""
+    began, told = trio.current_time(), 0
+    for half in range(int(secs * 2)):
+        await trio.sleep_until(began + half / 2 + 0.25)
+        total = round(bytes_per_sec * (half + 1) / 2)
+        observer.received(total - told)
+        told = total
+    await trio.sleep_until(began + secs)

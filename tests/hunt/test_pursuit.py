@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from purgatory_sync.errors import ConnectFailed, NameUnknown, RepositoryUnavailable, ResultClass
+from purgatory_sync.hunt.functions import sync_identifier
+from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.testing.mock_context import MockSyncContext
+
+from .support import A, B, C, D, Finished, asked, manager, saturate, serving, starts, url
+
+REPO = "test-repo"
+
+
+def needing(*urls: str) -> MockSyncContext:
+    return MockSyncContext().with_urls(urls).with_needed_oids(["oid1"])
+
+
+async def test_b_8_5_below_the_floor_another_domain_is_asked_too(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B, C).hangs(A).hangs(B).url_provides(C, ["oid1"]).latency(C, 1.0)
+    throttles = manager(ctx)
+    assert await sync_identifier(ctx, REPO, throttles)
+    assert starts(ctx) == [(0.0, A), (3.0, B), (6.0, C)]
+    assert trio.current_time() == 7.0
+
+
+async def test_b_8_5_the_first_wins_and_a_cancelled_attempt_is_not_tried(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).hangs(A).url_provides(B, ["oid1"])
+    throttles = manager(ctx)
+    assert await sync_identifier(ctx, REPO, throttles)
+    assert [(f.url, f.outcome, f.ended_at) for f in ctx.fetches] == [
+        (A, "cancelled", 3.0),
+        (B, "obtained", 3.0),
+    ]
+    assert [(a.url, a.result) for a in ctx.attempts] == [
+        (B, ResultClass.SUCCESS),
+        (A, ResultClass.CANCELLED),
+    ]
+    assert throttles.statistics().domains["a.example"].in_flight == 0
+
+
+async def test_b_8_5_a_transfer_above_the_floor_is_not_doubled(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).drips(A, 1024, 300.0).url_provides(A, ["oid1"])
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert starts(ctx) == [(0.0, A)]
+    assert trio.current_time() == 300.0
+
+
+async def test_b_8_5_a_drip_below_the_floor_is_doubled(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).drips(A, 1000, 300.0).url_provides(A, ["oid1"]).url_provides(B, ["oid1"])
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert starts(ctx) == [(0.0, A), (3.0, B)]
+
+
+async def test_b_8_5_the_slow_one_may_win_after_all(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).latency(A, 5.0).url_provides(A, ["oid1"]).hangs(B)
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert [(f.url, f.outcome) for f in ctx.fetches] == [(A, "obtained"), (B, "cancelled")]
+    assert trio.current_time() == 5.0
+
+
+async def test_b_8_5_another_url_of_the_same_domain_is_no_other_way(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, url("a", "second")).latency(A, 10.0)
+    assert not await sync_identifier(ctx, REPO, manager(ctx))
+    assert starts(ctx) == [(0.0, A), (10.0, url("a", "second"))]
+
+
+async def test_b_8_5_after_3_seconds_it_queues_at_throttled_domains(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).hangs(A).url_provides(B, ["oid1"])
+    throttles = manager(ctx)
+    places = saturate(throttles, "b.example")
+    async with serving(throttles) as nursery:
+        hunt = Finished()
+        nursery.start_soon(hunt.run, sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(2.9)
+        assert throttles.queued_at(REPO) == ()
+        await trio.sleep(0.2)
+        assert throttles.queued_at(REPO) == ("b.example",)
+        await trio.sleep(1.9)
+        throttles.complete_request(places[0])
+        await trio.sleep(1)
+    assert starts(ctx) == [(0.0, A), (5.0, B)]
+    assert (hunt.at, hunt.value) == (5.0, True)
+
+
+async def test_b_8_5_a_push_that_completes_it_ends_the_transfer(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).drips(A, 1_000_000, 500.0)
+    throttles = manager(ctx)
+    async with serving(throttles) as nursery:
+        hunt = Finished()
+        nursery.start_soon(hunt.run, sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(20)
+        ctx.push(["oid1"])
+        await trio.sleep(0.5)
+        assert (hunt.at, hunt.value) == (20.0, True)
+    assert [fetch.outcome for fetch in ctx.fetches] == ["cancelled"]
+
+
+async def test_b_8_5_a_push_ends_a_domains_turn_too(autojump_clock: MockClock) -> None:
+    ctx = needing(A).drips(A, 1_000_000, 500.0)
+    throttles = manager(ctx)
+    async with serving(throttles):
+        throttles.enqueue_identifier("a.example", REPO, TriedUrls())
+        await trio.sleep(20)
+        ctx.push(["oid1"])
+        await trio.sleep(0.5)
+        assert [fetch.ended_at for fetch in ctx.fetches] == [20.0]
+        assert throttles.queued_at(REPO) == ()
+        assert throttles.statistics().domains["a.example"].in_flight == 0
+
+
+async def test_b_8_5_a_slow_turn_looks_for_another_way(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).hangs(A).url_provides(B, ["oid1"])
+    throttles = manager(ctx)
+    async with serving(throttles):
+        throttles.enqueue_identifier("a.example", REPO, TriedUrls())
+        await trio.sleep(10)
+    assert starts(ctx) == [(0.0, A), (3.0, B)]
+    assert [fetch.ended_at for fetch in ctx.fetches] == [3.0, 3.0]
+
+
+async def test_b_8_5_a_turn_does_not_double_a_transfer_above_the_floor(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).drips(A, 2000, 100.0).url_provides(B, ["oid1"])
+    throttles = manager(ctx)
+    async with serving(throttles) as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(10)
+        throttles.enqueue_identifier("b.example", REPO, TriedUrls())
+        await trio.sleep(50)
+        assert starts(ctx) == [(0.0, A)]
+        assert throttles.statistics().domains["b.example"].in_flight == 0
+        await trio.sleep(100)
+    assert starts(ctx) == [(0.0, A), (100.0, B)]
+
+
+async def test_b_8_5_release_that_has_begun_is_never_cut_short(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).hangs(A).url_provides(B, ["oid1"])
+    ctx.release_secs = 5.0
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert [(release.at, release.released) for release in ctx.releases] == [(8.0, ("event-1",))]
+
+
+async def test_b_8_5_a_transfer_is_ended_when_nothing_of_it_is_missing_any_more(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).hangs(A).url_provides(B, ["oid1"]).release_fails("read-only")
+    assert not await sync_identifier(ctx, REPO, manager(ctx))
+    assert [(f.url, f.outcome) for f in ctx.fetches] == [(A, "cancelled"), (B, "obtained")]
+    assert trio.current_time() == 3.0
+
+
+async def test_b_8_11_newcomers_are_taken_on_at_each_step(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).latency(A, 2.0).url_provides(B, ["oid1", "new"])
+    async with trio.open_nursery() as nursery:
+        hunt = Finished()
+        nursery.start_soon(hunt.run, sync_identifier, ctx, REPO, manager(ctx))
+        await trio.sleep(1)
+        ctx.arrives(["new"], delay=180.0)
+    assert asked(ctx) == [(0.0, A, ["oid1"]), (2.0, B, ["new", "oid1"])]
+    assert (hunt.at, hunt.value) == (2.0, True)
+
+
+async def test_b_8_11_newcomers_are_asked_for_at_their_time_during_a_giant_transfer(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).drips(A, 1_000_000, 600.0).url_provides(A, ["oid1"])
+    ctx.url_provides(B, ["new"])
+    throttles = manager(ctx)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(100)
+        ctx.arrives(["new"], delay=0.5)
+    assert asked(ctx) == [
+        (0.0, A, ["oid1"]),
+        (100.5, B, ["new"]),
+    ]
+    assert [(r.at, r.released) for r in ctx.releases] == [
+        (100.5, ("event-2",)),
+        (600.0, ("event-1",)),
+    ]
+
+
+async def test_b_8_11_even_from_the_only_url_there_is(autojump_clock: MockClock) -> None:
+    ctx = needing(A).drips(A, 1_000_000, 600.0).url_provides(A, ["oid1", "new"])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, manager(ctx))
+        await trio.sleep(100)
+        ctx.arrives(["new"], delay=0.5)
+    assert [(at, o) for at, _, o in asked(ctx)] == [(0.0, ["oid1"]), (100.5, ["new"])]
+
+
+async def test_b_8_3_a_url_is_untried_for_what_a_newcomer_brings(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).url_provides(A, ["new"]).latency(B, 2.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, manager(ctx))
+        await trio.sleep(1)
+        ctx.arrives(["new"], delay=0.5)
+    assert asked(ctx) == [
+        (0.0, A, ["oid1"]),
+        (0.0, B, ["oid1"]),
+        (1.5, A, ["new"]),
+    ]
+
+
+async def test_b_8_3_in_the_domains_queue_too(autojump_clock: MockClock) -> None:
+    ctx = needing(A, url("a", "second")).with_needed_oids(["old"])
+    throttles = manager(ctx, concurrent=1)
+    place = throttles.start_request("a.example")
+    assert place is not None
+    async with serving(throttles):
+        known = TriedUrls({A: frozenset(["oid1", "old"])})
+        throttles.enqueue_identifier("a.example", REPO, known)
+        ctx.arrives(["new"], delay=180.0)
+        throttles.complete_request(place)
+        await trio.sleep(1)
+    assert [(u, o) for _, u, o in asked(ctx)] == [
+        (A, ["new"]),
+        (url("a", "second"), ["new", "oid1", "old"]),
+    ]
+
+
+async def test_what_no_attempt_asks_for_is_asked_for_at_once(autojump_clock: MockClock) -> None:
+    ctx = MockSyncContext().with_urls([A], owner="a" * 64).with_urls([B], owner="b" * 64)
+    ctx.with_needed_oids(["oid1"], owners=("a" * 64,)).with_needed_oids(
+        ["oid2"], owners=("b" * 64,)
+    )
+    ctx.drips(A, 1_000_000, 600.0).url_provides(A, ["oid1"]).url_provides(B, ["oid2"])
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert sorted(asked(ctx)) == [(0.0, A, ["oid1"]), (0.0, B, ["oid2"])]
+
+
+async def test_b_8_1_a_prs_own_clone_value_is_asked_for_its_commit_only(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).with_needed_oids(["commit"], clone=(B,)).url_provides(B, ["commit", "oid1"])
+    assert not await sync_identifier(ctx, REPO, manager(ctx))
+    assert [(u, o) for _, u, o in asked(ctx)] == [(A, ["commit", "oid1"]), (B, ["commit"])]
+
+
+async def test_hunt_and_turn_share_what_is_tried(autojump_clock: MockClock) -> None:
+    ctx = needing(A, B).latency(A, 2.0).latency(B, 2.0)
+    throttles = manager(ctx)
+    places = saturate(throttles, "b.example")
+    async with serving(throttles) as nursery:
+        throttles.enqueue_identifier("b.example", REPO, TriedUrls())
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(1)
+        throttles.complete_request(places[0])
+        await trio.sleep(10)
+    assert starts(ctx) == [(0.0, A), (2.0, B)]
+
+
+async def test_b_8_7_naughty_sources_are_left_alone(autojump_clock: MockClock) -> None:
+    second = url("a", "second")
+    ctx = needing(A, second, B, C, D)
+    ctx.fails(A, NameUnknown("no such name")).fails(B, RepositoryUnavailable("404", 404))
+    throttles = manager(ctx)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert ctx.fetched_urls == [A, B, C, D]
+    ctx.fetches.clear()
+    await trio.sleep(60)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert ctx.fetched_urls == [C, D]
+    await trio.sleep(12 * 3600)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert ctx.fetched_urls == [C, D, A, B, C, D]
+
+
+async def test_b_8_7_refused_connections_are_not_naughty() -> None:
+    ctx = needing(A).fails(A, ConnectFailed("refused"))
+    throttles = manager(ctx)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert len(throttles.naughty) == 0
+
+
+async def test_b_8_2_a_redirect_takes_a_place_at_the_other_domain(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).redirects(A, "b.example").latency(A, 1.0).url_provides(A, ["oid1"])
+    throttles = manager(ctx)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(0.5)
+        domains = throttles.statistics().domains
+        assert {name: d.in_flight for name, d in domains.items()} == {
+            "a.example": 1,
+            "b.example": 1,
+        }
+    domains = throttles.statistics().domains
+    assert {name: (d.in_flight, d.tokens) for name, d in domains.items()} == {
+        "a.example": (0, 29),
+        "b.example": (0, 29),
+    }
+
+
+async def test_b_8_2_a_redirect_where_no_place_is_free_is_passed_over() -> None:
+    ctx = needing(A).redirects(A, "b.example")
+    throttles = manager(ctx)
+    saturate(throttles, "b.example")
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert [(a.url, a.result) for a in ctx.attempts] == [(A, ResultClass.REFUSED)]
+    assert throttles.statistics().domains["b.example"].in_flight == 5
+    assert throttles.queued_at(REPO) == ()
+
+
+async def test_b_8_2_the_tokens_time_begins_with_the_answer(autojump_clock: MockClock) -> None:
+    ctx = needing(A).answers_after(A, 4.0).latency(A, 6.0)
+    throttles = manager(ctx, per_minute=1)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    throttle = throttles.domains.get("a.example")
+    assert throttle is not None
+    assert throttle.throttle.free_at(10.0) == 64.0
