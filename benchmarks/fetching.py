@@ -60,6 +60,9 @@ def measure_one_commit(effort: Effort) -> list[Line]:
     with _folder() as folder:
         base = folder / "base.git"
         make_repository(base, "large", commits)
+        # As the node keeps it: HEAD names a branch, refs are packed.
+        git("symbolic-ref", "HEAD", HEAD, folder=base)
+        git("pack-refs", "--all", folder=base)
         remote = folder / "remote" / "large.git"
         link_repository(base, remote)
         refs = _add_commit(remote)
