@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import quote, unquote, urlsplit
 
@@ -49,6 +50,7 @@ class WebUrl:
         return self.host, self.port
 
 
+@lru_cache(maxsize=16_384)
 def parse_web_url(text: str, schemes: tuple[str, ...] = GIT_SCHEMES) -> WebUrl:
     """Judge a URL's form (B 8.1, mission N4); its addresses are judged by the gate.
 

@@ -156,7 +156,7 @@ class Admission:
         if entry is not None:
             await self._hold(entry)
         elif verdict.with_repository:
-            await self.parts.repositories.create(event.pubkey, event.first("d") or "")
+            await self._make_repository(Announcement.parse(event))
         return event.id in applied.saved
 
     async def _hold(self, entry: HeldEvent) -> None:
@@ -175,11 +175,13 @@ class Admission:
             purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
 
     async def _make_repository(self, announcement: Announcement) -> None:
-        await self.parts.repositories.create(announcement.owner, announcement.identifier)
+        repositories = self.parts.repositories
+        await repositories.run(repositories.create, announcement.owner, announcement.identifier)
 
     async def _remove_repository(self, announcement: Announcement) -> None:
+        repositories = self.parts.repositories
         try:
-            await self.parts.repositories.remove(announcement.owner, announcement.identifier)
+            await repositories.run(repositories.remove, announcement.owner, announcement.identifier)
         except RepositoryError as error:
             log.error(
                 "repository not removed", identifier=announcement.identifier, error=str(error)

@@ -88,7 +88,8 @@ class RealSyncContext:
         ]
         if relatives:
             async with self.releaser.hold(identifier):
-                await self.parts.repositories.gather_tips(relatives, repository)
+                repositories = self.parts.repositories
+                await repositories.run(repositories.gather_tips, relatives, repository)
 
     async def process_newly_available_git_data(
         self, source_repo: Path, new_oids: frozenset[str]

@@ -143,7 +143,7 @@ class PurgatorySync:
 
         Returns what was released. Raises nothing because of one event: see `errors` in the result.
         """
-        await self._parts.repositories.distrust(repository)
+        self._parts.repositories.distrust(repository)
         identifier = extract_identifier_from_repo_path(repository)
         if identifier is not None:
             self.purgatory.note_change(identifier)

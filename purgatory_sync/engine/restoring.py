@@ -55,7 +55,8 @@ async def _restore_row(row: HeldRow, parts: Parts) -> None:
             announcement, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
         )
         if row.soft_expired_at is None:
-            await parts.repositories.create(announcement.owner, announcement.identifier)
+            repositories = parts.repositories
+            await repositories.run(repositories.create, announcement.owner, announcement.identifier)
 
 
 def held_identifiers(purgatory: Purgatory) -> tuple[str, ...]:

@@ -56,49 +56,32 @@ class Witness:
         The caller holds the locks of the event's identifiers, so that it stays true meanwhile.
         """
         data = {each: await self.knowledge.data(each) for each in identifiers_of(event)}
-        served, newest = await self._served(event)
         held = self.purgatory.get(event.id)
+        found, tombstones = await self.store.look(
+            _itself_and_its_address(event), REFERRERS_READ, bar_targets(event)
+        )
         known = Known(
             now=now,
             service=self.service,
             data=data,
-            served=served,
+            served=any(e.id == event.id for e in found),
             held=held is not None,
             expired=self.purgatory.expired.was_expired(event.id, now),
-            newest_served=newest,
+            deleted=is_barred(event, tombstones),
+            newest_served=_newest_of_address(event, found),
             held_announcement=self._held_announcement(event),
             held_total=self.purgatory.held_total,
             held_by_author=self.purgatory.held_by_author(event.pubkey),
         )
-        if served or held is not None:
+        if known.served or known.held:
             return known
-        barred = is_barred(event, await self.store.tombstones(bar_targets(event)))
         targets_served, targets_held = await self._targets(event)
         return attrs.evolve(
             known,
-            deleted=barred,
             objects_here=await self._objects_here(event),
             referenced=await self._referenced(event, data),
             targets_served=targets_served,
             targets_held=targets_held,
-        )
-
-    async def _served(self, event: Event) -> tuple[bool, Event | None]:
-        filters = [Filter(ids=frozenset((event.id,)))]
-        if event.address is not None:
-            filters.append(
-                Filter(authors=frozenset((event.pubkey,)), kinds=frozenset((event.kind,)))
-                if not event.first("d")
-                else Filter(
-                    authors=frozenset((event.pubkey,)),
-                    kinds=frozenset((event.kind,)),
-                    tags={"d": frozenset((event.first("d") or "",))},
-                )
-            )
-        found = await self.store.query(filters, REFERRERS_READ)
-        newest = [e for e in found if e.address is not None and e.address == event.address]
-        return any(e.id == event.id for e in found), max(
-            newest, key=lambda e: e.order, default=None
         )
 
     def _held_announcement(self, event: Event) -> Event | None:
@@ -139,6 +122,25 @@ class Witness:
             )
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
         return tuple(served), tuple(e.event for e in held_targets(self.purgatory, event))
+
+
+def _itself_and_its_address(event: Event) -> list[Filter]:
+    filters = [Filter(ids=frozenset((event.id,)))]
+    if event.address is not None:
+        identifier = event.first("d")
+        filters.append(
+            Filter(
+                authors=frozenset((event.pubkey,)),
+                kinds=frozenset((event.kind,)),
+                tags={"d": frozenset((identifier,))} if identifier else {},
+            )
+        )
+    return filters
+
+
+def _newest_of_address(event: Event, found: Sequence[Event]) -> Event | None:
+    same = [e for e in found if e.address is not None and e.address == event.address]
+    return max(same, key=lambda e: e.order, default=None)
 
 
 def held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:

@@ -21,6 +21,7 @@ from ..purgatory.expiry import (
 )
 from ..purgatory.placeholders import HeldPlaceholder
 from ..release.releaser import Releaser
+from ..release.repository_sync import drop_ref
 from ..release.serving import Parts, forget
 from ..runtime.clock import WallClock
 from ..settings import PurgatorySettings
@@ -129,18 +130,18 @@ class Sweeper:
         )
 
     async def _remove_repository(self, owner: str, identifier: str) -> None:
+        repositories = self.parts.repositories
         try:
-            await self.parts.repositories.remove(owner, identifier)
+            await repositories.run(repositories.remove, owner, identifier)
         except RepositoryError as error:
             log.error("repository not removed", identifier=identifier, error=str(error))
 
     async def _end_placeholder(self, held: HeldPlaceholder) -> None:
-        path = self.parts.repositories.path(held.owner, held.identifier)
+        repositories = self.parts.repositories
         row = Placeholder(held.owner, held.identifier, held.event_id, held.oid, held.at)
         async with self.releaser.hold(held.identifier):
-            if self.parts.repositories.exists(held.owner, held.identifier):
-                ref = f"refs/nostr/{held.event_id}"
-                if (await self.parts.repositories.refs(path)).get(ref) == held.oid:
-                    await self.parts.repositories.update_refs(path, {ref: None})
+            if repositories.exists(held.owner, held.identifier):
+                path = repositories.path(held.owner, held.identifier)
+                await repositories.run(drop_ref, path, f"refs/nostr/{held.event_id}")
             await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
             self.parts.purgatory.placeholders.remove(held)

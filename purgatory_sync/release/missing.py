@@ -82,7 +82,7 @@ async def identify_missing_oids(
         for event_id, concern in concerns.items()
         if concern.repositories and concern.oids
     }
-    here = await repositories.here(asked) if asked else {}
+    here = await repositories.run(repositories.here, asked) if asked else {}
     return {
         event_id: Missing(concern, concern.oids - here.get(event_id, frozenset()))
         for event_id, concern in concerns.items()

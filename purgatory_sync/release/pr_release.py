@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
 from .missing import concern_of, identify_missing_oids
-from .repository_sync import set_pull_request_ref, sync_to_owner_repos
+from .repository_sync import bring_pull_request, drop_ref
 from .serving import Parts, Tally, serve
 
 
@@ -23,12 +25,9 @@ async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
     concern = missing.concern
     if missing.oids or not concern.repositories:
         return
-    await sync_to_owner_repos(
-        parts.repositories, concern.repositories, concern.repositories, concern.oids
+    tally.repositories += await parts.repositories.run(
+        bring_pull_request, parts.repositories, concern.repositories, entry.pr
     )
-    for repository in concern.repositories:
-        if await set_pull_request_ref(parts.repositories, repository, entry.pr):
-            tally.repositories += 1
     promotes: list[str] = []
     for identifier in concern.owners:
         promotes += rule_pr(entry.pr, await parts.knowledge.data(identifier)).promotes
@@ -43,6 +42,6 @@ async def drop_other_pull_request_refs(parts: Parts, entry: HeldPr) -> None:
     """
     concern = await concern_of(entry, parts.knowledge, parts.repositories)
     for repository in concern.repositories:
-        there = (await parts.repositories.refs(repository)).get(entry.pr.ref)
-        if there is not None and there != entry.pr.commit:
-            await parts.repositories.update_refs(repository, {entry.pr.ref: None})
+        await parts.repositories.run(
+            partial(drop_ref, repository, entry.pr.ref, unless=entry.pr.commit)
+        )

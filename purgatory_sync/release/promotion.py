@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..nostr.repository_data import RepositoryData
 from ..policy.authority import newest_for
 from ..purgatory.entries import HeldAnnouncement
-from .repository_sync import align_repository_with_state, sync_to_owner_repos
+from .repository_sync import bring_state
 from .serving import Parts, Tally, serve
 
 
@@ -39,10 +39,13 @@ async def _bring_up(parts: Parts, data: RepositoryData, owner: str, tally: Tally
     if state is None or state.unsatisfiable or state.empty or not data.with_repository([owner]):
         return False
     concerned = data.with_repository(data.owners_authorising(state.author))
-    sources = [parts.repositories.path(each, data.identifier) for each in concerned]
-    if (await parts.repositories.here({"": (sources, state.oids)}))[""] != state.oids:
+    repositories = parts.repositories
+    sources = [repositories.path(each, data.identifier) for each in concerned]
+    here = await repositories.run(repositories.here, {"": (sources, state.oids)})
+    if here[""] != state.oids:
         return False
-    target = parts.repositories.path(owner, data.identifier)
-    await sync_to_owner_repos(parts.repositories, sources, [target], state.oids)
-    tally.repositories += await align_repository_with_state(parts.repositories, target, state)
+    target = repositories.path(owner, data.identifier)
+    tally.repositories += await repositories.run(
+        bring_state, repositories, sources, [target], state
+    )
     return True

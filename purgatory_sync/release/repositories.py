@@ -9,16 +9,12 @@ from typing import TypeVar, TypeVarTuple
 import trio
 
 from ..errors import InvalidKey
-from ..git.alignment import Alignment, align_refs
 from ..git.closure import complete_oids
 from ..git.copying import link_objects
-from ..git.refs import update_refs
 from ..git.repository import (
     create_bare,
     is_repository,
     list_haves,
-    list_refs,
-    object_types,
     present_oids,
     remove_repository,
 )
@@ -44,15 +40,18 @@ def extract_identifier_from_repo_path(path: Path) -> str | None:
 
 
 class Repositories:
-    """The bare repositories of one data folder; blocking work goes to threads of their own.
+    """The bare repositories of one data folder.
 
-    Args:
-      git_data: the folder that holds them.
-      limiter: places for git work in threads.
+    What touches the disk is synchronous, so that steps that belong together take one way to a
+    worker thread and back: `await repositories.run(repositories.create, owner, identifier)`.
 
     Only closed packs join a repository that we made, so an object that is there is there with all
     its history (B 3.6). Where somebody else writes too, the marker is missing and each object is
     walked once instead.
+
+    Args:
+      git_data: the folder that holds them.
+      limiter: places for git work in threads.
     """
 
     def __init__(self, git_data: Path, limiter: trio.CapacityLimiter) -> None:
@@ -61,40 +60,45 @@ class Repositories:
         self._limiter = limiter
         self._walked: dict[tuple[Path, str], None] = {}
 
+    async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run synchronous git work in a thread; see `runtime.blocking`."""
+        return await blocking(self._limiter, function, *args)
+
     def path(self, owner: str, identifier: str) -> Path:
         """Where the repository of an owner (hex) is, or would be."""
         return self.git_data / encode_npub(owner) / f"{identifier}.git"
 
     def exists(self, owner: str, identifier: str) -> bool:
-        """Whether the repository is on this disk."""
+        """Whether the repository is on this disk; cheap enough for the event loop."""
         return is_repository(self.path(owner, identifier))
 
-    async def create(self, owner: str, identifier: str) -> Path:
+    def create(self, owner: str, identifier: str) -> None:
         """Make an empty bare repository unless it is there (B 2.4).
 
         Raises:
           RepositoryError: the disk refuses; nothing was made.
         """
         path = self.path(owner, identifier)
-        await self._run(_create, path, self.tmp)
-        return path
+        if not is_repository(path):
+            create_bare(path, self.tmp)
+            (path / PROVEN_MARKER).touch()
 
-    async def remove(self, owner: str, identifier: str) -> None:
+    def remove(self, owner: str, identifier: str) -> None:
         """Take a repository out of sight by one rename, then delete it.
 
         Raises:
           RepositoryError: the disk refuses.
         """
         path = self.path(owner, identifier)
-        await self._run(remove_repository, path, self.tmp)
+        remove_repository(path, self.tmp)
         for key in [key for key in self._walked if key[0] == path]:
             del self._walked[key]
 
-    async def distrust(self, path: Path) -> None:
+    def distrust(self, path: Path) -> None:
         """Somebody else wrote into the repository: from now on its objects are walked."""
-        await self._run(_distrust, path)
+        (path / PROVEN_MARKER).unlink(missing_ok=True)
 
-    async def here(
+    def here(
         self, wanted: Mapping[str, tuple[Sequence[Path], Collection[str]]]
     ) -> dict[str, frozenset[str]]:
         """Which objects are here with all their history, in one go for many events (B 3.6).
@@ -104,11 +108,6 @@ class Repositories:
 
         Returns, by key, the OIDs that some of its repositories holds.
         """
-        return await self._run(self._here, wanted)
-
-    def _here(
-        self, wanted: Mapping[str, tuple[Sequence[Path], Collection[str]]]
-    ) -> dict[str, frozenset[str]]:
         by_path: dict[Path, set[str]] = {}
         for paths, oids in wanted.values():
             for path in paths:
@@ -118,6 +117,31 @@ class Repositories:
             key: frozenset(oids) & frozenset().union(*(found[path] for path in paths))
             for key, (paths, oids) in wanted.items()
         }
+
+    def gather(
+        self, sources: Sequence[Path], target: Path, oids: Collection[str]
+    ) -> frozenset[str]:
+        """Link what the target lacks from other repositories; returns the OIDs it then holds.
+
+        A source that somebody else writes to gives only what is proven in it, and the target is
+        believed no more than the source from then on.
+        """
+        there = self._proven(target, oids)
+        for source in sources:
+            lacking = frozenset(oids) - there
+            if not lacking:
+                break
+            if source != target and self._proven(source, lacking):
+                if not (source / PROVEN_MARKER).exists():
+                    self.distrust(target)
+                link_objects([source], target, lacking)
+                there |= self._proven(target, lacking)
+        return there
+
+    def gather_tips(self, sources: Sequence[Path], target: Path) -> None:
+        """Link what the refs of other repositories reach and the target lacks (STORAGE)."""
+        for source in sources:
+            self.gather([source], target, list_haves(source))
 
     def _proven(self, path: Path, oids: Collection[str]) -> frozenset[str]:
         present = present_oids(path, oids)
@@ -130,70 +154,3 @@ class Repositories:
         while len(self._walked) > REMEMBERED_WALKS:
             del self._walked[next(iter(self._walked))]
         return (present - frozenset(unknown)) | complete
-
-    async def gather(
-        self, sources: Sequence[Path], target: Path, oids: Collection[str]
-    ) -> frozenset[str]:
-        """Link what the target lacks from other repositories; returns the OIDs it then holds.
-
-        A source that somebody else writes to gives only what is proven in it.
-        """
-        return await self._run(self._gather, sources, target, oids)
-
-    def _gather(
-        self, sources: Sequence[Path], target: Path, oids: Collection[str]
-    ) -> frozenset[str]:
-        there = self._proven(target, oids)
-        for source in sources:
-            lacking = frozenset(oids) - there
-            if not lacking:
-                break
-            if source != target and self._proven(source, lacking):
-                link_objects([source], target, lacking)
-                if not (source / PROVEN_MARKER).exists():
-                    _distrust(target)
-                there |= self._proven(target, lacking)
-        return there
-
-    async def gather_tips(self, sources: Sequence[Path], target: Path) -> None:
-        """Link what the refs of other repositories reach and the target lacks (STORAGE)."""
-        await self._run(self._gather_tips, sources, target)
-
-    def _gather_tips(self, sources: Sequence[Path], target: Path) -> None:
-        for source in sources:
-            self._gather([source], target, list_haves(source))
-
-    async def types(self, path: Path, oids: Collection[str]) -> dict[str, str]:
-        """`commit`, `tag`, `tree` or `blob` of each OID that the repository holds."""
-        return await self._run(object_types, path, oids)
-
-    async def refs(self, path: Path) -> dict[str, str]:
-        """All refs of the repository."""
-        return await self._run(list_refs, path)
-
-    async def align(self, path: Path, refs: Mapping[str, str], head: str | None) -> Alignment:
-        """Set heads and tags exactly to the map, then HEAD (B 7.2).
-
-        Raises:
-          RepositoryError: an object is missing or of the wrong type, or the disk refuses; no ref
-            was moved.
-        """
-        return await self._run(align_refs, path, refs, head)
-
-    async def update_refs(self, path: Path, changes: Mapping[str, str | None]) -> bool:
-        """Change single refs (`refs/nostr/*`) at once; None deletes. See `git.refs`."""
-        return await self._run(update_refs, path, changes)
-
-    async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        return await blocking(self._limiter, function, *args)
-
-
-def _create(path: Path, tmp: Path) -> None:
-    if is_repository(path):
-        return
-    create_bare(path, tmp)
-    (path / PROVEN_MARKER).touch()
-
-
-def _distrust(path: Path) -> None:
-    (path / PROVEN_MARKER).unlink(missing_ok=True)

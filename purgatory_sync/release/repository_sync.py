@@ -1,4 +1,7 @@
-"""Bring one event's objects and refs into the repositories it concerns (B 7.2, 7.3)."""
+"""Bring one event's objects and refs into the repositories it concerns (B 7.2, 7.3).
+
+Everything here is synchronous: callers take it to a thread in one go (`Repositories.run`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import RepositoryError
+from ..git.alignment import align_refs
+from ..git.refs import update_refs
+from ..git.repository import list_refs, object_types
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from .repositories import Repositories
@@ -22,7 +28,7 @@ def choose_head(state: State) -> str | None:
     return None
 
 
-async def sync_to_owner_repos(
+def sync_to_owner_repos(
     repositories: Repositories,
     sources: Sequence[Path],
     targets: Sequence[Path],
@@ -34,33 +40,52 @@ async def sync_to_owner_repos(
       RepositoryError: a target lacks an object afterwards; what was copied stays, it is complete.
     """
     for target in targets:
-        if lacking := oids - await repositories.gather(sources, target, oids):
+        if lacking := oids - repositories.gather(sources, target, oids):
             raise RepositoryError(
                 f"{len(lacking)} objects, {min(lacking)} first, could not be copied to {target}"
             )
 
 
-async def align_repository_with_state(
-    repositories: Repositories, repository: Path, state: State
-) -> bool:
+def align_repository_with_state(repository: Path, state: State) -> bool:
     """Set heads, tags and HEAD of one repository to what the state says; whether any ref moved.
 
     Raises:
       RepositoryError: an object is missing or of the wrong type; no ref was moved.
     """
-    alignment = await repositories.align(repository, state.refs, choose_head(state))
+    alignment = align_refs(repository, state.refs, choose_head(state))
     return bool(alignment.changed or alignment.deleted)
 
 
-async def set_pull_request_ref(
-    repositories: Repositories, repository: Path, pr: PullRequest
-) -> bool:
-    """Name the commit of a pull request `refs/nostr/<event-id>`; whether the ref moved.
+def bring_state(
+    repositories: Repositories, sources: Sequence[Path], targets: Sequence[Path], state: State
+) -> int:
+    """Objects into every target, then its refs; how many of them had refs moved.
 
     Raises:
-      RepositoryError: it is no commit or not there; no ref was moved.
+      RepositoryError: see the two steps; targets before the one that failed are aligned.
     """
-    kind = (await repositories.types(repository, (pr.commit,))).get(pr.commit)
-    if kind != "commit":
-        raise RepositoryError(f"{pr.commit} is {'a ' + kind if kind else 'missing'}, not a commit")
-    return await repositories.update_refs(repository, {pr.ref: pr.commit})
+    sync_to_owner_repos(repositories, sources, targets, state.oids)
+    return sum(align_repository_with_state(target, state) for target in targets)
+
+
+def bring_pull_request(repositories: Repositories, targets: Sequence[Path], pr: PullRequest) -> int:
+    """The commit into every target, named `refs/nostr/<event-id>`; how many refs moved.
+
+    Raises:
+      RepositoryError: it is no commit, or not there.
+    """
+    sync_to_owner_repos(repositories, targets, targets, frozenset((pr.commit,)))
+    moved = 0
+    for target in targets:
+        kind = object_types(target, (pr.commit,)).get(pr.commit)
+        if kind != "commit":
+            raise RepositoryError(f"{pr.commit} is a {kind}, not a commit")
+        moved += update_refs(target, {pr.ref: pr.commit})
+    return moved
+
+
+def drop_ref(repository: Path, ref: str, *, unless: str | None = None) -> None:
+    """Delete a ref if it is there, unless it names this OID (B 4.2, 4.3)."""
+    there = list_refs(repository).get(ref)
+    if there is not None and there != unless:
+        update_refs(repository, {ref: None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..policy.authority import Outcome, rule_state
 from ..purgatory.entries import HeldState
 from .missing import identify_missing_oids
-from .repository_sync import align_repository_with_state, sync_to_owner_repos
+from .repository_sync import bring_state
 from .serving import Parts, Tally, drop, serve
 
 
@@ -30,7 +30,7 @@ async def release_state(parts: Parts, entry: HeldState, tally: Tally) -> None:
     if lack.oids:
         return
     targets = [parts.repositories.path(owner, identifier) for owner in ruling.owners]
-    await sync_to_owner_repos(parts.repositories, lack.concern.repositories, targets, state.oids)
-    for target in targets:
-        tally.repositories += await align_repository_with_state(parts.repositories, target, state)
+    tally.repositories += await parts.repositories.run(
+        bring_state, parts.repositories, lack.concern.repositories, targets, state
+    )
     await serve(parts, tally, ruling.promotes, entry)

@@ -87,11 +87,13 @@ class MemoryStore(Store):
         await self._begin()
         return frozenset(event_id for event_id in ids if event_id in self._served)
 
-    async def tombstones(self, targets: Sequence[str]) -> list[Tombstone]:
-        """The tombstones of these ids and addresses, in the order of targets and authors."""
-        await self._begin()
+    async def look(
+        self, filters: Sequence[Filter], limit: int, targets: Sequence[str]
+    ) -> tuple[list[Event], list[Tombstone]]:
+        """What `query` yields, and the tombstones of these ids and addresses, in one read."""
+        events = await self.query(filters, limit)
         asked = frozenset(targets)
-        return [t for key, t in sorted(self._tombstones.items()) if key[0] in asked]
+        return events, [t for key, t in sorted(self._tombstones.items()) if key[0] in asked]
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
         """Remember starts and rests; the newest row of a domain wins."""

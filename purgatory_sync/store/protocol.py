@@ -169,8 +169,13 @@ class Store(Protocol):
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""
 
-    async def tombstones(self, targets: Sequence[str]) -> list[Tombstone]:
-        """The tombstones of these ids and addresses."""
+    async def look(
+        self, filters: Sequence[Filter], limit: int, targets: Sequence[str]
+    ) -> tuple[list[Event], list[Tombstone]]:
+        """What `query` yields, and the tombstones of these ids and addresses, in one read.
+
+        Tombstones come in the order of targets and authors.
+        """
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
         """Remember starts and rests with the next batch, without a sync; the newest row wins.

@@ -150,6 +150,13 @@ def tombstones(connection: sqlite3.Connection, targets: Sequence[str]) -> list[T
     return [Tombstone(asked[target], author, until) for target, author, until in rows.fetchall()]
 
 
+def look(
+    connection: sqlite3.Connection, filters: Sequence[Filter], limit: int, targets: Sequence[str]
+) -> tuple[list[Event], list[Tombstone]]:
+    """What the filters yield, and the tombstones of these ids and addresses."""
+    return query(connection, filters, limit), tombstones(connection, targets)
+
+
 def journal(connection: sqlite3.Connection) -> Journal:
     """Everything that a start needs besides the served events."""
     with _snapshot(connection):

@@ -85,9 +85,11 @@ class SqliteStore(Store):
         """Which of the ids are served."""
         return await self._read(queries.served_ids, ids)
 
-    async def tombstones(self, targets: Sequence[str]) -> list[Tombstone]:
-        """The tombstones of these ids and addresses, in the order of targets and authors."""
-        return await self._read(queries.tombstones, targets)
+    async def look(
+        self, filters: Sequence[Filter], limit: int, targets: Sequence[str]
+    ) -> tuple[list[Event], list[Tombstone]]:
+        """What `query` yields, and the tombstones of these ids and addresses, in one read."""
+        return await self._read(queries.look, filters, limit, targets)
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
         """Remember starts and rests with the next batch, without a sync; the newest row wins."""

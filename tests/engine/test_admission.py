@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
+from purgatory_sync.git.refs import update_refs
 from purgatory_sync.git.repository import is_repository
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
@@ -56,10 +57,10 @@ async def test_an_event_that_cannot_be_stored_is_refused(
 async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_forgotten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fails(owner: str, identifier: str) -> None:
+    def fails(owner: str, identifier: str) -> None:
         raise RepositoryError("read-only")
 
-    monkeypatch.setattr(type(world.repositories), "create", lambda self, o, i: fails(o, i))
+    monkeypatch.setattr(world.repositories, "create", fails)
     event = events.announcement(
         OWNER,
         "repo",
@@ -179,7 +180,7 @@ async def test_b_4_2_a_ref_at_another_commit_is_deleted(world: World) -> None:
     world.give(OWNER, steps[:1])
     pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], steps[1].oid, created_at=NOW)
     ref = f"refs/nostr/{pr.id}"
-    await world.repositories.update_refs(world.path(OWNER), {ref: steps[0].oid})
+    update_refs(world.path(OWNER), {ref: steps[0].oid})
     assert (await world.offer(pr)).outcome is Outcome.HELD
     assert world.refs(OWNER) == {}
 

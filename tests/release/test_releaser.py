@@ -253,7 +253,7 @@ async def test_b_3_6_data_of_somebody_else_counts_only_with_all_its_history(
 ) -> None:
     await world.announce(OWNER)
     steps = history(2)
-    await world.repositories.distrust(world.path(OWNER))
+    world.repositories.distrust(world.path(OWNER))
     world.give(OWNER, steps[1:])
     state = events.state(OWNER, "repo", {MAIN: steps[1].oid}, created_at=NOW - 50)
     assert (await world.offer(state)).outcome is Outcome.HELD

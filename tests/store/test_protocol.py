@@ -134,9 +134,11 @@ async def test_tombstones_keep_the_latest_time_and_every_author(store: Store) ->
     await store.apply(Change(tombstones=[Tombstone(address, ALICE.pubkey, 10)]))
     await store.apply(Change(tombstones=[Tombstone(address, ALICE.pubkey, 5)]))
     await store.apply(Change(tombstones=[Tombstone("e" * 64, BOB.pubkey, 3)]))
-    assert await store.tombstones([address, "f" * 64]) == [Tombstone(address, ALICE.pubkey, 10)]
-    assert len(await store.tombstones([address, "e" * 64])) == 2
-    assert await store.tombstones([]) == []
+    assert (await store.look([], 1, [address, "f" * 64]))[1] == [
+        Tombstone(address, ALICE.pubkey, 10)
+    ]
+    assert len((await store.look([], 1, [address, "e" * 64]))[1]) == 2
+    assert (await store.look([], 1, []))[1] == []
 
 
 async def test_a_tombstone_does_not_keep_an_event_out(store: Store) -> None:
@@ -314,7 +316,7 @@ async def test_any_text_can_be_asked_for(store: Store, value: str) -> None:
         assert await store.query([Filter(tags={"t": frozenset(values)})], 10) == [event]
     target = f"30617:{ALICE.pubkey}:{value}"
     await store.apply(Change(tombstones=[Tombstone(target, ALICE.pubkey, 1)]))
-    assert await store.tombstones([target]) == [Tombstone(target, ALICE.pubkey, 1)]
+    assert (await store.look([], 1, [target]))[1] == [Tombstone(target, ALICE.pubkey, 1)]
 
 
 async def test_what_is_not_unicode_finds_nothing(store: Store) -> None:
@@ -322,7 +324,7 @@ async def test_what_is_not_unicode_finds_nothing(store: Store) -> None:
     lone = "\ud800"
     assert await store.query([Filter(tags={"t": frozenset({lone})})], 10) == []
     assert await store.served_ids([lone]) == frozenset()
-    assert await store.tombstones([lone]) == []
+    assert (await store.look([], 1, [lone]))[1] == []
 
 
 async def test_thousands_of_values_in_one_filter(store: Store) -> None:
@@ -339,7 +341,7 @@ async def test_thousands_of_values_in_one_filter(store: Store) -> None:
     assert await store.count([wanted]) == 1
     more = [f"{i:064x}" for i in range(40_000)]
     assert await store.served_ids([*more, event.id]) == {event.id}
-    assert await store.tombstones([*many]) == []
+    assert (await store.look([], 1, [*many]))[1] == []
 
 
 async def test_hundreds_of_filters(store: Store) -> None:
@@ -374,7 +376,7 @@ async def test_a_closed_store_says_so(store: Store) -> None:
         lambda: store.query([Filter()], 1),
         lambda: store.count([Filter()]),
         lambda: store.served_ids([]),
-        lambda: store.tombstones([]),
+        lambda: store.look([], 1, []),
     ):
         with pytest.raises(StoreError, match="the store is closed"):
             await use()
