@@ -50,7 +50,7 @@ class WebUrl:
         return self.host, self.port
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4_096)
 def parse_web_url(text: str, schemes: tuple[str, ...] = GIT_SCHEMES) -> WebUrl:
     """Judge a URL's form (B 8.1, mission N4); its addresses are judged by the gate.
 

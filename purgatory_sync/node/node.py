@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from .subscriptions import Subscriptions
 # Of the 10 s that a stop may take: what the engine has after the connections' grace, and what a
 # cancelled task has that waits for a thread.
 _ENGINE_STOP_SECS: Final = 2.0
+_GARBAGE_THRESHOLD: Final = 20_000
 _LAST_SECS: Final = 1.5
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
@@ -86,6 +88,7 @@ async def _obey(
 
 async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStatus[int]) -> None:
     _make_usable(settings.git_data_path)
+    _spare_the_collector()
     subscriptions = Subscriptions()
 
     def notify(event: Event) -> None:
@@ -106,6 +109,13 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
             task_status.started(bound)
         nursery.cancel_scope.cancel()
     log.info("stopped")
+
+
+def _spare_the_collector() -> None:
+    """What was imported lives as long as the process; a burst of hunts is no garbage either."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
 def _make_usable(folder: Path) -> None:
