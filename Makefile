@@ -10,11 +10,11 @@ run: .venv/run
 demo: .venv/run
 	$(BIN)/python -m purgatory_sync.demo
 
-test: .venv/dev
-	$(BIN)/python -m pytest
+test: unit
+	$(BIN)/python -m pytest -m real
 
 unit: .venv/dev
-	$(BIN)/python -m pytest -m "not real"
+	$(BIN)/python -m pytest -m "not real" -n auto --dist worksteal
 
 check: .venv/dev
 	$(BIN)/ruff check .
