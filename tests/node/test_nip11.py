@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from purgatory_sync.version import __version__
 from purgatory_sync.node.nip11 import RelayInfo, document, page, wants_document
 from purgatory_sync.settings import RelaySettings
+from purgatory_sync.version import __version__
 
 
 def make_info(settings: RelaySettings | None = None) -> RelayInfo:
