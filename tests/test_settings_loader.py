@@ -318,6 +318,7 @@ def documented() -> list[str]:
     ]
 
 
+@pytest.mark.tree
 def test_the_document_lists_every_setting_with_its_default() -> None:
     rows = [
         line for line in DOCUMENT.read_text().splitlines() if re.match(r"\| `NGIT_.*` \| `--", line)
