@@ -109,7 +109,6 @@ async def fly(ctx: SyncContext, reservation: Reservation, throttles: ThrottleMan
     finally:
         hunt.arrive(reservation.flight)
         if not ctx.has_pending_events(hunt.identifier):
-            hunt.cancel_flights()
             throttles.dequeue(hunt.identifier)
         throttles.hunts.drop_if_over(hunt)
 
@@ -186,9 +185,10 @@ def _settle(
     hunt, url, domain = reservation.hunt, reservation.url, reservation.domain
     if outcome.tried:
         hunt.tried.mark(url, reservation.oids)
-        throttles.mark_url_tried(domain, hunt.identifier, url, reservation.oids)
     if outcome.passed_over:
         hunt.passed_over[url] = None
+    if outcome.tried or outcome.passed_over:
+        throttles.mark_url_tried(domain, hunt.identifier, url, reservation.oids)
     _judge_server(reservation, throttles, observer, outcome)
     places = (reservation.place, *observer.elsewhere.values())
     for place in places:

@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from ..purgatory.changes import Watch
+from ..purgatory.queue_entry import backoff_secs
 from .context import SyncContext
 from .progress import Progress
 from .tried import TriedUrls
@@ -61,6 +62,7 @@ class Hunt:
       arrivals: how many attempts have ended.
       releases_asked: held events with nothing missing whose release was asked for already.
       users: live tasks that hold it.
+      rounds: how often it began anew although a slow attempt still went on.
     """
 
     identifier: str
@@ -71,6 +73,7 @@ class Hunt:
     arrivals: int = 0
     releases_asked: dict[str, None] = attrs.field(factory=dict)
     users: int = 0
+    rounds: int = 0
     watch: Watch = attrs.field(init=False)
     _bell: trio.Event = attrs.field(factory=trio.Event)
 
@@ -153,6 +156,23 @@ class Hunt:
             self.watch.newcomers_taken()
         slow = {flight: None for flight in self.flights if flight.progress.is_slow(now)}
         return Look(self.arrivals, slow, newcomers)
+
+    def next_round_at(self, now: float) -> float:
+        """When to ask everybody again if all that goes on is slow; infinite if something is not.
+
+        A server that drips for ten minutes must not keep the others from being asked again
+        after the backoff (mission N3).
+        """
+        if all(flight.progress.is_slow(now) for flight in self.flights):
+            return now + backoff_secs(self.rounds + 1)
+        return inf
+
+    def begin_round(self) -> None:
+        """Forget what was tried, as if the hunt had ended and begun again."""
+        self.rounds += 1
+        self.tried = TriedUrls()
+        self.passed_over.clear()
+        self.releases_asked.clear()
 
     async def news(self, look: Look) -> None:
         """Wait until it is worth looking again.

@@ -56,7 +56,10 @@ async def pursue(
                 queue_at_throttled(seen, hunt, throttles)
             if not is_flying() or not ctx.has_pending_events(hunt.identifier):
                 return
-            await hunt.news(look)
+            with trio.move_on_at(hunt.next_round_at(trio.current_time())) as until:
+                await hunt.news(look)
+            if until.cancelled_caught:
+                hunt.begin_round()
 
 
 async def _step(

@@ -8,6 +8,12 @@ FIRST_BACKOFF_SECS = 20.0
 MAX_BACKOFF_SECS = 120.0
 
 
+def backoff_secs(attempts: int) -> float:
+    """Seconds to wait after so many fruitless attempts (mission S2)."""
+    doublings = min(max(attempts, 1) - 1, 8)
+    return min(FIRST_BACKOFF_SECS * (1 << doublings), MAX_BACKOFF_SECS)
+
+
 @attrs.define(eq=False)
 class SyncQueueEntry:
     """One identifier in the queue.
@@ -26,8 +32,7 @@ class SyncQueueEntry:
 
     def backoff(self) -> float:
         """Seconds until the next attempt: 20, 40, 80, 120, 120 … after attempts 1, 2, 3, 4, 5 …"""
-        doublings = min(max(self.attempt_count, 1) - 1, 8)
-        return min(FIRST_BACKOFF_SECS * (1 << doublings), MAX_BACKOFF_SECS)
+        return backoff_secs(self.attempt_count)
 
     def is_ready(self, now: float) -> bool:
         """Whether the next hunt may start."""

@@ -275,10 +275,11 @@ class MockSyncContext:
         return world.data
 
     async def collect_needed_oids(self, identifier: str, data: RepositoryData) -> tuple[Need, ...]:
-        """See `SyncContext`."""
+        """See `SyncContext`; what is returned was so when the look-up began."""
+        needs = self._needs(identifier)
         if self.look_up_secs:
             await trio.sleep(self.look_up_secs)
-        return self._needs(identifier)
+        return needs
 
     def collect_pr_clone_urls(self, identifier: str) -> Mapping[str, tuple[str, ...]]:
         """See `SyncContext`."""

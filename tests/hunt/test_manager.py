@@ -5,7 +5,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.errors import RateLimited, ResultClass
+from purgatory_sync.errors import Forbidden, RateLimited, ResultClass
 from purgatory_sync.hunt import domains
 from purgatory_sync.hunt.functions import sync_identifier
 from purgatory_sync.hunt.manager import ThrottleManager
@@ -220,6 +220,20 @@ async def test_crash_of_a_look_up_in_a_turn_occupies_nothing(
         assert [entry["event"] for entry in logs] == ["turn crashed"]
         domain = throttles.statistics().domains["a.example"]
         assert (domain.in_flight, domain.tokens, domain.queued) == (0, 30, 0)
+
+
+async def test_b_8_2_what_was_passed_over_is_not_looked_at_again_in_a_turn(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = world(1)
+    ctx.fails(url("a", "r0"), Forbidden("not public"))
+    throttles = manager(ctx)
+    async with serving(throttles):
+        throttles.enqueue_identifier("a.example", "r0", TriedUrls())
+        await trio.sleep(1)
+    assert len(ctx.fetches) == 1
+    assert throttles.queued_at("r0") == ()
+    assert throttles.statistics().domains["a.example"].tokens == 30
 
 
 async def test_b_8_6_rest_then_one_first_then_the_others(autojump_clock: MockClock) -> None:

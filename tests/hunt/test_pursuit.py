@@ -3,8 +3,20 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.errors import ConnectFailed, NameUnknown, RepositoryUnavailable, ResultClass
-from purgatory_sync.hunt.functions import sync_identifier
+from purgatory_sync.errors import (
+    ConnectFailed,
+    NameUnknown,
+    NaughtyScope,
+    RateLimited,
+    RepositoryUnavailable,
+    ResultClass,
+    TlsFailed,
+)
+from purgatory_sync.hunt.functions import (
+    sync_identifier,
+    sync_identifier_from_url,
+    sync_identifier_next_url,
+)
 from purgatory_sync.hunt.tried import TriedUrls
 from purgatory_sync.testing.mock_context import MockSyncContext
 
@@ -120,6 +132,68 @@ async def test_b_8_5_a_push_ends_a_domains_turn_too(autojump_clock: MockClock) -
         assert throttles.statistics().domains["a.example"].in_flight == 0
 
 
+async def test_b_8_5_a_push_ends_a_fetch_by_hand_too(autojump_clock: MockClock) -> None:
+    ctx = needing(A).hangs(A)
+    throttles = manager(ctx)
+    async with trio.open_nursery() as nursery:
+        by_hand = Finished()
+        nursery.start_soon(by_hand.run, sync_identifier_from_url, ctx, REPO, A, throttles)
+        await trio.sleep(20)
+        ctx.push(["oid1"])
+    assert (by_hand.at, by_hand.value) == (20.0, 0)
+
+
+async def test_a_turn_that_completes_it_ends_the_waiting_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).url_provides(A, ["oid1"])
+    throttles = manager(ctx)
+    saturate(throttles, "b.example")
+    async with serving(throttles):
+        throttles.enqueue_identifier("b.example", REPO, TriedUrls())
+        throttles.enqueue_identifier("a.example", REPO, TriedUrls())
+        await trio.sleep(1)
+        assert not ctx.has_pending_events(REPO)
+        assert throttles.queued_at(REPO) == ()
+
+
+async def test_b_8_6_the_identifier_waits_at_the_resting_domain_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).fails(A, RateLimited("429", 60.0), times=1).drips(B, 5000, 300.0)
+    throttles = manager(ctx)
+    async with serving(throttles) as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(10)
+        assert throttles.queued_at(REPO) == ("a.example",)
+
+
+async def test_what_an_attempt_brought_during_a_look_up_is_not_asked_for_again(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).drips(A, 5000, 100.0).url_provides(A, ["oid1"]).url_provides(B, ["new"])
+    ctx.look_up_secs = 0.25
+    ctx.release_fails("read-only")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, manager(ctx))
+        await trio.sleep(100)
+        ctx.arrives(["new"], delay=0.25)
+    assert asked(ctx) == [(0.5, A, ["oid1"]), (101.75, A, ["new"]), (202.25, B, ["new"])]
+
+
+async def test_b_8_2_what_a_running_hunt_has_tried_is_tried_for_everybody(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B, C).hangs(B)
+    throttles = manager(ctx)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(2)
+        again = await sync_identifier_next_url(ctx, REPO, "a.example", TriedUrls(), throttles)
+        assert again is None
+        nursery.cancel_scope.cancel()
+
+
 async def test_b_8_5_a_slow_turn_looks_for_another_way(autojump_clock: MockClock) -> None:
     ctx = needing(A, B).hangs(A).url_provides(B, ["oid1"])
     throttles = manager(ctx)
@@ -141,9 +215,19 @@ async def test_b_8_5_a_turn_does_not_double_a_transfer_above_the_floor(
         throttles.enqueue_identifier("b.example", REPO, TriedUrls())
         await trio.sleep(50)
         assert starts(ctx) == [(0.0, A)]
+        assert throttles.queued_at(REPO) == ("b.example",)
         assert throttles.statistics().domains["b.example"].in_flight == 0
         await trio.sleep(100)
     assert starts(ctx) == [(0.0, A), (100.0, B)]
+
+
+async def test_n3_a_drip_does_not_keep_the_others_from_being_asked_again(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).drips(A, 100, 600.0).fails(B, ConnectFailed("refused"), times=3)
+    ctx.url_provides(B, ["oid1"])
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert starts(ctx) == [(0.0, A), (3.0, B), (23.0, B), (63.0, B), (143.0, B)]
 
 
 async def test_b_8_5_release_that_has_begun_is_never_cut_short(autojump_clock: MockClock) -> None:
@@ -279,6 +363,27 @@ async def test_b_8_7_naughty_sources_are_left_alone(autojump_clock: MockClock) -
     await trio.sleep(12 * 3600)
     assert not await sync_identifier(ctx, REPO, throttles)
     assert ctx.fetched_urls == [C, D, A, B, C, D]
+
+
+async def test_b_8_7_a_success_clears_what_was_listed_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).url_provides(A, ["oid1"]).latency(A, 2.0)
+    throttles = manager(ctx)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(1)
+        throttles.note_naughty(url("a", "other"), NaughtyScope.ENDPOINT, "bad certificate")
+    assert len(throttles.naughty) == 0
+
+
+async def test_b_8_7_what_failed_behind_a_redirect_does_not_list_the_host(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).redirects(A, "b.example").fails(A, TlsFailed("bad certificate"))
+    throttles = manager(ctx)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert [(e.scope, e.key) for e in throttles.naughty.entries()] == [(NaughtyScope.URL, A)]
 
 
 async def test_b_8_7_refused_connections_are_not_naughty() -> None:

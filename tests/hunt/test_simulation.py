@@ -1,0 +1,132 @@
+"""Random worlds, hours of virtual time, and what must hold in all of them."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from itertools import pairwise
+
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from purgatory_sync.errors import (
+    ConnectFailed,
+    Forbidden,
+    NotGit,
+    RateLimited,
+    ResolverFailed,
+    TimedOut,
+)
+from purgatory_sync.hunt.manager import ThrottleManager
+from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.purgatory.purgatory import Purgatory
+from purgatory_sync.testing.mock_context import Fetch, MockSyncContext
+
+from ..purgatory.support import oid, state
+from .support import looping, manager, most_in_a_window, most_in_flight
+
+ENOUGH_SECS = 2 * 3600.0
+PASSING = (
+    ConnectFailed("refused"),
+    TimedOut("silent"),
+    RateLimited("429", 90.0),
+    ResolverFailed("no answer"),
+    ZeroDivisionError("a bug"),
+)
+LASTING = (Forbidden("not public"), NotGit("a page"), ConnectFailed("refused"), TimedOut("silent"))
+
+
+def build(seed: int, purgatory: Purgatory) -> tuple[MockSyncContext, dict[str, set[str]]]:
+    """A world, and by identifier the OIDs that some server gives sooner or later."""
+    dice, ctx = random.Random(seed), MockSyncContext(purgatory=purgatory)
+    ctx.look_up_secs = dice.choice((0.0, 0.0, 0.125))
+    ctx.release_secs = dice.choice((0.0, 0.5))
+    available: dict[str, set[str]] = {}
+    hosts = [f"h{number}.example" for number in range(dice.randint(1, 4))]
+    for number in range(dice.randint(1, 30)):
+        identifier = f"r{number}"
+        copies = range(dice.randint(1, 3))
+        urls = [f"https://{dice.choice(hosts)}/{identifier}/{copy}" for copy in copies]
+        ctx.with_urls(urls, identifier)
+        oids = [oid(1 + number * 10 + each) for each in range(4)]
+        available[identifier] = set()
+        for each in urls:
+            provided = dice.sample(oids, dice.randint(0, 4))
+            good = _set_up(ctx, each, dice)
+            ctx.url_provides(each, provided)
+            available[identifier] |= set(provided if good else ())
+    return ctx, available
+
+
+def _set_up(ctx: MockSyncContext, url: str, dice: random.Random) -> bool:
+    what = dice.randrange(8)
+    if what == 0:
+        ctx.fails(url, dice.choice(LASTING))
+        return False
+    if what == 1:
+        ctx.latency(url, 600.0).fails(url, TimedOut("silent"))
+        return False
+    if what in (2, 3):
+        ctx.fails(url, dice.choice(PASSING), times=dice.randint(1, 3))
+    if what in (3, 4):
+        ctx.drips(url, dice.choice((100, 5000)), dice.randint(1, 40))
+    else:
+        ctx.latency(url, dice.choice((0.0, 0.5, 5.0)))
+    return True
+
+
+async def live(seed: int) -> None:
+    dice, purgatory = random.Random(seed + 1), Purgatory()
+    ctx, available = build(seed, purgatory)
+    throttles = manager(ctx)
+    async with looping(purgatory, ctx, throttles):
+        for identifier in available:
+            number = int(identifier[1:])
+            for each in range(dice.randint(1, 4)):
+                origin = dice.choice((Origin.SYNC, Origin.USER))
+                purgatory.add_state(state(identifier, 1 + number * 10 + each), origin, 0.0)
+                if dice.random() < 0.3:
+                    await trio.sleep(dice.choice((0.1, 1.0, 7.0)))
+        await trio.sleep(ENOUGH_SECS)
+        check_released(purgatory, available)
+    check_limits(ctx.fetches)
+    check_nothing_is_left(throttles)
+
+
+def check_released(purgatory: Purgatory, available: dict[str, set[str]]) -> None:
+    for held in purgatory.hunted_events():
+        missing = set(getattr(held, "state").oids) - available[held.identifiers[0]]  # noqa: B009
+        assert missing, f"{held.identifiers} could have been released"
+        assert held.identifiers[0] in purgatory.sync_queue
+
+
+def check_limits(fetches: list[Fetch]) -> None:
+    by_host: dict[str, list[Fetch]] = defaultdict(list)
+    by_url: dict[str, list[Fetch]] = defaultdict(list)
+    for fetch in fetches:
+        by_url[fetch.url].append(fetch)
+        if fetch.outcome not in ("Forbidden", "ResolverFailed"):
+            by_host[fetch.url.split("/")[2]].append(fetch)
+    for each in by_host.values():
+        assert most_in_flight(each) <= 5
+        assert most_in_a_window(each) <= 30
+    for each in by_url.values():
+        for one, other in pairwise(each):
+            apart = one.ended_at is not None and one.ended_at <= other.at
+            assert apart or not one.oids & other.oids
+
+
+def check_nothing_is_left(throttles: ThrottleManager) -> None:
+    statistics = throttles.statistics()
+    assert statistics.hunting == 0
+    assert all(domain.in_flight == 0 for domain in statistics.domains.values())
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**32))
+def test_random_worlds_keep_the_limits_and_release_all_that_can_be_had(seed: int) -> None:
+    with capture_logs():
+        trio.run(live, seed, clock=MockClock(autojump_threshold=0))
