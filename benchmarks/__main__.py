@@ -12,7 +12,7 @@ from rich.table import Table
 
 from purgatory_sync.node.node import _spare_the_collector as spare_the_collector
 
-from . import engine, fetching, journaling, repositories, whole_node
+from . import engine, fetching, journaling, politeness, repositories, trouble, whole_node
 from .measuring import Effort, Line
 
 Measure = Callable[[Effort], list[Line]]
@@ -25,7 +25,11 @@ MEASUREMENTS: dict[str, Measure] = {
     "existence": repositories.measure_existence,
     "alignment": repositories.measure_alignment,
     "journal": journaling.measure_journaling,
+    "politeness": politeness.measure_politeness,
     "neighbourhood": whole_node.measure_small,
+    "hung": trouble.measure_hung,
+    "busy": trouble.measure_busy,
+    "three-sources": trouble.measure_three_sources,
 }
 ONLY_FULL: dict[str, Measure] = {
     "neighbourhood-1000": whole_node.measure_large,

@@ -38,7 +38,7 @@ Work = Callable[[Purgatory, MockSyncContext], Awaitable[float]]
 def measure_engine(effort: Effort) -> list[Line]:
     """Identifiers a second of processor time, from the queue to the release."""
     count = effort.of(IDENTIFIERS)
-    states = [_state(number) for number in range(1, count + 1)]
+    states = [make_state(number) for number in range(1, count + 1)]
 
     async def hunt_all(purgatory: Purgatory, ctx: MockSyncContext) -> float:
         for number, state in enumerate(states):
@@ -110,12 +110,12 @@ def _run(work: Work, sync: SyncSettings, clock: trio.abc.Clock | None = None) ->
             nursery.cancel_scope.cancel()
         return result
 
-    with _logging_warnings_only():
+    with logging_warnings_only():
         return trio.run(main, clock=clock)
 
 
 @contextmanager
-def _logging_warnings_only() -> Iterator[None]:
+def logging_warnings_only() -> Iterator[None]:
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     try:
@@ -124,7 +124,7 @@ def _logging_warnings_only() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def _state(number: int) -> State:
+def make_state(number: int) -> State:
     event = Event(
         id=f"{number:064x}",
         pubkey=OWNER,

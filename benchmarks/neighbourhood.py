@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -50,12 +50,17 @@ class Result:
     wrong_refs: int
 
 
-def run(repositories: int, hosts: int) -> Result:
-    """Make the neighbourhood, start the node, watch."""
+def run(repositories: int, hosts: int, *bad: Sequence[str]) -> Result:
+    """Make the neighbourhood, start the node, watch.
+
+    Args:
+      bad: groups of host:port of servers that have nothing; each repository names one of each
+        group before the host that has it.
+    """
     with tempfile.TemporaryDirectory(prefix="neighbourhood-") as name:
         folder = Path(name)
         port, git_port, relay_port = free_port(), free_port(), free_port()
-        events, expected = _fill(folder / "remote", repositories, hosts, git_port, port)
+        events, expected = _fill(folder / "remote", repositories, hosts, git_port, port, bad)
         binds = [f"127.0.0.{2 + n}:{git_port}" for n in range(hosts)]
         log = folder / "requests.jsonl"
         with (
@@ -66,7 +71,12 @@ def run(repositories: int, hosts: int) -> Result:
 
 
 def _fill(
-    root: Path, repositories: int, hosts: int, git_port: int, node_port: int
+    root: Path,
+    repositories: int,
+    hosts: int,
+    git_port: int,
+    node_port: int,
+    bad: Sequence[Sequence[str]],
 ) -> tuple[list[Event], dict[str, Mapping[str, str]]]:
     events: list[Event] = []
     expected: dict[str, Mapping[str, str]] = {}
@@ -78,11 +88,12 @@ def _fill(
         refs = make_repository(path, identifier, 3)
         remote = f"http://127.0.0.{2 + number % hosts}:{git_port}"
         place = f"{author.npub}/{identifier}.git"
+        before = [f"http://{group[number % len(group)]}/{place}" for group in bad]
         events.append(
             announcement(
                 author,
                 identifier,
-                clone=[f"http://{service}/{place}", f"{remote}/{place}"],
+                clone=[f"http://{service}/{place}", *before, f"{remote}/{place}"],
                 relays=[f"ws://{service}"],
                 created_at=CREATED_AT,
             )

@@ -193,7 +193,7 @@ def node_environment(folder: Path, port: int, relay_url: str) -> dict[str, str]:
         "NGIT_RELAY_DATA_PATH": str(folder / "relay"),
         "NGIT_SYNC_BOOTSTRAP_RELAY_URL": relay_url,
         "NGIT_HUNT_ALLOW_ADDRESSES": "127.0.0.0/8",
-        "NGIT_LOG_LEVEL": "warning",
+        "NGIT_LOG_LEVEL": "error",
     }
 
 
