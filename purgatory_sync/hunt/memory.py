@@ -45,11 +45,13 @@ class Look:
       arrivals: attempts of the hunt that had ended by then.
       slow: flights that were below the floor then.
       newcomers: whether newcomers' time is news to it.
+      round_at: when everybody is asked again, which is news too (`Hunt.next_round_at`).
     """
 
     arrivals: int
     slow: dict[Flight, None]
     newcomers: bool
+    round_at: float = inf
 
 
 @attrs.define(eq=False)
@@ -198,7 +200,7 @@ class Hunt:
 
     def _next_news_at(self, look: Look, now: float) -> float:
         due = self.watch.newcomer_due if look.newcomers else None
-        soonest = inf if due is None else due
+        soonest = look.round_at if due is None else min(due, look.round_at)
         for flight in self.flights:
             slow_at = flight.progress.slow_at()
             if slow_at > now:

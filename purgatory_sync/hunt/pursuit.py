@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import structlog
 import trio
 
 from .attempt import fly
@@ -15,6 +16,8 @@ from .tried import TriedUrls
 
 if TYPE_CHECKING:
     from .manager import ThrottleManager
+
+log = structlog.get_logger()
 
 
 async def pursue(
@@ -56,9 +59,9 @@ async def pursue(
                 queue_at_throttled(seen, hunt, throttles)
             if not is_flying() or not ctx.has_pending_events(hunt.identifier):
                 return
-            with trio.move_on_at(hunt.next_round_at(trio.current_time())) as until:
-                await hunt.news(look)
-            if until.cancelled_caught:
+            look.round_at = hunt.next_round_at(trio.current_time())
+            await hunt.news(look)
+            if trio.current_time() >= look.round_at:
                 hunt.begin_round()
 
 
@@ -109,12 +112,12 @@ async def _ask_for_releases(ctx: SyncContext, hunt: Hunt, seen: Survey) -> bool:
 
 def queue_at_throttled(seen: Survey, hunt: Hunt, throttles: ThrottleManager) -> tuple[str, ...]:
     """Let the identifier wait at every throttled domain with untried URLs; returns those."""
-    domains = throttled_domains(seen, hunt, throttles, hunt.tried)
-    return tuple(
-        domain
-        for domain in domains
-        if throttles.enqueue_identifier(domain, hunt.identifier, hunt.tried.for_domain(domain))
-    )
+    queued = []
+    for domain in throttled_domains(seen, hunt, throttles, hunt.tried):
+        if throttles.enqueue_identifier(domain, hunt.identifier, hunt.tried.for_domain(domain)):
+            queued.append(domain)
+            log.debug("throttled", identifier=hunt.identifier, domain=domain)
+    return tuple(queued)
 
 
 def throttled_domains(

@@ -104,6 +104,7 @@ class _World:
     newcomer_due: float | None = None
     has_data: bool = True
     has_target: bool = True
+    paths: dict[str, Path] = attrs.field(factory=dict)
     release_error: str | None = None
 
 
@@ -127,6 +128,7 @@ class MockSyncContext:
         self.release_secs = 0.0
         self._worlds: dict[str, _World] = {}
         self._servers: dict[str, _Server] = {}
+        self._identifier_of: dict[Path, str] = {}
         self._changes = Changes()
         self._wall = WallClock(0.0)
 
@@ -292,7 +294,7 @@ class MockSyncContext:
         self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
     ) -> frozenset[str]:
         """See `SyncContext`; the URL behaves as it was told to."""
-        world = self._world(repository.name.removesuffix(".git"))
+        world = self._world(self._identifier_of[repository])
         fetch = Fetch(trio.current_time(), world.identifier, url, oids)
         self.fetches.append(fetch)
         fetch.outcome = "cancelled"
@@ -335,7 +337,7 @@ class MockSyncContext:
         """See `SyncContext`; releases every event that lacks nothing."""
         if self.release_secs:
             await trio.sleep(self.release_secs)
-        return self._release(source_repo.name.removesuffix(".git"), new_oids)
+        return self._release(self._identifier_of[source_repo], new_oids)
 
     def _release(self, identifier: str, new_oids: frozenset[str]) -> ProcessResult:
         world = self._world(identifier)
@@ -364,9 +366,14 @@ class MockSyncContext:
 
     def find_target_repo(self, data: RepositoryData, source: Source) -> Path | None:
         """See `SyncContext`: the repository of the announcement that gave the URL."""
-        if not self._world(data.identifier).has_target:
+        world = self._world(data.identifier)
+        if not world.has_target:
             return None
-        return Path("/mock", source.owner or OWNER, f"{data.identifier}.git")
+        owner = source.owner or OWNER
+        if owner not in world.paths:
+            world.paths[owner] = Path("/mock", owner, f"{data.identifier}.git")
+            self._identifier_of[world.paths[owner]] = data.identifier
+        return world.paths[owner]
 
     def record_attempt(
         self,

@@ -23,11 +23,11 @@ def turns(queue: DomainQueue, count: int) -> list[str | None]:
     return order
 
 
-def test_round_robin_processes_identifiers_fairly() -> None:
+def test_turns_come_in_round_robin_order() -> None:
     assert turns(queue_of("A", "B", "C"), 6) == ["A", "B", "C", "A", "B", "C"]
 
 
-def test_skips_in_progress_identifiers() -> None:
+def test_one_whose_turn_is_going_on_gets_no_second_one() -> None:
     queue = queue_of("A", "B")
     assert queue.next_ready() == "A"
     assert queue.next_ready() == "B"

@@ -188,7 +188,7 @@ async def test_b_8_2_what_a_running_hunt_has_tried_is_tried_for_everybody(
     throttles = manager(ctx)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sync_identifier, ctx, REPO, throttles)
-        await trio.sleep(2)
+        await trio.sleep(4)
         again = await sync_identifier_next_url(ctx, REPO, "a.example", TriedUrls(), throttles)
         assert again is None
         nursery.cancel_scope.cancel()
