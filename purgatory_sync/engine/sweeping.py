@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import attrs
 import structlog
 import trio
@@ -48,32 +51,36 @@ class Sweeper:
     started_at: float
 
     async def run(self) -> None:
-        """Sweep every minute until cancelled; a failure is logged and tried again."""
+        """Sweep every minute until cancelled."""
         async for _ in periodic(SWEEP_SECS):
-            try:
-                await self.sweep()
-            except PurgatorySyncError as error:
-                log.error("sweep failed", error=str(error))
+            await self.sweep()
 
     async def sweep(self) -> None:
-        """One round; each event is judged and ended under its identifier's lock."""
+        """One round; each event is judged and ended under its identifier's lock.
+
+        What fails is logged and tried again in the next round; nothing else waits for it.
+        """
         now = self.clock.now()
-        for held in self.parts.purgatory.hunted_events():
-            if time_is_up(held, now, self.settings):
-                async with self.releaser.hold(*held.identifiers):
-                    await self._end_event(held, now)
-        for announcement in self.parts.purgatory.announcements():
-            if self._step(announcement, now, concerned=False) is not AnnouncementStep.KEEP:
-                async with self.releaser.hold(announcement.identifier):
-                    await self._end_announcement(announcement, now)
-        for placeholder in tuple(self.parts.purgatory.placeholders):
-            if placeholder_ends(placeholder, now, self.settings):
-                await self._end_placeholder(placeholder)
-        if gone := self.parts.purgatory.expired.prune(now):
-            await self.parts.knowledge.apply(Change(forget_expired=gone))
-        self.throttles.naughty.prune(now)
         if lost := self.parts.purgatory.requeue_lost():
             log.warning("identifiers were lost from the queue", identifiers=lost[:10])
+        for held in self.parts.purgatory.hunted_events():
+            if time_is_up(held, now, self.settings):
+                with _alone(event_id=held.event_id):
+                    async with self.releaser.hold(*held.identifiers):
+                        await self._end_event(held, now)
+        for announcement in self.parts.purgatory.announcements():
+            if self._step(announcement, now, concerned=False) is not AnnouncementStep.KEEP:
+                with _alone(event_id=announcement.event_id):
+                    async with self.releaser.hold(announcement.identifier):
+                        await self._end_announcement(announcement, now)
+        for placeholder in tuple(self.parts.purgatory.placeholders):
+            if placeholder_ends(placeholder, now, self.settings):
+                with _alone(event_id=placeholder.event_id):
+                    await self._end_placeholder(placeholder)
+        self.throttles.naughty.prune(now)
+        with _alone():
+            if gone := self.parts.purgatory.expired.prune(now):
+                await self.parts.knowledge.apply(Change(forget_expired=gone))
 
     async def _end_event(self, held: HuntedEvent, now: float) -> None:
         purgatory = self.parts.purgatory
@@ -145,3 +152,14 @@ class Sweeper:
                 await repositories.run(drop_ref, path, f"refs/nostr/{held.event_id}")
             await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
             self.parts.purgatory.placeholders.remove(held)
+
+
+@contextmanager
+def _alone(**what: str) -> Iterator[None]:
+    """Whatever goes wrong within the block concerns nobody else."""
+    try:
+        yield
+    except (PurgatorySyncError, OSError) as error:
+        log.error("sweep failed", error=str(error), **what)
+    except Exception:
+        log.exception("sweep crashed", **what)

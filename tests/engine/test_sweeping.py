@@ -1,0 +1,92 @@
+"""The sweep by itself: whatever fails in it stops nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from purgatory_sync.engine.context import RealSyncContext
+from purgatory_sync.engine.sweeping import Sweeper
+from purgatory_sync.errors import RepositoryError
+from purgatory_sync.git.fetch import GitClient
+from purgatory_sync.hunt.context import Need
+from purgatory_sync.hunt.manager import ThrottleManager
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.repository_data import RepositoryData
+from purgatory_sync.purgatory.entries import HuntedEvent
+from purgatory_sync.release.missing import Missing
+from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from ..world import NOW, SERVICE, World
+
+OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)
+MAIN = "refs/heads/main"
+
+
+def sweeper(world: World) -> Sweeper:
+    clock = world.admission.clock
+    client = GitClient(world.settings.hunt, Gate(), world.repositories.tmp)
+    context = RealSyncContext(world.parts, world.releaser, client, clock, SERVICE)
+    throttles = ThrottleManager(context, wall=clock)
+    return Sweeper(
+        world.parts, world.releaser, throttles, world.settings.purgatory, clock, clock.now()
+    )
+
+
+async def hold_two(world: World) -> tuple[Event, Event]:
+    """Two states of identifiers of their own, the first of them held first."""
+    held = []
+    for author, identifier in ((OWNER, "bad"), (OTHER, "good")):
+        await world.announce(author, identifier)
+        state = events.state(author, identifier, {MAIN: "1" * 40}, created_at=NOW - 50)
+        await world.offer(state)
+        held.append(state)
+    return held[0], held[1]
+
+
+@pytest.mark.parametrize("failure", [RepositoryError("damaged"), OSError("gone"), KeyError("?")])
+async def test_an_event_that_cannot_be_judged_keeps_no_other_from_its_end(
+    world: World,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+) -> None:
+    bad, good = await hold_two(world)
+    sweep = sweeper(world)
+    look = RealSyncContext.collect_needed_oids
+
+    async def fails(
+        ctx: RealSyncContext, identifier: str, data: RepositoryData
+    ) -> tuple[Need, ...]:
+        if identifier == "bad":
+            raise failure
+        return await look(ctx, identifier, data)
+
+    monkeypatch.setattr(RealSyncContext, "collect_needed_oids", fails)
+    await trio.sleep(1801)
+    await sweep.sweep()
+    held = await world.held()
+    assert bad.id in held
+    assert good.id not in held
+
+
+async def test_b_8_10_a_failing_sweep_still_queues_what_was_lost(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hold_two(world)
+    await trio.sleep(1801)
+    world.purgatory.sync_queue.remove("good")
+
+    async def fails(
+        entries: Sequence[HuntedEvent], knowledge: object, repositories: object
+    ) -> dict[str, Missing]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("purgatory_sync.engine.context.identify_missing_oids", fails)
+    await sweeper(world).sweep()
+    assert "good" in world.purgatory.sync_queue
