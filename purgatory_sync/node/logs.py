@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
@@ -26,11 +27,26 @@ def configure_logging(level: Level, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=_processors(out.isatty()),
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Forgiving(out))),
         cache_logger_on_first_use=False,
     )
     quieter = logging.INFO if threshold == logging.DEBUG else max(threshold, logging.WARNING)
     logging.basicConfig(handlers=[_ToStructlog()], level=quieter, force=True)
+
+
+class _Forgiving:
+    """A full disk or a reader that left costs lines, and nothing that wanted to say something."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _processors(terminal: bool) -> list[Processor]:
@@ -43,7 +59,10 @@ def _processors(terminal: bool) -> list[Processor]:
             *common,
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             _without_controls,
-            structlog.dev.ConsoleRenderer(sort_keys=False),
+            # Others would print local variables, and with them the key of the service.
+            structlog.dev.ConsoleRenderer(
+                sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
     return [
         *common,

@@ -83,3 +83,40 @@ def test_strangers_cannot_command_the_terminal() -> None:
     assert "\x07" not in shown
     assert "\u202e" not in shown
     assert "a\\x1b[2Jb" in shown
+
+
+class Full(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, _text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_lines_that_cannot_be_written_stop_nobody(terminal: bool) -> None:
+    configure_logging("info", Full(terminal))
+    structlog.get_logger().warning("lost")
+    closed = io.StringIO()
+    configure_logging("info", closed)
+    closed.close()
+    structlog.get_logger().warning("lost too")
+
+
+@pytest.mark.parametrize("out", [Terminal(), io.StringIO()])
+def test_tracebacks_show_no_values(out: io.StringIO) -> None:
+    configure_logging("info", out)
+    key = "nsec1" + "q" * 3
+    try:
+        raise RuntimeError(f"a bug with {len(key)} characters")
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+    assert "a bug with 8 characters" in out.getvalue()
+    assert key not in out.getvalue()
