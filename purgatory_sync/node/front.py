@@ -67,8 +67,11 @@ class _Backend:
         answer = await self._following.offer(event, "user")
         return answer.accepted, answer.message
 
-    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
-        return await self._engine.store.query(filters, limit)
+    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+        return await self._engine.store.find(filters, limit)
+
+    async def load(self, ids: Sequence[str]) -> list[Event]:
+        return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
 
 
 def _snapshot(now: Statistics) -> MetricsSnapshot:

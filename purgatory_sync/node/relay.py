@@ -20,6 +20,8 @@ from .wire import Gone
 
 # A client that sends nothing but nonsense is closed after so many messages in a row.
 MAX_INVALID_IN_A_ROW = 100
+# Stored events are read so many at once, as many as make about so many bytes.
+FIRST_PAGE_EVENTS, MAX_PAGE_EVENTS, PAGE_BYTES = 8, 500, 1 << 20
 # What is being sent when a client turns out to be too slow has so long to get through.
 LAST_WORDS_SECS = 2.0
 
@@ -32,8 +34,11 @@ class Backend(Protocol):
     async def offer(self, event: Event) -> tuple[bool, str]:
         """Judge an event, its id and signature too; both values go into OK."""
 
-    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
-        """Served events that match any filter, newest first; at most `limit` for each filter."""
+    async def find(self, filters: Sequence[Filter], limit: int) -> Sequence[str]:
+        """Ids of served events that match any filter, newest first; at most `limit` for each."""
+
+    async def load(self, ids: Sequence[str]) -> Sequence[Event]:
+        """The served events with these ids, newest first; what is not served any more is absent."""
 
 
 class RelaySocket(Protocol):
@@ -153,12 +158,23 @@ class _Client:
         # Before the query, so that nothing which is served meanwhile is missed.
         self._hub.add(subscription)
         try:
-            stored = await self._backend.query(request.filters, self._settings.max_limit)
+            await self._send_stored(subscription)
         except Exception:
             log.exception("query failed")
-            self._hub.remove(self._own.pop(name))
+            self._own.pop(name, None)
+            self._hub.remove(subscription)
             why = "error: the relay failed to look this up: ask again later"
             await self.outbox.put(messages.closed(name, why))
             return
-        await subscription.send_stored(stored)
+        await subscription.end_stored()
         self._hub.stored_sent(subscription)
+
+    async def _send_stored(self, subscription: Subscription) -> None:
+        """A page at a time: what is stored for one REQ may be more than memory has."""
+        ids = await self._backend.find(subscription.filters, self._settings.max_limit)
+        start, count, sent_bytes = 0, FIRST_PAGE_EVENTS, 0
+        while start < len(ids) and self.outbox.ended is None:
+            page = ids[start : start + count]
+            sent_bytes += await subscription.send_stored(await self._backend.load(page))
+            start += len(page)
+            count = max(1, min(MAX_PAGE_EVENTS, PAGE_BYTES * start // (sent_bytes + 1)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 import trio
@@ -28,12 +27,19 @@ class Subscription:
         self._sent: set[str] = set()
         self._pending: list[tuple[str, bytes]] | None = []
 
-    async def send_stored(self, events: Sequence[Event]) -> None:
-        """Send stored events and EOSE at the client's pace, then what became new meanwhile."""
+    async def send_stored(self, events: Sequence[Event]) -> int:
+        """Send stored events at the client's pace; how many bytes they have."""
+        total = 0
         for event in events:
             if event.id not in self._sent:
                 self._sent.add(event.id)
-                await self._outbox.put(self._message(encode_event(event)))
+                message = self._message(encode_event(event))
+                total += len(message)
+                await self._outbox.put(message)
+        return total
+
+    async def end_stored(self) -> None:
+        """Send EOSE, then what became new meanwhile."""
         await self._outbox.put(messages.end_of_stored(self.name))
         pending, self._pending = self._pending or [], None
         for event_id, encoded in pending:
@@ -60,7 +66,7 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._all: dict[Subscription, None] = {}
-        self._remembering: deque[tuple[float, Subscription]] = deque()
+        self._remembering: dict[Subscription, float] = {}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -70,13 +76,15 @@ class Subscriptions:
         self._all[subscription] = None
 
     def remove(self, subscription: Subscription) -> None:
-        """It hears nothing more."""
+        """It hears nothing more, and nothing of it is kept."""
         self._all.pop(subscription, None)
+        self._remembering.pop(subscription, None)
 
     def stored_sent(self, subscription: Subscription) -> None:
         """Its stored events are sent: their ids are remembered a little longer."""
         self._forget_old()
-        self._remembering.append((trio.current_time() + REMEMBER_SECS, subscription))
+        if subscription in self._all:
+            self._remembering[subscription] = trio.current_time() + REMEMBER_SECS
 
     def broadcast(self, event: Event) -> None:
         """Tell every subscription that matches; never waits for a slow client."""
@@ -89,5 +97,9 @@ class Subscriptions:
 
     def _forget_old(self) -> None:
         now = trio.current_time()
-        while self._remembering and self._remembering[0][0] <= now:
-            self._remembering.popleft()[1].forget_sent()
+        while self._remembering:
+            subscription, until = next(iter(self._remembering.items()))
+            if until > now:
+                break
+            del self._remembering[subscription]
+            subscription.forget_sent()

@@ -77,6 +77,10 @@ class MemoryStore(Store):
             found.update((event.id, event) for event in matching[:most])
         return sorted(found.values(), key=_newest_first)
 
+    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+        """The ids of what `query` would yield, in its order."""
+        return [event.id for event in await self.query(filters, limit)]
+
     async def count(self, filters: Sequence[Filter]) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
         await self._begin()

@@ -163,6 +163,9 @@ class Store(Protocol):
         A filter's own `limit` bounds what that filter yields; `limit` bounds each filter as well.
         """
 
+    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+        """The ids of what `query` would yield, in its order: many of them take little memory."""
+
     async def count(self, filters: Sequence[Filter]) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
 

@@ -99,6 +99,15 @@ def query(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int)
     return [decode_event(texts[number]) for number in sorted(found, key=found.__getitem__)]
 
 
+def find(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int) -> list[str]:
+    """The ids of what `query` yields, in its order."""
+    with _snapshot(connection):
+        found: dict[int, tuple[int, str]] = {}
+        for wanted in filters:
+            found.update(_newest(connection, wanted, limit))
+    return [event_id for _, event_id in sorted(found.values())]
+
+
 def _newest(
     connection: sqlite3.Connection, wanted: Filter, limit: int
 ) -> list[tuple[int, tuple[int, str]]]:

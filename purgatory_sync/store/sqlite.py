@@ -77,6 +77,10 @@ class SqliteStore(Store):
         """Served events that match any filter, newest first (lowest id first on a tie)."""
         return await self._read(queries.query, filters, limit)
 
+    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+        """The ids of what `query` would yield, in its order."""
+        return await self._read(queries.find, filters, limit)
+
     async def count(self, filters: Sequence[Filter]) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
         return await self._read(queries.count, filters)

@@ -49,9 +49,13 @@ class RelayServer:
         await self.publish([event])
         return True, ""
 
-    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
-        """What matches, newest first."""
-        return await self.store.query(filters, limit)
+    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+        """The ids of what matches, newest first."""
+        return await self.store.find(filters, limit)
+
+    async def load(self, ids: Sequence[str]) -> list[Event]:
+        """The events with these ids, newest first."""
+        return await self.store.query([Filter(ids=frozenset(ids))], len(ids))
 
     async def serve(
         self,

@@ -36,6 +36,7 @@ class MemoryBackend:
     def __init__(self) -> None:
         self.subscriptions = Subscriptions()
         self.events: list[Event] = []
+        self.loaded: list[int] = []
         self.before_query: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.after_query: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
@@ -52,13 +53,18 @@ class MemoryBackend:
         self.events.insert(0, event)
         self.subscriptions.broadcast(event)
 
-    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         if any(667 in (wanted.kinds or ()) for wanted in filters):
             raise RuntimeError("a bug")
         await self.before_query()
         found = [e for e in self.events if any(wanted.matches(e) for wanted in filters)]
         await self.after_query()
-        return found[:limit]
+        return [event.id for event in found[:limit]]
+
+    async def load(self, ids: Sequence[str]) -> list[Event]:
+        await trio.lowlevel.checkpoint()
+        self.loaded.append(len(ids))
+        return [event for event in self.events if event.id in ids]
 
 
 class MemorySocket:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from websockets.trio.client import connect
 
 from purgatory_sync.node.outbox import MAX_MESSAGES
-from purgatory_sync.node.relay import LAST_WORDS_SECS, MAX_INVALID_IN_A_ROW, Relay
+from purgatory_sync.node.relay import LAST_WORDS_SECS, MAX_INVALID_IN_A_ROW, PAGE_BYTES, Relay
 from purgatory_sync.settings import RelaySettings
 
 from .relay_support import MemoryBackend, make_event, plain, talking
@@ -194,6 +194,51 @@ async def test_client_that_never_reads_again_is_dropped(
         assert stuck.closed is None
         await trio.sleep(0.2)
         assert stuck.closed == (1008, "too slow: reconnect and ask again for what is new")
+
+
+async def test_big_stored_events_are_read_few_at_a_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    backend.events = [make_event(number, content="x" * 100_000) for number in range(50)]
+    async with talking(backend) as client:
+        client.say("REQ", "s", {})
+        heard = [(await client.hear())[0] for _ in range(51)]
+    assert heard == ["EVENT"] * 50 + ["EOSE"]
+    assert sum(backend.loaded) == 50
+    assert max(backend.loaded) <= PAGE_BYTES // 100_000
+
+
+async def test_small_stored_events_are_read_many_at_a_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    backend.events = [make_event(number) for number in range(300)]
+    async with talking(backend) as client:
+        client.say("REQ", "s", {})
+        assert [(await client.hear())[0] for _ in range(301)][-1] == "EOSE"
+    assert backend.loaded == [8, 292]
+
+
+async def test_query_that_fails_after_the_client_was_dropped(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+
+    async def fail_late() -> None:
+        for number in range(MAX_MESSAGES + 2):
+            backend.serve(make_event(number))
+        await trio.sleep(1)
+        raise RuntimeError("the disk")
+
+    with capture_logs() as logs:
+        async with talking(backend, room=0) as client:
+            client.say("REQ", "never read", {})
+            await trio.sleep(1)
+            backend.before_query = fail_late
+            client.say("REQ", "s", {})
+            await trio.sleep(5)
+    assert [entry["event"] for entry in logs] == ["query failed"]
 
 
 @pytest.mark.real

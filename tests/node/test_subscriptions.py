@@ -41,6 +41,7 @@ async def test_new_events_wait_for_the_stored_ones_and_come_once(
     hub.broadcast(stored)
     hub.broadcast(meanwhile)
     await subscription.send_stored([stored])
+    await subscription.end_stored()
     hub.stored_sent(subscription)
     hub.broadcast(later)
     assert await names(outbox) == ["1", "EOSE", "2", "3"]
@@ -53,6 +54,7 @@ async def test_event_told_a_moment_after_the_query_comes_once(
     subscription = Subscription("a", ALL, outbox)
     hub.add(subscription)
     await subscription.send_stored([make_event(1)])
+    await subscription.end_stored()
     hub.stored_sent(subscription)
     await trio.sleep(REMEMBER_SECS - 1)
     hub.broadcast(make_event(1))
@@ -69,6 +71,7 @@ async def test_only_matching_subscriptions_hear(autojump_clock: trio.testing.Moc
         subscription = Subscription(name, (Filter(kinds=frozenset({kind})),), box)
         hub.add(subscription)
         await subscription.send_stored([])
+        await subscription.end_stored()
     assert len(hub) == 3
     hub.broadcast(make_event(7))
     assert await names(outbox) == ["EOSE", "EOSE", "7", "7"]
@@ -93,7 +96,23 @@ async def test_removed_subscription_hears_nothing(autojump_clock: trio.testing.M
     subscription = Subscription("a", ALL, outbox)
     hub.add(subscription)
     await subscription.send_stored([])
+    await subscription.end_stored()
     hub.remove(subscription)
     hub.remove(subscription)
     hub.broadcast(make_event(1))
     assert await names(outbox) == ["EOSE"]
+
+
+async def test_nothing_is_kept_of_a_removed_subscription(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    hub = Subscriptions()
+    for number in range(3):
+        subscription = Subscription(str(number), ALL, Outbox())
+        hub.add(subscription)
+        if number == 2:  # its client left while its stored events were sent
+            hub.remove(subscription)
+        hub.stored_sent(subscription)
+        if number == 0:
+            hub.remove(subscription)
+    assert [kept.name for kept in hub._remembering] == ["1"]

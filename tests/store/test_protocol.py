@@ -257,6 +257,8 @@ async def test_newest_first_and_lowest_id_first_on_a_tie(store: Store) -> None:
     assert await store.query([Filter(kinds=frozenset({1}))], 3) == expected[:3]
     assert await store.query([Filter(limit=2)], 3) == expected[:2]
     assert await store.query([Filter(limit=0)], 3) == []
+    assert await store.find([Filter()], 100) == [event.id for event in expected]
+    assert await store.find([Filter(limit=0)], 3) == []
 
 
 async def test_each_filter_has_its_own_limit(store: Store) -> None:
@@ -270,6 +272,7 @@ async def test_each_filter_has_its_own_limit(store: Store) -> None:
     ]
     found = await store.query(filters, 3)
     assert found == [theirs[3], theirs[2], theirs[1], ours[3], ours[2]]
+    assert await store.find(filters, 3) == [event.id for event in found]
 
 
 async def test_no_filters_find_nothing(store: Store) -> None:
