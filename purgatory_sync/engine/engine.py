@@ -38,8 +38,10 @@ from ..store.opening import open_store
 from ..store.protocol import Journal, Store
 from .admission import Admission, Answer
 from .context import RealSyncContext
+from .explaining import Explainer
 from .remembering import Rememberer, entry_of_row
 from .reporting import take_statistics
+from .repository_look import RepositoryLook, look_at_repository
 from .restoring import held_identifiers, release_what_is_here, restore
 from .snapshot import Witness
 from .statistics import Statistics
@@ -90,6 +92,7 @@ class PurgatorySync:
         self._notify = notify
         self._given_clock = clock
         self._released: Counter[str] = Counter()
+        self._offered: Counter[str] = Counter()
 
     async def run(
         self, *, task_status: trio.TaskStatus[PurgatorySync] = trio.TASK_STATUS_IGNORED
@@ -116,6 +119,7 @@ class PurgatorySync:
                 nursery.start_soon(start_sync_loop, self.purgatory, self._context, self._throttles)
                 nursery.start_soon(self._sweeper.run)
                 nursery.start_soon(self._rememberer.run)
+                nursery.start_soon(self.explainer.run)
                 task_status.started(self)
                 await trio.sleep_forever()
 
@@ -129,7 +133,9 @@ class PurgatorySync:
 
         Cancelled, the event is either accepted or was never seen.
         """
-        return await self._admission.offer(event, Origin(origin))
+        answer = await self._admission.offer(event, Origin(origin))
+        self._offered[answer.outcome] += 1
+        return answer
 
     async def git_data_arrived(self, repository: Path, new_oids: Collection[str]) -> ProcessResult:
         """Somebody else (a push of yours) put objects into a repository: release what they allow.
@@ -167,6 +173,14 @@ class PurgatorySync:
         if not repositories.exists(owner, identifier):
             return None
         return repositories.path(owner, identifier)
+
+    async def repository(self, npub: str, identifier: str) -> RepositoryLook | None:
+        """What the announcement of a hosted repository says of it; None when it is not here."""
+        if self.hosted(npub, identifier) is None:
+            return None
+        data = await self._parts.knowledge.data(identifier)
+        known = data.known.get(decode_npub(npub))
+        return None if known is None else look_at_repository(known, self.settings.service)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         store = await open_store(self.settings.relay_data_path)
@@ -207,6 +221,24 @@ class PurgatorySync:
             self._clock,
             self._clock.now(),
         )
+        self.explainer = Explainer(
+            self._parts,
+            self._throttles,
+            settings.purgatory,
+            self._clock,
+            self._clock.now(),
+            self._totals,
+        )
+
+    def _totals(self) -> dict[str, int]:
+        """What was counted since the start, by the names of `HourLook.counts`."""
+        attempts = self._throttles.attempts.items()
+        return {
+            **{f"attempts.{result.value}": count for result, count in attempts},
+            **{f"released.{kind}": count for kind, count in self._released.items()},
+            **{f"offered.{outcome}": count for outcome, count in self._offered.items()},
+            "oids_fetched": self._throttles.oids_fetched,
+        }
 
     def _make_throttles(self, journal: Journal) -> ThrottleManager:
         sync = self.settings.sync

@@ -39,7 +39,7 @@ def _reports(purgatory: Purgatory, clock: WallClock) -> Iterator[HeldReport]:
             kind=kind_of(held),
             identifiers=held.identifiers,
             accepted_at=held.accepted_at,
-            next_attempt=_next_attempt(purgatory, clock, held.identifiers) if hunted else None,
+            next_attempt=next_attempt_of(purgatory, clock, held.identifiers) if hunted else None,
             error=held.error,
             sources=()
             if isinstance(held, HeldAnnouncement)
@@ -47,9 +47,10 @@ def _reports(purgatory: Purgatory, clock: WallClock) -> Iterator[HeldReport]:
         )
 
 
-def _next_attempt(
+def next_attempt_of(
     purgatory: Purgatory, clock: WallClock, identifiers: tuple[str, ...]
 ) -> float | None:
+    """Unix seconds of the next hunt; None when none is due or one is going on."""
     entries = [purgatory.sync_queue.get(identifier) for identifier in identifiers]
     due = [entry.next_attempt for entry in entries if entry and not entry.in_progress]
     return clock.epoch + min(due) if due else None

@@ -29,6 +29,15 @@ class ExpiredIds:
         at = self._at.get(event_id)
         return at is not None and now < at + self.memory_secs
 
+    def count_since(self, at: float) -> int:
+        """How many expired at `at` (Unix seconds) or later."""
+        count = 0
+        for expired_at in reversed(self._at.values()):
+            if expired_at < at:
+                break
+            count += 1
+        return count
+
     def prune(self, now: float) -> tuple[str, ...]:
         """Drop what is too old; returns the ids, so that the journal forgets them too."""
         gone = tuple(i for i, at in self._at.items() if now >= at + self.memory_secs)

@@ -1,0 +1,129 @@
+"""What `Explainer` tells an operator: frozen values with every reason in them (mission N6).
+
+The public page shows less: `node/pages/public.py` chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from ..errors import ResultClass
+from ..hunt.statistics import DomainStatistics
+
+
+@attrs.frozen
+class SourceLook:
+    """One clone URL of one held event.
+
+    Attributes:
+      at, result, detail: the last attempt for this event since the start; None where none was.
+      naughty_until: Unix seconds until which it is left alone, or None.
+      naughty_reason: why, or None.
+    """
+
+    url: str
+    at: float | None = None
+    result: ResultClass | None = None
+    detail: str | None = None
+    naughty_until: float | None = None
+    naughty_reason: str | None = None
+
+
+@attrs.frozen
+class EventLook:
+    """Why one event is held.
+
+    Attributes:
+      kind: `announcement`, `soft-expired`, `state` or `pr`.
+      author: hex key.
+      accepted_at: Unix seconds.
+      until: Unix seconds of its regular end; not before every source was tried once (B 8.9).
+      at_the_latest: Unix seconds at which it ends even so; None for announcements.
+      next_attempt: Unix seconds of the next hunt; None when none is due or one is going on.
+      hunting: a hunt for one of its identifiers is going on.
+      missing: the OIDs that it lacks, sorted; at most `MISSING_SHOWN`.
+      missing_total: how many it lacks; None where nobody looked (announcements need none).
+      error: why the last release failed, or None.
+      sources: where its objects were, and may be, looked for.
+    """
+
+    event_id: str
+    kind: str
+    identifiers: tuple[str, ...]
+    author: str
+    accepted_at: float
+    until: float
+    at_the_latest: float | None
+    next_attempt: float | None
+    hunting: bool
+    missing: tuple[str, ...]
+    missing_total: int | None
+    error: str | None
+    sources: tuple[SourceLook, ...]
+
+
+@attrs.frozen
+class NaughtyLook:
+    """One entry of the naughty list (B 8.7).
+
+    Attributes:
+      scope: `host`, `endpoint` or `url`.
+      until: Unix seconds.
+    """
+
+    scope: str
+    key: str
+    until: float
+    reason: str
+
+
+@attrs.frozen
+class DomainLook:
+    """One git domain: its limits now, and what of it is left alone.
+
+    Attributes:
+      limits: None for a domain that does not live.
+    """
+
+    domain: str
+    limits: DomainStatistics | None
+    naughty: tuple[NaughtyLook, ...]
+
+
+@attrs.frozen
+class HourLook:
+    """Counters of the last hour.
+
+    Attributes:
+      since: Unix seconds at which the counting began: an hour ago, or the start.
+      counts: by name: `attempts.<result>`, `released.<kind>`, `offered.<outcome>`, `oids_fetched`.
+    """
+
+    since: float
+    counts: Mapping[str, int]
+
+
+@attrs.frozen
+class NodeLook:
+    """The engine at one moment, as far as a page can show it.
+
+    Attributes:
+      at: Unix seconds.
+      held: how many events are held, by kind; all of them.
+      queued: identifiers in the queue, those being hunted included.
+      events: the oldest held ones; `events_total` says how many there are.
+      domains: the busiest; `domains_total` says how many there are.
+    """
+
+    at: float
+    started_at: float
+    held: Mapping[str, int]
+    queued: int
+    hunting: int
+    events: tuple[EventLook, ...]
+    events_total: int
+    domains: tuple[DomainLook, ...]
+    domains_total: int
+    last_hour: HourLook

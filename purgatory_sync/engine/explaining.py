@@ -1,0 +1,232 @@
+"""Tells an operator why events are held, and hunts when told to (mission N6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
+
+import attrs
+import trio
+from trio_util import periodic
+
+from ..hunt.choice import survey
+from ..hunt.manager import ThrottleManager
+from ..purgatory.entries import HeldAnnouncement, HeldEvent, HuntedEvent, Tried
+from ..purgatory.expiry import last_moment
+from ..release.missing import identify_missing_oids, needed_oids
+from ..release.serving import Parts
+from ..runtime.clock import WallClock
+from ..settings import PurgatorySettings
+from .domain_looks import look_at_domains
+from .explained import EventLook, HourLook, NodeLook, SourceLook
+from .last_hour import HOUR_SECS, STEP_SECS, LastHour
+from .reporting import KINDS, kind_of, next_attempt_of
+
+EVENTS_SHOWN = 100
+MISSING_SHOWN = 100
+SOURCES_SHOWN = 100
+# Beyond, the page does not look what is missing, for the disk has better things to do.
+OIDS_LOOKED_AT = 50_000
+FRESH_SECS = 2.0
+# However slow the disk is, pages have at most this share of it.
+SHARE = 10
+
+_EVENT_ID = re.compile(r"[0-9a-f]{64}")
+
+Missing = Mapping[str, frozenset[str]]
+
+
+@attrs.frozen
+class Hunted:
+    """What a hunt by hand began.
+
+    Attributes:
+      forgiven: the URLs that were on the naughty list and are asked now.
+    """
+
+    identifier: str
+    forgiven: tuple[str, ...]
+
+
+@attrs.define(eq=False)
+class Explainer:
+    """Looks at the engine for people; bounded in what it shows and in what it costs.
+
+    Attributes:
+      started_at: Unix seconds of the start.
+      totals: what was counted since the start, by the names of `HourLook.counts`.
+    """
+
+    parts: Parts
+    throttles: ThrottleManager
+    settings: PurgatorySettings
+    clock: WallClock
+    started_at: float
+    totals: Callable[[], Mapping[str, int]]
+    _last_hour: LastHour = attrs.field(init=False)
+    _looking: trio.Lock = attrs.field(factory=trio.Lock)
+    _last: NodeLook | None = None
+    _fresh_until: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self._last_hour = LastHour(self.started_at)
+
+    async def run(self) -> None:
+        """Keep the counters of the last hour until cancelled."""
+        async for _ in periodic(STEP_SECS):
+            self._last_hour.note(self.clock.now(), self.totals())
+
+    async def look(self) -> NodeLook:
+        """The engine at this moment, or at most some seconds ago however many ask."""
+        async with self._looking:
+            begun = trio.current_time()
+            if self._last is None or begun >= self._fresh_until:
+                self._last = await self._look()
+                ended = trio.current_time()
+                self._fresh_until = ended + max(FRESH_SECS, SHARE * (ended - begun))
+            return self._last
+
+    async def why(self, name: str) -> tuple[EventLook, ...]:
+        """What is held under an identifier or event id, oldest first, with all its sources."""
+        purgatory = self.parts.purgatory
+        held: list[HeldEvent] = []
+        if _EVENT_ID.fullmatch(name) and (entry := purgatory.get(name)) is not None:
+            held.append(entry)
+        held += purgatory.find_announcements(name)
+        held += purgatory.find_state(name)
+        held += purgatory.find_prs_for_identifier(name)
+        looks = []
+        for entry in held[:EVENTS_SHOWN]:
+            hunted = [] if isinstance(entry, HeldAnnouncement) else [entry]
+            missing = await self._missing(hunted)
+            looks.append(self._event(entry, missing, await self._sources(entry)))
+        return tuple(looks)
+
+    async def hunt(self, identifier: str) -> Hunted | None:
+        """Hunt now, naughty sources too (B 8.7: a fetch by hand); the limits of domains hold.
+
+        Returns None when nothing that is hunted for is held under the identifier.
+        """
+        if not self.parts.purgatory.has_pending_events(identifier):
+            return None
+        seen = await survey(self.throttles.ctx, identifier)
+        forgiven = []
+        for source in seen.sources if seen is not None else ():
+            if self.throttles.is_naughty(source.url):
+                forgiven.append(source.url)
+        for url in forgiven:
+            self.throttles.naughty.forgive(url)
+        self.parts.purgatory.enqueue_sync(identifier, 0)
+        return Hunted(identifier, tuple(forgiven))
+
+    async def _look(self) -> NodeLook:
+        purgatory, now = self.parts.purgatory, self.clock.now()
+        everything: list[HeldEvent] = [*purgatory.announcements(), *purgatory.hunted_events()]
+        held = dict.fromkeys(KINDS, 0)
+        for entry in everything:
+            held[kind_of(entry)] += 1
+        shown = nlargest(EVENTS_SHOWN, everything, key=lambda entry: entry.accepted_at)
+        missing = await self._missing(_few_enough(shown))
+        hunt = self.throttles.statistics()
+        naughty = reversed(self.throttles.naughty.entries())
+        domains, domains_total = look_at_domains(hunt, naughty, now)
+        return NodeLook(
+            at=now,
+            started_at=self.started_at,
+            held=held,
+            queued=len(purgatory.sync_queue),
+            hunting=hunt.hunting,
+            events=tuple(self._event(entry, missing, _tried(entry)) for entry in shown),
+            events_total=len(everything),
+            domains=domains,
+            domains_total=domains_total,
+            last_hour=self._hour(now),
+        )
+
+    def _hour(self, now: float) -> HourLook:
+        hour = self._last_hour.look(now, self.totals())
+        expired = self.parts.purgatory.expired.count_since(now - HOUR_SECS)
+        return attrs.evolve(hour, counts={**hour.counts, "expired": expired})
+
+    async def _missing(self, entries: Sequence[HuntedEvent]) -> Missing:
+        found = await identify_missing_oids(entries, self.parts.knowledge, self.parts.repositories)
+        return {event_id: lack.oids for event_id, lack in found.items()}
+
+    def _event(
+        self, held: HeldEvent, missing: Missing, sources: tuple[SourceLook, ...]
+    ) -> EventLook:
+        lacks = missing.get(held.event_id)
+        return EventLook(
+            event_id=held.event_id,
+            kind=kind_of(held),
+            identifiers=held.identifiers,
+            author=held.event.pubkey,
+            accepted_at=held.accepted_at,
+            until=self._until(held),
+            at_the_latest=self._at_the_latest(held),
+            next_attempt=self._next_attempt(held),
+            hunting=any(self.throttles.hunts.get(i) is not None for i in held.identifiers)
+            and not isinstance(held, HeldAnnouncement),
+            missing=tuple(sorted(lacks or ())[:MISSING_SHOWN]),
+            missing_total=None if lacks is None else len(lacks),
+            error=held.error,
+            sources=sources,
+        )
+
+    def _until(self, held: HeldEvent) -> float:
+        if isinstance(held, HeldAnnouncement) and held.soft_expired_at is not None:
+            return held.soft_expired_at + self.settings.soft_expiry_secs
+        return held.accepted_at + self.settings.expiry_secs
+
+    def _at_the_latest(self, held: HeldEvent) -> float | None:
+        if isinstance(held, HeldAnnouncement):
+            return None
+        return last_moment(held, self.started_at, self.settings)
+
+    def _next_attempt(self, held: HeldEvent) -> float | None:
+        if isinstance(held, HeldAnnouncement):
+            return None
+        return next_attempt_of(self.parts.purgatory, self.clock, held.identifiers)
+
+    async def _sources(self, held: HeldEvent) -> tuple[SourceLook, ...]:
+        """All that were tried, then those that may be, each with why it is left alone."""
+        if isinstance(held, HeldAnnouncement):
+            return ()
+        urls = dict.fromkeys(held.tried)
+        for identifier in held.identifiers:
+            seen = await survey(self.throttles.ctx, identifier)
+            for source in seen.sources if seen is not None else ():
+                if held.event_id in source.event_ids:
+                    urls[source.url] = None
+        now, naughty = self.clock.now(), self.throttles.naughty
+        looks = []
+        for url in tuple(urls)[:SOURCES_SHOWN]:
+            look, entry = _source(url, held.tried.get(url)), naughty.why(url, now)
+            if entry is not None:
+                look = attrs.evolve(look, naughty_until=entry.until, naughty_reason=entry.reason)
+            looks.append(look)
+        return tuple(looks)
+
+
+def _few_enough(shown: Sequence[HeldEvent]) -> list[HuntedEvent]:
+    """Those whose objects may be looked for on the disk for a page."""
+    chosen: list[HuntedEvent] = []
+    left = OIDS_LOOKED_AT
+    for entry in shown:
+        if not isinstance(entry, HeldAnnouncement) and len(needed_oids(entry)) <= left:
+            left -= len(needed_oids(entry))
+            chosen.append(entry)
+    return chosen
+
+
+def _tried(held: HeldEvent) -> tuple[SourceLook, ...]:
+    if isinstance(held, HeldAnnouncement):
+        return ()
+    return tuple(_source(url, tried) for url, tried in tuple(held.tried.items())[:SOURCES_SHOWN])
+
+
+def _source(url: str, tried: Tried | None) -> SourceLook:
+    if tried is None:
+        return SourceLook(url)
+    return SourceLook(url, tried.at, tried.result, tried.detail)

@@ -1,0 +1,51 @@
+"""What a hosted repository's announcement says of it, for its page (B 6.4)."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..nostr.repository_data import KnownAnnouncement, Standing
+from ..urls import GIT_SCHEMES, names_service, parse_web_url
+
+CHARS_SHOWN = 2_000
+
+
+@attrs.frozen
+class RepositoryLook:
+    """A hosted repository.
+
+    Attributes:
+      owner: hex key.
+      name, description: the announcement's, empty where it says none.
+      is_served: its announcement is served; else it waits for data.
+      scheme: `https`, or `http` where the announcement says that of this service.
+      relay: what may stand in a nostr:// URL to find it: a relay URL without `wss://`.
+    """
+
+    owner: str
+    identifier: str
+    name: str
+    description: str
+    is_served: bool
+    scheme: str
+    relay: str
+
+
+def look_at_repository(known: KnownAnnouncement, service: str) -> RepositoryLook:
+    """Read an announcement for the page of its repository; `service` is our host[:port]."""
+    announcement = known.announcement
+    schemes = [
+        parse_web_url(url).scheme
+        for url in announcement.clone
+        if names_service(url, service, GIT_SCHEMES)
+    ]
+    scheme = schemes[0] if schemes else "https"
+    return RepositoryLook(
+        owner=announcement.owner,
+        identifier=announcement.identifier,
+        name=(announcement.event.first("name") or "")[:CHARS_SHOWN],
+        description=(announcement.event.first("description") or "")[:CHARS_SHOWN],
+        is_served=known.standing is Standing.SERVED,
+        scheme=scheme,
+        relay=service if scheme == "https" else f"ws://{service}",
+    )

@@ -1,0 +1,54 @@
+"""Domains with their limits and their naughty entries."""
+
+from __future__ import annotations
+
+from purgatory_sync.engine.domain_looks import (
+    DOMAINS_SHOWN,
+    NAUGHTY_LOOKED_AT,
+    look_at_domains,
+)
+from purgatory_sync.engine.explained import DomainLook, NaughtyLook
+from purgatory_sync.errors import NaughtyScope
+from purgatory_sync.hunt.naughty import NaughtyEntry
+from purgatory_sync.hunt.statistics import DomainStatistics, HuntStatistics
+
+NOW = 1_000.0
+BUSY = DomainStatistics(in_flight=5, tokens=0, queued=3, resting_until=None, requests_total=40)
+IDLE = DomainStatistics(in_flight=0, tokens=30, queued=0, resting_until=None, requests_total=1)
+
+
+def hunt(**domains: DomainStatistics) -> HuntStatistics:
+    return HuntStatistics(domains, {}, 0, 0)
+
+
+def test_entries_of_every_scope_are_found_at_their_domain() -> None:
+    naughty = [
+        NaughtyEntry(NaughtyScope.URL, "https://idle/x.git", NOW + 3, "page"),
+        NaughtyEntry(NaughtyScope.ENDPOINT, "idle:443", NOW + 2, "tls"),
+        NaughtyEntry(NaughtyScope.HOST, "gone", NOW + 1, "dns"),
+        NaughtyEntry(NaughtyScope.HOST, "busy", NOW, "over"),
+    ]
+    looks, total = look_at_domains(hunt(idle=IDLE, busy=BUSY), naughty, NOW)
+    assert total == 3
+    assert looks == (
+        DomainLook("busy", BUSY, ()),
+        DomainLook(
+            "idle",
+            IDLE,
+            (
+                NaughtyLook("url", "https://idle/x.git", NOW + 3, "page"),
+                NaughtyLook("endpoint", "idle:443", NOW + 2, "tls"),
+            ),
+        ),
+        DomainLook("gone", None, (NaughtyLook("host", "gone", NOW + 1, "dns"),)),
+    )
+
+
+def test_a_page_shows_and_costs_no_more_than_its_bounds() -> None:
+    many = {f"d{number}": IDLE for number in range(DOMAINS_SHOWN + 7)}
+    naughty = (
+        NaughtyEntry(NaughtyScope.HOST, f"n{number}", NOW + 1, "") for number in range(10**9)
+    )
+    looks, total = look_at_domains(hunt(**many, last=BUSY), naughty, NOW)
+    assert (len(looks), total) == (DOMAINS_SHOWN, DOMAINS_SHOWN + 8 + NAUGHTY_LOOKED_AT)
+    assert looks[0].domain == "last"

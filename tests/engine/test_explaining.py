@@ -1,0 +1,167 @@
+"""Why an event is held, as the engine tells an operator (mission N6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine.explained import EventLook
+from purgatory_sync.engine.explaining import Explainer, Hunted
+from purgatory_sync.errors import NaughtyScope, ResultClass
+from purgatory_sync.testing import events
+
+from .test_engine import MAIN, NOW, OWNER, Home, announce
+
+FAR = "https://far.example.com/repo.git"
+OID = "1" * 40
+
+
+async def hold(engine: PurgatorySync) -> str:
+    """An announcement with one source elsewhere, and a state whose object nobody has."""
+    await engine.offer(announce(OWNER, FAR), "user")
+    state = events.state(OWNER, "repo", {MAIN: OID}, created_at=NOW - 50)
+    await engine.offer(state, "user")
+    return state.id
+
+
+async def why(engine: PurgatorySync, name: str, kind: str) -> EventLook:
+    (look,) = [each for each in await engine.explainer.why(name) if each.kind == kind]
+    return look
+
+
+async def test_before_the_hunt(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with Home(tmp_path).running() as engine:
+        state_id = await hold(engine)
+        look = await why(engine, "repo", "state")
+        assert look == await why(engine, state_id, "state")
+        assert (look.event_id, look.author, look.identifiers) == (
+            state_id,
+            OWNER.pubkey,
+            ("repo",),
+        )
+        assert (look.missing, look.missing_total) == ((OID,), 1)
+        assert look.accepted_at == pytest.approx(NOW, abs=1)
+        assert look.until == look.accepted_at + 1800
+        assert look.at_the_latest == look.accepted_at + 86400
+        assert look.next_attempt == pytest.approx(NOW + 180, abs=1)
+        assert not look.hunting
+        (source,) = look.sources
+        assert (source.url, source.at, source.result, source.naughty_until) == (
+            FAR,
+            None,
+            None,
+            None,
+        )
+        held = await why(engine, "repo", "announcement")
+        assert (held.missing_total, held.next_attempt, held.at_the_latest) == (None, None, None)
+        assert await engine.explainer.why("other") == ()
+
+
+async def test_during_and_after_the_hunt(tmp_path: Path, autojump_clock: MockClock) -> None:
+    home = Home(tmp_path)
+    home.outside.hangs = True
+    async with home.running() as engine:
+        await hold(engine)
+        await trio.sleep(185)
+        look = await why(engine, "repo", "state")
+        assert (look.hunting, look.next_attempt) == (True, None)
+        await trio.sleep(20)
+        look = await why(engine, "repo", "state")
+        (source,) = look.sources
+        assert source.result is ResultClass.TIMEOUT
+        assert source.detail == "no connection within 10 s"
+        assert look.next_attempt is not None
+
+
+async def test_the_whole_look(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with Home(tmp_path).running() as engine:
+        state_id = await hold(engine)
+        await trio.sleep(182)
+        look = await engine.explainer.look()
+        assert look.at == pytest.approx(NOW + 182, abs=1)
+        assert look.held == {"announcement": 1, "soft-expired": 0, "state": 1, "pr": 0}
+        assert (look.queued, look.events_total, look.domains_total) == (1, 2, 1)
+        assert {each.kind: each.missing_total for each in look.events} == {
+            "state": 1,
+            "announcement": None,
+        }
+        assert look.last_hour.counts == {
+            "attempts.unreachable": 1,
+            "offered.held": 2,
+            "expired": 0,
+        }
+        (domain,) = look.domains
+        assert domain.domain == "far.example.com"
+        assert domain.limits is not None
+        assert (domain.limits.tokens, domain.limits.requests_total) == (29, 1)
+        await trio.sleep(1900)
+        look = await engine.explainer.look()
+        assert look.last_hour.counts["expired"] == 1
+        assert state_id not in [each.event_id for each in look.events]
+
+
+async def test_however_many_ask_the_disk_is_asked_once_in_two_seconds(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with Home(tmp_path).running() as engine:
+        first = await engine.explainer.look()
+        await trio.sleep(1.9)
+        assert await engine.explainer.look() is first
+        await trio.sleep(0.2)
+        assert await engine.explainer.look() is not first
+
+
+async def test_a_slow_look_is_shown_ten_times_as_long(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Home(tmp_path).running() as engine:
+        real = Explainer._look
+
+        async def slow(self: Explainer) -> object:
+            await trio.sleep(3)
+            return await real(self)
+
+        monkeypatch.setattr(Explainer, "_look", slow)
+        first = await engine.explainer.look()
+        await trio.sleep(29)
+        assert await engine.explainer.look() is first
+        await trio.sleep(2)
+        assert await engine.explainer.look() is not first
+
+
+async def test_b_8_7_a_hunt_by_hand_asks_naughty_sources_at_once(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        await hold(engine)
+        throttles = engine._throttles
+        throttles.note_naughty(FAR, NaughtyScope.HOST, "no such name")
+        look = await why(engine, "repo", "state")
+        assert look.sources[0].naughty_reason == "no such name"
+        assert look.sources[0].naughty_until == pytest.approx(NOW + 12 * 3600, abs=1)
+        started = trio.current_time()
+        assert await engine.explainer.hunt("repo") == Hunted("repo", (FAR,))
+        await trio.sleep(2)
+        assert len(home.outside.attempts) == 1
+        assert home.outside.attempts[0][0] - started <= 1.001
+        assert await engine.explainer.hunt("other") is None
+
+
+async def test_the_page_of_a_repository(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with Home(tmp_path).running() as engine:
+        assert await engine.repository(OWNER.npub, "repo") is None
+        await engine.offer(announce(), "user")
+        look = await engine.repository(OWNER.npub, "repo")
+        assert look is not None
+        assert (look.name, look.is_served, look.scheme, look.relay) == (
+            "repo",
+            False,
+            "https",
+            "grasp.example.com",
+        )
+        assert await engine.repository("npub1nonsense", "repo") is None
