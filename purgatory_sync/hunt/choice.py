@@ -122,9 +122,9 @@ def choose(
 ) -> Reservation | None:
     """Choose a URL and take its place in one step.
 
-    A URL that is not being asked goes before one that is (for other objects); of several domains
-    the one with the most to spare, which is the one that stays free longest; then announcement
-    order.
+    A URL that is not being asked goes before one that is (for other objects), one that was not
+    asked in earlier rounds before one that was; of several domains the one with the most to
+    spare, which stays free longest; then announcement order.
 
     Args:
       domain: only URLs of this domain, whoever waits there; else any that is not throttled.
@@ -146,7 +146,12 @@ def choose(
     source, oids = possible[0]
     if len(possible) > 1:
         source, oids = min(
-            possible, key=lambda p: (hunt.is_asked(p[0].url), *throttles.rank(p[0].domain))
+            possible,
+            key=lambda each: (
+                hunt.is_asked(each[0].url),
+                hunt.asked_in_earlier_rounds(each[0].url),
+                *throttles.rank(each[0].domain),
+            ),
         )
     place = place or throttles.start_request(source.domain)
     if place is None:

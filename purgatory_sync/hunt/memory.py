@@ -76,6 +76,8 @@ class Hunt:
     releases_asked: dict[str, None] = attrs.field(factory=dict)
     users: int = 0
     rounds: int = 0
+    _departures: dict[str, int] = attrs.field(factory=dict)
+    _asked_before: dict[str, int] = attrs.field(factory=dict)
     watch: Watch = attrs.field(init=False)
     _bell: trio.Event = attrs.field(factory=trio.Event)
 
@@ -101,6 +103,7 @@ class Hunt:
     def depart(self, flight: Flight) -> None:
         """An attempt begins; nobody else asks for the same from now on."""
         self.flights[flight] = None
+        self._departures[flight.url] = self._departures.get(flight.url, 0) + 1
 
     def arrive(self, flight: Flight) -> None:
         """The attempt is over, whatever became of it."""
@@ -148,6 +151,10 @@ class Hunt:
         """Whether some transfer is below the floor."""
         return any(flight.progress.is_slow(now) for flight in self.flights)
 
+    def asked_in_earlier_rounds(self, url: str) -> int:
+        """How often; who was asked least comes first, so that rounds forget nobody."""
+        return self._asked_before.get(url, 0)
+
     def look(self, now: float, *, newcomers: bool = True) -> Look:
         """Take note of how it stands, just before looking at what is missing.
 
@@ -172,6 +179,7 @@ class Hunt:
     def begin_round(self) -> None:
         """Forget what was tried, as if the hunt had ended and begun again."""
         self.rounds += 1
+        self._asked_before = dict(self._departures)
         self.tried = TriedUrls()
         self.passed_over.clear()
         self.releases_asked.clear()

@@ -10,6 +10,7 @@ from purgatory_sync.errors import (
     RateLimited,
     RepositoryUnavailable,
     ResultClass,
+    TimedOut,
     TlsFailed,
 )
 from purgatory_sync.hunt.functions import (
@@ -228,6 +229,17 @@ async def test_n3_a_drip_does_not_keep_the_others_from_being_asked_again(
     ctx.url_provides(B, ["oid1"])
     assert await sync_identifier(ctx, REPO, manager(ctx))
     assert starts(ctx) == [(0.0, A), (3.0, B), (23.0, B), (63.0, B), (143.0, B)]
+
+
+async def test_n3_no_url_is_forgotten_over_slow_ones_of_its_domain(
+    autojump_clock: MockClock,
+) -> None:
+    first, second, third = (url("a", name) for name in ("1", "2", "3"))
+    ctx = needing(first, second, third).url_provides(third, ["oid1"])
+    for each in (first, second):
+        ctx.latency(each, 600.0).fails(each, TimedOut("silent"))
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert starts(ctx) == [(0.0, first), (600.0, second), (1200.0, third)]
 
 
 async def test_b_8_5_release_that_has_begun_is_never_cut_short(autojump_clock: MockClock) -> None:
