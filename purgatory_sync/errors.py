@@ -44,8 +44,16 @@ class StoreCorrupt(StoreError, ConfigurationError):
     """The database file is not one of ours or is damaged."""
 
 
+class NodeUnreachable(PurgatorySyncError):
+    """No running node can be talked to through the data folder; the message says what to do."""
+
+
 class RepositoryError(PurgatorySyncError):
     """A local repository is missing, damaged or cannot be written."""
+
+
+class PushRefused(PurgatorySyncError):
+    """A push that is not taken; the message is the reason that the client prints (B 6.6)."""
 
 
 class ResultClass(enum.StrEnum):
