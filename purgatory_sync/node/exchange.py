@@ -9,7 +9,7 @@ import trio
 
 from .wire import CORS, Gone, Headers, Wire
 
-_ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)
 _UNREAD_PIECES = 16
 
 
@@ -29,8 +29,9 @@ class Exchange:
         self.request = request
         self.peer = peer
         self.method = request.method.decode("ascii")
-        target = _ABSOLUTE.sub("", request.target.decode("ascii"), count=1)
-        self.path, _, self.query = target.partition("?")
+        target = _ABSOLUTE.sub("", request.target.decode("ascii"))
+        path, _, self.query = target.partition("?")
+        self.path = path or "/"
         self.headers: dict[str, str] = {}
         for raw_name, raw_value in request.headers:
             name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")

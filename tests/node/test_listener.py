@@ -283,8 +283,14 @@ async def test_address_of_another_machine_is_a_sentence() -> None:
 
 async def test_absolute_target_is_read_like_a_path(autojump_clock: trio.testing.MockClock) -> None:
     async with served() as place:
-        answer = await talk(place, LAST.replace(b"/x", b"HTTP://a:1/x?y"))
-        assert answer.endswith(b"\r\n\r\n/x 0")
+        for target, path in (
+            (b"HTTP://a:1/x?y", b"/x"),
+            (b"http://a", b"/"),
+            (b"http://a?y", b"/"),
+            (b"/x/http://a/y", b"/x/http://a/y"),
+        ):
+            answer = await talk(place, LAST.replace(b"/x", target))
+            assert answer.endswith(b"\r\n\r\n" + path + b" 0")
 
 
 async def test_upgrade_elsewhere_is_an_ordinary_request(
