@@ -67,6 +67,11 @@ class ShownRefs:
         elif name.startswith(b"refs/tags/") and len(self._tags) < MAX_TIPS:
             self._tags[oid] = None
 
+    @property
+    def tips(self) -> tuple[str, ...]:
+        """The tips of branches and tags that are kept."""
+        return tuple(self._heads | self._tags)
+
     def worth_asking(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """What to ask for in one request, so that as many wanted objects as possible come.
 
@@ -75,8 +80,7 @@ class ShownRefs:
         """
         asked = {self._shown[oid]: None for oid in wanted if oid in self._shown}
         if any(oid not in self._shown for oid in wanted):
-            for tip in [*self._heads, *self._tags][:MAX_TIPS]:
-                asked[tip] = None
+            asked |= dict.fromkeys(self.tips[:MAX_TIPS])
         return tuple(asked)
 
 
@@ -87,6 +91,11 @@ class _Lines:
         self._buffer = PacketBuffer()
         self._begun = False
         self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the list is here whole, however long the connection stays open after it."""
+        return self._ended
 
     def feed(self, data: bytes) -> None:
         """Judge the next bytes of the body.
@@ -159,11 +168,16 @@ class Advertisement(_Lines):
 
     Attributes (when `finish` has returned):
       server: how to speak to it.
+      lists_refs: the refs are in it (never in v2).
+      knows_versions: it answers in the version that was asked for, so that a list of refs does
+        not mean that it speaks v0 only.
     """
 
     def __init__(self, refs: ShownRefs) -> None:
         super().__init__()
         self.server = Server()
+        self.lists_refs = False
+        self.knows_versions = False
         self._refs = refs
         self._expect = _Expect.SERVICE
         self._capabilities: list[bytes] = []
@@ -217,8 +231,10 @@ class Advertisement(_Lines):
         elif not isinstance(packet, bytes):
             raise ProtocolBroken(f"{packet.name.lower()} instead of an advertisement")
         elif packet.rstrip(b"\n") == b"version 2":
+            self.knows_versions = True
             self._expect = _Expect.V2_CAPABILITIES
         elif packet.rstrip(b"\n") == b"version 1":
+            self.knows_versions = True
             self._expect = _Expect.V0_FIRST_REF
         else:
             self._first_ref(packet)
@@ -281,6 +297,7 @@ class Advertisement(_Lines):
         if b"side-band-64k" not in said:
             raise NotGit("a server without side-band-64k")
         self.server = Server(0, said)
+        self.lists_refs = True
 
 
 def _oid(text: bytes) -> str:

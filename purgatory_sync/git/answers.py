@@ -18,6 +18,8 @@ _NOISE_BYTES: Final = 1 << 20
 _NOISE_SHARE: Final = 8
 _MAX_ACKS: Final = 4096
 _PACK, _PROGRESS, _FATAL = 1, 2, 3
+_PACK_HEAD_BYTES: Final = 12
+_ACK: Final = re.compile(rb"ACK [0-9a-f]{40}")
 
 
 class EmptyAnswer(ProtocolBroken):
@@ -35,6 +37,7 @@ class FetchAnswer:
 
     def __init__(self) -> None:
         self.pack_bytes = 0
+        self._pack_head = b""
         self._buffer = PacketBuffer()
         self._phase = _Phase.HEAD
         self._begun = False
@@ -42,6 +45,23 @@ class FetchAnswer:
         self._left = 0
         self._noise = 0
         self._fatal = bytearray()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is here whole, however long the connection stays open after it."""
+        return self._phase is _Phase.END
+
+    @property
+    def wants_more_haves(self) -> bool:
+        """The server gave no pack yet, for it knows too little of what we have."""
+        return False
+
+    @property
+    def pack_objects(self) -> int | None:
+        """How many objects the pack says it has; None before it has said so."""
+        if len(self._pack_head) < _PACK_HEAD_BYTES or not self._pack_head.startswith(b"PACK"):
+            return None
+        return int.from_bytes(self._pack_head[8:], "big")
 
     def feed(self, data: bytes) -> bytes:
         """Judge the next bytes of the body.
@@ -59,6 +79,8 @@ class FetchAnswer:
         pack = self._demultiplex() if self._phase is _Phase.BANDS else b""
         if self._phase is _Phase.END and len(self._buffer):
             raise ProtocolBroken("bytes after the end of the pack")
+        if pack and len(self._pack_head) < _PACK_HEAD_BYTES:
+            self._pack_head += pack[: _PACK_HEAD_BYTES - len(self._pack_head)]
         return pack
 
     def finish(self) -> None:
@@ -132,13 +154,57 @@ class FetchAnswer:
         return ProtocolBroken(f"the server broke off: {words(bytes(self._fatal))}")
 
 
+class _Expect(enum.Enum):
+    ANY_SECTION = enum.auto()
+    ACKNOWLEDGMENTS = enum.auto()
+    PACKFILE = enum.auto()
+
+
 class FetchAnswerV2(FetchAnswer):
-    """The answer to `requests.fetch_v2`: the packfile section and nothing else was asked for."""
+    """The answer to `requests.fetch_v2`: what was asked for and nothing else.
+
+    Args:
+      negotiates: the request left `done` out, so that the server may answer with what we have in
+        common instead of a pack.
+
+    Attributes:
+      common: what the server has of the objects that we have.
+    """
+
+    def __init__(self, *, negotiates: bool = False) -> None:
+        super().__init__()
+        self.common: list[str] = []
+        self._expect = _Expect.ANY_SECTION if negotiates else _Expect.PACKFILE
+        self._ready = False
+
+    @property
+    def wants_more_haves(self) -> bool:
+        return self.ended and self._expect is _Expect.ACKNOWLEDGMENTS
 
     def _judge_head(self, packet: Packet) -> None:
-        if not isinstance(packet, bytes) or packet.rstrip(b"\n") != b"packfile":
+        line = packet.rstrip(b"\n") if isinstance(packet, bytes) else packet
+        if self._expect is _Expect.ACKNOWLEDGMENTS:
+            self._acknowledged(line)
+        elif line == b"acknowledgments" and self._expect is _Expect.ANY_SECTION:
+            self._expect = _Expect.ACKNOWLEDGMENTS
+        elif line == b"packfile":
+            self._phase = _Phase.BANDS
+        else:
             raise ProtocolBroken(f"a section that was not asked for: {_shown(packet)}")
-        self._phase = _Phase.BANDS
+
+    def _acknowledged(self, line: Packet) -> None:
+        if line is Mark.FLUSH and not self._ready:
+            self._phase = _Phase.END
+        elif line is Mark.DELIM and self._ready:
+            self._expect = _Expect.PACKFILE
+        elif line == b"ready":
+            self._ready = True
+        elif isinstance(line, bytes) and _ACK.fullmatch(line):
+            self.common.append(line[4:].decode("ascii"))
+            if len(self.common) > _MAX_ACKS:
+                raise ProtocolBroken("acknowledgements without end")
+        elif line != b"NAK":
+            raise ProtocolBroken(f"a line that was not asked for: {_shown(line)}")
 
 
 class FetchAnswerV0(FetchAnswer):
@@ -159,7 +225,7 @@ class FetchAnswerV0(FetchAnswer):
 
     def _judge_head(self, packet: Packet) -> None:
         line = packet.rstrip(b"\n") if isinstance(packet, bytes) else b""
-        if line != b"NAK" and not re.fullmatch(rb"ACK [0-9a-f]{40}", line):
+        if line != b"NAK" and not _ACK.fullmatch(line):
             raise ProtocolBroken(f"a line that was not asked for: {_shown(packet)}")
         self._acks += 1
         if self._acks > _MAX_ACKS:

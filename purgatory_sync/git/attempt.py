@@ -1,8 +1,8 @@
 """One attempt at one URL: as few requests as the server allows, one start against its limits.
 
-The common case is a single POST: protocol v2, everything that is wanted, `done` at once. When
-that does not work, info/refs tells which protocol is spoken and where; when objects are refused,
-the refs tell what is worth one further request (B 8.3).
+The common case is a single POST: protocol v2, everything that is wanted. When that does not work,
+info/refs tells which protocol is spoken and where; when objects are refused, in whatever words,
+the refs tell what is worth one further request (B 8.3): two more than a server that has all.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from ..errors import (
     ObjectsRefused,
     ProtocolBroken,
     RedirectRefused,
-    RepositoryUnavailable,
     TooLarge,
 )
 from ..settings import HuntSettings
 from ..urls import WebUrl
 from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
 from .answers import FetchAnswer, FetchAnswerV0, FetchAnswerV2
+from .haves import Haves
 from .http_client import Body, Elsewhere, GitHttp, Steps
 from .http_rules import redirect_target
 from .ingest import PackSink
 from .known import KnownServers
-from .observer import FetchObserver
+from .observer import FetchObserver, PackObserver
 from .quarantine import Quarantined
 from .requests import fetch_v0, fetch_v2, list_refs_v2
 
@@ -59,11 +59,13 @@ class Wish:
 
     url: WebUrl
     wanted: tuple[str, ...]
-    haves: Sequence[str]
+    haves: Haves
     open_sink: Callable[[], PackSink]
 
 
 class _ListParser(Protocol):
+    @property
+    def ended(self) -> bool: ...
     def feed(self, data: bytes) -> None: ...
     def finish(self) -> None: ...
 
@@ -87,7 +89,9 @@ class Attempt:
         self._base = known.place(wish.url)
         self._server = known.server(self._base) or Server()
         self._refs: ShownRefs | None = None
+        self._refs_by: Server | None = None
         self._learnt = False
+        self._negotiates = bool(wish.haves.tips)
         self._asked: set[tuple[object, ...]] = set()
         self._domains = {wish.url.host}
         self._steps = Steps(self._note_contact, self._note_answer)
@@ -105,7 +109,7 @@ class Attempt:
         except ObjectsRefused as refused:
             failure: AttemptFailed = refused
         except _UNCLEAR as unclear:
-            if self._is_final(unclear):
+            if self._is_final():
                 raise
             outcome = await self._ask_the_other_way(unclear)
             if isinstance(outcome, Quarantined):
@@ -115,14 +119,15 @@ class Attempt:
 
     async def _ask_the_other_way(self, unclear: AttemptFailed) -> Quarantined | AttemptFailed:
         """Learn protocol and place; when they differ from what was tried, ask again."""
-        before = self._way
-        await self._learn()
+        before, self._negotiates = self._way, False
+        # Who moved has not refused yet; of others the refs will be needed.
+        await self._learn(2 if isinstance(unclear, _Moved) else 1)
         if self._way == before or not self._server.gives_unadvertised:
             return unclear
         try:
             return await self._ask(self._wish.wanted)
         except (ObjectsRefused, *_UNCLEAR) as failure:
-            if self._is_final(failure):
+            if self._is_final():
                 raise
             return failure
 
@@ -133,54 +138,83 @@ class Attempt:
         if not wants:
             said = failure.server_message if isinstance(failure, ObjectsRefused) else ""
             raise ObjectsRefused("the server shows nothing that is wanted", said) from failure
+        if self._refs_by is not None and not isinstance(failure, ObjectsRefused):
+            self._server = self._refs_by  # v0 is the same list's way, and is what all speak
         if (self._way, frozenset(wants)) in self._asked:
             raise failure
+        self._refs = refs
         return await self._ask(wants)
 
-    def _is_final(self, failure: AttemptFailed) -> bool:
+    def _is_final(self) -> bool:
         """Whether a failure leaves nothing to find out by asking for the refs.
 
-        Some servers know a repository by its name without `.git` for info/refs only, and answer
-        404 to a POST there.
+        Any status may say that objects are missing, a 404 too, and some servers know a repository
+        by its name without `.git` for info/refs only: what that one answers is believed.
         """
-        if self._answer.pack_bytes:
-            return True
-        plain = self._base == self._wish.url and self._base.path.endswith(".git")
-        return isinstance(failure, RepositoryUnavailable) and (plain or self._learnt)
+        return self._answer.pack_bytes > 0
 
     @property
     def _way(self) -> tuple[int, str]:
         return self._server.version, self._base.text
 
     async def _ask(self, wants: Sequence[str]) -> Quarantined:
-        """One POST for objects, and the proof of the pack that it brings."""
+        """One POST for objects, and the proof of the pack that it brings.
+
+        A server that knows none of our tips would send all of its history: before that, and while
+        nothing is known of its refs, it is given a chance to ask what else we have.
+        """
         self._asked.add((self._way, frozenset(wants)))
-        version = self._server.version
-        if version == 2:
-            request = fetch_v2(wants, self._wish.haves)
-            self._answer = FetchAnswerV2()
+        shared: Sequence[str] = self._refs.tips if self._refs else ()
+        if self._server.version == 2 and self._negotiates and self._refs is None:
+            answer = FetchAnswerV2(negotiates=True)
+            request = fetch_v2(wants, self._wish.haves.tips, done=False)
+            proven = await self._fetch(request, answer)
+            if proven is not None:
+                return proven
+            shared = answer.common or await self._shown_tips()
+        haves = await self._wish.haves.with_history(shared)
+        if self._server.version == 2:
+            proven = await self._fetch(fetch_v2(wants, haves), FetchAnswerV2())
         else:
-            request = fetch_v0(wants, self._wish.haves, self._server.capabilities)
-            self._answer = FetchAnswerV0()
+            request = fetch_v0(wants, haves, self._server.capabilities)
+            proven = await self._fetch(request, FetchAnswerV0())
+        if proven is None:
+            raise ProtocolBroken("no pack in the answer")
+        return proven
+
+    async def _fetch(self, request: bytes, answer: FetchAnswer) -> Quarantined | None:
+        """Send a request and prove the pack that it brings; None for an answer without one."""
+        self._answer = answer
         sink = self._wish.open_sink()
+        version = self._server.version
         try:
             async with self._http.post(self._base, request, version, self._steps) as reply:
                 await self._receive(_body(reply), sink)
-            self._known.note_server(self._base, self._server)
-            self._observer.body_ended()
-            return await self._useful(await sink.prove(self._wish.wanted))
+                self._note_server()
+                if answer.wants_more_haves:
+                    return None
+                self._observer.body_ended()
+                # The end of the answer has time to arrive meanwhile; nobody waits for it.
+                proven = await sink.prove(self._wish.wanted)
+            return await self._useful(proven)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await sink.aclose()
             raise
 
     async def _receive(self, body: Body, sink: PackSink) -> None:
+        curious = self._observer if isinstance(self._observer, PackObserver) else None
         async with aclosing(body.pieces()) as pieces:
             async for piece in pieces:
                 pack = self._answer.feed(piece)
                 if pack:
                     self._observer.received(len(pack))
                     await sink.write(pack)
+                if curious is not None and (objects := self._answer.pack_objects) is not None:
+                    curious.pack_begun(objects)
+                    curious = None
+                if self._answer.ended:
+                    break
         self._answer.finish()
 
     async def _useful(self, proven: Quarantined) -> Quarantined:
@@ -197,19 +231,29 @@ class Attempt:
                 if self._learnt:
                     raise
         if self._refs is None:
-            await self._learn()
+            await self._learn(1)
         return self._refs or await self._list_refs()
+
+    async def _shown_tips(self) -> Sequence[str]:
+        """The tips of a server that knows none of ours; what it says else is not needed."""
+        try:
+            return (await self._list_refs()).tips
+        except (ObjectsRefused, *_UNCLEAR):
+            return ()
 
     async def _list_refs(self) -> ShownRefs:
         refs = ShownRefs(self._wish.wanted)
         request = list_refs_v2(REF_PREFIXES)
         async with self._http.post(self._base, request, 2, self._steps) as reply:
             await self._read_list(_body(reply), RefListing(refs))
-        self._known.note_server(self._base, self._server)
+        self._note_server()
         return refs
 
-    async def _learn(self) -> None:
-        """GET info/refs: which protocol is spoken, where, and (in v0) the refs.
+    async def _learn(self, version: int) -> None:
+        """GET info/refs: which protocol is spoken, where, and (in v0 and v1) the refs.
+
+        Args:
+          version: 1 to see the refs as well, if the server can show them here; else 2.
 
         Raises:
           RedirectRefused: too many redirects, one that leads where we do not go, or one to a
@@ -217,12 +261,12 @@ class Attempt:
         """
         base = self._wish.url
         for _ in range(self._settings.max_redirects + 1):
-            async with self._http.advertisement(base, self._steps) as reply:
+            async with self._http.advertisement(base, version, self._steps) as reply:
                 if isinstance(reply, Body):
                     await self._read_advertisement(reply)
                     self._base, self._learnt = base, True
                     self._known.note_place(self._wish.url, base)
-                    self._known.note_server(base, self._server)
+                    self._note_server()
                     return
                 location = reply.location
             base = redirect_target(base, location)
@@ -234,7 +278,13 @@ class Attempt:
         advertisement = Advertisement(refs)
         await self._read_list(body, advertisement)
         self._server = advertisement.server
-        self._refs = refs if self._server.version == 0 else None
+        self._refs = refs if advertisement.lists_refs else None
+        if advertisement.lists_refs and advertisement.knows_versions:
+            self._server, self._refs_by = Server(), advertisement.server
+
+    def _note_server(self) -> None:
+        if self._server is not self._refs_by:
+            self._known.note_server(self._base, self._server)
 
     async def _read_list(self, body: Body, parser: _ListParser) -> None:
         size = 0
@@ -244,6 +294,8 @@ class Attempt:
                 if size > self._settings.max_refs_bytes:
                     raise TooLarge(f"more than {self._settings.max_refs_bytes} bytes of refs")
                 parser.feed(piece)
+                if parser.ended:
+                    break
         parser.finish()
 
     def _enter_domain(self, domain: str) -> None:

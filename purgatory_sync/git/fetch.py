@@ -20,19 +20,17 @@ from ..errors import (
     ObjectsRefused,
     TimedOut,
 )
-from ..runtime.blocking import blocking
 from ..runtime.gate import Gate
 from ..settings import HuntSettings
 from ..urls import parse_web_url
 from .attempt import Attempt, Wish
+from .haves import Haves
 from .http_client import GitHttp
 from .ingest import Ingest
 from .known import KnownServers
 from .observer import FetchObserver, SilentObserver
 from .quarantine import Quarantined
-from .repository import list_haves
 
-HAVES: Final = 256
 GIT_THREADS: Final = 4
 
 _OID: Final = re.compile(r"[0-9a-f]{40}")
@@ -110,7 +108,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         wanted = tuple(oid for oid in dict.fromkeys(oids) if _OID.fullmatch(oid))
         if not wanted:
             raise ObjectsRefused("none of the wanted names is that of a SHA-1 object")
-        haves = await blocking(self._limiter, list_haves, repository, HAVES)
+        haves = await Haves.of(repository, self._limiter)
         wish = Wish(judged, wanted, haves, partial(self._ingest.open_sink, repository))
         return await Attempt(self._settings, self._http, self._known, wish, observer).run()
 

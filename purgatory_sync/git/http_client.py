@@ -32,9 +32,12 @@ from .http_rules import (
 )
 
 # After a short refusal the connection is good for the next URL of the same host.
-_READ_ON: Final = (ObjectsRefused, BadStatus, RateLimited)
+_READ_ON: Final = (ObjectsRefused, BadStatus, RateLimited, RedirectRefused)
 _READ_ON_BYTES: Final = 64 * 1024
 _READ_ON_SECS: Final = 0.2
+# What was asked for is here, and the end of the answer nearly always too; a server that keeps it
+# back loses the connection and delays nobody.
+_END_SECS: Final = 0.05
 
 
 @attrs.frozen
@@ -104,11 +107,18 @@ class GitHttp:
         }
 
     @asynccontextmanager
-    async def advertisement(self, base: WebUrl, steps: Steps) -> AsyncIterator[Body | Elsewhere]:
-        """GET info/refs, protocol v2 preferred; yields and raises as `post`."""
+    async def advertisement(
+        self, base: WebUrl, version: int, steps: Steps
+    ) -> AsyncIterator[Body | Elsewhere]:
+        """GET info/refs; yields and raises as `post`.
+
+        Args:
+          version: protocol 2, or 1: the refs, and a word that tells a server that knows versions
+            from one that knows v0 only.
+        """
         headers = self._headers | {
             "Accept": ADVERTISEMENT,
-            "Git-Protocol": "version=2",
+            "Git-Protocol": f"version={version}",
             "Pragma": "no-cache",
         }
         url = f"{base.text}{INFO_REFS}{SERVICE_QUERY}"
@@ -156,8 +166,10 @@ class GitHttp:
         try:
             yield _judge(response, content_type)
         except _READ_ON:
-            await _read_on(response)
+            await _read_on(response, _READ_ON_SECS)
             raise
+        else:
+            await _read_on(response, _END_SECS)
         finally:
             with trio.CancelScope(shield=True):
                 await response.aclose()
@@ -178,9 +190,10 @@ def _judge(response: httpx.Response, content_type: str) -> Body | Elsewhere:
     return Body(response)
 
 
-async def _read_on(response: httpx.Response) -> None:
+async def _read_on(response: httpx.Response, secs: float) -> None:
+    """Read a short rest, so that the connection can serve another request."""
     size = 0
-    with trio.move_on_after(_READ_ON_SECS), suppress(AttemptFailed):
+    with trio.move_on_after(secs), suppress(AttemptFailed):
         async with aclosing(Body(response).pieces()) as pieces:
             async for piece in pieces:
                 size += len(piece)

@@ -98,21 +98,23 @@ def redirect_target(base: WebUrl, location: str | None) -> WebUrl:
       base: the repository that was asked.
       location: the header as it came.
 
+    As with git the target ends in what was asked for, query included; the rest is the repository.
+
     Raises:
-      RedirectRefused: to a page instead of info/refs, from https to http, or to a URL that is
+      RedirectRefused: to something else than info/refs, from https to http, or to a URL that is
         never contacted.
     """
     if not location or len(location) > MAX_URL_CHARS:
         raise RedirectRefused("a redirect without a place")
     try:
-        text = urljoin(f"{base.text}{INFO_REFS}", location)
+        text = urljoin(f"{base.text}{INFO_REFS}{SERVICE_QUERY}", location)
     except ValueError as error:
         raise RedirectRefused("a redirect to what is no URL") from error
-    text = text.removesuffix(SERVICE_QUERY)
-    if not text.endswith(INFO_REFS):
+    asked = f"{INFO_REFS}{SERVICE_QUERY}"
+    if not text.endswith(asked):
         raise RedirectRefused("a redirect to a page instead of git")
     try:
-        target = parse_web_url(text.removesuffix(INFO_REFS))
+        target = parse_web_url(text.removesuffix(asked))
     except InvalidUrl as error:
         raise RedirectRefused(f"a redirect to a URL that is never used: {error}") from error
     if base.scheme == "https" and target.scheme != "https":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class FetchObserver(Protocol):
@@ -23,6 +23,14 @@ class FetchObserver(Protocol):
     def redirected(self, domain: str) -> bool:
         """The server points to another domain; True when a place was taken there."""
         ...
+
+
+@runtime_checkable
+class PackObserver(FetchObserver, Protocol):
+    """An observer that also wants to know how large a pack will be."""
+
+    def pack_begun(self, objects: int) -> None:
+        """The pack's head is here: it states so many objects."""
 
 
 class SilentObserver:

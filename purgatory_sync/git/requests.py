@@ -1,7 +1,7 @@
 """The requests of upload-pack over HTTP: values in, bytes out.
 
-Everything is asked in one POST: wants, haves and `done` together. No capability is claimed that
-a server might not know (protocol v2 requests are sent before its advertisement is seen).
+Nearly always one POST is enough. No capability is claimed that a server might not know (protocol
+v2 requests are sent before its advertisement is seen).
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from .pktline import DELIM_BYTES, FLUSH_BYTES, pkt_line
 _V0_CAPABILITIES: Final = (b"side-band-64k", b"thin-pack", b"ofs-delta", b"no-progress")
 
 
-def fetch_v2(wants: Sequence[str], haves: Sequence[str] = ()) -> bytes:
+def fetch_v2(wants: Sequence[str], haves: Sequence[str] = (), *, done: bool = True) -> bytes:
     """A protocol v2 fetch of arbitrary objects.
 
     Args:
       wants: object names, 40 hex digits.
       haves: what is here already; a pack may then lean on it (thin-pack).
+      done: False lets the server ask for more haves, when it knows too few of them to send a
+        small pack.
     """
     lines = [pkt_line(b"command=fetch\n"), DELIM_BYTES, pkt_line(b"no-progress\n")]
     lines.append(pkt_line(b"ofs-delta\n"))
@@ -28,8 +30,9 @@ def fetch_v2(wants: Sequence[str], haves: Sequence[str] = ()) -> bytes:
         lines.append(pkt_line(b"thin-pack\n"))
     lines += _named(b"want", wants)
     lines += _named(b"have", haves)
-    lines += [pkt_line(b"done\n"), FLUSH_BYTES]
-    return b"".join(lines)
+    if done:
+        lines.append(pkt_line(b"done\n"))
+    return b"".join([*lines, FLUSH_BYTES])
 
 
 def list_refs_v2(prefixes: Iterable[str]) -> bytes:

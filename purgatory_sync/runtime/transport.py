@@ -165,14 +165,15 @@ class _Body(httpx.AsyncByteStream):
         self._transport = transport
         self._origin = origin
         self._connection = connection
-        self._closed = False
+        self._ended = self._closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._connection.read()
+        piece = b"" if self._ended else await self._connection.read()
         if not piece:
+            self._ended = True
             raise StopAsyncIteration
         return piece
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -49,13 +49,16 @@ class Seen:
 
 @attrs.frozen
 class Reply:
-    """What is answered; `then` is what happens when it is sent: next, hang, cut."""
+    """What is answered; `then` is what happens when it is sent: next, hang, cut.
+
+    `raw` and the pieces after it go out as they are, without HTTP of ours.
+    """
 
     body: bytes = b""
     status: int = 200
     content_type: str = RESULT
     headers: tuple[tuple[str, str], ...] = ()
-    pieces: Sequence[bytes] = ()
+    pieces: Iterable[bytes] = ()
     secs_between: float = 0.0
     then: str = "next"
     raw: bytes | None = None
@@ -180,6 +183,7 @@ async def _send(
 def _bytes_of(connection: h11.Connection, reply: Reply) -> Iterator[bytes]:
     if reply.raw is not None:
         yield reply.raw
+        yield from reply.pieces
         return
     headers = [("content-type", reply.content_type), *reply.headers]
     yield connection.send(h11.Response(status_code=reply.status, headers=headers)) or b""
@@ -219,11 +223,17 @@ def refs_v2(refs: dict[str, str]) -> Reply:
     return Reply(b"".join(lines) + b"0000")
 
 
-def refs_v0(refs: dict[str, str], capabilities: str = "side-band-64k ofs-delta") -> Reply:
-    lines = [f"{oid} {name}" for name, oid in refs.items()]
+def refs_v0(
+    refs: dict[str, str], capabilities: str = "side-band-64k ofs-delta", version: bytes = b""
+) -> Reply:
+    lines = [f"{oid} {name}" for name, oid in (refs or {"capabilities^{}": "0" * 40}).items()]
     lines[0] += f"\0{capabilities}"
-    body = b"".join(pkt_line(line.encode() + b"\n") for line in lines)
+    body = version + b"".join(pkt_line(line.encode() + b"\n") for line in lines)
     return Reply(SERVICE + body + b"0000", content_type=ADVERTISEMENT)
+
+
+def refs_v1(refs: dict[str, str]) -> Reply:
+    return refs_v0(refs, version=pkt_line(b"version 1\n"))
 
 
 def info_v2() -> Reply:

@@ -90,9 +90,12 @@ BASE = parse_web_url("https://git.example/a/b")
     ("location", "target"),
     [
         ("/a/b.git/info/refs?service=git-upload-pack", "https://git.example/a/b.git"),
-        ("https://git.example/a/c/info/refs", "https://git.example/a/c"),
+        ("/a/c/../d/info/refs?service=git-upload-pack", "https://git.example/a/d"),
         ("//other.example/x/info/refs?service=git-upload-pack", "https://other.example/x"),
-        ("https://OTHER.example:8443/x/info/refs", "https://other.example:8443/x"),
+        (
+            "https://OTHER.example:8443/x/info/refs?service=git-upload-pack",
+            "https://other.example:8443/x",
+        ),
     ],
 )
 def test_redirects_to_info_refs_are_followed(location: str, target: str) -> None:
@@ -105,14 +108,18 @@ def test_redirects_to_info_refs_are_followed(location: str, target: str) -> None
         None,
         "",
         "/login",
+        "/a/b/info/refs",
+        "/a/b/info/refs?",
+        "/a/b/info/refs?service=git-upload-pack&x=y",
+        "/a/b/info/refs?x=y&service=git-upload-pack",
         "/login?next=/a/b/info/refs",
         "/a/b/info/refs?service=git-receive-pack",
         "/a/b/info/refs?service=git-upload-pack#x",
-        "http://git.example/a/b/info/refs",
-        "ftp://git.example/a/b/info/refs",
-        "https://user:pw@git.example/a/b/info/refs",
-        "https://git.example/a/%0ab/info/refs",
-        "https://git.example/-x/info/refs",
+        "http://git.example/a/b/info/refs?service=git-upload-pack",
+        "ftp://git.example/a/b/info/refs?service=git-upload-pack",
+        "https://user:pw@git.example/a/b/info/refs?service=git-upload-pack",
+        "https://git.example/a/%0ab/info/refs?service=git-upload-pack",
+        "https://git.example/-x/info/refs?service=git-upload-pack",
         "https://[::1/info/refs",
         "https://git.example/" + "x" * 3000 + "/info/refs",
     ],
@@ -123,5 +130,5 @@ def test_other_redirects_are_refused(location: str | None) -> None:
 
 
 def test_http_may_become_https() -> None:
-    base = parse_web_url("http://git.example/a/b")
-    assert redirect_target(base, "https://git.example/a/b/info/refs").scheme == "https"
+    base, asked = parse_web_url("http://git.example/a/b"), "/info/refs?service=git-upload-pack"
+    assert redirect_target(base, f"https://git.example/a/b{asked}").scheme == "https"
