@@ -7,8 +7,8 @@ from .exchange import Exchange
 from .git_http import GitHttp
 from .metrics import Metrics
 from .nip11 import RelayInfo
+from .pages.routes import Pages
 
-_HTML = "text/html; charset=utf-8"
 _READING = ("GET", "HEAD")
 
 
@@ -16,14 +16,18 @@ class App:
     """Answers every HTTP request of the node; WebSockets go from the listener to the relay.
 
     Args:
-      info: what NIP-11 and the page at `/` say.
+      info: what NIP-11 says.
       git: answers git's paths.
+      pages: answers who wants a page.
       metrics: answers `/metrics`; None where the operator turned them off.
     """
 
-    def __init__(self, info: RelayInfo, git: GitHttp, metrics: Metrics | None) -> None:
+    def __init__(
+        self, info: RelayInfo, git: GitHttp, pages: Pages, metrics: Metrics | None
+    ) -> None:
         self._info = info
         self._git = git
+        self._pages = pages
         self._metrics = metrics
 
     async def answer(self, exchange: Exchange) -> None:
@@ -34,11 +38,11 @@ class App:
             await self._introduce(exchange)
         elif exchange.path == "/metrics" and self._metrics and exchange.method in _READING:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
-        elif not await self._git.answer(exchange):
+        elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):
             await exchange.respond(404, b"nothing is served at this path\n")
 
     async def _introduce(self, exchange: Exchange) -> None:
         if nip11.wants_document(exchange.headers.get("accept", "")):
             await exchange.respond(200, nip11.document(self._info), nip11.MEDIA_TYPE)
         else:
-            await exchange.respond(200, nip11.page(self._info), _HTML)
+            await self._pages.landing(exchange)

@@ -16,6 +16,7 @@ from .git_http import GitHttp
 from .listener import Listener
 from .metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .nip11 import RelayInfo
+from .pages.routes import Pages
 from .relay import Relay
 from .service_key import service_key
 from .subscriptions import Subscriptions
@@ -28,7 +29,7 @@ SUPPORTED_GRASPS: Final = ()
 def make_listener(
     settings: Settings, engine: PurgatorySync, following: Following, subscriptions: Subscriptions
 ) -> Listener:
-    """The listener with everything behind it: NIP-01, NIP-11, git, metrics.
+    """The listener with everything behind it: NIP-01, NIP-11, git, pages, metrics.
 
     Args:
       engine: runs already.
@@ -47,9 +48,10 @@ def make_listener(
     )
     git = GitHttp(engine.hosted, settings.listener.git_max_processes)
     metrics = Metrics(lambda: _snapshot(engine.statistics())) if settings.metrics_enabled else None
+    pages = Pages(info, engine.explainer.look, engine.repository, settings.hunt.allow_addresses)
     relay = Relay(_Backend(engine, following), subscriptions, settings.relay)
     return Listener(
-        App(info, git, metrics).answer,
+        App(info, git, pages, metrics).answer,
         relay.serve,
         settings.listener,
         settings.relay.max_message_bytes,

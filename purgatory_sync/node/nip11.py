@@ -1,9 +1,8 @@
-"""What the relay says about itself: the NIP-11 document and a page for people (B 10)."""
+"""What the relay says about itself: the NIP-11 document (B 10)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import attrs
@@ -79,27 +78,6 @@ def document(info: RelayInfo) -> bytes:
         },
     }
     return msgspec.json.encode(content)
-
-
-def page(info: RelayInfo) -> bytes:
-    """What a browser sees at `/`; everything printed into it is escaped."""
-    name, description = escape(info.name), escape(info.description)
-    service = escape(info.service)
-    return f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{name}</title>
-<meta name="viewport" content="width=device-width">
-<style>body {{ font-family: sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em }}</style>
-</head>
-<body>
-<h1>{name}</h1>
-<p>{description}</p>
-<p>{escape(info.acceptance)}</p>
-<p>Clone with <code>git clone http(s)://{service}/&lt;npub&gt;/&lt;repository&gt;.git</code>;
-Nostr clients connect to <code>ws(s)://{service}</code>.</p>
-</body>
-</html>
-""".encode()
 
 
 def wants_document(accept: str) -> bool:

@@ -12,6 +12,7 @@ from purgatory_sync.node.git_http import GitHttp
 from purgatory_sync.node.metrics import Metrics, MetricsSnapshot
 
 from .git_support import NPUB
+from .pages.support import make_pages
 from .support import served, talk
 from .test_nip11 import make_info
 
@@ -26,7 +27,8 @@ def make_app(*, metrics: bool = True) -> App:
     def resolve(npub: str, identifier: str) -> Path | None:
         return None
 
-    return App(make_info(), GitHttp(resolve, 1), Metrics(MetricsSnapshot) if metrics else None)
+    git, counted = GitHttp(resolve, 1), Metrics(MetricsSnapshot) if metrics else None
+    return App(make_info(), git, make_pages(), counted)
 
 
 async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[int, bytes, bytes]:
@@ -51,6 +53,10 @@ async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[in
         ("POST", "/", 404),
         ("GET", "/metrics", 200),
         ("HEAD", "/metrics", 200),
+        ("GET", "/purgatory", 200),
+        ("HEAD", "/purgatory", 200),
+        ("GET", "/purgatory.json", 200),
+        ("POST", "/purgatory", 404),
         ("GET", "/nothing", 404),
         ("DELETE", "/", 404),
         ("GET", f"/{NPUB}/x.git/info/refs?service=git-upload-pack", 404),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from purgatory_sync.node.nip11 import RelayInfo, document, page, wants_document
+from purgatory_sync.node.nip11 import RelayInfo, document, wants_document
 from purgatory_sync.settings import RelaySettings
 from purgatory_sync.version import __version__
 
@@ -43,13 +43,6 @@ def test_document() -> None:
             "restricted_writes": True,
         },
     }
-
-
-def test_page_is_escaped() -> None:
-    shown = page(make_info(RelaySettings(name="<script>&", description='"><b>'))).decode()
-    assert "<script>" not in shown
-    assert "<b>" not in shown
-    assert "<title>&lt;script&gt;&amp;</title>" in shown
 
 
 @pytest.mark.parametrize(

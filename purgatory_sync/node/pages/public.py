@@ -1,0 +1,175 @@
+"""What the public page shows of the engine: coarse classes, no reasons, nothing from inside.
+
+Results are told by their class only, so that nobody learns by an announcement of his what this
+machine sees; URLs and domains that the gate refused are not told at all (mission N4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from ...engine.explained import DomainLook, EventLook, HourLook, NodeLook
+from ...errors import ResultClass
+from ...hunt.statistics import DomainStatistics
+from ...nostr.keys import encode_npub
+from ...runtime.addresses import may_contact, parse_address
+from ...settings import Network
+from ...urls import extract_domain
+
+_FORBIDDEN_COUNTER = f"attempts.{ResultClass.FORBIDDEN.value}"
+_UNKNOWN = DomainStatistics(0, 0, 0, None, 0)
+
+
+@attrs.frozen
+class PublicSource:
+    """A URL that was tried for an event; `at` in Unix seconds."""
+
+    url: str
+    at: float
+    result: str
+
+
+@attrs.frozen
+class PublicEvent:
+    """A held event; times in Unix seconds.
+
+    Attributes:
+      until: when it ends, but not before each source was tried once.
+      at_the_latest: when it ends even so.
+      missing: some of the OIDs that it lacks; `missing_total` says how many there are.
+      release_failed: its objects are here, but it could not be released.
+    """
+
+    event_id: str
+    kind: str
+    identifiers: Sequence[str]
+    author: str
+    held_since: float
+    until: float
+    at_the_latest: float | None
+    next_try: float | None
+    hunting: bool
+    missing: Sequence[str]
+    missing_total: int | None
+    release_failed: bool
+    tried: Sequence[PublicSource]
+
+
+@attrs.frozen
+class PublicDomain:
+    """A git domain; times in Unix seconds.
+
+    Attributes:
+      tokens: attempts that may start now; None for a domain without living limits.
+      naughty_until: until when it, or something of it, is left alone.
+    """
+
+    domain: str
+    in_flight: int
+    tokens: int | None
+    queued: int
+    resting_until: float | None
+    naughty_until: float | None
+
+
+@attrs.frozen
+class PublicHour:
+    """Counters since `since` (Unix seconds): the last hour, or the time since the start."""
+
+    since: float
+    counts: Mapping[str, int]
+
+
+@attrs.frozen
+class PublicLook:
+    """`/purgatory.json`."""
+
+    at: float
+    started_at: float
+    held: Mapping[str, int]
+    queued: int
+    hunting: int
+    events: Sequence[PublicEvent]
+    events_total: int
+    domains: Sequence[PublicDomain]
+    last_hour: PublicHour
+
+
+def public_look(look: NodeLook, allow: Sequence[Network]) -> PublicLook:
+    """Choose what everybody may see.
+
+    Args:
+      allow: the operator's exceptions, by which an address is not forbidden.
+    """
+    return PublicLook(
+        at=look.at,
+        started_at=look.started_at,
+        held=look.held,
+        queued=look.queued,
+        hunting=look.hunting,
+        events=[_event(each, allow) for each in look.events],
+        events_total=look.events_total,
+        domains=[_domain(d) for d in look.domains if _is_seen(d) and _is_public(d.domain, allow)],
+        last_hour=_hour(look.last_hour),
+    )
+
+
+def _event(look: EventLook, allow: Sequence[Network]) -> PublicEvent:
+    return PublicEvent(
+        event_id=look.event_id,
+        kind=look.kind,
+        identifiers=look.identifiers,
+        author=encode_npub(look.author),
+        held_since=look.accepted_at,
+        until=look.until,
+        at_the_latest=look.at_the_latest,
+        next_try=look.next_attempt,
+        hunting=look.hunting,
+        missing=look.missing,
+        missing_total=look.missing_total,
+        release_failed=look.error is not None,
+        tried=[
+            PublicSource(source.url, source.at, source.result.value)
+            for source in look.sources
+            if source.at is not None
+            and source.result is not None
+            and source.result is not ResultClass.FORBIDDEN
+            and _is_public(extract_domain(source.url) or "", allow)
+        ],
+    )
+
+
+def _domain(look: DomainLook) -> PublicDomain:
+    limits = look.limits
+    return PublicDomain(
+        domain=look.domain,
+        in_flight=limits.in_flight if limits else 0,
+        tokens=limits.tokens if limits else None,
+        queued=limits.queued if limits else 0,
+        resting_until=limits.resting_until if limits else None,
+        naughty_until=max((entry.until for entry in look.naughty), default=None),
+    )
+
+
+def _is_public(host: str, allow: Sequence[Network]) -> bool:
+    address = parse_address(host)
+    return address is None or may_contact(address, allow)
+
+
+def _is_seen(look: DomainLook) -> bool:
+    """Whether the domain was ever contacted: one that the gate refuses never is."""
+    limits = look.limits or _UNKNOWN
+    return bool(
+        look.naughty
+        or limits.requests_total
+        or limits.in_flight
+        or limits.queued
+        or limits.resting_until
+    )
+
+
+def _hour(look: HourLook) -> PublicHour:
+    counts = {name: count for name, count in look.counts.items() if name != _FORBIDDEN_COUNTER}
+    return PublicHour(look.since, counts)

@@ -1,0 +1,24 @@
+"use strict";
+(() => {
+  const every = 5000, hidden = 30000;
+  async function refresh() {
+    try {
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      if (!answer.ok) throw new Error(answer.status);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const next = page.querySelector("main"), now = document.querySelector("main");
+      if (getSelection().isCollapsed) {
+        for (const each of now.querySelectorAll("details[open]"))
+          page.getElementById(each.id)?.setAttribute("open", "");
+        const focused = document.activeElement?.closest("details")?.id;
+        now.replaceWith(next);
+        if (focused) document.getElementById(focused)?.querySelector("summary").focus({ preventScroll: true });
+      }
+      document.body.classList.remove("stale");
+    } catch {
+      document.body.classList.add("stale");
+    }
+    setTimeout(refresh, document.hidden ? hidden : every);
+  }
+  setTimeout(refresh, every);
+})();

@@ -1,0 +1,101 @@
+"""A node's pages over values that tests make up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from purgatory_sync.engine.explained import (
+    DomainLook,
+    EventLook,
+    HourLook,
+    NaughtyLook,
+    NodeLook,
+    SourceLook,
+)
+from purgatory_sync.engine.repository_look import RepositoryLook
+from purgatory_sync.errors import ResultClass
+from purgatory_sync.hunt.statistics import DomainStatistics
+from purgatory_sync.node.pages.routes import Pages
+from purgatory_sync.runtime.addresses import networks
+from purgatory_sync.settings import RelaySettings
+from purgatory_sync.testing.events import Author
+
+from ..test_nip11 import make_info
+
+NOW = 1_800_000_000.0
+ALICE = Author.from_seed(1)
+HOSTILE = "<script>alert(1)</script>'\"&{{7*7}}"
+
+
+def source(
+    url: str, result: ResultClass = ResultClass.UNREACHABLE, detail: str = "a secret reason"
+) -> SourceLook:
+    return SourceLook(url, NOW - 30, result, detail, NOW + 60, "a secret ban")
+
+
+def event(
+    *sources: SourceLook,
+    identifier: str = "repo",
+    kind: str = "state",
+    missing: Sequence[str] = ("1" * 40,),
+    error: str | None = None,
+) -> EventLook:
+    return EventLook(
+        event_id="e" * 64,
+        kind=kind,
+        identifiers=(identifier,),
+        author=ALICE.pubkey,
+        accepted_at=NOW - 95,
+        until=NOW + 1705,
+        at_the_latest=NOW + 86305,
+        next_attempt=NOW + 12,
+        hunting=False,
+        missing=tuple(missing),
+        missing_total=len(missing),
+        error=error,
+        sources=sources,
+    )
+
+
+def domain(name: str, *, requests: int = 7, in_flight: int = 0) -> DomainLook:
+    limits = DomainStatistics(in_flight, 23, 4, NOW + 60, requests)
+    ban = NaughtyLook("url", f"https://{name}/x.git", NOW + 7200, "a secret ban")
+    return DomainLook(name, limits, (ban,))
+
+
+def node(*events: EventLook, domains: Sequence[DomainLook] = ()) -> NodeLook:
+    return NodeLook(
+        at=NOW,
+        started_at=NOW - 90_000,
+        held={"announcement": 2, "soft-expired": 0, "state": 1, "pr": 0},
+        queued=3,
+        hunting=1,
+        events=events,
+        events_total=len(events),
+        domains=tuple(domains),
+        domains_total=len(domains),
+        last_hour=HourLook(NOW - 3600, {"attempts.forbidden": 9, "attempts.timeout": 2}),
+    )
+
+
+def repository(
+    identifier: str = "repo", name: str = "A name", description: str = "About it"
+) -> RepositoryLook:
+    return RepositoryLook(
+        ALICE.pubkey, identifier, name, description, True, "https", "git.example:7334"
+    )
+
+
+def make_pages(
+    look: NodeLook | None = None,
+    hosted: RepositoryLook | None = None,
+    settings: RelaySettings | None = None,
+) -> Pages:
+    async def find(npub: str, identifier: str) -> RepositoryLook | None:
+        found = hosted is not None and (npub, identifier) == (ALICE.npub, hosted.identifier)
+        return hosted if found else None
+
+    async def current() -> NodeLook:
+        return look or node()
+
+    return Pages(make_info(settings), current, find, networks("10.1.0.0/16"))

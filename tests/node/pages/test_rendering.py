@@ -1,0 +1,106 @@
+"""Words of the pages, and the policy that lets only our own style and script in."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+
+import pytest
+
+from purgatory_sync.errors import ResultClass
+from purgatory_sync.node.pages.public import public_look
+from purgatory_sync.node.pages.rendering import Renderer, counter, from_now, tone, utc, words
+
+from .support import HOSTILE, NOW, domain, event, node, source
+
+
+def status(**values: object) -> str:
+    renderer = Renderer("git.example")
+    look = public_look(node(event(source("https://a.example/x.git")), **values), ())  # type: ignore[arg-type]
+    return renderer.render("status", "title", look=look).decode()
+
+
+@pytest.mark.parametrize(
+    ("secs", "said"),
+    [
+        (0, "now"),
+        (0.4, "now"),
+        (12, "in 12 s"),
+        (-59, "59 s ago"),
+        (60, "in 1 min"),
+        (-95, "1 min 35 s ago"),
+        (1705, "in 28 min"),
+        (3600, "in 1 h"),
+        (7260, "in 2 h 1 min"),
+        (-86400, "1 d ago"),
+        (90_000, "in 1 d 1 h"),
+    ],
+)
+def test_moments(secs: float, said: str) -> None:
+    assert from_now(NOW + secs, NOW) == said
+
+
+def test_small_words() -> None:
+    assert utc(NOW) == "2027-01-15T08:00:00Z"
+    assert counter("attempts.bad_data") == "attempts: bad data"
+    assert {tone(result.value) for result in ResultClass} == {"good", "wait", "bad"}
+    assert words("timeout") == "timeout"
+    assert "_" not in "".join(words(result.value) for result in ResultClass)
+
+
+def test_status_says_why() -> None:
+    text = " ".join(re.sub(r"<[^>]+>", " ", status(domains=[domain("b.example")])).split())
+    for said in (
+        "held since 1 min 35 s ago , until in 28 min",
+        "at the latest in 23 h 58 min",
+        "next try in 12 s",
+        "1 missing object",
+        "1" * 40,
+        "1 source asked",
+        "https://a.example/x.git : unreachable 30 s ago",
+        "b.example 0 23 4 in 1 min in 2 h",
+        "attempts: timeout 2",
+        "running since 1 d 1 h ago",
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize("kind", ["state", "pr", "announcement", "soft-expired"])
+@pytest.mark.parametrize("missing", [(), ("a", "b")])
+def test_every_kind_of_event_can_be_shown(kind: str, missing: tuple[str, ...]) -> None:
+    look = public_look(node(event(kind=kind, missing=missing)), ())
+    assert kind.encode() in Renderer("x").render("status", "t", look=look)
+
+
+def test_nothing_held() -> None:
+    page = Renderer("x").render("status", "t", look=public_look(node(), ())).decode()
+    assert "Nothing is held." in page
+    assert "None was asked lately." in page
+
+
+def test_whatever_people_write_is_escaped() -> None:
+    look = public_look(
+        node(
+            event(source(HOSTILE), identifier=HOSTILE, missing=[HOSTILE]), domains=[domain(HOSTILE)]
+        ),
+        (),
+    )
+    page = Renderer(HOSTILE).render("status", HOSTILE, look=look).decode()
+    assert page.count("<script>") == 1
+    assert "alert(1)</" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&#39;&#34;&amp;{{7*7}}") == 6
+    assert "49" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL).partition("<h2>")[0]
+
+
+def test_the_policy_names_exactly_what_the_page_has() -> None:
+    headers = dict(Renderer("git.example").headers)
+    policy = headers[b"content-security-policy"].decode()
+    assert policy.startswith("default-src 'none'; connect-src 'self'; ")
+    assert "unsafe" not in policy
+    page = status()
+    for kind in ("style", "script"):
+        (inline,) = re.findall(rf"<{kind}>(.*?)</{kind}>", page, flags=re.DOTALL)
+        digest = b64encode(sha256(inline.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert not re.search(r"\s(?:on\w+|style|src)=", page)

@@ -1,0 +1,144 @@
+"""Which page answers what, and that git clients never meet one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import trio.testing
+
+from purgatory_sync.node.app import App
+from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.pages.routes import Pages, wants_page
+from purgatory_sync.settings import RelaySettings
+
+from ..support import served, talk
+from ..test_nip11 import make_info
+from .support import ALICE, HOSTILE, make_pages, repository
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def nothing_hosted(npub: str, identifier: str) -> Path | None:
+    return None
+
+
+async def ask(
+    pages: Pages, path: str, accept: str = BROWSER, method: str = "GET"
+) -> tuple[int, dict[str, str], str]:
+    app = App(make_info(), GitHttp(nothing_hosted, 1), pages, None)
+    lines = [f"{method} {path} HTTP/1.1", "Host: a", f"Accept: {accept}", "Connection: close"]
+    async with served(app.answer) as place:
+        answer = await talk(place, "\r\n".join([*lines, "", ""]).encode())
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    first, *rest = head.split("\r\n")
+    headers = {name.lower(): value for name, _, value in (each.partition(": ") for each in rest)}
+    return int(first.split()[1]), headers, body
+
+
+@pytest.mark.parametrize("path", [f"/{ALICE.npub}/repo.git", f"/{ALICE.npub}/repo"])
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_b_6_4_a_repository_in_a_browser(
+    path: str, slash: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    status, headers, body = await ask(make_pages(hosted=repository()), path + slash)
+    assert status == 200
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["vary"] == "accept"
+    assert "<h1><bdi>A name</bdi></h1>" in body
+    assert "About it" in body
+    assert f"git clone https://git.example:7334/{ALICE.npub}/repo.git<" in body
+    assert f"git clone nostr://{ALICE.npub}/git.example%3A7334/repo<" in body
+    assert f'href="https://gitworkshop.dev/{ALICE.npub}/git.example%3A7334/repo"' in body
+
+
+@pytest.mark.parametrize("identifier", [HOSTILE.replace("/", ""), "a b;$(c)`'", "\u202etxt", "..a"])
+async def test_no_identifier_breaks_out_of_page_or_command(
+    identifier: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    hosted = repository(identifier, name=HOSTILE, description=HOSTILE)
+    path = f"/{ALICE.npub}/{quote(identifier, safe='')}.git"
+    status, _, body = await ask(make_pages(hosted=hosted), path)
+    assert status == 200
+    assert "<script" not in body
+    assert f"git clone https://git.example:7334{path}<" in body
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (f"/{ALICE.npub}/other.git", "This service hosts no repository of that name."),
+        (f"/{ALICE.npub}/a%2Fb.git", "No page and no repository has this address."),
+        (f"/{ALICE.npub}/%2e%2e", "No page and no repository has this address."),
+        (f"/{ALICE.npub}", "No page and no repository has this address."),
+        ("/<script>", "No page and no repository has this address."),
+    ],
+)
+async def test_b_6_4_what_is_not_hosted_is_a_404_page(
+    path: str, reason: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    status, headers, body = await ask(make_pages(hosted=repository()), path)
+    assert (status, headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert reason in body
+    assert "<script" not in body
+
+
+@pytest.mark.parametrize("accept", ["*/*", "", "application/x-git-upload-pack-advertisement, */*"])
+@pytest.mark.parametrize("path", [f"/{ALICE.npub}/repo.git", "/nothing"])
+async def test_who_wants_no_page_gets_a_line(
+    accept: str, path: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    status, headers, body = await ask(make_pages(hosted=repository()), path, accept)
+    assert (status, body) == (404, "nothing is served at this path\n")
+    assert headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("service", ["git-upload-pack", "git-receive-pack"])
+async def test_git_paths_stay_gits_whatever_is_accepted(
+    service: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    for method, rest in (("GET", f"info/refs?service={service}"), ("POST", service)):
+        path = f"/{ALICE.npub}/repo.git/{rest}"
+        _, headers, body = await ask(make_pages(hosted=repository()), path, method=method)
+        assert "html" not in headers.get("content-type", "")
+        assert "<html" not in body
+
+
+async def test_the_status_page_and_its_json(autojump_clock: trio.testing.MockClock) -> None:
+    for accept in (BROWSER, "*/*"):
+        status, headers, body = await ask(make_pages(), "/purgatory", accept)
+        assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert body.endswith("</html>\n")
+        status, headers, body = await ask(make_pages(), "/purgatory.json", accept)
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert headers["cache-control"] == "no-store"
+        assert body.startswith('{"at":1800000000.0,')
+    status, headers, body = await ask(make_pages(), "/purgatory", method="HEAD")
+    assert (status, body) == (200, "")
+    assert int(headers["content-length"]) > 1000
+
+
+async def test_the_landing_page_is_escaped(autojump_clock: trio.testing.MockClock) -> None:
+    settings = RelaySettings(name="<b>&", description=HOSTILE)
+    status, _, body = await ask(make_pages(settings=settings), "/")
+    assert status == 200
+    assert "<script" not in body
+    assert "<title>&lt;b&gt;&amp;</title>" in body
+
+
+@pytest.mark.parametrize(
+    ("accept", "wants"),
+    [
+        (BROWSER, True),
+        ("Text/HTML;q=0.1", True),
+        ("application/xhtml+xml", True),
+        ("*/*", False),
+        ("text/*", False),
+        ("", False),
+    ],
+)
+def test_wants_page(accept: str, wants: bool) -> None:
+    assert wants_page(accept) is wants
