@@ -1,43 +1,25 @@
-"""The command line: run the node, or show its settings."""
+"""The command line: run the node, or what `commands` knows; exit codes."""
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import structlog
 import trio
-from cyclopts import App, CycloptsError, Group, Parameter
-from rich.console import Console
-from rich.table import Table
 
 from .errors import ConfigurationError, PurgatorySyncError
 from .node.logs import configure_logging
 from .node.node import run_node
-from .settings_loader import Loaded, Setting, all_settings, load_settings
-from .version import __version__
+from .settings_loader import Loaded, load_settings
+from .version import PROGRAM
 
-PROGRAM: Final = "purgatory-sync"
 FAILED: Final = 1
 BAD_CONFIGURATION: Final = 2
-
-_HELP = (
-    "A GRASP node: a Nostr relay and a git server in one. It holds events until the git data they "
-    "name are here and proven, hunts for the data on the clone URLs that announcements give, and "
-    "serves both from then on."
-)
-_EPILOGUE = (
-    "Each flag is also an environment variable (--git-data-path is NGIT_GIT_DATA_PATH) and a line "
-    "of a .env file in the working folder; flags win, then the environment. Sizes take units "
-    "(500MB, 1GiB), lists commas."
-)
+INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -47,80 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run the program with these arguments; the exit code (an error is one sentence on stderr)."""
-    app = _app()
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except CycloptsError as error:
-        _complain(f"{' '.join(str(error).split())} See {PROGRAM} --help.")
-        return BAD_CONFIGURATION
+        if not arguments:
+            return _run(load_settings({}, os.environ))
+        # Reading flags costs a tenth of the start, and services are started without any.
+        from .commands import run_arguments
+
+        return run_arguments(arguments, _run)
     except PurgatorySyncError as error:
-        _complain(str(error))
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
         return BAD_CONFIGURATION if isinstance(error, ConfigurationError) else FAILED
-    return code if isinstance(code, int) else 0
-
-
-def _complain(sentence: str) -> None:
-    sys.stderr.write(f"{PROGRAM}: {sentence}\n")
-
-
-def _app() -> App:
-    app = App(
-        name=PROGRAM,
-        help=_HELP,
-        help_epilogue=_EPILOGUE,
-        help_format="plaintext",
-        version=f"{PROGRAM} {__version__}",
-    )
-    app.default(_with_settings_as_flags(_run))
-    show = _with_settings_as_flags(_show, json=Annotated[bool, Parameter(negative=())])
-    app.command(show, name="settings", help="Print all settings: value, source and meaning.")
-    return app
-
-
-def _with_settings_as_flags(command: Callable[..., int], **more: Any) -> Callable[..., int]:
-    """A command whose parameters are all settings (as text) and `more`."""
-
-    def called(**given: Any) -> int:
-        flags = {each.key: given.pop(each.key) for each in declared if each.key in given}
-        texts = {key: _as_text(value) for key, value in flags.items()}
-        return command(load_settings(texts, os.environ), **given)
-
-    declared = all_settings()
-    groups: dict[str, Group] = {}
-    parameters = []
-    for setting in declared:
-        title = setting.room.capitalize() or "Node"
-        group = groups.setdefault(title, Group(title, sort_key=len(groups)))
-        parameters.append(_parameter(setting.key, _flag_of(setting, group)))
-    parameters += [_parameter(name, kind) for name, kind in more.items()]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {each.name: each.annotation for each in parameters}
-    return called
-
-
-def _as_text(value: str | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else value
-
-
-def _parameter(name: str, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind | None
-    )
-
-
-def _flag_of(setting: Setting, group: Group) -> Any:
-    default = setting.show(setting.default)
-    kind = bool if isinstance(setting.default, bool) else str
-    return Annotated[
-        kind | None,
-        Parameter(
-            name=setting.flag,
-            group=group,
-            help=f"{setting.meaning} [{default}]" if default else setting.meaning,
-            metavar=None if kind is bool else setting.reader.metavar,
-            show_default=False,
-        ),
-    ]
+    except KeyboardInterrupt:  # before or after the node listens to signals itself
+        return INTERRUPTED
 
 
 def _run(loaded: Loaded) -> int:
@@ -130,67 +50,3 @@ def _run(loaded: Loaded) -> int:
         log.warning(warning)
     trio.run(partial(run_node, loaded.settings))
     return 0
-
-
-def _show(loaded: Loaded, json: bool | None = None) -> int:
-    for warning in loaded.warnings:
-        _complain(warning)
-    if json:
-        sys.stdout.write(_as_json(loaded))
-    elif sys.stdout.isatty():
-        Console().print(_as_table(loaded))
-    else:
-        sys.stdout.write(_as_env_file(loaded))
-    return 0
-
-
-def _as_json(loaded: Loaded) -> str:
-    listed = []
-    for setting in all_settings():
-        value = setting.value_in(loaded.settings)
-        listed.append(
-            {
-                "variable": setting.variable,
-                "flag": setting.flag,
-                "value": setting.show(value) if setting.secret and value else _plain(value),
-                "source": loaded.sources[setting.variable],
-                "default": _plain(setting.default),
-                "meaning": setting.meaning,
-            }
-        )
-    return json.dumps(listed, indent=2) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
-
-
-def _as_table(loaded: Loaded) -> Table:
-    table = Table("variable", "value", "source", "meaning")
-    for setting, value, source in _rows(loaded):
-        style = "dim" if source == "default" else "bold"
-        table.add_row(setting.variable, value or "unset", source, setting.meaning, style=style)
-    return table
-
-
-def _as_env_file(loaded: Loaded) -> str:
-    return "".join(
-        f"{setting.variable}={_quoted(value)}  # {source}: {setting.meaning}\n"
-        for setting, value, source in _rows(loaded)
-    )
-
-
-def _quoted(value: str) -> str:
-    if not any(char in value for char in " '\"#\\"):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def _rows(loaded: Loaded) -> list[tuple[Setting, str, str]]:
-    return [
-        (each, each.show(each.value_in(loaded.settings)), loaded.sources[each.variable].value)
-        for each in all_settings()
-    ]

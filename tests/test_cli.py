@@ -138,6 +138,43 @@ def test_a_store_that_fails_is_a_sentence_and_exit_code_1(
     assert capsys.readouterr().err == "purgatory-sync: no space left\n"
 
 
+def test_an_interrupt_before_the_node_runs_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_settings", interrupted)
+    assert run_command([]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.real
+def test_nobody_pays_for_flags_who_gives_none() -> None:
+    code = (
+        "import sys; from purgatory_sync import cli; cli._run = lambda loaded: 0;"
+        "assert cli.run_command([]) == 0; assert 'cyclopts' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_settings_that_cannot_be_printed_are_one_sentence(json: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "purgatory_sync", "settings", *json],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "purgatory-sync: standard output: No space left on device\n"
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("environment", "sentence"),

@@ -1,0 +1,182 @@
+"""The program's flags and commands, each flag a setting."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from .errors import ConfigurationError, PurgatorySyncError
+from .settings_loader import Loaded, Setting, all_settings, load_settings
+from .version import PROGRAM, __version__
+
+Run: TypeAlias = Callable[[Loaded], int]
+
+_HELP = (
+    "A GRASP node: a Nostr relay and a git server in one. It holds events until the git data they "
+    "name are here and proven, hunts for the data on the clone URLs that announcements give, and "
+    "serves both from then on."
+)
+_EPILOGUE = (
+    "Each flag is also an environment variable (--git-data-path is NGIT_GIT_DATA_PATH) and a line "
+    "of a .env file in the working folder; flags win, then the environment. Sizes take units "
+    "(500MB, 1GiB), lists commas."
+)
+
+
+def run_arguments(arguments: Sequence[str], run: Run) -> int:
+    """Do what the arguments ask for; the exit code.
+
+    Args:
+      run: the node, for flags without a command.
+
+    Raises:
+      ConfigurationError: the arguments or a setting cannot be used.
+      PurgatorySyncError: it had to end.
+    """
+    app = _app(run)
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        sentence = " ".join(str(error).split())
+        raise ConfigurationError(f"{sentence} See {PROGRAM} --help.") from error
+    return code if isinstance(code, int) else 0
+
+
+def _app(run: Run) -> App:
+    app = App(
+        name=PROGRAM,
+        help=_HELP,
+        help_epilogue=_EPILOGUE,
+        help_format="plaintext",
+        version=f"{PROGRAM} {__version__}",
+    )
+    app.default(_with_settings_as_flags(run))
+    show = _with_settings_as_flags(_show, json=Annotated[bool, Parameter(negative=())])
+    app.command(show, name="settings", help="Print all settings: value, source and meaning.")
+    return app
+
+
+def _with_settings_as_flags(command: Callable[..., int], **more: Any) -> Callable[..., int]:
+    """A command whose parameters are all settings (as text) and `more`."""
+
+    def called(**given: Any) -> int:
+        flags = {each.key: given.pop(each.key) for each in declared if each.key in given}
+        texts = {key: _as_text(value) for key, value in flags.items()}
+        return command(load_settings(texts, os.environ), **given)
+
+    declared = all_settings()
+    groups: dict[str, Group] = {}
+    parameters = []
+    for setting in declared:
+        title = setting.room.capitalize() or "Node"
+        group = groups.setdefault(title, Group(title, sort_key=len(groups)))
+        parameters.append(_parameter(setting.key, _flag_of(setting, group)))
+    parameters += [_parameter(name, kind) for name, kind in more.items()]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    return called
+
+
+def _as_text(value: str | bool) -> str:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _parameter(name: str, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind | None
+    )
+
+
+def _flag_of(setting: Setting, group: Group) -> Any:
+    default = setting.show(setting.default)
+    kind = bool if isinstance(setting.default, bool) else str
+    return Annotated[
+        kind | None,
+        Parameter(
+            name=setting.flag,
+            group=group,
+            help=f"{setting.meaning} [{default}]" if default else setting.meaning,
+            metavar=None if kind is bool else setting.reader.metavar,
+            show_default=False,
+        ),
+    ]
+
+
+def _show(loaded: Loaded, json: bool | None = None) -> int:
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{PROGRAM}: {warning}\n")
+    try:
+        if json:
+            sys.stdout.write(_as_json(loaded))
+        elif sys.stdout.isatty():
+            Console().print(_as_table(loaded))
+        else:
+            sys.stdout.write(_as_env_file(loaded))
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more at exit, with a traceback.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        raise PurgatorySyncError(f"standard output: {error.strerror or error}") from error
+    return 0
+
+
+def _as_json(loaded: Loaded) -> str:
+    listed = []
+    for setting in all_settings():
+        value = setting.value_in(loaded.settings)
+        listed.append(
+            {
+                "variable": setting.variable,
+                "flag": setting.flag,
+                "value": setting.show(value) if setting.secret and value else _plain(value),
+                "source": loaded.sources[setting.variable],
+                "default": _plain(setting.default),
+                "meaning": setting.meaning,
+            }
+        )
+    return json.dumps(listed, indent=2) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
+
+
+def _as_table(loaded: Loaded) -> Table:
+    table = Table("variable", "value", "source", "meaning")
+    for setting, value, source in _rows(loaded):
+        style = "dim" if source == "default" else "bold"
+        table.add_row(setting.variable, value or "unset", source, setting.meaning, style=style)
+    return table
+
+
+def _as_env_file(loaded: Loaded) -> str:
+    return "".join(
+        f"{setting.variable}={_quoted(value)}  # {source}: {setting.meaning}\n"
+        for setting, value, source in _rows(loaded)
+    )
+
+
+def _quoted(value: str) -> str:
+    if not any(char in value for char in " '\"#\\"):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _rows(loaded: Loaded) -> list[tuple[Setting, str, str]]:
+    return [
+        (each, each.show(each.value_in(loaded.settings)), loaded.sources[each.variable].value)
+        for each in all_settings()
+    ]
