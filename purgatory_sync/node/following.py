@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final, Literal
 
 import trio
+from trio_util import periodic
 
 from ..engine import PurgatorySync
 from ..engine.admission import Answer, Outcome
@@ -17,6 +18,7 @@ from ..store.protocol import Store
 from .upstream import Upstream
 
 PAGE_EVENTS: Final = 2_000
+LOOK_SECS: Final = 60
 ROOT_KINDS: Final = frozenset({kinds.PATCH, kinds.PULL_REQUEST})
 
 
@@ -29,6 +31,7 @@ class Following:
 
     def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
         self._engine = engine
+        self._held: dict[str, Event] = {}
         self._upstream = Upstream(settings, engine.gate, self._from_relay)
 
     async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
@@ -38,23 +41,36 @@ class Following:
         """
         answer = await self._engine.offer(event, origin)
         if answer.outcome is Outcome.HELD and event.kind == kinds.ANNOUNCEMENT:
-            self._upstream.announced(event)
+            self._hold(event)
         return answer
 
     def served(self, event: Event) -> None:
         """An event became served."""
+        self._held.pop(event.id, None)
         self._upstream.served(event)
 
     async def run(self) -> None:
         """Follow relays until cancelled, beginning with what earlier days brought."""
         for held in self._engine.purgatory.announcements():
-            self._upstream.announced(held.event)
+            self._hold(held.event)
         await self._tell_served(frozenset({kinds.ANNOUNCEMENT}))
         async with trio.open_nursery() as nursery:
             await nursery.start(self._upstream.run)
             # Replies bring no filter value of their own when their root is known before them.
             await self._tell_served(ROOT_KINDS)
             await self._tell_served(None)
+            async for _ in periodic(LOOK_SECS):
+                self._withdraw()
+
+    def _hold(self, event: Event) -> None:
+        self._held[event.id] = event
+        self._upstream.announced(event)
+
+    def _withdraw(self) -> None:
+        """Nobody follows relays for what was held and ended: anybody may announce."""
+        still = {held.event.id for held in self._engine.purgatory.announcements()}
+        for event_id in [each for each in self._held if each not in still]:
+            self._upstream.withdrawn(self._held.pop(event_id))
 
     async def _tell_served(self, of_kinds: frozenset[int] | None) -> None:
         async for event in _stored(self._engine.store, of_kinds):

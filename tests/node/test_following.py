@@ -39,6 +39,9 @@ class Upstream:
     def served(self, event: Event) -> None:
         self.told.append(("served", event.id))
 
+    def withdrawn(self, event: Event) -> None:
+        self.told.append(("withdrawn", event.id))
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         self.told.append(("run", ""))
         task_status.started()
@@ -53,11 +56,13 @@ class Engine:
     store: MemoryStore = attrs.field(factory=MemoryStore)
     gate: object = None
     offered: list[tuple[str, str]] = attrs.field(factory=list)
+    held: list[Event] = attrs.field(factory=lambda: [HELD])
 
     @property
     def purgatory(self) -> Any:
         def announcements() -> Iterator[Any]:
-            yield SimpleNamespace(event=HELD)
+            for event in self.held:
+                yield SimpleNamespace(event=event)
 
         return SimpleNamespace(announcements=announcements)
 
@@ -116,6 +121,26 @@ async def test_relays_of_held_announcements_are_followed(
     assert (answer.accepted, answer.message) == (outcome is not Outcome.REFUSED, "text")
     assert engine.offered == [(event.id, "user"), (event.id, "sync")]
     assert upstream.told == told * 2
+
+
+async def test_relays_of_what_ended_unserved_are_followed_no_longer(
+    engine: Engine, autojump_clock: trio.testing.MockClock
+) -> None:
+    made, upstream = follow(engine)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run)
+        await made.offer(SERVED, "user")
+        engine.held = [HELD, SERVED]
+        await trio.sleep(100)
+        made.served(SERVED)
+        upstream.told.clear()
+        engine.held = [HELD]
+        await trio.sleep(100)
+        assert upstream.told == []
+        engine.held = []
+        await trio.sleep(100)
+        assert upstream.told == [("withdrawn", HELD.id)]
+        nursery.cancel_scope.cancel()
 
 
 async def test_every_page_of_what_is_served_is_read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -9,10 +10,12 @@ import attrs
 from ...errors import InvalidEvent
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
-from ...urls import RELAY_SCHEMES, names_service, usable_urls
+from ...urls import RELAY_SCHEMES, names_service, parse_web_url, usable_urls
 
 MAX_RELAYS = 200
 MAX_RELAYS_OF_ANNOUNCEMENT = 20
+# Whoever announces many paths of one host must not make us open a connection to each.
+MAX_RELAYS_OF_HOST = 4
 
 
 @attrs.frozen
@@ -80,8 +83,16 @@ class Roster:
         Owners count, not announcements, so that nobody fills the places with a list of their own.
         """
         by_owners = sorted(self._named_by.items(), key=lambda item: -len(item[1]))
-        urls = dict.fromkeys([*self._pinned, *(url for url, _ in by_owners)])
-        return tuple(urls)[: self._limit]
+        chosen = dict.fromkeys(self._pinned)
+        of_host = Counter(parse_web_url(url, RELAY_SCHEMES).host for url in chosen)
+        for url, _ in by_owners:
+            host = parse_web_url(url, RELAY_SCHEMES).host
+            if url not in chosen and of_host[host] < MAX_RELAYS_OF_HOST:
+                of_host[host] += 1
+                chosen[url] = None
+            if len(chosen) >= self._limit:
+                break
+        return tuple(chosen)[: self._limit]
 
     def _unlist(self, listed: _Listed) -> None:
         for url in listed.relays:

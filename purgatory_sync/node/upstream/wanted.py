@@ -20,6 +20,8 @@ MAX_VALUES = 1_000
 # with the same values go into one.
 MAX_CHARS = 36 * 1024
 MAX_MAINTAINERS = 64
+# Anybody may announce: what is announced must not fill memory, nor relays with our REQs.
+MAX_WANTED = 500_000
 
 EVERYTHING = (
     Filter(kinds=frozenset({kinds.ANNOUNCEMENT})),
@@ -32,10 +34,12 @@ class Values:
 
     Args:
       letters: the tags that may hold such a value.
+      limit: how many are taken; further ones are not asked for.
     """
 
-    def __init__(self, letters: str) -> None:
+    def __init__(self, letters: str, limit: int = MAX_WANTED) -> None:
         self.letters = letters
+        self._limit = limit
         self._all: dict[str, None] = {}
         self._order: list[str] = []
 
@@ -49,7 +53,7 @@ class Values:
         """Take new values; whether there were any."""
         before = len(self._order)
         for value in values:
-            if value not in self._all:
+            if value not in self._all and len(self._order) < self._limit:
                 self._all[value] = None
                 self._order.append(value)
         return len(self._order) > before

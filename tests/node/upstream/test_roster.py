@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from purgatory_sync.node.upstream.roster import MAX_RELAYS_OF_ANNOUNCEMENT, Roster
+from purgatory_sync.node.upstream.roster import (
+    MAX_RELAYS_OF_ANNOUNCEMENT,
+    MAX_RELAYS_OF_HOST,
+    Roster,
+)
 from purgatory_sync.testing.events import Author, announcement
 
 from .support import NOW, OTHER, OWNER, SERVICE, listed
@@ -83,3 +87,15 @@ def test_what_is_no_announcement_names_nothing() -> None:
     roster = Roster([SERVICE])
     assert not roster.announced(announcement(OWNER, "", relays=["wss://x.example"]))
     assert roster.chosen() == ()
+
+
+def test_one_host_is_connected_to_so_often_and_no_more() -> None:
+    roster = Roster([SERVICE])
+    roster.follow(["wss://victim.example"])
+    paths = [f"wss://victim.example:{port}/{port}" for port in range(1, 11)]
+    roster.announced(listed(OTHER, "a", *paths, "wss://other.example"))
+    assert roster.chosen() == (
+        "wss://victim.example",
+        *paths[: MAX_RELAYS_OF_HOST - 1],
+        "wss://other.example",
+    )

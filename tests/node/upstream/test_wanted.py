@@ -37,6 +37,14 @@ def test_only_the_last_batch_grows() -> None:
     assert "more" in after[1][0].tags["a"]
 
 
+def test_values_are_bounded() -> None:
+    values = Values("ab", limit=3)
+    assert values.add("ab")
+    assert values.add("cd")
+    assert not values.add("ef")
+    assert [f.tags["a"] for f, _ in values.between(0, 9)] == [frozenset("abc")]
+
+
 def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
     wanted = Wanted()
     wanted.announced(announcement(OWNER, "repo", maintainers=[OTHER]))
