@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import attrs
 import structlog
@@ -15,6 +16,7 @@ from ..nostr.announcement import Announcement
 from ..nostr.event import Event, verify_event
 from ..policy.deletion import targets_of
 from ..policy.judge import identifiers_of, judge
+from ..policy.limits import judge_room
 from ..policy.references import split_coordinate
 from ..policy.verdict import HELD_MESSAGE, Action, Verdict
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
@@ -77,7 +79,7 @@ class Admission:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
         try:
             verify_event(event)
-            async with self.releaser.hold(*self._identifiers(event)):
+            async with self._hold_locks(event):
                 return await self._offer_locked(event, origin)
         except InvalidEvent as error:
             return Answer(Outcome.REFUSED, f"invalid: {error}")
@@ -88,14 +90,29 @@ class Admission:
             log.error("repository not made", event_id=event.id, error=str(error))
             return Answer(Outcome.REFUSED, "error: the repository could not be made")
 
-    def _identifiers(self, event: Event) -> tuple[str, ...]:
-        """What is locked: the event's identifiers, a deletion's targets', else the event itself."""
-        found = list(identifiers_of(event))
+    @asynccontextmanager
+    async def _hold_locks(self, event: Event) -> AsyncIterator[None]:
+        """Lock whatever the event may change; a target that was held meanwhile is locked too."""
+        while True:
+            names = self._to_lock(event)
+            async with self.releaser.hold(*names):
+                if event.kind != kinds.DELETION or self._to_lock(event) <= names:
+                    yield
+                    return
+
+    def _to_lock(self, event: Event) -> frozenset[str]:
+        """The event's id and identifiers; of a deletion also its targets' ids and identifiers.
+
+        A deletion and its target may come at the same moment: whichever is second sees the first.
+        """
+        found = {event.id, *identifiers_of(event)}
         if event.kind == kinds.DELETION:
+            ids, addresses = targets_of(event)
+            found.update(ids)
+            found.update(c[2] for c in map(split_coordinate, addresses) if c)
             for entry in held_targets(self.parts.purgatory, event):
-                found += entry.identifiers
-            found += [c[2] for c in map(split_coordinate, targets_of(event)[1]) if c]
-        return tuple(found) or (event.id,)
+                found.update(entry.identifiers)
+        return frozenset(found)
 
     async def _offer_locked(self, event: Event, origin: Origin) -> Answer:
         now = self.clock.now()
@@ -105,22 +122,27 @@ class Admission:
             verdict.action is Action.SERVE and event.kind in RELEASED_BY_DATA
         )
         entry = as_entry(event, origin, now) if waits else None
-        with trio.CancelScope(shield=True):  # journal, memory and disk change together
+        with trio.CancelScope(shield=True):  # what is begun is ended: journal, memory, disk, refs
             saved = await self._carry_out(event, verdict, entry)
-        if verdict.action is Action.REFUSE:
-            return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
-        if verdict.action is Action.DUPLICATE:
-            return Answer(Outcome.DUPLICATE, verdict.message)
-        if saved:
-            await tell(self.parts.notify, event)
-        if event.kind == kinds.ANNOUNCEMENT:
-            return await self._after_announcement(Announcement.parse(event), origin)
-        if isinstance(entry, HuntedEvent):
-            return await self._after_holding(entry, verdict)
-        return Answer(Outcome.SERVED)
+            if verdict.action is Action.REFUSE:
+                return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
+            if verdict.action is Action.DUPLICATE:
+                return Answer(Outcome.DUPLICATE, verdict.message)
+            if saved:
+                await tell(self.parts.notify, event)
+            if event.kind == kinds.ANNOUNCEMENT:
+                return await self._after_announcement(Announcement.parse(event), origin)
+            if isinstance(entry, HuntedEvent):
+                full = judge_room(known, self.settings.purgatory)
+                return await self._after_holding(entry, verdict, full)
+            return Answer(Outcome.SERVED)
 
     async def _carry_out(self, event: Event, verdict: Verdict, entry: HeldEvent | None) -> bool:
-        """One transaction, then memory and repositories; whether the event is served now."""
+        """One transaction, then memory and repositories; whether the event is served now.
+
+        Repositories of announcements that are journaled already are made before it, so that
+        nothing has changed when that fails.
+        """
         purgatory = self.parts.purgatory
         leaving = [
             held
@@ -145,13 +167,16 @@ class Admission:
         )
         if not any(attrs.astuple(change, recurse=False)):
             return False
+        for held in revived:
+            await self._make_repository(held.announcement)
+        if verdict.replaces and isinstance(entry, HeldAnnouncement):
+            await self._make_repository(entry.announcement)
         applied = await self.parts.knowledge.apply(change)
         for held in leaving:
             forget(purgatory, held)
             if held.event_id in verdict.evicts and isinstance(held, HeldAnnouncement):
                 await self._remove_repository(held.announcement)
         for held in revived:
-            await self._make_repository(held.announcement)
             purgatory.revive_announcement(held, now)
         if entry is not None:
             await self._hold(entry)
@@ -202,15 +227,30 @@ class Admission:
             return Answer(Outcome.SERVED)
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
-    async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
+    async def _after_holding(
+        self, entry: HuntedEvent, verdict: Verdict, full: Verdict | None
+    ) -> Answer:
+        """Release what is complete; what is not released after all needs room (B 1.9)."""
+        purgatory = self.parts.purgatory
         if isinstance(entry, HeldPr):
-            await drop_other_pull_request_refs(self.parts, entry)
+            await self._drop_other_refs(entry)
         if verdict.action is Action.SERVE:
             for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
-        if self.parts.purgatory.get(entry.event_id) is None:
+        if (held := purgatory.get(entry.event_id)) is None:
             return Answer(Outcome.SERVED)
+        if verdict.action is Action.SERVE and full is not None:
+            await self.parts.knowledge.apply(Change(unhold=[entry.event_id]))
+            forget(purgatory, held)
+            return Answer(Outcome.REFUSED, full.message)
         return Answer(Outcome.HELD, HELD_MESSAGE)
+
+    async def _drop_other_refs(self, entry: HeldPr) -> None:
+        """B 4.2; the event is held whether that succeeds or not."""
+        try:
+            await drop_other_pull_request_refs(self.parts, entry)
+        except RepositoryError as error:
+            log.warning("ref not deleted", event_id=entry.event_id, error=str(error))
 
 
 def row_of(held: HeldEvent) -> HeldRow:

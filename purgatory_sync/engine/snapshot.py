@@ -147,7 +147,7 @@ def held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
     """Held events of the author that a deletion request names, by id or by address."""
     ids, addresses = targets_of(request)
     named: list[HeldEvent | None] = [purgatory.get(each) for each in ids]
-    for _, _, identifier in filter(None, map(split_coordinate, addresses)):
+    for identifier in {c[2]: None for c in map(split_coordinate, addresses) if c}:
         named += purgatory.find_state(identifier)
         named += purgatory.find_announcements(identifier)
     found = {entry.event_id: entry for entry in named if entry is not None}

@@ -7,6 +7,7 @@ from inspect import isawaitable
 
 import attrs
 import structlog
+import trio
 
 from ..nostr.event import Event
 from ..purgatory.entries import HeldEvent, HeldPr, HeldState, HuntedEvent
@@ -17,6 +18,8 @@ from .knowledge import Knowledge
 from .repositories import Repositories
 
 Notify = Callable[[Event], Awaitable[None] | None]
+
+TELL_SECS = 10.0
 log = structlog.get_logger()
 
 
@@ -78,7 +81,7 @@ async def serve(
     Raises:
       StoreError: nothing was saved, everything stays held.
 
-    The steps after the transaction are not cancelled: what is served is out of purgatory.
+    Cancelled, nothing was saved, or all of it is out of purgatory and some may not be told.
     """
     promoted = [held for each in promotes if (held := parts.purgatory.get(each))]
     entries: list[HeldEvent] = [*promoted, *([entry] if entry else [])]
@@ -110,10 +113,16 @@ def forget(purgatory: Purgatory, held: HeldEvent) -> None:
 
 
 async def tell(notify: Notify, event: Event) -> None:
-    """Tell subscribers; a subscriber's failure is logged and stops nothing."""
+    """Tell subscribers; a subscriber's failure is logged and stops nothing.
+
+    One who takes longer than ten seconds is cancelled: the identifier is locked meanwhile.
+    """
     try:
         told = notify(event)
         if isawaitable(told):
-            await told
+            with trio.move_on_after(TELL_SECS) as scope:
+                await told
+            if scope.cancelled_caught:
+                log.error("subscribers took too long", event_id=event.id)
     except Exception:
         log.exception("subscribers could not be told", event_id=event.id)

@@ -13,7 +13,7 @@ from purgatory_sync.errors import RepositoryError, StoreError
 from purgatory_sync.git.refs import update_refs
 from purgatory_sync.git.repository import is_repository
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.purgatory.entries import HeldAnnouncement, Origin
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -24,6 +24,17 @@ from ..world import NOW, World
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"
 HELD = "purgatory: won't be served until git data arrives"
+
+
+def announcing(author: Author, created_at: int) -> Event:
+    """An announcement that lists us."""
+    return events.announcement(
+        author,
+        "repo",
+        clone=["https://grasp.example.com/x"],
+        relays=["wss://grasp.example.com"],
+        created_at=created_at,
+    )
 
 
 async def test_n1_held_is_journaled_before_it_is_answered(
@@ -225,3 +236,122 @@ async def test_b_1_9_purgatory_is_bounded_and_pushes_nothing_out(world: World) -
     assert (await world.offer(first)).outcome is Outcome.HELD
     assert (await world.offer(second)).message.startswith("rate-limited: ")
     assert first.id in await world.held()
+
+
+async def test_b_1_9_what_cannot_be_released_needs_room_too(world: World) -> None:
+    few = attrs.evolve(world.settings.purgatory, max_events_per_author=1)
+    world.admission = attrs.evolve(
+        world.admission, settings=attrs.evolve(world.settings, purgatory=few)
+    )
+    await world.announce(OWNER)
+    steps = history(1)
+    world.give(OWNER, steps)
+    blob = steps[0].blob.id.decode()
+    for number in range(3):  # all objects are here, but no branch may name a blob
+        state = events.state(OWNER, "repo", {MAIN: blob}, created_at=NOW - 50 + number)
+        answer = await world.offer(state)
+        assert (answer.outcome, answer.message[:14]) == (Outcome.REFUSED, "rate-limited: ")
+        assert world.purgatory.get(state.id) is None
+        assert state.id not in await world.held()
+    good = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 20)
+    assert (await world.offer(good)).outcome is Outcome.SERVED
+
+
+async def test_an_offer_that_is_cancelled_is_ended_all_the_same(world: World) -> None:
+    await world.announce(OWNER)
+    await world.announce(MAINTAINER)
+    theirs = history(1, "theirs")
+    world.give(MAINTAINER, theirs)
+    state = events.state(MAINTAINER, "repo", {MAIN: theirs[0].oid}, created_at=NOW - 50)
+    await world.offer(state)
+    ours = history(1, "ours")
+    world.give(OWNER, ours)
+    await world.offer(events.state(OWNER, "repo", {MAIN: ours[0].oid}, created_at=NOW - 60))
+    assert world.refs(OWNER) == {MAIN: ours[0].oid}
+
+    with trio.CancelScope() as scope:
+        working = world.store.apply
+
+        async def left(change: Change) -> Applied:
+            applied = await working(change)
+            scope.cancel()  # the client has gone
+            return applied
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(world.store, "apply", left)
+            newer = await world.announce(OWNER, maintainers=[MAINTAINER], created_at=NOW - 40)
+    assert newer.id in await world.served()
+    assert newer.id in world.told
+    assert world.refs(OWNER) == {MAIN: theirs[0].oid}
+
+
+async def test_a_subscriber_who_takes_too_long_does_not_lock_the_identifier(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async def hangs(event: Event) -> None:
+        await trio.sleep_forever()
+
+    world.admission = attrs.evolve(world.admission, parts=attrs.evolve(world.parts, notify=hangs))
+    note = STRANGER.sign(10317, "", [], NOW)
+    with trio.fail_after(60):
+        assert (await world.offer(note)).outcome is Outcome.SERVED
+    assert trio.current_time() == 10.0
+
+
+async def test_b_4_2_a_ref_that_cannot_be_deleted_does_not_make_a_held_event_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.announce(OWNER)
+
+    async def fails(parts: object, entry: object) -> None:
+        raise RepositoryError("another program holds git's lock")
+
+    monkeypatch.setattr("purgatory_sync.engine.admission.drop_other_pull_request_refs", fails)
+    pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], "1" * 40, created_at=NOW)
+    assert (await world.offer(pr)).outcome is Outcome.HELD
+    assert pr.id in await world.held()
+
+
+@pytest.mark.parametrize("with_what", ["state", "announcement"])
+async def test_b_2_7_a_revival_without_repository_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, with_what: str
+) -> None:
+    announcement = await world.announce(OWNER)
+    held = world.purgatory.get(announcement.id)
+    assert isinstance(held, HeldAnnouncement)
+    world.purgatory.soft_expire(held, NOW)
+    world.repositories.remove(OWNER.pubkey, "repo")
+
+    def fails(owner: str, identifier: str) -> None:
+        raise RepositoryError("read-only")
+
+    monkeypatch.setattr(world.repositories, "create", fails)
+    if with_what == "state":
+        event = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    else:
+        event = announcing(OWNER, created_at=NOW - 50)
+    assert (await world.offer(event)).message == "error: the repository could not be made"
+    assert await world.held() == {announcement.id}
+    assert world.purgatory.get(announcement.id) is held
+    assert held.soft_expired_at == NOW
+    assert world.purgatory.get(event.id) is None
+
+
+@pytest.mark.parametrize("deletion_first", [True, False])
+@pytest.mark.parametrize("held", [True, False])
+async def test_b_5_a_deletion_that_comes_with_its_target_ends_it(
+    world: World, deletion_first: bool, held: bool
+) -> None:
+    await world.announce(OWNER)
+    if held:
+        target = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    else:
+        target = OWNER.sign(10317, "", [], NOW - 50)
+    request = events.deletion(OWNER, ids=[target.id], created_at=NOW)
+    both = [request, target] if deletion_first else [target, request]
+    async with trio.open_nursery() as nursery:
+        for event in both:
+            nursery.start_soon(world.offer, event, Origin.SYNC)
+    assert target.id not in await world.held()
+    assert target.id not in await world.served()
+    assert world.purgatory.get(target.id) is None
