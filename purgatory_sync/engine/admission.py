@@ -16,6 +16,7 @@ from ..nostr.announcement import Announcement
 from ..nostr.event import Event, verify_event
 from ..policy.deletion import targets_of
 from ..policy.judge import identifiers_of, judge
+from ..policy.known import Known
 from ..policy.limits import judge_room
 from ..policy.references import split_coordinate
 from ..policy.verdict import HELD_MESSAGE, Action, Verdict
@@ -123,19 +124,37 @@ class Admission:
         )
         entry = as_entry(event, origin, now) if waits else None
         with trio.CancelScope(shield=True):  # what is begun is ended: journal, memory, disk, refs
-            saved = await self._carry_out(event, verdict, entry)
-            if verdict.action is Action.REFUSE:
-                return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
-            if verdict.action is Action.DUPLICATE:
-                return Answer(Outcome.DUPLICATE, verdict.message)
-            if saved:
-                await tell(self.parts.notify, event)
-            if event.kind == kinds.ANNOUNCEMENT:
-                return await self._after_announcement(Announcement.parse(event), origin)
-            if isinstance(entry, HuntedEvent):
-                full = judge_room(known, self.settings.purgatory)
-                return await self._after_holding(entry, verdict, full)
-            return Answer(Outcome.SERVED)
+            answer = await self._follow(event, origin, verdict, entry)
+            if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
+                answer = await self._find_room(event, known) or answer
+        return answer
+
+    async def _follow(
+        self, event: Event, origin: Origin, verdict: Verdict, entry: HeldEvent | None
+    ) -> Answer:
+        """Do what the verdict says, and what follows from it."""
+        saved = await self._carry_out(event, verdict, entry)
+        if verdict.action is Action.REFUSE:
+            return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
+        if verdict.action is Action.DUPLICATE:
+            return Answer(Outcome.DUPLICATE, verdict.message)
+        if saved:
+            await tell(self.parts.notify, event)
+        if event.kind == kinds.ANNOUNCEMENT:
+            return await self._after_announcement(Announcement.parse(event), origin)
+        if isinstance(entry, HuntedEvent):
+            return await self._after_holding(entry, verdict)
+        return Answer(Outcome.SERVED)
+
+    async def _find_room(self, event: Event, known: Known) -> Answer | None:
+        """What could not be released after all stays only where there is room for it (B 1.9)."""
+        full = judge_room(known, self.settings.purgatory)
+        held = self.parts.purgatory.get(event.id)
+        if full is None or held is None:
+            return None
+        await self.parts.knowledge.apply(Change(unhold=[event.id]))
+        forget(self.parts.purgatory, held)
+        return Answer(Outcome.REFUSED, full.message)
 
     async def _carry_out(self, event: Event, verdict: Verdict, entry: HeldEvent | None) -> bool:
         """One transaction, then memory and repositories; whether the event is served now.
@@ -227,22 +246,14 @@ class Admission:
             return Answer(Outcome.SERVED)
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
-    async def _after_holding(
-        self, entry: HuntedEvent, verdict: Verdict, full: Verdict | None
-    ) -> Answer:
-        """Release what is complete; what is not released after all needs room (B 1.9)."""
-        purgatory = self.parts.purgatory
+    async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
         if isinstance(entry, HeldPr):
             await self._drop_other_refs(entry)
         if verdict.action is Action.SERVE:
             for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
-        if (held := purgatory.get(entry.event_id)) is None:
+        if self.parts.purgatory.get(entry.event_id) is None:
             return Answer(Outcome.SERVED)
-        if verdict.action is Action.SERVE and full is not None:
-            await self.parts.knowledge.apply(Change(unhold=[entry.event_id]))
-            forget(purgatory, held)
-            return Answer(Outcome.REFUSED, full.message)
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
     async def _drop_other_refs(self, entry: HeldPr) -> None:
