@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
 import trio
 
 from ..errors import AttemptFailed, ConnectFailed, Forbidden, ResolverFailed, TimedOut
@@ -18,6 +19,8 @@ from .names import Resolve, SystemResolver
 Connect = Callable[[str, int], Awaitable[trio.abc.HalfCloseableStream]]
 
 _ADDRESSES_TRIED = 8
+
+log = structlog.get_logger()
 
 
 class Gate:
@@ -58,8 +61,8 @@ class Gate:
           ConnectFailed: every address refused.
           TimedOut: the time was over before one of them answered.
 
-        The message never tells addresses (they are in the exception's cause); cancellation
-        leaves no socket behind.
+        The message never tells addresses: they are in the exception's cause and, when they are
+        forbidden, in the operator's log. Cancellation leaves no socket behind.
         """
         deadline = trio.current_time() + self._timeout
         addresses = await self._judged_addresses(host)
@@ -91,6 +94,7 @@ class Gate:
         for text in found:
             address = parse_address(text)
             if address is None or not may_contact(address, self._allow):
+                log.info("address refused", host=host, address=text)
                 raise Forbidden(
                     "an address of the host is not public "
                     "(NGIT_HUNT_ALLOW_ADDRESSES names exceptions)"

@@ -100,6 +100,7 @@ class World:
         self.answer: Answer = lambda seen: Reply(status=404)
         self.seen: list[Seen] = []
         self.connections = 0
+        self.mute = False
         self.open = 0
         self.tmp = tmp
         self._nursery = nursery
@@ -125,6 +126,8 @@ class World:
     async def _serve(self, stream: trio.abc.HalfCloseableStream) -> None:
         self.open += 1
         try:
+            if self.mute:
+                await trio.sleep_forever()
             connection = h11.Connection(h11.SERVER)
             while (seen := await _receive(connection, stream)) is not None:
                 self.seen.append(seen)

@@ -1,10 +1,13 @@
 import socket
+import threading
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from purgatory_sync.errors import AttemptFailed, NameUnknown, ResolverFailed
+from purgatory_sync.runtime import names
 from purgatory_sync.runtime.names import SystemResolver
 
 
@@ -52,3 +55,62 @@ async def test_every_address_comes_once(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.real
 async def test_the_system_knows_localhost() -> None:
     assert "127.0.0.1" in await SystemResolver(trio.CapacityLimiter(1))("localhost")
+
+
+async def test_names_that_hang_delay_neither_known_names_nor_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer_all = threading.Event()
+
+    def getaddrinfo(host: bytes, *args: Any, **kwargs: Any) -> list[Any]:
+        if host.startswith(b"hung"):
+            answer_all.wait(10)
+        return [(0, 0, 0, "", ("8.8.8.8", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolver = SystemResolver()
+    few = SystemResolver(trio.CapacityLimiter(20))
+    await few("known.example")
+    try:
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(resolver, f"hung{number}.example")
+            for number in range(20):
+                nursery.start_soon(few, f"hung{number}.example")
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.fail_after(1):
+                await resolver("new.example")
+                await few("known.example")
+            with trio.move_on_after(0.05) as scope:
+                await few("new.example")
+            assert scope.cancelled_caught
+            nursery.cancel_scope.cancel()
+    finally:
+        answer_all.set()
+
+
+async def test_a_name_that_stops_answering_loses_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(names, "LOOKUPS_OF_KNOWN", 1)
+    hung, answer_all = threading.Event(), threading.Event()
+
+    def getaddrinfo(host: bytes, *args: Any, **kwargs: Any) -> list[Any]:
+        if hung.is_set() and host == b"a.example":
+            answer_all.wait(10)
+        return [(0, 0, 0, "", ("8.8.8.8", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolver = SystemResolver()
+    for host in ("a.example", "b.example"):
+        await resolver(host)
+    hung.set()
+    try:
+        with trio.move_on_after(0.05):
+            await resolver("a.example")
+        with trio.move_on_after(0.05):  # it waits among the strangers now
+            await resolver("a.example")
+        assert resolver._limiter.borrowed_tokens == 1
+        assert resolver._known_limiter.borrowed_tokens == 1
+    finally:
+        answer_all.set()
