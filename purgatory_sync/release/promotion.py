@@ -22,15 +22,13 @@ async def promote_filled(parts: Parts, held: HeldAnnouncement, tally: Tally) -> 
         await serve(parts, tally, [held.event_id])
 
 
-async def realign(parts: Parts, identifier: str, tally: Tally) -> None:
-    """Bring every repository of the identifier up to the newest served state of its owner's set.
+async def realign(parts: Parts, owner: str, identifier: str, tally: Tally) -> None:
+    """Bring the owner's repository up to the newest served state of its set.
 
     Raises:
-      RepositoryError: a repository could not be aligned; its refs are as they were.
+      RepositoryError: it could not be aligned; its refs are as they were.
     """
-    data = await parts.knowledge.data(identifier)
-    for owner in data.known:
-        await _bring_up(parts, data, owner, tally)
+    await _bring_up(parts, await parts.knowledge.data(identifier), owner, tally)
 
 
 async def _bring_up(parts: Parts, data: RepositoryData, owner: str, tally: Tally) -> bool:

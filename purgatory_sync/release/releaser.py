@@ -81,11 +81,17 @@ class Releaser:
             for held in self._purgatory.find_announcements(identifier):
                 await self._guarded(held, promote_filled, tally)
         if bring_up:
-            try:
-                await realign(self._parts, identifier, tally)
-            except (PurgatorySyncError, OSError) as error:
-                log.warning("could not align", identifier=identifier, error=str(error))
+            for owner in (await self._parts.knowledge.data(identifier)).known:
+                await self._realign(owner, identifier, tally)
         return tally.result()
+
+    async def _realign(self, owner: str, identifier: str, tally: Tally) -> None:
+        try:
+            await realign(self._parts, owner, identifier, tally)
+        except (PurgatorySyncError, OSError) as error:
+            log.warning("could not align", identifier=identifier, owner=owner, error=str(error))
+        except Exception:
+            log.exception("aligning crashed", identifier=identifier, owner=owner)
 
     def _touched(self, identifiers: Iterable[str]) -> frozenset[str]:
         return frozenset(identifiers).union(
@@ -101,10 +107,14 @@ class Releaser:
         """One failure is recorded on its event and never blocks another (B 7.4)."""
         try:
             await release(self._parts, entry, tally)
+            entry.error = None
         except (PurgatorySyncError, OSError) as error:
             entry.error = str(error) or type(error).__name__
             tally.errors[entry.event_id] = entry.error
             log.warning("release failed", event_id=entry.event_id, error=entry.error)
+        except Exception as error:
+            entry.error = tally.errors[entry.event_id] = f"internal error: {type(error).__name__}"
+            log.exception("release crashed", event_id=entry.event_id)
 
 
 def _order(entry: HuntedEvent) -> tuple[int, str]:

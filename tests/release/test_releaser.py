@@ -3,7 +3,11 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.errors import StoreError
+from purgatory_sync.errors import RepositoryError, StoreError
+from purgatory_sync.git.refs import update_refs
+from purgatory_sync.purgatory.entries import HeldState
+from purgatory_sync.release.serving import Parts, Tally
+from purgatory_sync.release.state_release import release_state
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -260,3 +264,61 @@ async def test_b_3_6_data_of_somebody_else_counts_only_with_all_its_history(
     assert (await world.releaser.process("repo")).states_released == ()
     world.give(OWNER, steps[:1])
     assert (await world.releaser.process("repo")).states_released == (state.id,)
+
+
+async def test_b_7_4_a_crash_is_recorded_and_blocks_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.announce(OWNER)
+    steps = history(2)
+    older = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60)
+    newer = events.state(OWNER, "repo", {MAIN: steps[1].oid}, created_at=NOW - 50)
+    await world.offer(older)
+    await world.offer(newer)
+    world.give(OWNER, steps)
+
+    async def crashes(parts: Parts, entry: HeldState, tally: Tally) -> None:
+        if entry.event_id == older.id:
+            raise ZeroDivisionError
+        await release_state(parts, entry, tally)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("purgatory_sync.release.releaser.release_state", crashes)
+        result = await world.releaser.process("repo")
+    assert result.states_released == (newer.id,)
+    assert result.errors == {older.id: "internal error: ZeroDivisionError"}
+
+
+async def test_b_7_4_the_error_goes_when_it_is_no_longer_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.announce(OWNER)
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 60)
+    await world.offer(state)
+    held = world.purgatory.get(state.id)
+    assert held is not None
+
+    async def fails(parts: Parts, entry: HeldState, tally: Tally) -> None:
+        raise RepositoryError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("purgatory_sync.release.releaser.release_state", fails)
+        await world.releaser.process("repo")
+    assert held.error == "the disk is full"
+    await world.releaser.process("repo")
+    assert held.error is None
+
+
+async def test_b_2_8_a_damaged_repository_keeps_no_other_from_being_aligned(world: World) -> None:
+    owners = sorted((OWNER, MAINTAINER), key=lambda author: author.pubkey)
+    for owner in owners:
+        await world.announce(owner)
+        steps = history(1, owner.pubkey)
+        world.give(owner, steps)
+        await world.offer(events.state(owner, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60))
+    first, second = owners
+    update_refs(world.path(second), {MAIN: None})
+    update_refs(world.path(second), {"refs/heads/wrong": history(1, second.pubkey)[0].oid})
+    (world.path(first) / "config").write_bytes(b"[extensions]\n\tobjectformat = sha256\n")
+    await world.releaser.process("repo", bring_up=True)
+    assert set(world.refs(second)) == {MAIN}
