@@ -24,13 +24,16 @@ WALKS_AT_ONCE = 4
 SILENCE_SECS = 30.0
 RETRY_SECS, MAX_RETRY_SECS = 60.0, 3600.0
 RENEW_SECS = 1.0
-MAX_MALFORMED = 100
+MAX_MALFORMED_IN_A_ROW = 100
+# A relay that answers slower than the walks come; a new connection asks for all at once.
+MAX_WALKS = 5_000
 
 
 @attrs.define(eq=False)
 class _Live:
     filters: tuple[Filter, ...]
     retry_secs: float = RETRY_SECS
+    reopening: bool = False
 
 
 @attrs.frozen
@@ -89,7 +92,7 @@ class Session:
         self._caught_up = False
         self._asked: dict[str, int] = {}
         self._live_batches: dict[str, _LastBatch] = {}
-        self._malformed = 0
+        self._malformed_in_a_row = 0
         self._nursery: trio.Nursery | None = None
         self.received = 0
         self.ended = "ended"
@@ -163,6 +166,7 @@ class Session:
         since = max(0, int(self._clock.now()) - OVERLAP_SECS)
         await trio.sleep(live.retry_secs)
         live.retry_secs = min(2 * live.retry_secs, MAX_RETRY_SECS)
+        live.reopening = False
         if self._open.get(name) is live:
             await self._send(request(name, live.filters))
             self._begin_walks(live.filters, since)
@@ -171,6 +175,10 @@ class Session:
         if self._nursery is None:
             return
         for condition in conditions:
+            if self._walks_open >= MAX_WALKS:
+                self.ended = "too slow"
+                self._nursery.cancel_scope.cancel()
+                return
             self._walks_open += 1
             self._nursery.start_soon(self._walk, Walk(condition, since))
 
@@ -215,7 +223,7 @@ class Session:
     async def _read(self) -> None:
         assert self._nursery is not None  # noqa: S101 - run() starts this task
         try:
-            while self._malformed <= MAX_MALFORMED:
+            while self._malformed_in_a_row <= MAX_MALFORMED_IN_A_ROW:
                 raw = await self._socket.recv(decode=False)
                 with self._pace.held_up():
                     await self._pace.message()
@@ -229,8 +237,9 @@ class Session:
         try:
             message = parse_relay_message(raw)
         except InvalidEvent:
-            self._malformed += 1
+            self._malformed_in_a_row += 1
             return
+        self._malformed_in_a_row = 0
         if isinstance(message, Sent):
             await self._sent(message)
         elif isinstance(message, EndOfStored):
@@ -260,7 +269,8 @@ class Session:
         opened = self._open.get(message.subscription)
         if isinstance(opened, _Page):
             opened.fail(message.reason or "closed")
-        elif opened is not None and self._nursery is not None:
+        elif opened is not None and not opened.reopening and self._nursery is not None:
+            opened.reopening = True
             self._log.info("subscription closed by the relay", error=message.reason)
             self._nursery.start_soon(self._reopen, message.subscription, opened)
 

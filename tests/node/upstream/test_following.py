@@ -273,6 +273,51 @@ async def test_a_live_subscription_that_the_relay_closes_is_opened_again(
         assert engine.events[2:] == [STATE]
 
 
+async def test_a_relay_that_closes_without_end_is_asked_once_a_while(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (_, _, _):
+        await trio.sleep(1)
+        before = trio.lowlevel.current_statistics().tasks_living
+        for _ in range(500):
+            await relay.send(["CLOSED", "live", "error: no"])
+        await trio.sleep(1)
+        assert trio.lowlevel.current_statistics().tasks_living - before <= 5
+        relay.requests.clear()
+        await trio.sleep(100)
+        live = [filters for _, filters in relay.requests if filters[0].limit == 1]
+        assert len(live) == 1
+
+
+async def test_a_relay_slower_than_what_it_is_asked_is_left(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_WALKS", 10)
+    relay = ScriptedRelay()
+    relay.mute = True
+    async with start({HOST: relay}) as (upstream, _, _):
+        for number in range(5):
+            await trio.sleep(2)
+            upstream.announced(listed(OWNER, f"r{number}"))
+        await trio.sleep(1)
+        assert upstream.statistics()[0].error == "too slow"
+        await trio.sleep(10)
+        assert len(relay.connections) == 2
+        assert upstream.statistics()[0].connected
+
+
+async def test_a_malformed_event_now_and_then_ends_nothing(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        await trio.sleep(1)
+        for _ in range(300):
+            await relay.send(["EVENT", "live", {}])
+            await relay.send(["NOTICE", "sorry"])
+        await trio.sleep(1)
+        assert upstream.statistics()[0].connected
+
+
 async def test_a_relay_without_eose_holds_up_nothing_else(autojump_clock: MockClock) -> None:
     relay = ScriptedRelay(ANNOUNCED, STATE, PR)
     relay.mute = True
@@ -338,7 +383,7 @@ async def test_malformed_messages_end_the_connection_not_the_node(
 ) -> None:
     relay = ScriptedRelay(ANNOUNCED)
     async with start({HOST: relay}) as (upstream, _, _):
-        await trio.sleep(1)
+        await trio.sleep(5)  # until it has answered what it was asked
         for number in range(100):
             await relay.send({"nonsense": number})
         await trio.sleep(1)
