@@ -33,6 +33,7 @@ from .http_rules import (
 
 # After a short refusal the connection is good for the next URL of the same host.
 _READ_ON: Final = (ObjectsRefused, BadStatus, RateLimited, RedirectRefused)
+_LOCATION: Final = "purgatory_sync.location"
 _READ_ON_BYTES: Final = 64 * 1024
 _READ_ON_SECS: Final = 0.2
 # What was asked for is here, and the end of the answer nearly always too; a server that keeps it
@@ -99,7 +100,11 @@ class GitHttp:
             tls=tls,
         )
         self._http = httpx.AsyncClient(
-            transport=transport, trust_env=False, follow_redirects=False, cookies=_NoCookies()
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=_NoCookies(),
+            event_hooks={"response": [_take_location]},
         )
         self._headers = {
             "User-Agent": f"purgatory-sync/{__version__}",
@@ -157,11 +162,7 @@ class GitHttp:
     async def _judged(
         self, request: httpx.Request, content_type: str, steps: Steps
     ) -> AsyncIterator[Body | Elsewhere]:
-        try:
-            response = await self._http.send(request, stream=True)
-        except httpx.RemoteProtocolError as error:
-            # All that httpx itself finds wrong is a Location that it cannot read.
-            raise RedirectRefused("a redirect to what is no URL") from error
+        response = await self._http.send(request, stream=True)
         steps.answer()
         try:
             yield _judge(response, content_type)
@@ -179,9 +180,14 @@ class GitHttp:
         await self._http.aclose()
 
 
+async def _take_location(response: httpx.Response) -> None:
+    """Keep a redirect from httpx, which would read it before it is judged."""
+    response.extensions[_LOCATION] = response.headers.pop("location", None)
+
+
 def _judge(response: httpx.Response, content_type: str) -> Body | Elsewhere:
     if is_redirect(response.status_code):
-        return Elsewhere(response.headers.get("location"))
+        return Elsewhere(response.extensions[_LOCATION])
     now = WallClock.from_system().now()
     failure = status_failure(response.status_code, response.headers, now)
     if failure is not None:

@@ -100,6 +100,8 @@ class World:
         self.answer: Answer = lambda seen: Reply(status=404)
         self.seen: list[Seen] = []
         self.connections = 0
+        self.contacted: list[str] = []
+        self.names: dict[str, list[list[str]]] = {}  # answers of the resolver, one after another
         self.mute = False
         self.open = 0
         self.tmp = tmp
@@ -115,10 +117,13 @@ class World:
         return list(self.tmp.iterdir()) if self.tmp.exists() else []
 
     async def _resolve(self, host: str) -> list[str]:
+        if answers := self.names.get(host):
+            return answers.pop(0) if len(answers) > 1 else answers[0]
         return ["127.0.0.1"] if host.startswith("inside") else ["8.8.8.8"]
 
     async def _connect(self, address: str, port: int) -> trio.abc.HalfCloseableStream:
         self.connections += 1
+        self.contacted.append(f"{address}:{port}")
         ours, theirs = trio.testing.memory_stream_pair()
         self._nursery.start_soon(self._serve, theirs)
         return ours
@@ -188,7 +193,8 @@ def _bytes_of(connection: h11.Connection, reply: Reply) -> Iterator[bytes]:
         yield reply.raw
         yield from reply.pieces
         return
-    headers = [("content-type", reply.content_type), *reply.headers]
+    named = [("content-type", reply.content_type), *reply.headers]
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in named]
     yield connection.send(h11.Response(status_code=reply.status, headers=headers)) or b""
     for piece in reply.pieces or [reply.body]:
         yield connection.send(h11.Data(data=piece)) or b""
