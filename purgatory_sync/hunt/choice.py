@@ -43,9 +43,16 @@ class Survey:
             return self.needs[0].oids
         return frozenset().union(*(need.oids for need in self.needs))
 
-    def source(self, url: str) -> Source | None:
-        """The source with that URL, or None."""
-        return next((source for source in self.sources if source.url == url), None)
+    def source(self, url: str, oids: frozenset[str] | None = None) -> Source | None:
+        """The first source with that URL (that may serve some of the OIDs), or None."""
+        return next(
+            (
+                source
+                for source in self.sources
+                if source.url == url and (oids is None or not oids.isdisjoint(source.oids))
+            ),
+            None,
+        )
 
 
 async def survey(ctx: SyncContext, identifier: str) -> Survey | None:

@@ -102,7 +102,10 @@ class SyncContext(Protocol):
         """Whether a state or a pull request waits under the identifier."""
 
     def find_target_repo(self, data: RepositoryData, source: Source) -> Path | None:
-        """Where objects from this source shall go (B 8.8); None when no such repository exists."""
+        """Where objects from this source shall go: a repository that all its events concern (B 8.8).
+
+        None when no such repository exists.
+        """
 
     def record_attempt(
         self,

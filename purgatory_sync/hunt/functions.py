@@ -118,7 +118,7 @@ def _reserve_by_hand(
 
 def _renew(reserved: Reservation, seen: Survey | None, ctx: SyncContext) -> Reservation | None:
     """The reservation for what is still missing; given back and passed over if nothing is."""
-    source = seen.source(reserved.url) if seen is not None else None
+    source = seen.source(reserved.url, reserved.oids) if seen is not None else None
     oids = reserved.oids & source.oids if source is not None else frozenset()
     if seen is None or source is None or not oids:
         reserved.hunt.passed_over[reserved.url] = None

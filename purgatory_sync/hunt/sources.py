@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import attrs
 
-from ..nostr.repository_data import CloneSource, RepositoryData
+from ..nostr.repository_data import RepositoryData
 from ..urls import GIT_SCHEMES, extract_domain, names_service
 from .context import Need, Source
 
@@ -18,10 +18,12 @@ _names_service = lru_cache(maxsize=16_384)(names_service)
 
 @attrs.define(eq=False)
 class _Gathered:
-    domain: str
+    """One source in the making; `homes` are the repositories that concern all of its events."""
+
     owner: str | None
+    homes: frozenset[str]
     oids: frozenset[str] = frozenset()
-    event_ids: dict[str, None] = attrs.field(factory=dict)
+    event_ids: frozenset[str] = frozenset()
 
 
 def find_sources(
@@ -34,39 +36,61 @@ def find_sources(
 
     For an event: `clone` of the announcements of the owners it concerns and of the members of
     their sets; for a pull request then its own `clone` values, which serve its commit only.
+    A URL comes once for all events that one repository here can serve; for events that have none
+    in common it comes again, so that nothing lands in the wrong owner's repository (B 8.8).
 
     Args:
       pr_clone_urls: by event id, a held pull request's own clone values.
       our_domain: our host[:port]; URLs that name it are left out.
     """
-    found: dict[str, _Gathered] = {}
-    announced: dict[tuple[str, ...], tuple[CloneSource, ...]] = {}
-    for need in needs:
-        if not need.oids:
-            continue
-        if need.owners not in announced:
-            announced[need.owners] = data.clone_sources(need.owners)
-        for clone in announced[need.owners]:
-            _gather(found, need, clone.url, clone.owner)
-        for url in pr_clone_urls.get(need.event_id, ()):
-            _gather(found, need, url, None)
+    found: dict[str, list[_Gathered]] = {}
+    for owners, alike in _by_owners(needs).items():
+        homes = frozenset(data.with_repository(owners))
+        everything = _Gathered(
+            None,
+            homes,
+            frozenset().union(*(need.oids for need in alike)),
+            frozenset(need.event_id for need in alike),
+        )
+        for clone in data.clone_sources(owners):
+            _gather(found.setdefault(clone.url, []), attrs.evolve(everything, owner=clone.owner))
+        for need in alike:
+            one = _Gathered(None, homes, need.oids, frozenset((need.event_id,)))
+            for url in pr_clone_urls.get(need.event_id, ()):
+                _gather(found.setdefault(url, []), attrs.evolve(one))
     return tuple(
-        Source(url, each.domain, each.owner, each.oids, frozenset(each.event_ids))
-        for url, each in found.items()
-        if our_domain is None or not _names_service(url, our_domain, GIT_SCHEMES)
+        Source(url, domain, each.owner, each.oids, each.event_ids)
+        for url, gathered in found.items()
+        if (domain := domain_of(url)) is not None
+        and (our_domain is None or not _names_service(url, our_domain, GIT_SCHEMES))
+        for each in _with_a_home(gathered)
     )
 
 
-def _gather(found: dict[str, _Gathered], need: Need, url: str, owner: str | None) -> None:
-    each = found.get(url)
-    if each is None:
-        if (domain := domain_of(url)) is None:
+def _by_owners(needs: Iterable[Need]) -> dict[tuple[str, ...], list[Need]]:
+    """Needs that something is missing for, those of the same owners together."""
+    alike: dict[tuple[str, ...], list[Need]] = {}
+    for need in needs:
+        if need.oids:
+            alike.setdefault(need.owners, []).append(need)
+    return alike
+
+
+def _gather(gathered: list[_Gathered], more: _Gathered) -> None:
+    """Add to what has a repository in common with it, else begin anew."""
+    for each in gathered:
+        if each.homes & more.homes or each.homes == more.homes:
+            each.owner = each.owner or more.owner
+            each.homes &= more.homes
+            each.oids |= more.oids
+            each.event_ids |= more.event_ids
             return
-        each = found[url] = _Gathered(domain, owner)
-    if each.owner is None:
-        each.owner = owner
-    each.oids |= need.oids
-    each.event_ids[need.event_id] = None
+    gathered.append(more)
+
+
+def _with_a_home(gathered: list[_Gathered]) -> list[_Gathered]:
+    """What has no repository here hides nothing that has one: it would pass the URL over."""
+    return [each for each in gathered if each.homes] or gathered
 
 
 def known_urls(sources: Iterable[Source], event_id: str) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import attrs
+
 from purgatory_sync.hunt.context import Need, Source
 from purgatory_sync.hunt.sources import domain_of, find_sources, known_urls
 from purgatory_sync.nostr.announcement import Announcement
@@ -59,10 +61,38 @@ def test_b_8_1_a_prs_own_clone_values_serve_its_commit_only() -> None:
 
 
 def test_b_8_1_a_clone_value_that_is_announced_too_is_the_announcements() -> None:
-    everything = data(known(ALICE, "https://a.example/1"))
-    needs = [need("pr", "3", owners=()), need("state", "1")]
+    everything = data(known(ALICE, "https://a.example/1"), known(BOB))
+    needs = [need("pr", "3", owners=(BOB,)), need("state", "1", owners=(ALICE, BOB))]
     sources = find_sources(everything, needs, {"pr": ("https://a.example/1",)}, None)
     assert [(s.owner, s.oids) for s in sources] == [(ALICE, frozenset("13"))]
+
+
+def test_b_8_8_events_without_a_repository_in_common_are_served_apart() -> None:
+    mirror = "https://mirror.example/1"
+    everything = data(known(ALICE, mirror), known(BOB, mirror))
+    needs = [need("a1", "1"), need("b", "2", "1", owners=(BOB,)), need("a2", "3")]
+    assert find_sources(everything, needs, {}, None) == (
+        Source(mirror, "mirror.example", ALICE, frozenset("13"), frozenset({"a1", "a2"})),
+        Source(mirror, "mirror.example", BOB, frozenset("12"), frozenset({"b"})),
+    )
+
+
+def test_b_8_8_what_has_no_repository_here_hides_nothing_that_has_one() -> None:
+    mirror = "https://mirror.example/1"
+    without = attrs.evolve(known(ALICE, mirror), has_repository=False)
+    everything = data(without, known(BOB, mirror))
+    needs = [need("a", "1"), need("b", "2", owners=(BOB,))]
+    found = find_sources(everything, needs, {}, None)
+    assert [(s.owner, s.event_ids) for s in found] == [(BOB, frozenset({"b"}))]
+    assert urls(find_sources(everything, needs[:1], {}, None)) == [mirror]
+
+
+def test_many_events_and_many_urls_cost_their_sum_not_their_product() -> None:
+    everything = data(known(ALICE, *(f"https://h{i}.example/1" for i in range(100))))
+    needs = [need(f"e{i}", str(i)) for i in range(100)]
+    found = find_sources(everything, needs, {}, None)
+    assert [len(each.oids) for each in found] == [100] * 100
+    assert len({id(each.oids) for each in found}) == 1
 
 
 def test_b_8_1_our_own_host_and_port_is_never_hunted() -> None:
