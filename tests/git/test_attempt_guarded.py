@@ -296,7 +296,8 @@ PIECES = st.sampled_from(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_location_is_more_than_a_redirect_refused(text: str) -> None:
-    location = "".join(char for char in text.strip() if ord(char) < 256 and char.isprintable())
+    sendable = (char for char in text if ord(char) < 256 and char.isprintable())
+    location = "".join(sendable).strip()
 
     async def attempt() -> None:
         async with world(Path("/nonexistent")) as place:
