@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import attrs
 import structlog
 import trio
 
@@ -23,6 +24,7 @@ from ..settings_values import split_address
 from ..store.memory import MemoryStore
 from .following import Following
 from .front import make_listener
+from .open_files import allow_connections
 from .subscriptions import Subscriptions
 
 # Of the 10 s that a stop may take: what the engine has after the connections' grace, and what a
@@ -88,6 +90,10 @@ async def _obey(
 
 async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStatus[int]) -> None:
     _make_usable(settings.git_data_path)
+    most = allow_connections(settings.listener.max_connections)
+    settings = attrs.evolve(
+        settings, listener=attrs.evolve(settings.listener, max_connections=most)
+    )
     _spare_the_collector()
     subscriptions = Subscriptions()
 
