@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated
 
@@ -66,6 +67,12 @@ class Event(msgspec.Struct, frozen=True):
         return self.created_at, _inverted(self.id)
 
 
+@lru_cache(maxsize=4096)
+def _key(pubkey: str) -> PublicKeyXOnly:
+    """Finding the point of a key costs as much as checking a signature, and authors come again."""
+    return PublicKeyXOnly(bytes.fromhex(pubkey))
+
+
 _INVERT = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 
@@ -126,8 +133,7 @@ def verify_event(event: Event) -> None:
     if wanted != event.id:
         raise InvalidEvent("id is not the hash of the event")
     try:
-        key = PublicKeyXOnly(bytes.fromhex(event.pubkey))
-        good = key.verify(bytes.fromhex(event.sig), bytes.fromhex(event.id))
+        good = _key(event.pubkey).verify(bytes.fromhex(event.sig), bytes.fromhex(event.id))
     except ValueError as error:
         raise InvalidEvent("pubkey is no key") from error
     if not good:

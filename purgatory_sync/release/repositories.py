@@ -59,6 +59,7 @@ class Repositories:
         self.tmp = git_data / ".tmp"
         self._limiter = limiter
         self._walked: dict[tuple[Path, str], None] = {}
+        self._existing: set[Path] = set()
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run synchronous git work in a thread; see `runtime.blocking`."""
@@ -69,8 +70,16 @@ class Repositories:
         return self.git_data / encode_npub(owner) / f"{identifier}.git"
 
     def exists(self, owner: str, identifier: str) -> bool:
-        """Whether the repository is on this disk; cheap enough for the event loop."""
-        return is_repository(self.path(owner, identifier))
+        """Whether the repository is on this disk, for the event loop.
+
+        What was seen once is remembered until we remove it: a look at a busy disk can take long.
+        """
+        path = self.path(owner, identifier)
+        if path not in self._existing:
+            if not is_repository(path):
+                return False
+            self._existing.add(path)
+        return True
 
     def create(self, owner: str, identifier: str) -> None:
         """Make an empty bare repository unless it is there (B 2.4).
@@ -90,7 +99,9 @@ class Repositories:
           RepositoryError: the disk refuses.
         """
         path = self.path(owner, identifier)
+        self._existing.discard(path)
         remove_repository(path, self.tmp)
+        self._existing.discard(path)
         for key in [key for key in self._walked if key[0] == path]:
             del self._walked[key]
 
