@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .errors import ConfigurationError, PurgatorySyncError
+from .operating import add_operating_commands
 from .settings_loader import Loaded, Setting, all_settings, load_settings
 from .version import PROGRAM, __version__
 
@@ -63,6 +64,7 @@ def _app(run: Run) -> App:
     app.default(_with_settings_as_flags(run))
     show = _with_settings_as_flags(_show, json=Annotated[bool, Parameter(negative=())])
     app.command(show, name="settings", help="Print all settings: value, source and meaning.")
+    add_operating_commands(app)
     return app
 
 

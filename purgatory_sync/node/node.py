@@ -22,6 +22,7 @@ from ..nostr.event import Event
 from ..settings import Settings
 from ..settings_values import split_address
 from ..store.memory import MemoryStore
+from .control import control
 from .following import Following
 from .front import make_listener
 from .open_files import allow_connections
@@ -108,7 +109,7 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
         await nursery.start(engine.run)
         nursery.start_soon(following.run)
         listener = make_listener(settings, engine, following, subscriptions)
-        async with trio.open_nursery() as front:
+        async with control(settings, engine.explainer), trio.open_nursery() as front:
             host, port = split_address(settings.bind_address)
             bound = await front.start(partial(listener.serve, host, port, stop))
             _say_where(settings, host)

@@ -52,7 +52,7 @@ def test_small_words() -> None:
 def test_status_says_why() -> None:
     text = " ".join(re.sub(r"<[^>]+>", " ", status(domains=[domain("b.example")])).split())
     for said in (
-        "held since 1 min 35 s ago , until in 28 min",
+        "accepted 1 min 35 s ago , ends in 28 min",
         "at the latest in 23 h 58 min",
         "next try in 12 s",
         "1 missing object",

@@ -1,0 +1,100 @@
+"""Asks the running node through the socket in its data folder; `node/control.py` answers."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from .engine.explained import EventLook, NodeLook
+from .engine.explaining import Hunted
+from .errors import NodeUnreachable
+from .node.control import SOCKET, Request
+
+ANSWER_SECS: Final = 60.0
+_NULL: Final = msgspec.Raw(b"null")
+
+
+@attrs.frozen
+class _Answer:
+    result: msgspec.Raw = _NULL
+    error: str | None = None
+
+
+class Asker:
+    """A conversation with the node of a data folder; a context manager.
+
+    Args:
+      folder: NGIT_RELAY_DATA_PATH of the node.
+
+    Raises:
+      NodeUnreachable: nobody answers there, when entered and by each question.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / SOCKET
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(ANSWER_SECS)
+
+    def __enter__(self) -> Asker:
+        try:
+            self._socket.connect(str(self._path))
+        except PermissionError as error:
+            self._socket.close()
+            raise NodeUnreachable(
+                f"{self._path} may not be opened by this user: ask as the node's user"
+            ) from error
+        except OSError as error:
+            self._socket.close()
+            raise NodeUnreachable(
+                f"no node runs on {self._path.parent}: start it, or name the data folder of the one"
+                " that runs (--relay-data-path, NGIT_RELAY_DATA_PATH)"
+            ) from error
+        self._lines = self._socket.makefile("rb")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def status(self) -> NodeLook:
+        """The whole node."""
+        answer: NodeLook = self._ask(Request("status"), NodeLook)
+        return answer
+
+    def why(self, name: str) -> tuple[EventLook, ...]:
+        """What is held under an identifier or event id."""
+        answer: tuple[EventLook, ...] = self._ask(Request("why", name), tuple[EventLook, ...])
+        return answer
+
+    def hunt(self, identifier: str) -> Hunted | None:
+        """Hunt now; None when nothing is held that is hunted for."""
+        answer: Hunted | None = self._ask(Request("hunt", identifier), Hunted | None)
+        return answer
+
+    def _ask(self, request: Request, kind: Any) -> Any:
+        try:
+            self._socket.sendall(msgspec.json.encode(request) + b"\n")
+            line = self._lines.readline()
+        except OSError as error:
+            raise NodeUnreachable(f"the node does not answer: {error}") from error
+        if not line.endswith(b"\n"):
+            raise NodeUnreachable("the node hung up: it is stopping, or the name is too long")
+        try:
+            answer = msgspec.json.decode(line, type=_Answer)
+            if answer.error is not None:
+                raise NodeUnreachable(f"the node could not answer: {answer.error}")
+            return msgspec.json.decode(answer.result, type=kind)
+        except msgspec.MsgspecError as error:
+            raise NodeUnreachable(
+                "the node's answer is not understood: it runs another version of this program"
+            ) from error

@@ -1,0 +1,152 @@
+"""The operator's door: a Unix socket in the data folder, one JSON document a line (mission N6).
+
+A request is `{"do": "status"}`, `{"do": "why", "name": …}` or `{"do": "hunt", "name": …}`; the
+answer `{"result": …}` or `{"error": "a sentence"}`. All reasons are told: whoever may open the
+socket may read the data beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import attrs
+import msgspec
+import structlog
+import trio
+
+from ..engine.explaining import Explainer
+from ..errors import PurgatorySyncError
+from ..settings import Settings
+
+SOCKET: Final = "control.sock"
+MAX_REQUEST_BYTES: Final = 4096
+MAX_CONNECTIONS: Final = 16
+_MODE: Final = 0o600
+
+log = structlog.get_logger()
+
+
+@attrs.frozen
+class Request:
+    """One line of a client; `name` is an identifier or an event id."""
+
+    do: Literal["status", "why", "hunt"]
+    name: str = ""
+
+
+@asynccontextmanager
+async def control(settings: Settings, explainer: Explainer) -> AsyncIterator[None]:
+    """Answer on the socket while the block runs; to be used while the engine holds the folder.
+
+    Without a data folder (the memory back end) there is no socket; where none can be made the
+    node runs all the same. The socket is gone afterwards, whatever ended the block.
+    """
+    listener = _listen(settings) if settings.database_backend != "memory" else None
+    if listener is None:
+        yield
+        return
+    ours = os.stat(_path(settings))
+    try:
+        async with trio.open_nursery() as nursery:
+            handler = partial(_serve, explainer, trio.CapacityLimiter(MAX_CONNECTIONS))
+            nursery.start_soon(trio.serve_listeners, handler, [listener])
+            yield
+            nursery.cancel_scope.cancel()
+    finally:
+        listener.socket.close()
+        _remove(_path(settings), ours)
+
+
+def _path(settings: Settings) -> Path:
+    return settings.relay_data_path / SOCKET
+
+
+def _listen(settings: Settings) -> trio.SocketListener | None:
+    path = _path(settings)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _clear(path)
+        # Before it has a name, so that at no moment anybody else may open it (Linux does so).
+        os.fchmod(made.fileno(), _MODE)
+        made.bind(str(path))
+        path.chmod(_MODE)
+        made.listen(MAX_CONNECTIONS)
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        log.warning("no control socket", path=str(path), error=error.strerror or str(error))
+        return None
+    return trio.SocketListener(trio.socket.from_stdlib_socket(made))
+
+
+def _clear(path: Path) -> None:
+    """Remove what a crash left: the engine holds the folder, so nobody answers there."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(0, "something that is no socket has its name")
+        path.unlink()
+    except FileNotFoundError:
+        pass
+
+
+def _remove(path: Path, ours: os.stat_result) -> None:
+    try:
+        if os.path.samestat(path.lstat(), ours):
+            path.unlink()
+    except FileNotFoundError:
+        pass
+
+
+async def _serve(
+    explainer: Explainer, places: trio.CapacityLimiter, stream: trio.SocketStream
+) -> None:
+    """Answer one client until it leaves; what it does wrong ends its connection only."""
+    async with stream, places:
+        rest = bytearray()
+        try:
+            while (line := await _line(stream, rest)) is not None:
+                await stream.send_all(await _answer(explainer, line) + b"\n")
+        except trio.BrokenResourceError:
+            pass
+
+
+async def _line(stream: trio.SocketStream, rest: bytearray) -> bytes | None:
+    while b"\n" not in rest:
+        piece = await stream.receive_some(MAX_REQUEST_BYTES)
+        if not piece or len(rest) + len(piece) > MAX_REQUEST_BYTES:
+            return None
+        rest += piece
+    line, _, left = bytes(rest).partition(b"\n")
+    rest[:] = left
+    return line
+
+
+async def _answer(explainer: Explainer, line: bytes) -> bytes:
+    try:
+        request = msgspec.json.decode(line, type=Request)
+        return msgspec.json.encode({"result": await _do(explainer, request)})
+    except msgspec.MsgspecError as error:
+        return msgspec.json.encode({"error": f"not understood: {error}"})
+    except PurgatorySyncError as error:
+        return msgspec.json.encode({"error": str(error)})
+    except Exception:
+        log.exception("control request crashed")
+        return msgspec.json.encode({"error": "failed inside: the node's log says why"})
+
+
+async def _do(explainer: Explainer, request: Request) -> Any:
+    if request.do == "status":
+        return await explainer.look()
+    if request.do == "why":
+        return await explainer.why(request.name)
+    hunted = await explainer.hunt(request.name)
+    if hunted is not None:
+        log.info("hunt by hand", identifier=request.name, forgiven=len(hunted.forgiven))
+    return hunted

@@ -1,0 +1,119 @@
+"""The commands that talk to the running node: status, why, hunt (mission N6)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from .asking import Asker
+from .settings_loader import load_settings
+from .telling import plain, tell_status, tell_why
+from .version import PROGRAM
+
+WATCH_SECS: Final = 2.0
+
+Folder: TypeAlias = Annotated[
+    Path | None,
+    Parameter(
+        name="--relay-data-path",
+        help="The data folder of the running node; NGIT_RELAY_DATA_PATH when absent.",
+        show_default=False,
+    ),
+]
+AsJson: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
+
+
+def add_operating_commands(app: App) -> None:
+    """Let the program know the commands."""
+    app.command(_status, name="status", help="Show what the running node holds, and why.")
+    app.command(_why, name="why", help="Show why events are held, and who was asked.")
+    app.command(_hunt, name="hunt", help="Hunt now, sources that are left alone included.")
+
+
+def _status(
+    *,
+    watch: Annotated[bool, Parameter(negative=(), help="Show it again and again.")] = False,
+    json: AsJson = False,
+    relay_data_path: Folder = None,
+) -> int:
+    with Asker(_folder(relay_data_path)) as node:
+        if not watch:
+            look = node.status()
+            _print_json(look) if json else _print(tell_status(look))
+            return 0
+        try:
+            _watch(node, json=json)
+        except KeyboardInterrupt:
+            return 0
+
+
+def _watch(node: Asker, *, json: bool) -> NoReturn:
+    while json or not sys.stdout.isatty():
+        look = node.status()
+        _print_json(look, indent=0) if json else _print(Text.assemble(tell_status(look), "\n"))
+        time.sleep(WATCH_SECS)
+    with Live(tell_status(node.status()), screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_SECS)
+            live.update(tell_status(node.status()), refresh=True)
+
+
+def _why(
+    name: Annotated[str, Parameter(help="An identifier or an event id.")],
+    /,
+    *,
+    json: AsJson = False,
+    relay_data_path: Folder = None,
+) -> int:
+    with Asker(_folder(relay_data_path)) as node:
+        looks = node.why(name)
+    if json:
+        _print_json(looks)
+    elif looks:
+        _print(tell_why(looks, time.time()))
+    return 0 if looks else _nothing(name)
+
+
+def _hunt(
+    identifier: Annotated[str, Parameter(help="Of a repository.")],
+    /,
+    *,
+    relay_data_path: Folder = None,
+) -> int:
+    with Asker(_folder(relay_data_path)) as node:
+        hunted = node.hunt(identifier)
+    if hunted is None:
+        return _nothing(identifier)
+    _print(Text(f"hunting for {plain(identifier)} now"))
+    for url in hunted.forgiven:
+        _print(Text(f"  asked again although it was left alone: {plain(url)}"))
+    return 0
+
+
+def _folder(given: Path | None) -> Path:
+    flags = {} if given is None else {"relay_data_path": str(given)}
+    return load_settings(flags, os.environ).settings.relay_data_path
+
+
+def _nothing(name: str) -> int:
+    sys.stderr.write(f"{PROGRAM}: nothing that waits is held under {plain(name)}\n")
+    return 1
+
+
+def _print(text: Text) -> None:
+    Console(highlight=False).print(text, soft_wrap=True)
+
+
+def _print_json(value: Any, *, indent: int = 2) -> None:
+    line = msgspec.json.format(msgspec.json.encode(value), indent=indent)
+    sys.stdout.write(line.decode() + "\n")
+    sys.stdout.flush()

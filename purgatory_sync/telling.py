@@ -1,0 +1,96 @@
+"""What the node answers, in words for a terminal; every reason is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.text import Text
+
+from .engine.explained import DomainLook, EventLook, NodeLook, SourceLook
+from .node.pages.rendering import counter, from_now, tone, words
+
+_STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
+
+
+def plain(text: str) -> str:
+    """A stranger's text without what would steer the terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def tell_status(look: NodeLook) -> Text:
+    """The whole node."""
+    held = ", ".join(f"{count} {kind}" for kind, count in look.held.items())
+    lines = [
+        Text(f"held: {held}", style="bold"),
+        Text(f"{look.queued} repositories queued, {look.hunting} being hunted"),
+    ]
+    for event in look.events:
+        lines += [Text(), *_event(event, look.at)]
+    if look.events_total > len(look.events):
+        lines += [Text(), Text(f"the newest {len(look.events)} of {look.events_total}")]
+    if look.domains:
+        lines += [Text(), Text("git servers", style="bold")]
+        lines += [line for domain in look.domains for line in _domain(domain, look.at)]
+    counted = ", ".join(f"{counter(n)} {count}" for n, count in look.last_hour.counts.items())
+    since = from_now(look.last_hour.since, look.at)
+    lines += [Text(), Text(f"counted since {since}", style="bold"), Text(f"  {counted}")]
+    return Text("\n").join(lines)
+
+
+def tell_why(looks: Iterable[EventLook], now: float) -> Text:
+    """Some held events with all that is known of them; `now` in Unix seconds."""
+    blocks = [Text("\n").join(_event(look, now)) for look in looks]
+    return Text("\n\n").join(blocks)
+
+
+def _event(look: EventLook, now: float) -> Iterator[Text]:
+    names = ", ".join(plain(identifier) for identifier in look.identifiers)
+    yield Text.assemble((names, "bold"), f"  {look.kind}  {look.event_id}")
+    ends = f"  accepted {from_now(look.accepted_at, now)}, ends {from_now(look.until, now)}"
+    if look.at_the_latest is not None:
+        latest = from_now(look.at_the_latest, now)
+        ends += f", not before each source was asked once; at the latest {latest}"
+    yield Text(ends)
+    if look.missing_total is not None:
+        objects = "object" if look.missing_total == 1 else "objects"
+        some = ", ".join(look.missing[:3]) + (", …" if look.missing_total > 3 else "")
+        colon = ": " if some else ""
+        yield Text(f"  {look.missing_total} {objects} missing{colon}{some}")
+    if look.hunting:
+        yield Text("  being hunted now", style="green")
+    elif look.next_attempt is not None:
+        yield Text(f"  next try {from_now(look.next_attempt, now)}")
+    if look.error is not None:
+        yield Text(f"  could not be released: {plain(look.error)}", style="red")
+    for source in look.sources:
+        yield _source(source, now)
+
+
+def _source(look: SourceLook, now: float) -> Text:
+    line = Text(f"  {plain(look.url)}  ")
+    if look.result is None or look.at is None:
+        line.append("not asked yet")
+    else:
+        style = _STYLES[tone(look.result.value)]
+        line.append(f"{words(look.result.value)} {from_now(look.at, now)}", style=style)
+        if look.detail:
+            line.append(f": {plain(look.detail)}")
+    if look.naughty_until is not None:
+        why = plain(look.naughty_reason or "")
+        line.append(f"; left alone until {from_now(look.naughty_until, now)}: {why}", style="red")
+    return line
+
+
+def _domain(look: DomainLook, now: float) -> Iterator[Text]:
+    parts = []
+    if (limits := look.limits) is not None:
+        parts.append(
+            f"{limits.in_flight} in flight, {limits.tokens} tokens, {limits.queued} queued"
+        )
+        if limits.resting_until is not None:
+            parts.append(f"resting until {from_now(limits.resting_until, now)}")
+    yield Text(f"  {plain(look.domain)}  {'; '.join(parts)}".rstrip())
+    for ban in look.naughty:
+        until = from_now(ban.until, now)
+        key, why = plain(ban.key), plain(ban.reason)
+        yield Text(f"    {ban.scope} {key} left alone until {until}: {why}", style="red")

@@ -1,0 +1,84 @@
+"""What the terminal shows: every reason, and nothing that steers it."""
+
+from __future__ import annotations
+
+import attrs
+
+from purgatory_sync.engine.explained import DomainLook, SourceLook
+from purgatory_sync.errors import ResultClass
+from purgatory_sync.hunt.statistics import DomainStatistics
+from purgatory_sync.telling import plain, tell_status, tell_why
+
+from .node.pages.support import NOW, domain, event, node, source
+
+
+def test_why() -> None:
+    looks = [
+        event(
+            source("https://a.example/x.git", detail="no connection within 10 s"),
+            SourceLook("https://b.example/x.git"),
+            error="the disk is full",
+        ),
+        attrs.evolve(
+            event(kind="announcement", missing=()), missing_total=None, at_the_latest=None
+        ),
+        attrs.evolve(event(missing=[f"{n}" * 40 for n in range(5)]), hunting=True),
+    ]
+    assert tell_why(looks, NOW).plain.split("\n") == [
+        f"repo  state  {'e' * 64}",
+        "  accepted 1 min 35 s ago, ends in 28 min, not before each source was asked once; "
+        "at the latest in 23 h 58 min",
+        f"  1 object missing: {'1' * 40}",
+        "  next try in 12 s",
+        "  could not be released: the disk is full",
+        "  https://a.example/x.git  unreachable 30 s ago: no connection within 10 s; "
+        "left alone until in 1 min: a secret ban",
+        "  https://b.example/x.git  not asked yet",
+        "",
+        f"repo  announcement  {'e' * 64}",
+        "  accepted 1 min 35 s ago, ends in 28 min",
+        "  next try in 12 s",
+        "",
+        f"repo  state  {'e' * 64}",
+        "  accepted 1 min 35 s ago, ends in 28 min, not before each source was asked once; "
+        "at the latest in 23 h 58 min",
+        f"  5 objects missing: {'0' * 40}, {'1' * 40}, {'2' * 40}, …",
+        "  being hunted now",
+    ]
+
+
+def test_status() -> None:
+    quiet = DomainLook("b.example", DomainStatistics(1, 29, 0, None, 1), ())
+    look = attrs.evolve(
+        node(event(missing=()), domains=[domain("a.example"), quiet]), events_total=900
+    )
+    assert tell_status(look).plain.split("\n") == [
+        "held: 2 announcement, 0 soft-expired, 1 state, 0 pr",
+        "3 repositories queued, 1 being hunted",
+        "",
+        f"repo  state  {'e' * 64}",
+        "  accepted 1 min 35 s ago, ends in 28 min, not before each source was asked once; "
+        "at the latest in 23 h 58 min",
+        "  0 objects missing",
+        "  next try in 12 s",
+        "",
+        "the newest 1 of 900",
+        "",
+        "git servers",
+        "  a.example  0 in flight, 23 tokens, 4 queued; resting until in 1 min",
+        "    url https://a.example/x.git left alone until in 2 h: a secret ban",
+        "  b.example  1 in flight, 29 tokens, 0 queued",
+        "",
+        "counted since 1 h ago",
+        "  attempts: forbidden 9, attempts: timeout 2",
+    ]
+
+
+def test_nothing_steers_the_terminal() -> None:
+    evil = "\x1b[2Jclear\x07\u202etxt\n[red]x"
+    assert plain(evil) == "\ufffd[2Jclear\ufffd\ufffdtxt\ufffd[red]x"
+    told = tell_why(
+        [event(source(evil, ResultClass.NOTHING, evil), identifier=evil, error=evil)], NOW
+    )
+    assert not set("\x1b\x07\u202e") & set(told.plain)
+    assert told.plain.count("[red]x") == 4
