@@ -6,20 +6,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
+import structlog
 
-from ..errors import ResultClass
+from ..errors import RepositoryError, ResultClass
 from ..git.fetch import GitClient
 from ..hunt.context import FetchObserver, Need, Source
 from ..nostr.repository_data import RepositoryData
 from ..purgatory.changes import Watch
-from ..purgatory.entries import HeldPr, HeldState, HuntedEvent
+from ..purgatory.entries import HuntedEvent
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.result import ProcessResult
-from ..release.missing import identify_missing_oids
+from ..release.missing import identify_missing_oids, needed_oids, owners_concerned
 from ..release.releaser import Releaser
 from ..release.repositories import extract_identifier_from_repo_path
 from ..release.serving import Parts
 from ..runtime.clock import WallClock
+
+log = structlog.get_logger()
 
 
 @attrs.define
@@ -73,23 +76,35 @@ class RealSyncContext:
           AttemptFailed: nothing joined. Cancelled: nothing joined, or all that was proven.
         """
         identifier = extract_identifier_from_repo_path(repository) or ""
-        await self._link_relatives(identifier, repository)
+        await self._link_relatives(identifier, repository, oids)
         quarantined = await self.client.fetch_oids(repository, url, oids, observer)
         async with quarantined, self.releaser.hold(identifier):
             await quarantined.join()
         return quarantined.obtained
 
-    async def _link_relatives(self, identifier: str, repository: Path) -> None:
+    async def _link_relatives(
+        self, identifier: str, repository: Path, oids: frozenset[str]
+    ) -> None:
+        """Link what the other repositories have that the events concern which lack the OIDs."""
         data = await self.parts.knowledge.data(identifier)
-        relatives = [
-            path
-            for owner in data.with_repository(data.known)
-            if (path := self.parts.repositories.path(owner, identifier)) != repository
-        ]
-        if relatives:
-            async with self.releaser.hold(identifier):
-                repositories = self.parts.repositories
-                await repositories.run(repositories.gather_tips, relatives, repository)
+        repositories = self.parts.repositories
+        owners: dict[str, None] = {}
+        for entry in self._entries(identifier):
+            if not needed_oids(entry).isdisjoint(oids):
+                owners |= dict.fromkeys(owners_concerned(entry, data))
+        for owner in data.with_repository(owners):
+            relative = repositories.path(owner, identifier)
+            if relative != repository:
+                async with self.releaser.hold(identifier):
+                    await self._link(relative, repository)
+
+    async def _link(self, relative: Path, repository: Path) -> None:
+        repositories = self.parts.repositories
+        try:
+            await repositories.run(repositories.gather_tips, [relative], repository)
+        except (RepositoryError, OSError) as error:
+            # What is damaged there is fetched, as if it were not there.
+            log.warning("nothing linked", path=str(relative), error=str(error))
 
     async def process_newly_available_git_data(
         self, source_repo: Path, new_oids: frozenset[str]
@@ -109,15 +124,16 @@ class RealSyncContext:
         owner = source.owner if source.owner in concerned else concerned[0]
         return self.parts.repositories.path(owner, data.identifier)
 
-    def _concerned(self, data: RepositoryData, source: Source) -> list[str]:
-        owners: dict[str, None] = {}
-        for event_id in sorted(source.event_ids):
-            entry = self._purgatory.get(event_id)
-            if isinstance(entry, HeldState):
-                owners |= dict.fromkeys(data.owners_authorising(entry.state.author))
-            elif isinstance(entry, HeldPr):
-                owners |= dict.fromkeys(data.owners_of_pr(entry.pr))
-        return list(data.with_repository(owners))
+    def _concerned(self, data: RepositoryData, source: Source) -> tuple[str, ...]:
+        """The owners whose repositories concern every event of the source that is still held."""
+        entries = (self._purgatory.get(event_id) for event_id in source.event_ids)
+        each_concerns = {
+            owners_concerned(entry, data) for entry in entries if isinstance(entry, HuntedEvent)
+        }
+        if not each_concerns:
+            return ()
+        common = frozenset.intersection(*map(frozenset, each_concerns))
+        return data.with_repository(sorted(common))
 
     def record_attempt(
         self,

@@ -102,9 +102,9 @@ class SyncContext(Protocol):
         """Whether a state or a pull request waits under the identifier."""
 
     def find_target_repo(self, data: RepositoryData, source: Source) -> Path | None:
-        """Where objects from this source shall go: a repository that all its events concern (B 8.8).
+        """Where objects from this source shall go: a repository that concerns all its events.
 
-        None when no such repository exists.
+        None when no such repository exists (B 8.8).
         """
 
     def record_attempt(

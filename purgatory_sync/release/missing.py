@@ -44,7 +44,7 @@ async def concern_of(
     paths: list[Path] = []
     for identifier in entry.identifiers:
         data = await knowledge.data(identifier)
-        owners[identifier] = _owners(entry, data)
+        owners[identifier] = owners_concerned(entry, data)
         paths += [
             repositories.path(owner, identifier)
             for owner in data.with_repository(owners[identifier])
@@ -52,7 +52,8 @@ async def concern_of(
     return Concern(owners, tuple(paths), needed_oids(entry))
 
 
-def _owners(entry: HuntedEvent, data: RepositoryData) -> tuple[str, ...]:
+def owners_concerned(entry: HuntedEvent, data: RepositoryData) -> tuple[str, ...]:
+    """The owners whose repositories of this identifier a held event concerns (B 3.6, 4.1)."""
     if isinstance(entry, HeldState):
         return data.owners_authorising(entry.state.author)
     return data.owners_of_pr(entry.pr)
