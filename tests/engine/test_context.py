@@ -1,4 +1,4 @@
-"""The hunt's door to the real world: where objects go, and what is linked before anybody is asked."""
+"""The hunt's door to the real world: where objects go, what is linked before anybody is asked."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from ..git.local_repos import Step, history
 from ..world import NOW, SERVICE, World
 
 # In the order of their keys, so that what goes by that order is known.
-FIRST, SECOND = sorted(
-    (Author.from_seed(1), Author.from_seed(2)), key=lambda author: author.pubkey
-)
+FIRST, SECOND = sorted((Author.from_seed(1), Author.from_seed(2)), key=lambda author: author.pubkey)
 MAIN = "refs/heads/main"
 MIRROR = "https://mirror.example.com/repo.git"
 
