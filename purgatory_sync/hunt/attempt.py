@@ -197,9 +197,8 @@ def _settle(
         else:
             throttles.give_back(place)
     throttles.count_attempt(outcome.result, len(outcome.obtained))
-    ctx.record_attempt(
-        hunt.identifier, reservation.source.event_ids, url, outcome.result, outcome.detail
-    )
+    events = reservation.source.event_ids if outcome.passed_over else reservation.event_ids
+    ctx.record_attempt(hunt.identifier, events, url, outcome.result, outcome.detail)
     _log(reservation, outcome)
 
 

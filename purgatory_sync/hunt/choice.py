@@ -96,6 +96,15 @@ class Reservation:
         """What to ask for."""
         return self.flight.oids
 
+    @property
+    def event_ids(self) -> frozenset[str]:
+        """The events of the source that lack some of what is asked for."""
+        return frozenset(
+            need.event_id
+            for need in self.seen.needs
+            if need.event_id in self.source.event_ids and not need.oids.isdisjoint(self.oids)
+        )
+
     def give_back(self) -> None:
         """Nothing was begun: place and token are free again, and the URL may be chosen anew."""
         self.hunt.arrive(self.flight)

@@ -228,3 +228,18 @@ async def test_s19_log_lines_carry_the_names_of_the_design(autojump_clock: MockC
         },
         {"event": "complete", "log_level": "info", "identifier": "repo", "complete": True},
     ]
+
+
+async def test_n2_a_source_is_tried_only_for_events_it_was_asked_for(
+    autojump_clock: MockClock,
+) -> None:
+    purgatory, ctx = purgatory_and_world(A, B)
+    ctx.drips(A, 1_000_000, 500.0)
+    async with looping(purgatory, ctx, manager(ctx)):
+        first = purgatory.add_state(state("repo", 1), Origin.SYNC, NOW)
+        await trio.sleep(10)
+        second = purgatory.add_state(state("repo", 2), Origin.SYNC, NOW)
+        await trio.sleep(2)
+        assert [(u, o) for _, u, o in asked(ctx)] == [(A, [oid(1)]), (B, [oid(2)])]
+        assert list(second.tried) == [B]
+        assert list(first.tried) == []
