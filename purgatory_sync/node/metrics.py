@@ -74,6 +74,8 @@ class _Collector(Collector):
     def __init__(self, statistics: Callable[[], MetricsSnapshot]) -> None:
         self._statistics = statistics
         self._domains: set[str] = set()
+        self._started: dict[str, int] = {}
+        self._requests = Counter[str]()
 
     def describe(self) -> list[Metric]:
         # So that registering does not read statistics of a node that has not started.
@@ -90,25 +92,34 @@ class _Collector(Collector):
         )
         yield _gauges("purgatory_held", "Held events.", "kind", now.held)
         yield _counters("purgatory_released", "Released events.", "kind", now.released)
-        in_flight, requests, tokens = self._by_domain(now.domains)
+        in_flight, tokens = self._by_domain(now.domains)
+        self._count_requests(now.domains)
         yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)
-        yield _counters("purgatory_domain_requests", "Attempts started.", "domain", requests)
+        yield _counters("purgatory_domain_requests", "Attempts started.", "domain", self._requests)
         yield _gauges(
             "purgatory_domain_tokens", "Attempts that may start at once.", "domain", tokens
         )
 
-    def _by_domain(
-        self, domains: Sequence[DomainMetrics]
-    ) -> tuple[Counter[str], Counter[str], Counter[str]]:
-        in_flight, requests, tokens = Counter[str](), Counter[str](), Counter[str]()
+    def _by_domain(self, domains: Sequence[DomainMetrics]) -> tuple[Counter[str], Counter[str]]:
+        in_flight, tokens = Counter[str](), Counter[str]()
         for one in domains:
-            if len(self._domains) < MAX_DOMAINS:
-                self._domains.add(one.domain)
-            label = one.domain if one.domain in self._domains else OTHER
+            label = self._label(one.domain)
             in_flight[label] += one.in_flight
-            requests[label] += one.requests
             tokens[label] += one.tokens
-        return in_flight, requests, tokens
+        return in_flight, tokens
+
+    def _count_requests(self, domains: Sequence[DomainMetrics]) -> None:
+        """A counter never falls, although the throttles forget idle domains and begin anew."""
+        for one in domains:
+            before = self._started.get(one.domain, 0)
+            new = one.requests - before if one.requests >= before else one.requests
+            self._requests[self._label(one.domain)] += new
+        self._started = {one.domain: one.requests for one in domains}
+
+    def _label(self, domain: str) -> str:
+        if len(self._domains) < MAX_DOMAINS:
+            self._domains.add(domain)
+        return domain if domain in self._domains else OTHER
 
 
 def _counters(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:
