@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import trio
+
 from ..engine import PurgatorySync
 from ..engine.statistics import Statistics
 from ..nostr.event import Event
@@ -24,6 +26,8 @@ from .subscriptions import Subscriptions
 SUPPORTED_NIPS: Final = (1, 9, 11, 34)
 # GRASP-01 asks for pushes, which are refused so far.
 SUPPORTED_GRASPS: Final = ()
+# The store has four readers: what strangers ask for must not hold up admission and release.
+READS_AT_ONCE: Final = 2
 
 
 def make_listener(
@@ -64,16 +68,19 @@ class _Backend:
     def __init__(self, engine: PurgatorySync, following: Following) -> None:
         self._engine = engine
         self._following = following
+        self._reading = trio.CapacityLimiter(READS_AT_ONCE)
 
     async def offer(self, event: Event) -> tuple[bool, str]:
         answer = await self._following.offer(event, "user")
         return answer.accepted, answer.message
 
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
-        return await self._engine.store.find(filters, limit)
+        async with self._reading:
+            return await self._engine.store.find(filters, limit)
 
     async def load(self, ids: Sequence[str]) -> list[Event]:
-        return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
+        async with self._reading:
+            return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
 
 
 def _snapshot(now: Statistics) -> MetricsSnapshot:

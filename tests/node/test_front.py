@@ -1,0 +1,52 @@
+"""What stands between strangers and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import trio
+import trio.testing
+
+from purgatory_sync.node.front import READS_AT_ONCE, _Backend
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.store.sqlite import READERS
+
+
+@attrs.define
+class SlowStore:
+    """Every read takes a second; remembers how many there were at once."""
+
+    now: int = 0
+    most: int = 0
+
+    async def find(self, _filters: Sequence[Filter], _limit: int) -> list[str]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await trio.sleep(1)
+        self.now -= 1
+        return ["0" * 64]
+
+    async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
+        await self.find(filters, limit)
+        return []
+
+
+@attrs.define
+class Engine:
+    store: SlowStore = attrs.field(factory=SlowStore)
+
+
+async def test_strangers_never_have_all_readers(autojump_clock: trio.testing.MockClock) -> None:
+    engine: Any = Engine()
+    backend = _Backend(engine, engine)
+
+    async def ask() -> None:
+        assert await backend.load(await backend.find([Filter()], 5)) == []
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(ask)
+    assert engine.store.most == READS_AT_ONCE < READERS
