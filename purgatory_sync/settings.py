@@ -136,6 +136,16 @@ class PurgatorySettings:
 
 
 @attrs.frozen
+class PushSettings:
+    """Limits of one push (B 6.5); those of what is in a pack are the hunt's (B 8.4)."""
+
+    max_pack_bytes: int = setting(
+        GIB, "PUSH_MAX_PACK_BYTES", "bytes of the pack of one push", size=True
+    )
+    max_secs: float = setting(3600.0, "PUSH_MAX_SECS", "seconds until a push ends whatever it does")
+
+
+@attrs.frozen
 class RelaySettings:
     """Limits of the relay, announced in NIP-11 (B 10.1)."""
 
@@ -211,6 +221,7 @@ class Settings:
     hunt: HuntSettings = attrs.field(factory=HuntSettings)
     sync: SyncSettings = attrs.field(factory=SyncSettings)
     purgatory: PurgatorySettings = attrs.field(factory=PurgatorySettings)
+    push: PushSettings = attrs.field(factory=PushSettings)
     relay: RelaySettings = attrs.field(factory=RelaySettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)
 

@@ -31,8 +31,6 @@ WITHOUT_EFFECT: Final = frozenset(
         "EVENT_BLACKLIST",
         "GRASP06_ENABLE",
         "HUNT_PROXY",
-        "PUSH_MAX_PACK_BYTES",
-        "PUSH_MAX_SECS",
         "RELAY_EVENTS_PER_MINUTE",
         "REPOSITORY_BLACKLIST",
         "REPOSITORY_WHITELIST",

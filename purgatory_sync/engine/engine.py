@@ -9,11 +9,13 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import Literal
 
+import attrs
 import structlog
 import trio
 
 from ..errors import InvalidKey
 from ..git.fetch import GitClient
+from ..git.ingest import Ingest
 from ..git.quarantine import sweep_quarantine
 from ..hunt.loop import start_sync_loop
 from ..hunt.manager import ThrottleManager
@@ -39,6 +41,8 @@ from ..store.protocol import Journal, Store
 from .admission import Admission, Answer
 from .context import RealSyncContext
 from .explaining import Explainer
+from .in_hand import PushesInHand
+from .pushing import Pusher
 from .remembering import Rememberer, entry_of_row
 from .reporting import take_statistics
 from .repository_look import RepositoryLook, look_at_repository
@@ -213,6 +217,16 @@ class PurgatorySync:
             self._clock,
             self._forgive,
         )
+        in_hand = PushesInHand()
+        limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.push.max_pack_bytes)
+        self.pusher = Pusher(
+            self._parts,
+            self._releaser,
+            Ingest(limits, repositories.tmp, limiter=limiter),
+            settings.push,
+            self._clock,
+            in_hand,
+        )
         self._sweeper = Sweeper(
             self._parts,
             self._releaser,
@@ -220,6 +234,7 @@ class PurgatorySync:
             settings.purgatory,
             self._clock,
             self._clock.now(),
+            in_hand,
         )
         self.explainer = Explainer(
             self._parts,

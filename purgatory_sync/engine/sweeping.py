@@ -30,6 +30,7 @@ from ..runtime.clock import WallClock
 from ..settings import PurgatorySettings
 from ..store.protocol import Change, Expired, Placeholder
 from .admission import row_of
+from .in_hand import PushesInHand, Target
 
 SWEEP_SECS = 60
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ class Sweeper:
 
     Attributes:
       started_at: Unix seconds of the start, for what a long stop left (B 8.9).
+      in_hand: what pushes rely on, which does not end meanwhile (B 6.7).
     """
 
     parts: Parts
@@ -49,6 +51,7 @@ class Sweeper:
     settings: PurgatorySettings
     clock: WallClock
     started_at: float
+    in_hand: PushesInHand = attrs.field(factory=PushesInHand)
 
     async def run(self) -> None:
         """Sweep every minute until cancelled."""
@@ -108,7 +111,7 @@ class Sweeper:
                     target = self.throttles.ctx.find_target_repo(seen.data, source)
                     if target is None or self.throttles.is_naughty(source.url):
                         excused.append(source.url)
-        return Outlook(sources, excused)
+        return Outlook(sources, excused, push_in_hand=held.event_id in self.in_hand)
 
     async def _end_announcement(self, held: HeldAnnouncement, now: float) -> None:
         purgatory, announcement = self.parts.purgatory, held.announcement
@@ -118,6 +121,7 @@ class Sweeper:
         if step is AnnouncementStep.FORGET:
             await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
             forget(purgatory, held)
+            await self._remove_repository(announcement.owner, announcement.identifier)
         elif step is AnnouncementStep.SOFT_EXPIRE:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
             await self.parts.knowledge.apply(Change(hold=[row]))
@@ -129,6 +133,8 @@ class Sweeper:
 
     async def _is_concerned(self, held: HeldAnnouncement) -> bool:
         identifier, owner = held.identifier, held.announcement.owner
+        if Target(owner, identifier) in self.in_hand:
+            return True
         data = await self.parts.knowledge.data(identifier)
         states = self.parts.purgatory.find_state(identifier)
         prs = self.parts.purgatory.find_prs_for_identifier(identifier)
@@ -147,11 +153,18 @@ class Sweeper:
         repositories = self.parts.repositories
         row = Placeholder(held.owner, held.identifier, held.event_id, held.oid, held.at)
         async with self.releaser.hold(held.identifier):
-            if repositories.exists(held.owner, held.identifier):
+            if repositories.exists(held.owner, held.identifier) and not await self._named(held):
                 path = repositories.path(held.owner, held.identifier)
                 await repositories.run(drop_ref, path, f"refs/nostr/{held.event_id}")
             await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
             self.parts.purgatory.placeholders.remove(held)
+
+    async def _named(self, held: HeldPlaceholder) -> bool:
+        """Whether the pull request came that the ref belongs to."""
+        knowledge = self.parts.knowledge
+        pr = (await knowledge.pull_requests([held.event_id])).get(held.event_id)
+        data = await knowledge.data(held.identifier)
+        return pr is not None and pr.commit == held.oid and held.owner in data.owners_of_pr(pr)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import attrs
 
@@ -11,6 +12,7 @@ from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.pull_request import PullRequest
 from ..nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ..nostr.state import State
 from ..purgatory.purgatory import Purgatory
@@ -77,6 +79,14 @@ class Knowledge:
         """The served states of the identifier, of any author."""
         return (await self._read(identifier)).states
 
+    async def pull_requests(self, event_ids: Sequence[str]) -> dict[str, PullRequest | None]:
+        """Those of the events that are served or held: a pull request, or None for other kinds."""
+        if not event_ids:
+            return {}
+        held = [entry.event for each in event_ids if (entry := self._purgatory.get(each))]
+        served = await self._store.query([Filter(ids=frozenset(event_ids))], len(event_ids))
+        return {event.id: _as_pull_request(event) for event in (*served, *held)}
+
     async def apply(self, change: Change) -> Applied:
         """Change the store durably; see `Store.apply`."""
         try:
@@ -129,3 +139,10 @@ class Knowledge:
             self._reading.clear()
             for identifier in [i for i, s in self._served.items() if s.holds(gone)]:
                 del self._served[identifier]
+
+
+def _as_pull_request(event: Event) -> PullRequest | None:
+    try:
+        return PullRequest.parse(event)
+    except InvalidEvent:
+        return None

@@ -1,0 +1,251 @@
+"""A push from its commands to its release: judged, received, proven, judged again (B 6.5-6.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import attrs
+import structlog
+import trio
+
+from ..errors import (
+    AttemptFailed,
+    LocalFailure,
+    NotClosed,
+    PushRefused,
+    RepositoryError,
+    StoreError,
+)
+from ..git.ingest import Ingest
+from ..git.quarantine import Quarantined
+from ..git.refs import update_refs
+from ..git.repository import list_refs, object_types
+from ..nostr.repository_data import KnownAnnouncement, Standing
+from ..policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
+from ..purgatory.placeholders import HeldPlaceholder
+from ..release.releaser import Releaser
+from ..release.serving import Parts
+from ..runtime.clock import WallClock
+from ..settings import PushSettings
+from ..store.protocol import Change, Placeholder
+from .admission import row_of
+from .in_hand import PushesInHand, Target
+
+Changes = Mapping[str, str | None]
+Read = Callable[[], Awaitable[bytes]]
+
+_OUR_FAULT = "the server could not do it now, try again later"
+log = structlog.get_logger()
+
+
+class _Pack:
+    """A pack as it comes, counted.
+
+    Attributes:
+      size: bytes read so far.
+    """
+
+    def __init__(self, read: Read, max_bytes: int) -> None:
+        self.size = 0
+        self._read = read
+        self._max_bytes = max_bytes
+
+    async def read(self) -> bytes:
+        piece = await self._read()
+        self.size += len(piece)
+        if self.size > self._max_bytes:
+            raise PushRefused(f"the pack has more than {self._max_bytes} bytes: push in parts")
+        return piece
+
+
+@attrs.frozen
+class Pusher:
+    """Takes pushes; what it changes is changed under the identifier's lock.
+
+    Attributes:
+      ingest: proves packs; its own limit of bytes is not below that of `settings`.
+    """
+
+    parts: Parts
+    releaser: Releaser
+    ingest: Ingest
+    settings: PushSettings
+    clock: WallClock
+    in_hand: PushesInHand
+
+    async def refs(self, target: Target) -> dict[str, str] | None:
+        """What a push builds on: ref → OID; None when the repository is not hosted (B 6.4).
+
+        One whose announcement is softly expired answers as an empty one (B 2.7).
+        """
+        if await self._announcement(target) is None:
+            return None
+        repositories = self.parts.repositories
+        path = repositories.path(target.owner, target.identifier)
+        return await repositories.run(list_refs, path)
+
+    async def receive(self, target: Target, changes: Changes, read: Read) -> None:
+        """Take a whole push, or nothing of it; when this returns, release has finished (B 6.8).
+
+        Args:
+          changes: ref → the OID that it shall name, None to delete it.
+          read: the next piece of the pack, empty at its end (at once, when there is no pack); read
+            to the end unless the push is refused. No lock is held meanwhile (B 6.7).
+
+        Raises:
+          PushRefused: nothing was changed but that proven objects may have joined.
+          Whatever `read` raises: nothing was changed.
+
+        Cancelled while the pack comes, nothing has changed; later, each event is held or released
+        and each ref old or new, and the start after a crash ends what was begun.
+        """
+        try:
+            await self._receive(target, changes, _Pack(read, self.settings.max_pack_bytes))
+        except trio.TooSlowError as error:
+            raise PushRefused(
+                f"the push took longer than {self.settings.max_secs:g} seconds"
+            ) from error
+        except (RepositoryError, StoreError, LocalFailure, OSError) as error:
+            log.error("push failed", identifier=target.identifier, error=str(error))
+            raise PushRefused(_OUR_FAULT) from error
+
+    async def _receive(self, target: Target, changes: Changes, pack: _Pack) -> None:
+        verdict = await self._judge(target, changes)
+        state = verdict.state
+        relied_on = [*event_ids_of(changes), *([state.event.id] if state is not None else [])]
+        with self.in_hand.holding([*relied_on, target]):
+            if verdict.changes_nothing:
+                with trio.fail_after(self.settings.max_secs):
+                    while await pack.read():
+                        pass
+                await self._revive(target)
+                return
+            await self._revive(target)
+            with trio.fail_after(self.settings.max_secs):
+                quarantined = await self._prove(target, pack)
+            try:
+                async with self.releaser.hold(target.identifier):
+                    await self._finish(target, changes, quarantined)
+            finally:
+                if quarantined is not None:
+                    await quarantined.discard()
+
+    async def _announcement(self, target: Target) -> KnownAnnouncement | None:
+        """The announcement by which the repository is hosted here."""
+        data = await self.parts.knowledge.data(target.identifier)
+        known = data.known.get(target.owner)
+        if known is None:
+            return None
+        hosted = known.has_repository or known.standing is Standing.SOFT_EXPIRED
+        return known if hosted else None
+
+    async def _judge(self, target: Target, changes: Changes) -> PushVerdict:
+        refs = await self.refs(target)
+        if refs is None:
+            raise PushRefused("no announcement (kind 30617) of this repository is here any more")
+        knowledge = self.parts.knowledge
+        known = PushKnown(
+            target.owner,
+            await knowledge.data(target.identifier),
+            refs,
+            tuple(held.state for held in self.parts.purgatory.find_state(target.identifier)),
+            await knowledge.served_states(target.identifier),
+            await knowledge.pull_requests(event_ids_of(changes)),
+        )
+        return judge_push(changes, known)
+
+    async def _prove(self, target: Target, pack: _Pack) -> Quarantined | None:
+        """The proven pack; None when there is none (B 6.5)."""
+        path = self.parts.repositories.path(target.owner, target.identifier)
+        try:
+            async with self.ingest.open_sink(path) as sink:
+                while piece := await pack.read():
+                    await sink.write(piece)
+                return await sink.prove(()) if pack.size else None
+        except LocalFailure:
+            raise
+        except NotClosed as error:
+            raise PushRefused(
+                f"the history in the pack has holes ({error}); from a shallow clone, "
+                "`git fetch --unshallow` first"
+            ) from error
+        except AttemptFailed as error:
+            raise PushRefused(f"the pack is refused: {error}") from error
+
+    async def _finish(
+        self, target: Target, changes: Changes, quarantined: Quarantined | None
+    ) -> None:
+        """Judge again, join, align, release; the caller holds the identifier's lock."""
+        verdict = await self._judge(target, changes)
+        if verdict.changes_nothing:
+            return
+        if quarantined is not None:
+            await quarantined.join()
+            self.parts.purgatory.note_change(target.identifier)
+        await self._require_commits(target, verdict.nostr)
+        await self.releaser.process_locked(target.identifier, bring_up=verdict.state is not None)
+        await self._require_done(target, verdict)
+        if verdict.nostr:
+            with trio.CancelScope(shield=True):  # journal, ref and memory change together
+                await self._name(target, verdict)
+        log.info("pushed", identifier=target.identifier, refs=len(changes))
+
+    async def _require_commits(self, target: Target, nostr: Mapping[str, str]) -> None:
+        if not nostr:
+            return
+        repositories = self.parts.repositories
+        path, oids = repositories.path(target.owner, target.identifier), set(nostr.values())
+        here = (await repositories.run(repositories.here, {"": ([path], oids)}))[""]
+        types = await repositories.run(object_types, path, here)
+        for name, oid in nostr.items():
+            if types.get(oid) != "commit":
+                what = f"is a {types[oid]}" if oid in types else "did not come with the pack"
+                raise PushRefused(f"{name} must name a commit; {oid} {what}")
+
+    async def _require_done(self, target: Target, verdict: PushVerdict) -> None:
+        """The state that authorised the push rules now, or a newer one does."""
+        state = verdict.state
+        if state is None:
+            return
+        if (held := self.parts.purgatory.get(state.event.id)) is not None:
+            why = held.error or "objects that the state names did not come with the pack"
+            raise PushRefused(f"the state could not be released: {why}")
+        refs = await self.refs(target) or {}
+        aligned = {name: oid for name, oid in refs.items() if name.startswith(ALIGNED)}
+        newer = await self.parts.knowledge.served_states(target.identifier)
+        if aligned != state.refs and not any(s.event.order > state.event.order for s in newer):
+            raise PushRefused("not all objects that the state names are here: push them all")
+
+    async def _name(self, target: Target, verdict: PushVerdict) -> None:
+        """Make the refs of pull requests; those without an event wait as placeholders (B 4.3)."""
+        repositories, purgatory = self.parts.repositories, self.parts.purgatory
+        now = self.clock.now()
+        rows = [
+            Placeholder(target.owner, target.identifier, each, verdict.nostr[f"{NOSTR}{each}"], now)
+            for each in verdict.placeholders
+        ]
+        if rows:
+            await self.parts.knowledge.apply(Change(placeholders=rows))
+        for row in rows:
+            purgatory.placeholders.add(
+                HeldPlaceholder(row.owner, row.identifier, row.event_id, row.oid, row.at)
+            )
+        path = repositories.path(target.owner, target.identifier)
+        await repositories.run(update_refs, path, verdict.nostr)
+
+    async def _revive(self, target: Target) -> None:
+        """Give a softly expired announcement its repository and 30 minutes more (B 2.7)."""
+        purgatory, repositories = self.parts.purgatory, self.parts.repositories
+        held = purgatory.find_announcement(target.owner, target.identifier)
+        if held is None or held.soft_expired_at is None:
+            return
+        async with self.releaser.hold(target.identifier):
+            held = purgatory.find_announcement(target.owner, target.identifier)
+            if held is None or held.soft_expired_at is None:
+                return
+            now = self.clock.now()
+            row = attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None)
+            with trio.CancelScope(shield=True):  # journal, disk and memory change together
+                await self.parts.knowledge.apply(Change(hold=[row]))
+                await repositories.run(repositories.create, target.owner, target.identifier)
+                purgatory.revive_announcement(held, now)
