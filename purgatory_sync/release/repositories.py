@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar, TypeVarTuple
 
+import structlog
 import trio
 
-from ..errors import InvalidKey
+from ..errors import InvalidKey, RepositoryError
 from ..git.closure import complete_oids
 from ..git.copying import link_objects
+from ..git.layout import fsync_dir, local_failure
 from ..git.repository import (
     create_bare,
     is_repository,
@@ -27,6 +30,7 @@ Ts = TypeVarTuple("Ts")
 
 PROVEN_MARKER = "purgatory-sync-proven"
 REMEMBERED_WALKS = 100_000
+log = structlog.get_logger()
 
 
 def extract_identifier_from_repo_path(path: Path) -> str | None:
@@ -58,6 +62,7 @@ class Repositories:
         self.git_data = git_data
         self.tmp = git_data / ".tmp"
         self._limiter = limiter
+        self._walking = Lock()
         self._walked: dict[tuple[Path, str], None] = {}
         self._existing: set[Path] = set()
 
@@ -90,7 +95,11 @@ class Repositories:
         path = self.path(owner, identifier)
         if not is_repository(path):
             create_bare(path, self.tmp)
-            (path / PROVEN_MARKER).touch()
+            try:
+                (path / PROVEN_MARKER).touch()
+            except OSError as error:
+                # Without it each object is walked once, which is slow and nothing else.
+                log.warning("repository not marked", path=str(path), error=str(error))
 
     def remove(self, owner: str, identifier: str) -> None:
         """Take a repository out of sight by one rename, then delete it.
@@ -102,12 +111,23 @@ class Repositories:
         self._existing.discard(path)
         remove_repository(path, self.tmp)
         self._existing.discard(path)
-        for key in [key for key in self._walked if key[0] == path]:
-            del self._walked[key]
+        with self._walking:
+            for key in [key for key in self._walked if key[0] == path]:
+                del self._walked[key]
 
     def distrust(self, path: Path) -> None:
-        """Somebody else wrote into the repository: from now on its objects are walked."""
-        (path / PROVEN_MARKER).unlink(missing_ok=True)
+        """Somebody else wrote into the repository: from now on, for ever, its objects are walked.
+
+        Raises:
+          RepositoryError: the disk refuses.
+        """
+        try:
+            (path / PROVEN_MARKER).unlink()
+            fsync_dir(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise local_failure(f"note that others write to {path}", error) from error
 
     def here(
         self, wanted: Mapping[str, tuple[Sequence[Path], Collection[str]]]
@@ -117,13 +137,14 @@ class Repositories:
         Args:
           wanted: a key of the caller's → repositories concerned, and OIDs.
 
-        Returns, by key, the OIDs that some of its repositories holds.
+        Returns, by key, the OIDs that some of its repositories holds. A damaged repository holds
+        nothing; it keeps nobody from knowing what the others hold.
         """
         by_path: dict[Path, set[str]] = {}
         for paths, oids in wanted.values():
             for path in paths:
                 by_path.setdefault(path, set()).update(oids)
-        found = {path: self._proven(path, oids) for path, oids in by_path.items()}
+        found = {path: self._readable(path, oids) for path, oids in by_path.items()}
         return {
             key: frozenset(oids) & frozenset().union(*(found[path] for path in paths))
             for key, (paths, oids) in wanted.items()
@@ -154,14 +175,22 @@ class Repositories:
         for source in sources:
             self.gather([source], target, list_haves(source))
 
+    def _readable(self, path: Path, oids: Collection[str]) -> frozenset[str]:
+        try:
+            return self._proven(path, oids)
+        except (RepositoryError, OSError) as error:
+            log.error("repository cannot be read", path=str(path), error=str(error))
+            return frozenset()
+
     def _proven(self, path: Path, oids: Collection[str]) -> frozenset[str]:
         present = present_oids(path, oids)
         if not present or (path / PROVEN_MARKER).exists():
             return present
         unknown = [oid for oid in sorted(present) if (path, oid) not in self._walked]
         complete = complete_oids(path, unknown) if unknown else frozenset()
-        for oid in sorted(complete):
-            self._walked[path, oid] = None
-        while len(self._walked) > REMEMBERED_WALKS:
-            del self._walked[next(iter(self._walked))]
+        with self._walking:
+            for oid in sorted(complete):
+                self._walked[path, oid] = None
+            while len(self._walked) > REMEMBERED_WALKS:
+                del self._walked[next(iter(self._walked))]
         return (present - frozenset(unknown)) | complete
