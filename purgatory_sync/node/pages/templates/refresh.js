@@ -8,8 +8,8 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const next = page.querySelector("main"), now = document.querySelector("main");
       if (getSelection().isCollapsed) {
-        for (const each of now.querySelectorAll("details[open]"))
-          page.getElementById(each.id)?.setAttribute("open", "");
+        for (const each of now.querySelectorAll("details"))
+          page.getElementById(each.id)?.toggleAttribute("open", each.open);
         const focused = document.activeElement?.closest("details")?.id;
         now.replaceWith(next);
         if (focused) document.getElementById(focused)?.querySelector("summary").focus({ preventScroll: true });

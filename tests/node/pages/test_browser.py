@@ -1,0 +1,77 @@
+"""The status page in a real browser: the policy lets it renew itself, and nothing hostile run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from purgatory_sync.engine.explained import NodeLook
+from purgatory_sync.node.app import App
+from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.pages.routes import Pages
+
+from ..support import Served, served
+from ..test_nip11 import make_info
+from .support import HOSTILE, domain, event, node, source
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed"),
+]
+
+
+class Looks:
+    """Looks that count how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __call__(self) -> NodeLook:
+        self.count += 1
+        hostile = event(source(HOSTILE), identifier=HOSTILE, missing=[HOSTILE])
+        return attrs.evolve(node(hostile, domains=[domain(HOSTILE)]), queued=7000 + self.count)
+
+
+def app(looks: Looks) -> App:
+    async def nothing(npub: str, identifier: str) -> None:
+        return None
+
+    pages = Pages(make_info(), looks, nothing, ())
+    return App(make_info(), GitHttp(lambda npub, identifier: None, 1), pages, None)
+
+
+async def browse(place: Served, folder: Path) -> str:
+    """The page as it stands in Chromium after 12 s of its own time."""
+    assert BROWSER is not None
+    url = f"http://127.0.0.1:{place.port}/purgatory"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
+    options += ["--virtual-time-budget=12000", "--enable-logging=stderr", "--dump-dom"]
+    with trio.fail_after(120):
+        done = await trio.run_process(
+            [BROWSER, *options, url],
+            capture_stdout=True,
+            capture_stderr=True,
+            stdin=subprocess.DEVNULL,
+        )
+    assert b"Content Security Policy" not in done.stderr
+    return done.stdout.decode()
+
+
+async def test_it_renews_itself(tmp_path: Path) -> None:
+    looks = Looks()
+    async with served(app(looks).answer, real=True) as place:
+        dom = await browse(place, tmp_path)
+    shown = re.search(r"repositories queued</dt><dd>(\d+)", dom)
+    assert shown is not None
+    assert int(shown[1]) == 7000 + looks.count > 7001
+    assert 'class="stale"' not in dom
+    assert dom.count("<script>") == 1
+    assert "&lt;script&gt;alert(1)" in dom
