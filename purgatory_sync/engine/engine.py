@@ -151,9 +151,13 @@ class PurgatorySync:
           repository: `<git_data>/<npub>/<identifier>.git`.
           new_oids: what came; a hint.
 
-        Returns what was released. Raises nothing because of one event: see `errors` in the result.
+        Returns what was released; what went wrong with one event is in its `errors`.
+
+        Raises:
+          RepositoryError: the disk refuses to note that others write there; nothing is released.
         """
-        self._parts.repositories.distrust(repository)
+        repositories = self._parts.repositories
+        await repositories.run(repositories.distrust, repository)
         identifier = extract_identifier_from_repo_path(repository)
         if identifier is not None:
             self.purgatory.note_change(identifier)

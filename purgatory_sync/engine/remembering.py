@@ -27,7 +27,11 @@ class Rememberer:
         self, domain: str, starts: tuple[float, ...], resting_until: float | None
     ) -> None:
         """Starts or rest of a domain changed (Unix seconds); written with the next batch."""
-        self.store.note_domains([DomainRow(domain, starts, resting_until)])
+        try:
+            self.store.note_domains([DomainRow(domain, starts, resting_until)])
+        except StoreError as error:
+            # Who counts places and tokens must not be stopped in the middle of it.
+            log.error("limits of a domain not noted", domain=domain, error=str(error))
 
     def naughty_added(self, entry: NaughtyEntry) -> None:
         """A source is left alone from now on."""

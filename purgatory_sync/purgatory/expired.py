@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import attrs
 
+# Whoever floods us with events that never find their data shall not fill the memory.
+MAX_REMEMBERED = 1_000_000
+
 
 @attrs.define(eq=False)
 class ExpiredIds:
-    """Ids with the Unix seconds at which each expired, oldest first (B 8.9: seven days)."""
+    """Ids with the Unix seconds at which each expired, oldest first (B 8.9: seven days).
+
+    Attributes:
+      most: how many are remembered; beyond them the oldest are forgotten by `prune`.
+    """
 
     memory_secs: float
+    most: int = MAX_REMEMBERED
     _at: dict[str, float] = attrs.field(factory=dict)
 
     def __len__(self) -> int:
@@ -39,8 +47,13 @@ class ExpiredIds:
         return count
 
     def prune(self, now: float) -> tuple[str, ...]:
-        """Drop what is too old; returns the ids, so that the journal forgets them too."""
-        gone = tuple(i for i, at in self._at.items() if now >= at + self.memory_secs)
+        """Drop what is too old or too much; returns the ids: the journal forgets them too."""
+        too_many = len(self._at) - self.most
+        gone: list[str] = []
+        for event_id, at in self._at.items():
+            if now < at + self.memory_secs and len(gone) >= too_many:
+                break
+            gone.append(event_id)
         for event_id in gone:
             del self._at[event_id]
-        return gone
+        return tuple(gone)

@@ -98,23 +98,21 @@ class Knowledge:
         if (served := self._served.get(identifier)) is not None:
             self._served.move_to_end(identifier)
             return served
-        token = self._reading[identifier] = object()
-        events = await self._store.query(
-            [
-                Filter(
-                    kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)),
-                    tags={"d": frozenset((identifier,))},
-                )
-            ],
-            EVERYTHING,
+        condition = Filter(
+            kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)),
+            tags={"d": frozenset((identifier,))},
         )
-        served = self._sorted_out(events)
-        if self._reading.get(identifier) is token:
-            del self._reading[identifier]
-            self._served[identifier] = served
-            if len(self._served) > REMEMBERED_IDENTIFIERS:
-                self._served.popitem(last=False)
-        return served
+        token = self._reading[identifier] = object()
+        try:
+            served = self._sorted_out(await self._store.query([condition], EVERYTHING))
+            if self._reading.get(identifier) is token:
+                self._served[identifier] = served
+                if len(self._served) > REMEMBERED_IDENTIFIERS:
+                    self._served.popitem(last=False)
+            return served
+        finally:
+            if self._reading.get(identifier) is token:
+                del self._reading[identifier]
 
     def _sorted_out(self, events: list[Event]) -> _Served:
         announcements, states = [], []

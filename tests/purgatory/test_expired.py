@@ -35,3 +35,12 @@ def test_expiring_again_starts_the_time_anew() -> None:
     expired.remember("e", at=0.0)
     expired.remember("e", at=100.0)
     assert expired.prune(WEEK) == ()
+
+
+def test_beyond_the_most_that_is_remembered_the_oldest_go() -> None:
+    expired = ExpiredIds(WEEK, most=2)
+    for number in range(5):
+        expired.remember(str(number), at=float(number))
+    assert expired.prune(10.0) == ("0", "1", "2")
+    assert expired.prune(10.0) == ()
+    assert len(expired) == 2

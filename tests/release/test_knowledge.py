@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from purgatory_sync.errors import StoreError
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.store.protocol import Change
+from purgatory_sync.testing.events import Author
+
+from ..world import World
+
+OWNER = Author.from_seed(1)
+
+
+async def test_a_look_up_that_fails_or_is_cancelled_leaves_nothing_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async def fails(filters: Sequence[Filter], limit: int) -> list[Event]:
+        await trio.sleep(1)
+        raise StoreError("gone")
+
+    monkeypatch.setattr(world.store, "query", fails)
+    with pytest.raises(StoreError):
+        await world.knowledge.data("one")
+    with trio.move_on_after(0.5):
+        await world.knowledge.data("two")
+    assert world.knowledge._reading == {}
+
+
+async def test_what_is_saved_during_a_look_up_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    working = world.store.query
+    let_go = trio.Event()
+
+    async def slow(filters: Sequence[Filter], limit: int) -> list[Event]:
+        found = await working(filters, limit)
+        await let_go.wait()
+        return found
+
+    async with trio.open_nursery() as nursery:
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "query", slow)
+            nursery.start_soon(world.knowledge.data, "repo")
+            await wait_all_tasks_blocked()
+        announcement = await world.announce(OWNER)
+        held = world.purgatory.get(announcement.id)
+        assert held is not None
+        await world.knowledge.apply(Change(save=[announcement], unhold=[announcement.id]))
+        world.purgatory.remove_announcement(announcement.id)
+        let_go.set()
+    assert list((await world.knowledge.data("repo")).known) == [OWNER.pubkey]
