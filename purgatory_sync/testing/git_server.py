@@ -1,5 +1,9 @@
 """A real git server on a loopback address: `git http-backend` behind HTTP, with faults on demand.
 
+    async with GitServer(folder) as server:
+        server.fail("r.git", faults.stall(100))     # `faults` has the others
+        ...                                         # fetch from server.url("r.git")
+
 As a process: `python -m purgatory_sync.testing.git_server ROOT --bind 127.0.0.2:8000`.
 """
 
@@ -26,6 +30,9 @@ from ..node.listener import Listener
 from ..node.websocket import Socket
 from ..node.wire import Gone, Headers
 from ..settings import ListenerSettings
+from .faults import Fault as Fault
+from .misbehaving import Delivery
+from .pack_tampering import refused_oid
 
 PIECE_BYTES: Final = 65536
 _MAX_HEAD_BYTES: Final = 16384
@@ -52,33 +59,6 @@ class Request:
     git_protocol: str
     status: int
     secs: float
-
-
-@attrs.frozen
-class Fault:
-    """What a server does instead of its duty, or with it.
-
-    Attributes:
-      delay_secs: seconds before it answers.
-      hang: it never answers.
-      status: an answer with this status instead of git's.
-      headers: of that answer.
-      body: of that answer.
-      content_type: instead of git's own, in git's answer.
-      cut_at: the connection ends after so many bytes of git's answer.
-      stall_at: nothing more comes after so many bytes of git's answer.
-      times: for so many requests; None for all.
-    """
-
-    delay_secs: float = 0.0
-    hang: bool = False
-    status: int | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    content_type: str | None = None
-    cut_at: int | None = None
-    stall_at: int | None = None
-    times: int | None = None
 
 
 class GitServer(AbstractAsyncContextManager["GitServer"]):
@@ -117,7 +97,6 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
         self._config = {"safe.directory": "*", **(config or {})}
         self._on_request = on_request
         self._faults: list[tuple[str, Fault, list[int]]] = []
-        self._statuses: dict[Exchange, int] = {}
         self._running: AbstractAsyncContextManager[None] | None = None
 
     def url(self, name: str) -> str:
@@ -125,8 +104,16 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/{name}"
 
-    def fail(self, path_part: str, fault: Fault) -> None:
-        """Misbehave for requests whose path and query contain a text; the latest fault wins."""
+    def fail(self, path_part: str, fault: Fault, *, times: int | None = None) -> None:
+        """Misbehave for requests whose path and query contain a text; the latest fault wins.
+
+        Args:
+          path_part: such as `r.git`, `r.git/info/refs`, `upload-pack` (both requests have it).
+          fault: see `faults`.
+          times: for so many requests; for all when None.
+        """
+        if times is not None:
+            fault = attrs.evolve(fault, times=times)
         self._faults.insert(0, (path_part, fault, [0]))
 
     def heal(self) -> None:
@@ -162,8 +149,10 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
 
     async def _answer(self, exchange: Exchange) -> None:
         started = trio.current_time()
+        fault = self._fault_for(exchange)
+        delivery = Delivery(exchange, fault)
         try:
-            await self._answer_or_fail(exchange, self._fault_for(exchange))
+            await self._answer_or_fail(exchange, fault, delivery)
         finally:
             request = Request(
                 started,
@@ -171,7 +160,7 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
                 exchange.method,
                 f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path,
                 exchange.headers.get("git-protocol", ""),
-                self._statuses.pop(exchange, 0),
+                delivery.status,
                 trio.current_time() - started,
             )
             self.requests.append(request)
@@ -186,39 +175,40 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
                 return fault
         return Fault()
 
-    async def _answer_or_fail(self, exchange: Exchange, fault: Fault) -> None:
+    async def _answer_or_fail(self, exchange: Exchange, fault: Fault, delivery: Delivery) -> None:
         body = b""
         while piece := await exchange.read():
             body += piece
-        await trio.sleep(fault.delay_secs)
-        if fault.hang:
-            await exchange.wait_gone()
-            raise Gone("hung as it should")
-        if fault.status is not None:
-            headers = [(name.encode(), value.encode()) for name, value in fault.headers]
-            await self._start(exchange, fault.status, headers)
-            await exchange.write(fault.body)
-            return
-        await self._run_git(exchange, body, fault)
-
-    async def _start(self, exchange: Exchange, status: int, headers: Headers) -> None:
-        self._statuses[exchange] = status
-        await exchange.start(status, headers)
-
-    async def _run_git(self, exchange: Exchange, body: bytes, fault: Fault) -> None:
-        """Answer with what `git http-backend` says; it dies with the connection."""
-        environment = self._environment(exchange, len(body))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_leave_when_gone, exchange)
-            async with git_child(["http-backend"], environment) as child:
-                nursery.start_soon(_give, child, body)
-                status, headers, rest = await _cgi_head(child)
-                if fault.content_type is not None:
-                    headers = [(n, v) for n, v in headers if n.lower() != b"content-type"]
-                    headers.append((b"content-type", fault.content_type.encode()))
-                await self._start(exchange, status, headers)
-                await _relay(child, rest, exchange, fault)
+            await trio.sleep(fault.delay_secs)
+            if fault.hang:
+                await trio.sleep_forever()
+            elif fault.raw is None and (fault.status is None or fault.refusing):
+                await self._run_git(exchange, body, fault, delivery)
+            else:
+                await delivery.replace()
             nursery.cancel_scope.cancel()
+
+    async def _run_git(
+        self, exchange: Exchange, body: bytes, fault: Fault, delivery: Delivery
+    ) -> None:
+        """Answer with what `git http-backend` says; it dies with the connection."""
+        environment = self._environment(exchange, len(body))
+        async with (
+            git_child(["http-backend"], environment) as child,
+            trio.open_nursery() as feeding,
+        ):
+            feeding.start_soon(_give, child, body)
+            status, headers, rest = await _cgi_head(child)
+            if fault.tamper is not None or fault.refusing:
+                rest += await _all_of(child)
+            oid = refused_oid(rest) if fault.refusing else None
+            if oid is not None:
+                await delivery.replace(oid)
+                return
+            await delivery.start(status, headers)
+            await _relay(child, fault.tamper(rest) if fault.tamper else rest, delivery)
 
     def _environment(self, exchange: Exchange, body_bytes: int) -> dict[str, str]:
         environment = {
@@ -282,21 +272,21 @@ async def _cgi_head(child: GitChild) -> tuple[int, Headers, bytes]:
     return status, headers, body
 
 
-async def _relay(child: GitChild, piece: bytes, exchange: Exchange, fault: Fault) -> None:
+async def _all_of(child: GitChild) -> bytes:
+    pieces = []
+    while piece := bytes(await child.stdout.receive_some(PIECE_BYTES)):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _relay(child: GitChild, piece: bytes, delivery: Delivery) -> None:
     """Hand git's answer on, as far as the fault lets it."""
-    sent = 0
-    ends = [end for end in (fault.cut_at, fault.stall_at) if end is not None]
     while True:
-        if ends and sent + len(piece) >= min(ends):
-            await exchange.write(piece[: min(ends) - sent])
-            if fault.cut_at == min(ends):
-                raise Gone("cut as it should")
-            await trio.sleep_forever()
-        await exchange.write(piece)
-        sent += len(piece)
+        await delivery.write(piece)
         piece = bytes(await child.stdout.receive_some(PIECE_BYTES))
         if not piece:
-            return
+            break
+    await delivery.end()
 
 
 def _log_to(path: Path) -> Callable[[Request], None]:
