@@ -46,18 +46,15 @@ def find_sources(
     found: dict[str, list[_Gathered]] = {}
     for owners, alike in _by_owners(needs).items():
         homes = frozenset(data.with_repository(owners))
-        everything = _Gathered(
-            None,
-            homes,
-            frozenset().union(*(need.oids for need in alike)),
-            frozenset(need.event_id for need in alike),
-        )
+        oids = frozenset().union(*(need.oids for need in alike))
+        ids = frozenset(need.event_id for need in alike)
         for clone in data.clone_sources(owners):
-            _gather(found.setdefault(clone.url, []), attrs.evolve(everything, owner=clone.owner))
+            more = _Gathered(clone.owner, homes, oids, ids)
+            _gather(found.setdefault(clone.url, []), more)
         for need in alike:
-            one = _Gathered(None, homes, need.oids, frozenset((need.event_id,)))
             for url in pr_clone_urls.get(need.event_id, ()):
-                _gather(found.setdefault(url, []), attrs.evolve(one))
+                more = _Gathered(None, homes, need.oids, frozenset((need.event_id,)))
+                _gather(found.setdefault(url, []), more)
     return tuple(
         Source(url, domain, each.owner, each.oids, each.event_ids)
         for url, gathered in found.items()
