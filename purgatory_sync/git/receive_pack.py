@@ -187,9 +187,14 @@ def accepted(request: PushRequest) -> bytes:
 
 
 def refused(request: PushRequest, reason: str) -> bytes:
-    """One `ERR` packet that clients print (B 6.6)."""
-    text = reason.encode(errors="replace")[:_MAX_REASON_BYTES]
-    return _framed(pkt_line(b"ERR " + text), request)
+    """One `ERR` packet that clients print (B 6.6).
+
+    git reads it inside the side-band that it asked for, libgit2 only outside of it; libgit2 is the
+    one that asks for a side-band and names no agent.
+    """
+    packet = pkt_line(b"ERR " + reason.encode(errors="replace")[:_MAX_REASON_BYTES])
+    named = any(word.startswith("agent=") for word in request.capabilities)
+    return _framed(packet, request) if named else packet
 
 
 def _framed(report: bytes, request: PushRequest) -> bytes:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
 
 from ..engine import PurgatorySync
+from ..engine.in_hand import Target
+from ..engine.pushing import Changes, Read
 from ..engine.statistics import Statistics
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.keys import decode_npub
 from ..settings import Settings
 from .app import App
 from .following import Following
 from .git_http import GitHttp
+from .git_push import GitPush
 from .listener import Listener
 from .metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .nip11 import RelayInfo
@@ -24,8 +28,7 @@ from .service_key import service_key
 from .subscriptions import Subscriptions
 
 SUPPORTED_NIPS: Final = (1, 9, 11, 34)
-# GRASP-01 asks for pushes, which are refused so far.
-SUPPORTED_GRASPS: Final = ()
+SUPPORTED_GRASPS: Final = ("GRASP-01",)
 # The store has four readers: what strangers ask for must not hold up admission and release.
 READS_AT_ONCE: Final = 2
 
@@ -50,7 +53,8 @@ def make_listener(
         supported_grasps=SUPPORTED_GRASPS,
         settings=settings.relay,
     )
-    git = GitHttp(engine.hosted, settings.listener.git_max_processes)
+    push = GitPush(_Pushes(engine), settings.push.max_pack_bytes)
+    git = GitHttp(engine.hosted, settings.listener.git_max_processes, push)
     metrics = Metrics(lambda: _snapshot(engine.statistics())) if settings.metrics_enabled else None
     pages = Pages(info, engine.explainer.look, engine.repository, settings.hunt.allow_addresses)
     relay = Relay(_Backend(engine, following), subscriptions, settings.relay)
@@ -81,6 +85,19 @@ class _Backend:
     async def load(self, ids: Sequence[str]) -> list[Event]:
         async with self._reading:
             return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
+
+
+class _Pushes:
+    """The engine as pushes see it."""
+
+    def __init__(self, engine: PurgatorySync) -> None:
+        self._engine = engine
+
+    async def refs(self, npub: str, identifier: str) -> Mapping[str, str] | None:
+        return await self._engine.pusher.refs(Target(decode_npub(npub), identifier))
+
+    async def receive(self, npub: str, identifier: str, changes: Changes, read: Read) -> None:
+        await self._engine.pusher.receive(Target(decode_npub(npub), identifier), changes, read)
 
 
 def _snapshot(now: Statistics) -> MetricsSnapshot:

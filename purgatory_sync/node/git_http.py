@@ -13,7 +13,8 @@ from .exchange import Exchange
 from .git_body import GitBody, RefusedRequest
 from .git_child import GitChild, git_child, git_environment
 from .git_paths import GitPath, parse_git_path
-from .wire import Gone, Headers
+from .git_push import NOT_CACHED, GitPush
+from .wire import Gone
 
 Resolve = Callable[[str, str], Path | None]
 
@@ -26,11 +27,6 @@ _NO_PUSH = "this server does not take pushes: it fetches what your signed state 
 _VERSION = re.compile(r"version=([012])")
 _FLUSH = b"0000"
 _V1_LINE = b"000eversion 1\n"
-_NOT_CACHED: Headers = [
-    (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
-    (b"pragma", b"no-cache"),
-    (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
-]
 # What git says itself before the refs of a repository that has some.
 _CAPABILITIES = (
     b"multi_ack thin-pack side-band side-band-64k ofs-delta shallow deepen-since deepen-not "
@@ -47,10 +43,12 @@ class GitHttp:
     Args:
       resolve: from npub and identifier (judged) to the bare repository; None when not hosted.
       max_processes: git children at once; further requests wait for their turn.
+      push: answers pushes; without it they are refused with a sentence.
     """
 
-    def __init__(self, resolve: Resolve, max_processes: int) -> None:
+    def __init__(self, resolve: Resolve, max_processes: int, push: GitPush | None = None) -> None:
         self._resolve = resolve
+        self._push = push
         self._places = trio.CapacityLimiter(max_processes)
 
     async def answer(self, exchange: Exchange) -> bool:
@@ -68,12 +66,13 @@ class GitHttp:
         return True
 
     async def _route(self, exchange: Exchange, path: GitPath) -> None:
-        repository = self._find(path)
         if path.service == "info/refs":
             if exchange.method not in ("GET", "HEAD"):
                 raise RefusedRequest(405, "info/refs is read with GET")
             if exchange.query == "service=git-receive-pack":
-                raise RefusedRequest(403, _NO_PUSH)
+                await self._pushing().advertise(exchange, path)
+                return
+            repository = self._find(path)
             if exchange.query != "service=git-upload-pack":
                 raise RefusedRequest(403, "only git's smart HTTP is spoken here: update your git")
             await self._advertise(exchange, repository)
@@ -81,10 +80,17 @@ class GitHttp:
         if exchange.method != "POST":
             raise RefusedRequest(405, f"{path.service} is sent with POST")
         if path.service == "git-receive-pack":
-            raise RefusedRequest(403, _NO_PUSH)
+            await self._pushing().receive(exchange, path)
+            return
+        repository = self._find(path)
         if exchange.headers.get("content-type") != "application/x-git-upload-pack-request":
             raise RefusedRequest(415, "the content type is application/x-git-upload-pack-request")
         await self._upload_pack(exchange, repository)
+
+    def _pushing(self) -> GitPush:
+        if self._push is None:
+            raise RefusedRequest(403, _NO_PUSH)
+        return self._push
 
     def _find(self, path: GitPath) -> Path:
         for identifier in path.identifiers:
@@ -94,7 +100,7 @@ class GitHttp:
 
     async def _advertise(self, exchange: Exchange, repository: Path) -> None:
         content_type = b"application/x-git-upload-pack-advertisement"
-        headers = [*_NOT_CACHED, (b"content-type", content_type)]
+        headers = [*NOT_CACHED, (b"content-type", content_type)]
         if exchange.method == "HEAD":
             await exchange.start(200, headers)
             return
@@ -135,7 +141,7 @@ class GitHttp:
                 if not answer and await child.wait():
                     raise RefusedRequest(400, "git does not understand this request")
                 content_type = b"application/x-git-upload-pack-result"
-                await exchange.start(200, [*_NOT_CACHED, (b"content-type", content_type)])
+                await exchange.start(200, [*NOT_CACHED, (b"content-type", content_type)])
                 await exchange.write(answer)
                 await _stream(child, exchange)
             nursery.cancel_scope.cancel()

@@ -179,8 +179,10 @@ def test_a_long_report_is_cut_into_bands() -> None:
 def test_b_6_6_a_refusal_is_one_err_packet() -> None:
     plain = refused(PushRequest(), "no such state")
     assert plain == pkt_line(b"ERR no such state")
-    banded = PushRequest(capabilities=frozenset({"side-band-64k"}))
-    assert unbanded(refused(banded, "no such state")) == plain
+    libgit2 = PushRequest(capabilities=frozenset({"side-band-64k"}))
+    assert refused(libgit2, "no such state") == plain
+    stock = PushRequest(capabilities=frozenset({"side-band-64k", "agent=git/2.39.5"}))
+    assert unbanded(refused(stock, "no such state")) == plain
     assert len(refused(PushRequest(), "x" * 100_000)) < 10_000
 
 

@@ -1,0 +1,139 @@
+"""Pushes over HTTP: receive-pack as our own conversation (B 6.5, 6.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from ..errors import PushRefused
+from ..git.receive_pack import (
+    ADVERTISEMENT_TYPE,
+    MAX_COMMAND_BYTES,
+    REQUEST_TYPE,
+    RESULT_TYPE,
+    PushRequest,
+    RequestParser,
+    accepted,
+    advertisement,
+    refused,
+)
+from .exchange import Exchange
+from .git_body import GitBody, RefusedRequest
+from .git_paths import GitPath
+from .wire import Headers
+
+NOT_CACHED: Final[Headers] = [
+    (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
+    (b"pragma", b"no-cache"),
+    (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
+]
+DRAIN_SECS: Final = 600.0
+"""How long the rest of a refused push is read, so that its client sees the reason."""
+
+
+class Pushes(Protocol):
+    """Where pushes go: the engine, for the node."""
+
+    async def refs(self, npub: str, identifier: str) -> Mapping[str, str] | None:
+        """What a push to a repository builds on; None when it is not hosted."""
+
+    async def receive(
+        self,
+        npub: str,
+        identifier: str,
+        changes: Mapping[str, str | None],
+        read: Callable[[], Awaitable[bytes]],
+    ) -> None:
+        """Take a push, whose pack `read` gives in pieces, or raise PushRefused."""
+
+
+@attrs.frozen
+class GitPush:
+    """The routes of pushes.
+
+    Attributes:
+      max_pack_bytes: most bytes of one pack.
+    """
+
+    pushes: Pushes
+    max_pack_bytes: int
+
+    async def advertise(self, exchange: Exchange, path: GitPath) -> None:
+        """Answer info/refs?service=git-receive-pack."""
+        _, refs = await self._find(path)
+        if await exchange.read():
+            raise RefusedRequest(400, "info/refs takes no body")
+        await exchange.start(200, _headers(ADVERTISEMENT_TYPE))
+        await exchange.write(advertisement(refs))
+
+    async def receive(self, exchange: Exchange, path: GitPath) -> None:
+        """Answer a POST of git-receive-pack; a refusal is an answer that clients print."""
+        if exchange.headers.get("content-type") != REQUEST_TYPE:
+            raise RefusedRequest(415, f"the content type is {REQUEST_TYPE}")
+        identifier, _ = await self._find(path)
+        conversation = _Conversation(GitBody(exchange, MAX_COMMAND_BYTES + self.max_pack_bytes))
+        try:
+            request = await conversation.commands()
+            if request is None:
+                answer = b""
+            else:
+                await self.pushes.receive(path.npub, identifier, request.changes, conversation.read)
+                answer = accepted(request)
+        except PushRefused as refusal:
+            await conversation.drain()
+            answer = refused(conversation.parser.request, str(refusal))
+        await exchange.start(200, _headers(RESULT_TYPE))
+        await exchange.write(answer)
+
+    async def _find(self, path: GitPath) -> tuple[str, Mapping[str, str]]:
+        for identifier in path.identifiers:
+            if (refs := await self.pushes.refs(path.npub, identifier)) is not None:
+                return identifier, refs
+        raise RefusedRequest(404, "no such repository here")
+
+
+class _Conversation:
+    """The body of one push: commands, then the pack."""
+
+    def __init__(self, body: GitBody) -> None:
+        self.parser = RequestParser()
+        self._body = body
+        self._rest = b""
+
+    async def commands(self) -> PushRequest | None:
+        """What is asked for; None when it is git's probe before a large push.
+
+        Raises:
+          PushRefused: no commands as B 6.5 wants them.
+        """
+        parser = self.parser
+        while not parser.done:
+            piece = await self._body.read()
+            if not piece:
+                raise PushRefused("the request ends before its commands do")
+            parser.feed(piece)
+        self._rest = parser.rest()
+        request = parser.request
+        if request.commands:
+            return request
+        if request.shallow or await self.read():
+            raise PushRefused("the request holds no command")
+        return None
+
+    async def read(self) -> bytes:
+        """The next piece of the pack; empty at its end."""
+        rest, self._rest = self._rest, b""
+        return rest or await self._body.read()
+
+    async def drain(self) -> None:
+        """Read on until the client listens: it sends all it has before it reads an answer."""
+        with trio.move_on_after(DRAIN_SECS):
+            while await self._body.read():
+                pass
+
+
+def _headers(content_type: str) -> Headers:
+    return [*NOT_CACHED, (b"content-type", content_type.encode())]
