@@ -277,6 +277,8 @@ class PurgatorySync:
         )
         for row in journal.domains:
             throttles.restore(row.domain, row.starts, row.resting_until)
+            if throttles.domains.get(row.domain) is None:  # over long ago: nothing to remember
+                self._rememberer.domain_changed(row.domain, (), None)
         return throttles
 
     def _forgive(self, announcement: Announcement) -> None:

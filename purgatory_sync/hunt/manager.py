@@ -164,9 +164,9 @@ class ThrottleManager:
 
     def _changed(self, living: LivingDomain) -> None:
         if self._on_change is not None:
-            throttle, epoch = living.throttle, self.wall.epoch
-            starts = tuple(at + epoch for at in throttle.tokens.starts(trio.current_time()))
-            rest = throttle.resting_until
+            throttle, epoch, now = living.throttle, self.wall.epoch, trio.current_time()
+            starts = tuple(at + epoch for at in throttle.tokens.starts(now))
+            rest = throttle.resting_until if throttle.is_resting(now) else None
             self._on_change(throttle.domain, starts, None if rest is None else rest + epoch)
 
     def enqueue_identifier(self, domain: str, identifier: str, tried_urls: TriedUrls) -> bool:

@@ -23,6 +23,7 @@ from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
+from purgatory_sync.store.protocol import DomainRow
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -279,3 +280,14 @@ async def test_cancelling_the_engine_ends_running_attempts(
         assert len(home.outside.attempts) == 1
         before = trio.current_time()
     assert trio.current_time() == before
+
+
+async def test_limits_that_are_over_are_forgotten_at_start(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    over = DomainRow("over.example.com", (), NOW - 1.0)
+    home.store.note_domains([over, DomainRow("rests.example.com", (), NOW + 100.0)])
+    async with home.running():
+        domains = (await home.store.load()).domains
+    assert [row.domain for row in domains] == ["rests.example.com"]

@@ -368,3 +368,16 @@ async def test_statistics_show_how_it_stands(autojump_clock: MockClock) -> None:
             oids_fetched=1,
             hunting=1,
         )
+
+
+async def test_a_rest_that_is_over_is_not_noted_any_more(autojump_clock: MockClock) -> None:
+    noted: list[float | None] = []
+    throttles = ThrottleManager(
+        MockSyncContext(),
+        wall=WallClock.starting_at(EPOCH),
+        on_change=lambda domain, starts, rest: noted.append(rest),
+    )
+    throttles.rest("a.example", 30.0)
+    await trio.sleep(31)
+    assert throttles.start_request("a.example") is not None
+    assert noted == [EPOCH + 30.0, None]
