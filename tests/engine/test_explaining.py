@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import PurgatorySync, explaining
 from purgatory_sync.engine.explained import EventLook
 from purgatory_sync.engine.explaining import Explainer, Hunted
 from purgatory_sync.errors import NaughtyScope, ResultClass
@@ -165,3 +165,22 @@ async def test_the_page_of_a_repository(tmp_path: Path, autojump_clock: MockCloc
             "grasp.example.com",
         )
         assert await engine.repository("npub1nonsense", "repo") is None
+
+
+async def test_the_page_shows_and_looks_at_no_more_than_its_bounds(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explaining, "EVENTS_SHOWN", 3)
+    monkeypatch.setattr(explaining, "OIDS_LOOKED_AT", 3)
+    monkeypatch.setattr(explaining, "MISSING_SHOWN", 1)
+    async with Home(tmp_path).running() as engine:
+        await engine.offer(announce(OWNER, FAR), "user")
+        for number in range(1, 5):
+            refs = {MAIN: f"{number}" * 40, "refs/heads/b": "f" * 40}
+            await trio.sleep(1)
+            await engine.offer(events.state(OWNER, "repo", refs, created_at=NOW + number), "user")
+        look = await engine.explainer.look()
+        assert look.events_total == 5
+        shown = [(round(each.accepted_at - NOW), each.missing_total) for each in look.events]
+        assert shown == [(4, 2), (3, None), (2, None)]
+        assert look.events[0].missing == ("4" * 40,)
