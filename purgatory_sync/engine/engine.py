@@ -71,7 +71,8 @@ class PurgatorySync:
     Args:
       settings: limits, delays, and where data lies.
       store: the event database and journal; SQLite in `settings.relay_data_path` when absent.
-      notify: called with each event that becomes served, after it is saved; may be async.
+      notify: called with each event that becomes served, after it is saved; may be async (and is
+        cancelled after ten seconds: the event's identifier is locked meanwhile).
       gate: opens every outgoing connection; by `settings.hunt` when absent.
       clock: wall-clock time; the system's when absent.
 
