@@ -72,10 +72,14 @@ class GitHttp:
             if exchange.query == "service=git-receive-pack":
                 await self._pushing().advertise(exchange, path)
                 return
-            repository = self._find(path)
+            empty = await self._waits_without_repository(path)
+            repository = None if empty else self._find(path)
             if exchange.query != "service=git-upload-pack":
                 raise RefusedRequest(403, "only git's smart HTTP is spoken here: update your git")
-            await self._advertise(exchange, repository)
+            if repository is None:
+                await self._advertise_nothing(exchange)
+            else:
+                await self._advertise(exchange, repository)
             return
         if exchange.method != "POST":
             raise RefusedRequest(405, f"{path.service} is sent with POST")
@@ -92,11 +96,29 @@ class GitHttp:
             raise RefusedRequest(403, _NO_PUSH)
         return self._push
 
-    def _find(self, path: GitPath) -> Path:
+    def _look(self, path: GitPath) -> Path | None:
         for identifier in path.identifiers:
             if repository := self._resolve(path.npub, identifier):
                 return repository.absolute()
-        raise RefusedRequest(404, "no such repository here")
+        return None
+
+    def _find(self, path: GitPath) -> Path:
+        if (repository := self._look(path)) is None:
+            raise RefusedRequest(404, "no such repository here")
+        return repository
+
+    async def _waits_without_repository(self, path: GitPath) -> bool:
+        """Whether its announcement is softly expired: it answers as an empty one (B 2.7)."""
+        if self._push is None or self._look(path) is not None:
+            return False
+        return await self._push.hosts(path)
+
+    async def _advertise_nothing(self, exchange: Exchange) -> None:
+        # v0 whatever was asked: after it no client asks for more.
+        content_type = b"application/x-git-upload-pack-advertisement"
+        await exchange.start(200, [*NOT_CACHED, (b"content-type", content_type)])
+        await exchange.write(_pkt(b"# service=git-upload-pack\n") + _FLUSH)
+        await exchange.write(_with_capabilities(_FLUSH))
 
     async def _advertise(self, exchange: Exchange, repository: Path) -> None:
         content_type = b"application/x-git-upload-pack-advertisement"

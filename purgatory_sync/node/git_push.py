@@ -88,11 +88,20 @@ class GitPush:
         await exchange.start(200, _headers(RESULT_TYPE))
         await exchange.write(answer)
 
+    async def hosts(self, path: GitPath) -> bool:
+        """Whether pushes to this path are taken (B 2.7: before its repository is made, too)."""
+        return await self._look(path) is not None
+
     async def _find(self, path: GitPath) -> tuple[str, Mapping[str, str]]:
+        if (found := await self._look(path)) is None:
+            raise RefusedRequest(404, "no such repository here")
+        return found
+
+    async def _look(self, path: GitPath) -> tuple[str, Mapping[str, str]] | None:
         for identifier in path.identifiers:
             if (refs := await self.pushes.refs(path.npub, identifier)) is not None:
                 return identifier, refs
-        raise RefusedRequest(404, "no such repository here")
+        return None
 
 
 class _Conversation:

@@ -18,7 +18,11 @@ import pytest
 import trio
 from trio import to_thread
 
+from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.repository import list_refs
+from purgatory_sync.node.exchange import Exchange
+from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.git_push import GitPush
 from purgatory_sync.node.node import run_node
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import HuntSettings, ListenerSettings, PushSettings, Settings
@@ -28,6 +32,7 @@ from purgatory_sync.testing.node_process import free_port
 from purgatory_sync.testing.nostr_client import NostrClient, nostr_client
 
 from .git_support import ENVIRONMENT, git
+from .support import served
 
 pytestmark = pytest.mark.real
 
@@ -422,3 +427,65 @@ async def test_not_hosted_and_other_methods(raw: Raw) -> None:
     assert (await raw.http.get(f"{raw.home.url}/git-receive-pack")).status_code == 405
     options = await raw.http.options(f"{raw.home.url}/git-receive-pack")
     assert (options.status_code, options.content) == (204, b"")
+
+
+class SoftlyExpired:
+    """The engine while the announcement has no repository."""
+
+    async def refs(self, npub: str, identifier: str) -> dict[str, str] | None:
+        return {} if identifier == "repo" else None
+
+    async def receive(self, *anything: object) -> None:
+        raise PushRefused("not now")
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+async def test_b_2_7_a_softly_expired_repository_is_an_empty_one(
+    tmp_path: Path, version: int
+) -> None:
+    routes = GitHttp(lambda npub, identifier: None, 1, GitPush(SoftlyExpired(), 1))
+
+    async def http(exchange: Exchange) -> None:
+        await routes.answer(exchange)
+
+    async with served(http, real=True) as place:
+        url = f"http://127.0.0.1:{place.port}/{OWNER.npub}"
+        with trio.fail_after(30):
+            await trio.run_process(
+                ["git", "-c", f"protocol.version={version}", "clone", "-q", f"{url}/repo.git",
+                 str(tmp_path / "copy")],
+                env=ENVIRONMENT,
+            )  # fmt: skip
+        assert git("-C", tmp_path / "copy", "for-each-ref") == ""
+        async with httpx.AsyncClient(trust_env=False) as http_client:
+            for service, status in (("upload", 200), ("receive", 200), ("other", 403)):
+                query = f"info/refs?service=git-{service}-pack"
+                assert (await http_client.get(f"{url}/repo/{query}")).status_code == status
+                assert (await http_client.get(f"{url}/none/{query}")).status_code == 404
+
+
+async def test_a_push_that_drips_holds_up_nobody(home: Home) -> None:
+    home.commit("a")
+    event = await home.state(MAIN)
+    tip = git("-C", home.tree, "rev-parse", "main")
+    commands = pkt(f"{ZERO} {tip} {MAIN}\0report-status".encode()) + b"0000"
+    slow = trio.Event()
+
+    async def drips() -> AsyncIterator[bytes]:
+        yield commands + b"PACK"
+        await slow.wait()
+        yield b"no pack"
+
+    async with httpx.AsyncClient(trust_env=False) as http, trio.open_nursery() as nursery:
+
+        async def push() -> None:
+            answer = await http.post(
+                f"{home.url}/git-receive-pack", content=drips(), headers=RECEIVE
+            )
+            assert b"ERR the pack is refused" in answer.content
+
+        nursery.start_soon(push)
+        await home.push("main")
+        assert await home.relay.has(event.id)
+        slow.set()
+    assert home.refs() == {MAIN: tip}
