@@ -10,13 +10,18 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ...engine.explained import DomainLook, EventLook, HourLook, NodeLook
+from ...engine.explained import DomainLook, EventLook, HourLook, NodeLook, SourceLook
 from ...errors import ResultClass
 from ...hunt.statistics import DomainStatistics
 from ...nostr.keys import encode_npub
 from ...runtime.addresses import may_contact, parse_address
 from ...settings import Network
 from ...urls import extract_domain
+
+# Strangers write events: a page of a hundred of them must stay one that a phone can load.
+IDENTIFIERS_SHOWN = 5
+MISSING_SHOWN = 20
+TRIED_SHOWN = 10
 
 _FORBIDDEN_COUNTER = f"attempts.{ResultClass.FORBIDDEN.value}"
 _UNKNOWN = DomainStatistics(0, 0, 0, None, 0)
@@ -38,13 +43,14 @@ class PublicEvent:
     Attributes:
       until: when it ends, but not before each source was tried once.
       at_the_latest: when it ends even so.
-      missing: some of the OIDs that it lacks; `missing_total` says how many there are.
+      identifiers, missing, tried: some of them; the totals say how many there are.
       release_failed: its objects are here, but it could not be released.
     """
 
     event_id: str
     kind: str
     identifiers: Sequence[str]
+    identifiers_total: int
     author: str
     held_since: float
     until: float
@@ -55,6 +61,7 @@ class PublicEvent:
     missing_total: int | None
     release_failed: bool
     tried: Sequence[PublicSource]
+    tried_total: int
 
 
 @attrs.frozen
@@ -117,28 +124,35 @@ def public_look(look: NodeLook, allow: Sequence[Network]) -> PublicLook:
 
 
 def _event(look: EventLook, allow: Sequence[Network]) -> PublicEvent:
+    tried = _tried(look.sources, allow)
     return PublicEvent(
         event_id=look.event_id,
         kind=look.kind,
-        identifiers=look.identifiers,
+        identifiers=look.identifiers[:IDENTIFIERS_SHOWN],
+        identifiers_total=len(look.identifiers),
         author=encode_npub(look.author),
         held_since=look.accepted_at,
         until=look.until,
         at_the_latest=look.at_the_latest,
         next_try=look.next_attempt,
         hunting=look.hunting,
-        missing=look.missing,
+        missing=look.missing[:MISSING_SHOWN],
         missing_total=look.missing_total,
         release_failed=look.error is not None,
-        tried=[
-            PublicSource(source.url, source.at, source.result.value)
-            for source in look.sources
-            if source.at is not None
-            and source.result is not None
-            and source.result is not ResultClass.FORBIDDEN
-            and _is_public(extract_domain(source.url) or "", allow)
-        ],
+        tried=tried[:TRIED_SHOWN],
+        tried_total=len(tried),
     )
+
+
+def _tried(sources: Sequence[SourceLook], allow: Sequence[Network]) -> list[PublicSource]:
+    return [
+        PublicSource(source.url, source.at, source.result.value)
+        for source in sources
+        if source.at is not None
+        and source.result is not None
+        and source.result is not ResultClass.FORBIDDEN
+        and _is_public(extract_domain(source.url) or "", allow)
+    ]
 
 
 def _domain(look: DomainLook) -> PublicDomain:

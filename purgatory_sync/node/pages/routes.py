@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
+import attrs
 import msgspec
 
 from ...engine.explained import NodeLook
@@ -16,7 +17,8 @@ from ...settings import Network
 from ..exchange import Exchange
 from ..git_paths import parse_git_path
 from ..nip11 import RelayInfo
-from .public import PublicLook, public_look
+from ..wire import Headers
+from .public import public_look
 from .rendering import Renderer
 
 Look = Callable[[], Awaitable[NodeLook]]
@@ -27,6 +29,15 @@ STATUS, STATUS_JSON = "/purgatory", "/purgatory.json"
 _PAGES = ("text/html", "application/xhtml+xml")
 _NOT_HOSTED = "This service hosts no repository of that name."
 _NO_SUCH_PATH = "No page and no repository has this address."
+
+
+@attrs.frozen
+class _Written:
+    """A look as page and as JSON, for everybody who asks while it is fresh."""
+
+    look: NodeLook
+    page: bytes
+    json: bytes
 
 
 class Pages:
@@ -47,31 +58,34 @@ class Pages:
         self._repository = repository
         self._allow = tuple(allow)
         self._renderer = Renderer(info.service)
+        self._last: _Written | None = None
 
     async def landing(self, exchange: Exchange) -> None:
         """Answer `/`."""
-        await self._send(exchange, 200, "landing", self._info.name, info=self._info)
+        await self._answer(exchange, 200, "landing", self._info.name, info=self._info)
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer a GET or HEAD with a page; False for who wants none (nothing is sent then)."""
         if exchange.method not in ("GET", "HEAD"):
             return False
         if exchange.path == STATUS_JSON:
-            body = msgspec.json.encode(await self._public())
             headers = [(b"content-type", JSON), (b"cache-control", b"no-store")]
-            await exchange.start(200, [*headers, (b"content-length", b"%d" % len(body))])
-            await exchange.write(body)
+            await _send(exchange, 200, headers, (await self._written()).json)
         elif exchange.path == STATUS:
-            look = await self._public()
-            await self._send(exchange, 200, "status", "What waits here, and why", look=look)
+            await _send(exchange, 200, self._renderer.headers, (await self._written()).page)
         elif not wants_page(exchange.headers.get("accept", "")):
             return False
         else:
             await self._repository_page(exchange)
         return True
 
-    async def _public(self) -> PublicLook:
-        return public_look(await self._look(), self._allow)
+    async def _written(self) -> _Written:
+        look = await self._look()
+        if self._last is None or self._last.look is not look:
+            public = public_look(look, self._allow)
+            page = self._renderer.render("status", "What waits here, and why", look=public)
+            self._last = _Written(look, page, msgspec.json.encode(public))
+        return self._last
 
     async def _repository_page(self, exchange: Exchange) -> None:
         # The same reading as git's paths have, so that a page is where its repository is.
@@ -86,13 +100,13 @@ class Pages:
         await self._missing(exchange, _NOT_HOSTED)
 
     async def _missing(self, exchange: Exchange, reason: str) -> None:
-        await self._send(exchange, 404, "missing", "Nothing is served here", reason=reason)
+        await self._answer(exchange, 404, "missing", "Nothing is served here", reason=reason)
 
     async def _show(self, exchange: Exchange, look: RepositoryLook) -> None:
         npub, name = encode_npub(look.owner), quote(look.identifier, safe="")
         clone = f"{look.scheme}://{self._info.service}/{npub}/{name}.git"
         relay = quote(look.relay, safe="")
-        await self._send(
+        await self._answer(
             exchange,
             200,
             "repository",
@@ -104,13 +118,16 @@ class Pages:
             gitworkshop=f"https://gitworkshop.dev/{npub}/{relay}/{name}",
         )
 
-    async def _send(
+    async def _answer(
         self, exchange: Exchange, status: int, page: str, title: str, **values: object
     ) -> None:
         body = self._renderer.render(page, title, **values)
-        length = (b"content-length", b"%d" % len(body))
-        await exchange.start(status, [*self._renderer.headers, length])
-        await exchange.write(body)
+        await _send(exchange, status, self._renderer.headers, body)
+
+
+async def _send(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
+    await exchange.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+    await exchange.write(body)
 
 
 def wants_page(accept: str) -> bool:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import attrs
 import msgspec
 import pytest
 
 from purgatory_sync.engine.explained import DomainLook, SourceLook
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.statistics import DomainStatistics
-from purgatory_sync.node.pages.public import PublicLook, public_look
+from purgatory_sync.node.pages.public import (
+    IDENTIFIERS_SHOWN,
+    MISSING_SHOWN,
+    TRIED_SHOWN,
+    PublicLook,
+    public_look,
+)
 from purgatory_sync.runtime.addresses import networks
 
 from .support import ALICE, NOW, domain, event, node, source
@@ -27,11 +34,23 @@ def test_results_are_told_by_class_and_never_with_a_reason() -> None:
     assert "secret" not in shown(public)
     (held,) = public.events
     assert held.release_failed
+    seen = [each for each in ResultClass if each is not ResultClass.FORBIDDEN]
+    assert held.tried_total == len(seen)
     assert [(tried.url, tried.at, tried.result) for tried in held.tried] == [
-        (f"https://{each}.example/x.git", NOW - 30, each.value)
-        for each in ResultClass
-        if each is not ResultClass.FORBIDDEN
+        (f"https://{each}.example/x.git", NOW - 30, each.value) for each in seen[:TRIED_SHOWN]
     ]
+
+
+def test_what_strangers_write_is_shown_in_part() -> None:
+    look = event(
+        *(source(f"https://d{n}.example/x.git") for n in range(99)),
+        missing=[f"{n:040}" for n in range(99)],
+    )
+    look = attrs.evolve(look, identifiers=tuple(f"r{n}" for n in range(99)))
+    (held,) = public_look(node(look), ()).events
+    assert (len(held.identifiers), held.identifiers_total) == (IDENTIFIERS_SHOWN, 99)
+    assert (len(held.missing), held.missing_total) == (MISSING_SHOWN, 99)
+    assert (len(held.tried), held.tried_total) == (TRIED_SHOWN, 99)
 
 
 def test_what_the_gate_refuses_is_not_told_at_all() -> None:
@@ -106,6 +125,7 @@ def test_the_shape_of_the_json() -> None:
         "event_id": "e" * 64,
         "kind": "state",
         "identifiers": ["repo"],
+        "identifiers_total": 1,
         "author": ALICE.npub,
         "held_since": NOW - 95,
         "until": NOW + 1705,
@@ -115,6 +135,7 @@ def test_the_shape_of_the_json() -> None:
         "missing": ["1" * 40],
         "missing_total": 1,
         "release_failed": False,
+        "tried_total": 1,
     }
     assert tried == {"url": "https://a.example/x.git", "at": NOW - 30, "result": "unreachable"}
 

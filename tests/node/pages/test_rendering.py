@@ -6,6 +6,7 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 
+import attrs
 import pytest
 
 from purgatory_sync.errors import ResultClass
@@ -71,6 +72,19 @@ def test_status_says_why() -> None:
 def test_every_kind_of_event_can_be_shown(kind: str, missing: tuple[str, ...]) -> None:
     look = public_look(node(event(kind=kind, missing=missing)), ())
     assert kind.encode() in Renderer("x").render("status", "t", look=look)
+
+
+def test_what_is_not_shown_is_counted() -> None:
+    look = event(
+        *(source(f"https://d{n}.example/x.git") for n in range(30)),
+        missing=[f"{n:040}" for n in range(30)],
+    )
+    look = attrs.evolve(look, identifiers=tuple(f"r{n}" for n in range(30)))
+    page = Renderer("x").render("status", "t", look=public_look(node(look), ())).decode()
+    assert "<bdi>r4</bdi> and 25 more" in page
+    assert "<li>and 10 more</li>" in page
+    assert "30 sources asked" in page
+    assert "<li>and 20 more</li>" in page
 
 
 def test_nothing_held() -> None:

@@ -10,12 +10,13 @@ import trio.testing
 
 from purgatory_sync.node.app import App
 from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.pages import routes
 from purgatory_sync.node.pages.routes import Pages, wants_page
 from purgatory_sync.settings import RelaySettings
 
 from ..support import served, talk
 from ..test_nip11 import make_info
-from .support import ALICE, HOSTILE, make_pages, repository
+from .support import ALICE, HOSTILE, make_pages, node, repository
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -119,6 +120,17 @@ async def test_the_status_page_and_its_json(autojump_clock: trio.testing.MockClo
     status, headers, body = await ask(make_pages(), "/purgatory", method="HEAD")
     assert (status, body) == (200, "")
     assert int(headers["content-length"]) > 1000
+
+
+async def test_a_look_is_written_once_for_everybody(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = node()
+    pages = make_pages(look)
+    first = await ask(pages, "/purgatory")
+    monkeypatch.setattr(routes, "public_look", None)
+    assert await ask(pages, "/purgatory") == first
+    assert (await ask(pages, "/purgatory.json"))[0] == 200
 
 
 async def test_the_landing_page_is_escaped(autojump_clock: trio.testing.MockClock) -> None:
