@@ -11,7 +11,7 @@ import structlog
 from ..errors import RepositoryError, ResultClass
 from ..git.fetch import GitClient
 from ..hunt.context import FetchObserver, Need, Source
-from ..nostr.repository_data import RepositoryData
+from ..nostr.repository_data import MAX_SOURCES, RepositoryData
 from ..purgatory.changes import Watch
 from ..purgatory.entries import HuntedEvent
 from ..purgatory.purgatory import Purgatory
@@ -59,9 +59,9 @@ class RealSyncContext:
         )
 
     def collect_pr_clone_urls(self, identifier: str) -> Mapping[str, tuple[str, ...]]:
-        """The clone values of each held pull request of the identifier."""
+        """The clone values of each held pull request of the identifier, the first 50 (N3)."""
         return {
-            held.event_id: held.pr.clone
+            held.event_id: held.pr.clone[:MAX_SOURCES]
             for held in self._purgatory.find_prs_for_identifier(identifier)
         }
 

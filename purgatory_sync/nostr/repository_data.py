@@ -10,6 +10,8 @@ import attrs
 from .announcement import Announcement
 from .pull_request import PullRequest
 
+MAX_SOURCES = 50
+
 
 class Standing(enum.StrEnum):
     """Where an announcement stands."""
@@ -96,12 +98,15 @@ class RepositoryData:
         return tuple(o for o in owners if (k := self.known.get(o)) and k.has_repository)
 
     def clone_sources(self, owners: Iterable[str]) -> tuple[CloneSource, ...]:
-        """`clone` of the owners' announcements, then of the members of their sets (B 8.1)."""
+        """`clone` of the owners' announcements, then of the members of their sets (B 8.1).
+
+        Of each announcement the first 50, so that none can keep every domain busy (mission N3).
+        """
         owners = tuple(owners)
         members = sorted({m for owner in owners for m in self.maintainer_set(owner)})
         found: dict[str, CloneSource] = {}
         for owner in (*owners, *members):
             known = self.known.get(owner)
-            for url in known.announcement.clone if known else ():
+            for url in known.announcement.clone[:MAX_SOURCES] if known else ():
                 found.setdefault(url, CloneSource(url, owner))
         return tuple(found.values())

@@ -139,3 +139,12 @@ def test_standing_does_not_change_authority(standing: Standing) -> None:
     """B 3.1: what is held or soft-expired counts as well."""
     data = RepositoryData.of("x", [known(A, B, standing=standing)])
     assert data.owners_authorising(B.pubkey) == (A.pubkey,)
+
+
+def test_b_8_1_of_one_announcement_the_first_50_urls_are_sources() -> None:
+    urls = [f"https://d{number}.example.com/r.git" for number in range(60)]
+    known = KnownAnnouncement(
+        Announcement.parse(announcement(A, "repo", clone=urls)), Standing.SERVED
+    )
+    data = RepositoryData.of("repo", [known])
+    assert [source.url for source in data.clone_sources([A.pubkey])] == urls[:50]
