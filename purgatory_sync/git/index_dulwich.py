@@ -32,7 +32,7 @@ from ..errors import AttemptFailed, BadPack, DiskFull, LocalFailure, NotClosed, 
 from ..runtime.children import ChildLimits, run_child
 from .closure import require_same, require_stored
 from .fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
-from .index_git import RECEIVED
+from .index_git import RECEIVED, Watch
 from .links import Link
 from .pack_format import KIND_NAMES, TRAILER_BYTES, GitObject
 from .quarantine import local_errors
@@ -44,7 +44,7 @@ MAX_BASE_BYTES = 1 << 30
 """No object that ever joined is larger (NGIT_HUNT_MAX_OBJECT_BYTES is lower)."""
 
 
-def index_with_dulwich(repository: Path, folder: Path, limits: ChildLimits) -> str:
+def index_with_dulwich(repository: Path, folder: Path, limits: ChildLimits, watch: Watch) -> str:
     """Index and judge a pack without git; blocking work, ended by cancelling the task that waits.
 
     Arguments, result and errors are those of `index_git.index_with_git`.
@@ -56,6 +56,7 @@ def index_with_dulwich(repository: Path, folder: Path, limits: ChildLimits) -> s
             stdin=None,
             scratch=folder,
             limits=limits,
+            watch=watch,
         )
     if result.returncode == 0:
         return result.stdout.decode().strip()

@@ -11,10 +11,12 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from ..errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
-from ..runtime.children import ChildLimits, ChildResult, run_child
+from ..runtime.children import PIPE, Child, ChildEnded, ChildLimits, ChildResult
 from .layout import objects_dir, pack_dir
 from .pack_scan import Scanned
 from .quarantine import local_errors
@@ -24,6 +26,13 @@ HARMLESS = ("hasDotgit", "zeroPaddedFilemode", "badTimezone", "missingSpaceBefor
 
 RECEIVED = "received.pack"
 """The pack as it came, in the quarantine folder."""
+
+THREADS = min(2, os.cpu_count() or 1)
+"""Of one git: with two, deltas are resolved in half the time, and there are no more cores to
+leave idle on small machines."""
+
+Watch = Callable[[], None]
+"""What looks after something while a child works, and raises what shall end the child."""
 
 _MIB = 1 << 20
 _BASE_MEMORY_BYTES = 512 * _MIB
@@ -49,39 +58,39 @@ def find_git() -> str | None:
 
 
 def child_limits(
-    repository: Path, folder: Path, scanned: Scanned, max_file_bytes: int
+    repository: Path, pack_bytes: int, scanned: Scanned, max_file_bytes: int
 ) -> ChildLimits:
     """What a child may use for a pack that has been scanned.
 
     Args:
       repository: its indexes are mapped by the child.
-      folder: the quarantine folder with the pack.
+      pack_bytes: size of the pack as it came.
       scanned: what the scan found.
       max_file_bytes: how much the bases of a thin pack may add, at most.
     """
-    received = (folder / RECEIVED).stat().st_size
     indexes = sum(path.stat().st_size for path in Path(pack_dir(repository)).glob("*.idx"))
     return ChildLimits(
         memory_bytes=_BASE_MEMORY_BYTES
-        + 2 * received
+        + 2 * pack_bytes
         + indexes
         + 4 * scanned.largest_bytes
         + _MEMORY_PER_OBJECT_BYTES * scanned.objects,
         cpu_secs=_BASE_CPU_SECS + scanned.total_bytes // _CPU_BYTES_PER_SEC,
         file_bytes=_BASE_FILE_BYTES
-        + received
+        + pack_bytes
         + _INDEX_BYTES_PER_OBJECT * scanned.objects
         + min(scanned.named_base_bytes, max_file_bytes),
     )
 
 
-def index_with_git(repository: Path, folder: Path, limits: ChildLimits) -> str:
+def index_with_git(repository: Path, folder: Path, limits: ChildLimits, watch: Watch) -> str:
     """Let git index and judge a pack; blocking work, ended by cancelling the task that waits.
 
     Args:
       repository: the bare repository that the pack shall join.
       folder: the quarantine folder; holds the pack as received, and the result in `objects/pack/`.
       limits: of the child.
+      watch: called again and again meanwhile; what it raises ends the child.
 
     Returns the name of the pack there, without suffix.
 
@@ -90,19 +99,67 @@ def index_with_git(repository: Path, folder: Path, limits: ChildLimits) -> str:
       TooLarge: the child went beyond its limits.
       DiskFull, LocalFailure: git could not do its work.
     """
+    with local_errors("run git index-pack"), (folder / RECEIVED).open("rb") as pack:
+        child = _start(repository, folder, limits, pack)
+        try:
+            return _name(child.wait(watch))
+        finally:
+            child.kill()
+
+
+class GitStream:
+    """git at work on a pack that is still on its way: it is written once, by git itself.
+
+    Arguments and errors are those of `index_with_git`. The child dies with the thread that makes
+    this; the methods block, one at a time, in any thread. Whatever happens, `stop` must be called.
+    """
+
+    def __init__(self, repository: Path, folder: Path, limits: ChildLimits) -> None:
+        with local_errors("run git index-pack"):
+            self._child = _start(repository, folder, limits, PIPE)
+
+    def take(self, data: bytes) -> None:
+        """Hand on the next bytes of the pack."""
+        with local_errors("feed git index-pack"):
+            try:
+                self._child.feed(data)
+            except ChildEnded:
+                raise _refusal(self._child.wait()) from None
+
+    def judge(self, trailer: bytes, limits: ChildLimits, watch: Watch) -> str:
+        """Hand on the end of the pack and wait for git's judgement.
+
+        Args:
+          trailer: the last bytes.
+          limits: now that more is known of the pack.
+          watch: called again and again meanwhile; what it raises is raised.
+
+        Returns the name of the pack in the folder's `objects/pack/`, without suffix.
+        """
+        self._child.tighten(limits)
+        self.take(trailer)
+        return _name(self._child.wait(watch))
+
+    def stop(self) -> None:
+        """End git, if it runs."""
+        self._child.kill()
+
+
+def _start(repository: Path, folder: Path, limits: ChildLimits, stdin: IO[bytes] | int) -> Child:
     git = find_git()
     if git is None:
         raise LocalFailure("git is not installed: install it, or set NGIT_HUNT_INGEST=auto")
-    with local_errors("run git index-pack"):
-        os.makedirs(pack_dir(folder), exist_ok=True)
-        with (folder / RECEIVED).open("rb") as pack:
-            result = run_child(
-                _command(git),
-                env=_environment(repository, folder),
-                stdin=pack,
-                scratch=folder,
-                limits=limits,
-            )
+    os.makedirs(pack_dir(folder), exist_ok=True)
+    return Child(
+        _command(git),
+        env=_environment(repository, folder),
+        stdin=stdin,
+        scratch=folder,
+        limits=limits,
+    )
+
+
+def _name(result: ChildResult) -> str:
     if result.returncode != 0:
         raise _refusal(result)
     match = _NAME.search(result.stdout)
@@ -121,12 +178,15 @@ def _command(git: str) -> list[str]:
         "core.packedGitLimit=128m",
         "-c",
         "core.deltaBaseCacheLimit=64m",
+        # Larger files go through without being held in memory whole.
+        "-c",
+        "core.bigFileThreshold=16m",
         "-c",
         "pack.writeReverseIndex=false",
         "index-pack",
         "--stdin",
         "--fix-thin",
-        "--threads=1",
+        f"--threads={THREADS}",
         f"--strict={harmless}",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -12,16 +13,13 @@ import trio
 
 from ..errors import BadPack, LocalFailure, TooLarge
 from ..runtime.blocking import blocking
-from ..runtime.children import ChildLimits
 from ..settings import HuntSettings
 from .closure import check_closure
-from .index_dulwich import index_with_dulwich
-from .index_git import RECEIVED, child_limits, find_git, index_with_git
-from .layout import pack_dir, require_format
+from .large_pack import LargePack
+from .layout import require_format
 from .pack_format import HEADER_BYTES, TRAILER_BYTES
 from .pack_index import encode_index
 from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
-from .pack_scan import check_depth, scan_pack
 from .pack_writer import complete_pack
 from .quarantine import (
     PackInFolder,
@@ -39,10 +37,10 @@ SMALL_LIMITS = UnpackLimits(
     objects=1_000, object_bytes=4 << 20, total_bytes=16 << 20, delta_depth=250
 )
 
-Indexer = Callable[[Path, Path, ChildLimits], str]
-
 _SMALL_PLACES = 4
 _LARGE_PLACES = 2
+_STREAMS = 4
+_PIECE_BYTES = 256 * 1024
 _NO_OBJECTS = HEADER_BYTES + TRAILER_BYTES
 _OID = re.compile(r"[0-9a-f]{40}")
 
@@ -54,7 +52,7 @@ class Ingest:
       settings: the limits of B 8.4 and who judges large packs.
       tmp: the folder for quarantine, on the file system of the repositories; made when needed.
       limiter: worker threads for small packs and for joining (default: 4). Large packs have
-        places of their own, so that two of them, however slow, hold up no small one.
+        places of their own, so that they, however slow, hold up no small one.
     """
 
     def __init__(
@@ -64,10 +62,36 @@ class Ingest:
         self.tmp = tmp
         self.limiter = limiter or trio.CapacityLimiter(_SMALL_PLACES)
         self.large_limiter = trio.CapacityLimiter(_LARGE_PLACES)
+        self.scan_limiter = trio.CapacityLimiter(_LARGE_PLACES)
+        self._streams = trio.CapacityLimiter(_STREAMS)
 
     def open_sink(self, repository: Path) -> PackSink:
-        """A place for one pack that shall join a repository."""
+        """A place for one pack that shall join a repository.
+
+        Raises:
+          DiskFull: too little space is free to begin with.
+          LocalFailure: that cannot be found out.
+        """
+        # That a repository is gone is for `prove` to say.
+        with local_errors("look for free space"), contextlib.suppress(FileNotFoundError):
+            require_free_space(repository, self.settings.min_free_bytes)
         return PackSink(self, repository)
+
+    def may_stream(self, sink: PackSink) -> bool:
+        """Whether git may wait for the sink's pack; `give_back_stream` ends that.
+
+        Transfers beyond those places go to a file first, so that hung servers hold nothing up.
+        """
+        try:
+            self._streams.acquire_on_behalf_of_nowait(sink)
+        except trio.WouldBlock:
+            return False
+        return True
+
+    def give_back_stream(self, sink: PackSink) -> None:
+        """Give the place back, if the sink has one."""
+        if sink in self._streams.statistics().borrowers:
+            self._streams.release_on_behalf_of(sink)
 
     def limits(self, pack_bytes: int) -> UnpackLimits:
         """What a pack of so many bytes may hold (B 8.4)."""
@@ -92,12 +116,14 @@ class PackSink:
         self._buffer = bytearray()
         self._bytes = 0
         self._folder: Path | None = None
+        self._large: LargePack | None = None
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes of the pack.
 
         Raises:
-          TooLarge: more than NGIT_HUNT_MAX_PACK_BYTES have come.
+          TooLarge: more than NGIT_HUNT_MAX_PACK_BYTES have come, or another limit is exceeded.
+          BadPack: what came so far is no pack.
           DiskFull, LocalFailure: they cannot be kept.
 
         After an error or a cancellation the sink is of no use but to be closed.
@@ -109,8 +135,8 @@ class PackSink:
                 "raise NGIT_HUNT_MAX_PACK_BYTES if it is wanted"
             )
         self._buffer += data
-        if len(self._buffer) > SMALL_PACK_BYTES:
-            await blocking(self._ingest.limiter, self._spill)
+        if len(self._buffer) > (SMALL_PACK_BYTES if self._large is None else _PIECE_BYTES):
+            await self._hand_on()
 
     async def prove(self, wants: Collection[str]) -> Quarantined:
         """Judge the pack: checksums, forms of objects, limits, closure (N5).
@@ -126,23 +152,24 @@ class PackSink:
         Cancellation ends children and threads within moments; `aclose` removes the rest.
         """
         ingest = self._ingest
-        quarantined = None
         # Of a pack without objects there is nothing for git to judge.
-        if self._folder is None and (ingest.settings.ingest != "git" or self._bytes <= _NO_OBJECTS):
+        if self._large is None and (ingest.settings.ingest != "git" or self._bytes <= _NO_OBJECTS):
             small = _SmallPack(ingest, self._repository, bytes(self._buffer))
             quarantined = await blocking(ingest.limiter, small.prove, wants)
-        if quarantined is None:
-            quarantined = await blocking(ingest.large_limiter, self._prove_large, wants)
-            self._folder = None
+            if quarantined is not None:
+                return quarantined
+        await self._hand_on()
+        quarantined = await blocking(ingest.large_limiter, self._prove_large, wants)
+        ingest.give_back_stream(self)
         return quarantined
 
     async def aclose(self) -> None:
         """Remove what was not proven; nothing to do the second time. Not to be cancelled."""
         self._buffer.clear()
-        folder, self._folder = self._folder, None
-        if folder is not None:
+        if self._large is not None or self._folder is not None:
             with trio.CancelScope(shield=True):
-                await blocking(self._ingest.limiter, remove_quarantine, folder)
+                await blocking(self._ingest.limiter, self._remove)
+        self._ingest.give_back_stream(self)
 
     async def __aenter__(self) -> PackSink:
         return self
@@ -155,23 +182,54 @@ class PackSink:
     ) -> None:
         await self.aclose()
 
-    def _spill(self) -> None:
-        with local_errors("write a pack into quarantine"):
-            if self._folder is None:
-                self._folder = make_quarantine(self._ingest.tmp, "pack")
-            require_free_space(self._folder, self._ingest.settings.min_free_bytes)
-            with (self._folder / RECEIVED).open("ab") as file:
-                file.write(self._buffer)
+    async def _hand_on(self) -> None:
+        """Give what is in the buffer to the large way, which begins with it."""
+        data = bytes(self._buffer)
         self._buffer.clear()
+        limiter = self._ingest.scan_limiter
+        if self._large is not None:
+            await blocking(limiter, self._large.take, data)
+            return
+        large, scanned = await blocking(limiter, self._make_large, data)
+        self._large = large
+        # In this thread, for a child dies with the one that starts it.
+        large.begin(stream=self._ingest.may_stream(self))
+        await blocking(limiter, large.hand_on, scanned)
+
+    def _make_large(self, data: bytes) -> tuple[LargePack, bytes]:
+        with local_errors("make a quarantine"):
+            self._folder = make_quarantine(self._ingest.tmp, "pack")
+        large = LargePack(self._ingest.settings, self._repository, self._folder)
+        return large, large.scan(data)
 
     def _prove_large(self, wants: Collection[str]) -> Quarantined:
-        if self._buffer or self._folder is None:
-            self._spill()
-        if self._folder is None:
+        large, folder = self._large, self._folder
+        if large is None or folder is None:
             raise LocalFailure("there is no quarantine")
-        large = _LargePack(self._ingest, self._repository, self._folder, self._bytes)
-        with local_errors("judge a pack"):
-            return large.prove(wants)
+        indexed = large.judge()
+        with (
+            local_errors("look into a pack"),
+            StoredObjects(folder) as new,
+            StoredObjects(self._repository) as stored,
+        ):
+            obtained = _obtained(wants, new.glance, stored)
+        large.stop()
+        self._folder = None
+        return Quarantined(
+            self._repository,
+            obtained,
+            size=(indexed.objects, self._bytes),
+            pack=PackInFolder(folder, indexed.name),
+            limiter=self._ingest.limiter,
+        )
+
+    def _remove(self) -> None:
+        large, self._large = self._large, None
+        if large is not None:
+            large.stop()
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            remove_quarantine(folder)
 
 
 @attrs.frozen
@@ -213,45 +271,6 @@ class _SmallPack:
     def _complete(self, unpacked: Unpacked) -> PackInMemory:
         pack, entries = complete_pack(self.pack, unpacked.entries, unpacked.bases)
         return PackInMemory(pack, encode_index(entries, pack[-TRAILER_BYTES:]), self.ingest.tmp)
-
-
-@attrs.frozen
-class _LargePack:
-    """A pack in quarantine, judged by git or by dulwich in a child."""
-
-    ingest: Ingest
-    repository: Path
-    folder: Path
-    pack_bytes: int
-
-    def prove(self, wants: Collection[str]) -> Quarantined:
-        """The proven pack; its quarantine folder belongs to it from now on."""
-        settings = self.ingest.settings
-        limits = self.ingest.limits(self.pack_bytes)
-        received = self.folder / RECEIVED
-        require_format(self.repository)
-        scanned = scan_pack(received, limits)
-        require_free_space(self.folder, settings.min_free_bytes, self.pack_bytes)
-        child = child_limits(self.repository, self.folder, scanned, settings.max_pack_bytes)
-        name = self._indexer()(self.repository, self.folder, child)
-        received.unlink(missing_ok=True)
-        if scanned.needs_depth_check(limits.delta_depth):
-            check_depth(Path(pack_dir(self.folder), f"{name}.pack"), limits.delta_depth)
-        with StoredObjects(self.folder) as new, StoredObjects(self.repository) as stored:
-            obtained = _obtained(wants, new.glance, stored)
-        return Quarantined(
-            self.repository,
-            obtained,
-            size=(scanned.objects, self.pack_bytes),
-            pack=PackInFolder(self.folder, name),
-            limiter=self.ingest.limiter,
-        )
-
-    def _indexer(self) -> Indexer:
-        who = self.ingest.settings.ingest
-        if who == "dulwich" or (who == "auto" and find_git() is None):
-            return index_with_dulwich
-        return index_with_git
 
 
 def _obtained(

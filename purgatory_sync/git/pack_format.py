@@ -57,10 +57,13 @@ class PackEntry(NamedTuple):
 def read_count(pack: Buffer) -> int:
     """The number of objects that the header of a pack declares.
 
+    Args:
+      pack: the pack, or at least its first 12 bytes.
+
     Raises:
       BadPack: no pack, or one of another version than 2 (no server sends others).
     """
-    if len(pack) < HEADER_BYTES + TRAILER_BYTES or pack[:4] != b"PACK":
+    if len(pack) < HEADER_BYTES or pack[:4] != b"PACK":
         raise BadPack("what came is no pack")
     version = int.from_bytes(pack[4:8], "big")
     if version != 2:
@@ -68,8 +71,13 @@ def read_count(pack: Buffer) -> int:
     return int.from_bytes(pack[8:12], "big")
 
 
-def read_entry_header(pack: Buffer, at: int) -> EntryHeader:
+def read_entry_header(pack: Buffer, at: int, skipped: int = 0) -> EntryHeader:
     """Read the header of the entry that begins at `at`.
+
+    Args:
+      pack: the pack, or a piece of it.
+      at: where in the piece the entry begins.
+      skipped: bytes of pack before the piece; the offset of a base counts from the pack's begin.
 
     Raises:
       BadPack: an unknown type, a size beyond 64 bits, a base that does not come before.
@@ -87,10 +95,13 @@ def read_entry_header(pack: Buffer, at: int) -> EntryHeader:
         size |= (byte & 0x7F) << shift
         shift += 7
     if kind == OFS_DELTA:
-        base, at = _read_base_offset(pack, at, start)
+        base, at = _read_base_offset(pack, at, skipped + start)
         return EntryHeader(kind, size, at, base)
     if kind == REF_DELTA:
-        return EntryHeader(kind, size, at + 20, bytes(pack[at : at + 20]))
+        name = bytes(pack[at : at + 20])
+        if len(name) < 20:
+            raise IndexError("the pack ends within a name")
+        return EntryHeader(kind, size, at + 20, name)
     if kind not in KIND_NAMES:
         raise BadPack(f"an object of the unknown type {kind}")
     return EntryHeader(kind, size, at, None)

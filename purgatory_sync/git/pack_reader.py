@@ -127,6 +127,8 @@ class _Unpacker:
 
     def run(self) -> Unpacked:
         count = read_count(self._pack)
+        if self._end < HEADER_BYTES:
+            raise BadPack("the pack has no checksum")
         if count > self._limits.objects:
             raise Unsure(f"{count} objects")
         trailer = sha1(self._view[: self._end], usedforsecurity=False).digest()

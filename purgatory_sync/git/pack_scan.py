@@ -1,32 +1,33 @@
-"""Looks through a pack on disk before anybody unpacks it: bombs cost milliseconds here."""
+"""Looks through a pack as it comes, before anybody unpacks it: bombs cost milliseconds here."""
 
 from __future__ import annotations
 
-import mmap
 import zlib
 from array import array
 from bisect import bisect_left
-from pathlib import Path
 
 import attrs
 
 from ..errors import BadPack, TooLarge
 from ..runtime.children import stop_if_cancelled
+from ..settings import HuntSettings
 from .pack_format import (
     HEADER_BYTES,
-    OFS_DELTA,
-    REF_DELTA,
     TRAILER_BYTES,
+    EntryHeader,
     delta_sizes,
     read_count,
     read_entry_header,
 )
-from .pack_index import PackIndexReader
-from .pack_reader import UnpackLimits
 
 _STEP_BYTES = 64 * 1024
 _OUT_BYTES = 1 << 20
 _DELTA_SIZES_BYTES = 20
+_ENTRIES_BETWEEN_STOPS = 1024
+# Of so small objects there are few in honest packs; a million of them is the same ones again.
+_TINY_BYTES = 2
+# What a stream has beside its content, nearly always.
+_STREAM_BYTES = 64
 
 
 @attrs.frozen
@@ -54,101 +55,212 @@ class Scanned:
         return (self.named_bases + 1) * (self.depth + 1) > limit
 
 
-def scan_pack(path: Path, limits: UnpackLimits) -> Scanned:
-    """Inflate a pack once without keeping anything, and compare what it declares with the limits.
+class _Unended:
+    """An entry whose end has not come: how much of it was seen, and its first bytes."""
 
-    Memory: 2 MiB, and 12 bytes for each object. Cancelling the task that waits for it ends it.
+    __slots__ = ("head", "header", "inflater", "seen")
 
-    Raises:
-      TooLarge: it is beyond a limit.
-      BadPack: it is damaged, or an object is not as long as declared.
+    def __init__(self, header: EntryHeader, inflater: zlib._Decompress, out: bytes) -> None:
+        self.header = header
+        self.inflater = inflater
+        self.seen = len(out)
+        self.head = out[:_DELTA_SIZES_BYTES]
+
+
+class PackScanner:
+    """Inflates a pack without keeping anything, and compares what it declares with the limits.
+
+    Only what `feed` and `finish` give back may be handed to those who unpack. The trailer, without
+    which nobody resolves deltas, comes last: when all is known to be within the limits (B 8.4).
+
+    Memory: 2 MiB, and 12 bytes for each object.
+
+    Args:
+      settings: the limits.
     """
-    if path.stat().st_size == 0:
-        raise BadPack("an empty answer instead of a pack")
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pack,
-    ):
-        try:
-            return _Scan(pack, limits).run()
-        except (zlib.error, IndexError) as error:
-            raise BadPack(f"the pack is damaged: {error}") from error
 
-
-class _Scan:
-    def __init__(self, pack: mmap.mmap, limits: UnpackLimits) -> None:
-        self._pack = pack
-        self._limits = limits
-        self._end = len(pack) - TRAILER_BYTES
+    def __init__(self, settings: HuntSettings) -> None:
+        self._settings = settings
+        self._received = 0
+        self._tail = b""
+        self._tail_at = 0
+        self._count: int | None = None
+        self._left = 0
+        self._unended: _Unended | None = None
+        self._allowed_bytes = settings.max_inflated_bytes
+        self._inflated = 0
         self._total = 0
         self._largest = 0
         self._named = 0
         self._named_bytes = 0
         self._deepest = 0
         self._offsets = array("Q")
-        self._depths = array("L")
+        self._depths = array("I")
+        self._tiny: set[tuple[int, bytes]] = set()
 
-    def run(self) -> Scanned:
-        count = read_count(self._pack)
-        if count > self._limits.objects:
-            raise TooLarge(f"a pack of {count} objects; {self._limits.objects} are allowed")
-        at = HEADER_BYTES
-        for _ in range(count):
-            stop_if_cancelled()
-            at = self._read_entry(at)
-        if at != self._end:
-            raise BadPack("bytes after the last object")
-        return Scanned(
-            count, self._total, self._largest, self._named, self._named_bytes, self._deepest
+    def feed(self, data: bytes) -> bytes:
+        """Judge the next bytes of the pack; returns those that are judged by now.
+
+        Blocking work; cancelling the task that waits for it ends it.
+
+        Raises:
+          TooLarge: a limit is exceeded.
+          BadPack: it is damaged, or an object is not as long as declared.
+        """
+        self._received += len(data)
+        self._allowed_bytes += self._settings.max_inflated_ratio * len(data)
+        buffer = self._tail + data
+        try:
+            end = self._scan(buffer)
+        except (zlib.error, IndexError) as error:
+            raise BadPack(f"the pack is damaged: {error}") from error
+        self._tail = buffer[end:]
+        self._tail_at += end
+        return buffer[:end]
+
+    def finish(self) -> tuple[Scanned, bytes]:
+        """Judge the whole; returns what it is like, and its trailer.
+
+        Raises as `feed`.
+        """
+        if not self._received:
+            raise BadPack("an empty answer instead of a pack")
+        if self._count is None:
+            raise BadPack("what came is no pack")
+        if self._left:
+            raise BadPack("the pack ends within an object")
+        if len(self._tail) != TRAILER_BYTES:
+            raise BadPack("the pack has no checksum")
+        if self._total > self._allowed_bytes:
+            raise TooLarge(f"objects of more than {self._allowed_bytes} bytes in all")
+        scanned = Scanned(
+            self._count,
+            self._total,
+            self._largest,
+            self._named,
+            self._named_bytes,
+            self._deepest,
         )
+        return scanned, self._tail
 
-    def _read_entry(self, start: int) -> int:
-        header = read_entry_header(self._pack, start)
-        self._judge_size(header.size)
+    def _scan(self, buffer: bytes) -> int:
+        """The end of what is judged: a header waits until all of it is here."""
+        at = 0
+        if self._count is None:
+            if len(buffer) < HEADER_BYTES:
+                return 0
+            self._count = self._left = self._read_count(buffer)
+            at = HEADER_BYTES
+        view = memoryview(buffer)
+        if self._unended is not None:
+            at = self._inflate_on(self._unended, view, at)
+        while self._left and self._unended is None:
+            header = self._begin(buffer, at)
+            if header is None:
+                return at
+            at = self._inflate(header, view)
+        if self._unended is None and len(buffer) - at > TRAILER_BYTES:
+            raise BadPack("bytes after the last object")
+        return at
+
+    def _read_count(self, buffer: bytes) -> int:
+        count = read_count(buffer)
+        most = self._settings.max_objects
+        if count > most:
+            raise TooLarge(f"a pack of {count} objects; {most} are allowed")
+        return count
+
+    def _begin(self, buffer: bytes, start: int) -> EntryHeader | None:
+        """The header of the entry that begins there; None while it is not whole."""
+        try:
+            header = read_entry_header(buffer, start, self._tail_at)
+        except IndexError:
+            return None
         depth = 0
-        if header.base is None:
-            self._spend(header.size)
-        elif isinstance(header.base, int):
+        if header.size > self._largest:
+            self._judge_size(header.size)
+        if isinstance(header.base, int):
             depth = self._depth_at(header.base) + 1
-            if depth > self._limits.delta_depth:
-                raise TooLarge(f"a chain of more than {self._limits.delta_depth} deltas")
-            self._deepest = max(self._deepest, depth)
-        self._offsets.append(start)
+            if depth > self._deepest:
+                self._judge_depth(depth)
+        self._offsets.append(self._tail_at + start)
         self._depths.append(depth)
-        end, head = self._inflate(header.data_at, header.size)
-        if header.base is not None:
-            base_bytes, result_bytes = delta_sizes(head)
-            self._judge_size(base_bytes)
-            self._judge_size(result_bytes)
-            self._spend(result_bytes)
-            if isinstance(header.base, bytes):
-                self._named += 1
-                self._named_bytes += base_bytes
-        return end
+        if not self._left % _ENTRIES_BETWEEN_STOPS:
+            stop_if_cancelled()
+        return header
 
-    def _inflate(self, at: int, size: int) -> tuple[int, bytes]:
-        """Where the next entry begins, and this one's first bytes."""
+    def _inflate(self, header: EntryHeader, view: memoryview) -> int:
+        """Inflate an entry, or what is here of it; returns the end of that."""
+        size, at = header.size, header.data_at
         inflater = zlib.decompressobj()
-        seen, head, step = 0, b"", min(size + 64, _STEP_BYTES)
-        while not inflater.eof:
-            piece = self._pack[at : min(at + step, self._end)]
-            if not piece:
-                raise BadPack("the pack ends within an object")
-            at += len(piece)
-            step = _STEP_BYTES
-            while piece and not inflater.eof:
-                out = inflater.decompress(piece, _OUT_BYTES)
-                piece = inflater.unconsumed_tail
-                seen += len(out)
-                if seen > size:
-                    raise BadPack("an object is longer than the pack declares")
-                if len(head) < _DELTA_SIZES_BYTES:
-                    head += out[:_DELTA_SIZES_BYTES]
-                if len(out) == _OUT_BYTES:
-                    stop_if_cancelled()
-        if seen != size:
-            raise BadPack("an object is shorter than the pack declares")
-        return at - len(inflater.unused_data), head
+        if size <= _STEP_BYTES:
+            # One call for nearly every entry there is.
+            piece = view[at : at + size + _STREAM_BYTES]
+            out = inflater.decompress(piece, size + 1)
+            at += len(piece) - len(
+                inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            )
+            self._inflated += len(out)
+            if inflater.eof and len(out) == size:
+                self._end(header, out)
+                return at
+        else:
+            out = b""
+        self._unended = _Unended(header, inflater, out)
+        return self._inflate_on(self._unended, view, at)
+
+    def _inflate_on(self, entry: _Unended, view: memoryview, at: int) -> int:
+        """Inflate what is here of an entry's rest; returns the end of that."""
+        inflater, size = entry.inflater, entry.header.size
+        while at < len(view) and not inflater.eof:
+            self._judge_length(entry)
+            piece = view[at : at + _STEP_BYTES]
+            # One byte more than expected, or a stream's end would not be seen; 0 means no limit.
+            out = inflater.decompress(piece, min(size - entry.seen, _OUT_BYTES) + 1)
+            at += len(piece) - len(
+                inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            )
+            entry.seen += len(out)
+            self._inflated += len(out)
+            if self._inflated > self._allowed_bytes:
+                raise TooLarge(f"more than {self._allowed_bytes} bytes to inflate")
+            if len(entry.head) < _DELTA_SIZES_BYTES:
+                entry.head += out[:_DELTA_SIZES_BYTES]
+            stop_if_cancelled()
+        self._judge_length(entry)
+        if inflater.eof:
+            if entry.seen < size:
+                raise BadPack("an object is shorter than the pack declares")
+            self._unended = None
+            self._end(entry.header, entry.head)
+        return at
+
+    def _judge_length(self, entry: _Unended) -> None:
+        if entry.seen > entry.header.size:
+            raise BadPack("an object is longer than the pack declares")
+
+    def _end(self, header: EntryHeader, head: bytes) -> None:
+        """Judge an entry that was seen whole, by its first bytes."""
+        self._left -= 1
+        if self._inflated > self._allowed_bytes:
+            raise TooLarge(f"more than {self._allowed_bytes} bytes to inflate")
+        if header.base is None:
+            self._total += header.size
+            if header.size <= _TINY_BYTES:
+                self._refuse_twice(header.kind, head)
+            return
+        base_bytes, result_bytes = delta_sizes(head)
+        if max(base_bytes, result_bytes) > self._largest:
+            self._judge_size(max(base_bytes, result_bytes))
+        self._total += result_bytes
+        if isinstance(header.base, bytes):
+            self._named += 1
+            self._named_bytes += base_bytes
+
+    def _refuse_twice(self, kind: int, content: bytes) -> None:
+        if (kind, content) in self._tiny:
+            raise BadPack("the pack holds an object twice")
+        self._tiny.add((kind, content))
 
     def _depth_at(self, offset: int) -> int:
         position = bisect_left(self._offsets, offset)
@@ -156,62 +268,14 @@ class _Scan:
             raise BadPack("a delta whose base is no object")
         return self._depths[position]
 
+    def _judge_depth(self, depth: int) -> None:
+        most = self._settings.max_delta_depth
+        if depth > most:
+            raise TooLarge(f"a chain of more than {most} deltas")
+        self._deepest = depth
+
     def _judge_size(self, size: int) -> None:
-        if size > self._limits.object_bytes:
-            raise TooLarge(f"an object of {size} bytes; {self._limits.object_bytes} are allowed")
-        self._largest = max(self._largest, size)
-
-    def _spend(self, size: int) -> None:
-        self._total += size
-        if self._total > self._limits.total_bytes:
-            raise TooLarge(f"objects of more than {self._limits.total_bytes} bytes in all")
-
-
-def check_depth(pack: Path, limit: int) -> None:
-    """Judge the chains of deltas of an indexed pack, those included that go through names.
-
-    Memory: two numbers for each object.
-
-    Args:
-      pack: the file; its index lies beside it.
-      limit: deltas in one chain.
-
-    Raises:
-      TooLarge: one is longer than `limit`.
-      BadPack: a base is missing, or chains go round in circles.
-    """
-    reader = PackIndexReader(pack.with_suffix(".idx"))
-    try:
-        with (
-            pack.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            depths: dict[int, int] = {}
-            for position in range(reader.count):
-                stop_if_cancelled()
-                _measure(reader.offset(position), depths, data, reader)
-            if depths and max(depths.values()) > limit:
-                raise TooLarge(f"a chain of more than {limit} deltas")
-    finally:
-        reader.close()
-
-
-def _measure(offset: int, depths: dict[int, int], data: mmap.mmap, index: PackIndexReader) -> None:
-    way: dict[int, None] = {}
-    while offset not in depths:
-        if offset in way:
-            raise BadPack("deltas that are made of each other")
-        way[offset] = None
-        header = read_entry_header(data, offset)
-        if header.kind not in (OFS_DELTA, REF_DELTA):
-            depths[offset] = 0
-            del way[offset]
-            break
-        base = index.find(header.base) if isinstance(header.base, bytes) else header.base
-        if base is None:
-            raise BadPack("a delta whose base is missing")
-        offset = base
-    depth = depths[offset]
-    for step in reversed(way):
-        depth += 1
-        depths[step] = depth
+        most = self._settings.max_object_bytes
+        if size > most:
+            raise TooLarge(f"an object of {size} bytes; {most} are allowed")
+        self._largest = size

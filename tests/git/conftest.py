@@ -2,6 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from purgatory_sync.git import ingest, large_pack
+from purgatory_sync.settings import HuntSettings
+
+from .packs import make_repository
+from .ways import NOTHING_IS_SMALL, Way, in_this_process
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -16,3 +22,17 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def tmp(tmp_path: Path) -> Path:
     return tmp_path / "quarantine"
+
+
+@pytest.fixture(params=["small", "dulwich", pytest.param("git", marks=pytest.mark.real)])
+def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Way:
+    """Each of the three ways to judge packs; that of git is real."""
+    name = request.param
+    if name == "dulwich":
+        monkeypatch.setattr(ingest, "SMALL_LIMITS", NOTHING_IS_SMALL)
+        monkeypatch.setattr(large_pack, "index_with_dulwich", in_this_process)
+    return Way(
+        HuntSettings(min_free_bytes=0, ingest="auto" if name == "small" else name),
+        make_repository(tmp_path / "r.git"),
+        tmp_path / "tmp",
+    )

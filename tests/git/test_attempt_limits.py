@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain, repeat
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ import trio.testing
 
 from purgatory_sync.errors import (
     AttemptFailed,
+    BadPack,
     NotGit,
     NotHttp,
     ProtocolBroken,
@@ -20,6 +22,8 @@ from purgatory_sync.errors import (
     TlsFailed,
     TooLarge,
 )
+from purgatory_sync.git.pack_format import BLOB, GitObject
+from purgatory_sync.git.pack_writer import encode_pack
 from purgatory_sync.git.pktline import pkt_line
 from purgatory_sync.settings import HuntSettings
 
@@ -45,7 +49,10 @@ WHOLE = v2_pack(PACK).body
 FIRST = pkt_line(b"packfile\n")
 PROGRESS = pkt_line(b"\x02Counting objects: 1\r")
 REFS_LINES = pkt_line(b"12" * 20 + b" refs/heads/x\n") * 100
-LARGE = v2_pack(bytes(3_000_000)).body[:-4]
+# The header of a pack of many objects, and one of them.
+SOUND = encode_pack([GitObject(BLOB, Random(1).randbytes(60_000))])
+SOUND = SOUND[:8] + (2_000_000).to_bytes(4, "big") + SOUND[12:]
+LARGE = v2_pack(encode_pack([GitObject(BLOB, Random(1).randbytes(3_000_000))])).body[:-4]
 
 
 def held(body: bytes) -> Reply:
@@ -145,9 +152,14 @@ async def test_a_drip_ends_an_attempt_after_its_whole_time(
         (HEAD + b"x: ", [b"y" * 1000], NotHttp),
         (b"", [b"HTTP/1.1 100 Continue\r\n\r\n"], ProtocolBroken),
         (None, [FIRST, PROGRESS * 1000], ProtocolBroken),
-        (None, [FIRST, pkt_line(b"\x01" + b"x" * 65000)], TooLarge),
+        (None, [FIRST, pkt_line(b"\x01" + b"x" * 65000)], BadPack),
+        (
+            None,
+            [FIRST, pkt_line(b"\x01" + SOUND[:12]), pkt_line(b"\x01" + SOUND[12:-20])],
+            TooLarge,
+        ),
     ],
-    ids=["heads", "headers", "header", "100s", "progress", "pack"],
+    ids=["heads", "headers", "header", "100s", "progress", "nonsense", "pack"],
 )
 async def test_an_answer_without_end_is_bounded(
     raw: bytes | None,

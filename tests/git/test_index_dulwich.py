@@ -19,6 +19,10 @@ from .packs import blob, history, make_repository, name_of, tree
 ROOMY = ChildLimits(memory_bytes=1 << 31, cpu_secs=60, file_bytes=1 << 30)
 
 
+def unwatched() -> None:
+    """Nothing has to be looked after."""
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     return make_repository(tmp_path / "r.git")
@@ -76,10 +80,12 @@ def test_in_a_process_of_its_own(
     monkeypatch.chdir(tmp_path)
     objects = history(2)
     folder = received(tmp_path, encode_pack(objects))
-    name = index_with_dulwich(Path(repository.name), Path(folder.name), ROOMY)
+    name = index_with_dulwich(Path(repository.name), Path(folder.name), ROOMY, unwatched)
     assert (folder / "objects" / "pack" / f"{name}.idx").exists()
     with pytest.raises(NotClosed, match="did not come"):
-        index_with_dulwich(repository, received(tmp_path, encode_pack(objects[1:])), ROOMY)
+        index_with_dulwich(
+            repository, received(tmp_path, encode_pack(objects[1:])), ROOMY, unwatched
+        )
 
 
 @pytest.mark.real
@@ -88,7 +94,7 @@ def test_too_little_memory_is_an_answer(repository: Path, tmp_path: Path) -> Non
     folder = received(tmp_path, encode_pack([large]))
     tight = ChildLimits(memory_bytes=256 << 20, cpu_secs=60, file_bytes=1 << 30)
     with pytest.raises(TooLarge, match="memory"):
-        index_with_dulwich(repository, folder, tight)
+        index_with_dulwich(repository, folder, tight, unwatched)
 
 
 @pytest.mark.real
@@ -97,4 +103,4 @@ def test_a_process_that_cannot_start(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(LocalFailure, match="ended with 1"):
-        index_with_dulwich(repository, received(tmp_path, b""), ROOMY)
+        index_with_dulwich(repository, received(tmp_path, b""), ROOMY, unwatched)

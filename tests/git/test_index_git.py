@@ -14,17 +14,20 @@ from purgatory_sync.git.fsck import check_object
 from purgatory_sync.git.fsck_rules import judge_object
 from purgatory_sync.git.index_git import RECEIVED, child_limits, index_with_git
 from purgatory_sync.git.pack_format import COMMIT, TAG, TREE, GitObject
-from purgatory_sync.git.pack_reader import UnpackLimits, Unsure
-from purgatory_sync.git.pack_scan import scan_pack
+from purgatory_sync.git.pack_reader import Unsure
+from purgatory_sync.git.pack_scan import PackScanner
 from purgatory_sync.git.pack_writer import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
+from purgatory_sync.settings import HuntSettings
 
 from .objects_git_judges import BYSTANDERS, ODD_BUT_FINE, REFUSED, USUAL
 from .packs import history, make_repository, oid_of, write_loose
 
 pytestmark = pytest.mark.real
 
-LIMITS = UnpackLimits(1000, 1 << 20, 1 << 24, 50)
+
+def unwatched() -> None:
+    """Nothing has to be looked after."""
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +41,12 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def index(repository: Path, tmp: Path, objects: Iterable[GitObject]) -> str:
     folder = tmp / os.urandom(8).hex()
     folder.mkdir()
-    (folder / RECEIVED).write_bytes(encode_pack(list(objects)))
-    scanned = scan_pack(folder / RECEIVED, LIMITS)
-    return index_with_git(repository, folder, child_limits(repository, folder, scanned, 1 << 20))
+    pack = encode_pack(list(objects))
+    (folder / RECEIVED).write_bytes(pack)
+    scanner = PackScanner(HuntSettings())
+    scanner.feed(pack)
+    limits = child_limits(repository, len(pack), scanner.finish()[0], 1 << 20)
+    return index_with_git(repository, folder, limits, unwatched)
 
 
 def accepts(repository: Path, tmp: Path, object: GitObject) -> bool:
@@ -117,14 +123,15 @@ def test_how_git_ended_is_understood(
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
     (tmp_path / RECEIVED).write_bytes(b"")
     with pytest.raises(expected) as caught:
-        index_with_git(make_repository(tmp_path / "r.git"), tmp_path, ROOMY)
+        index_with_git(make_repository(tmp_path / "r.git"), tmp_path, ROOMY, unwatched)
     assert type(caught.value) is expected
 
 
 def test_without_git_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / RECEIVED).write_bytes(b"")
     with pytest.raises(LocalFailure, match="NGIT_HUNT_INGEST"):
-        index_with_git(tmp_path, tmp_path, ROOMY)
+        index_with_git(tmp_path, tmp_path, ROOMY, unwatched)
 
 
 def test_no_configuration_and_no_stand_ins_count(

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -14,6 +16,9 @@ import trio
 from purgatory_sync.runtime.blocking import blocking
 from purgatory_sync.runtime.children import (
     OUTPUT_BYTES,
+    PIPE,
+    Child,
+    ChildEnded,
     ChildLimits,
     ChildResult,
     ProcessIdentity,
@@ -166,3 +171,87 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     with trio.fail_after(10):
         while state_of(pid) not in ("gone", "Z"):  # noqa: ASYNC110 - init reaps it
             await trio.sleep(0.005)
+
+
+@contextmanager
+def started(script: str, scratch: Path, limits: ChildLimits = LIMITS) -> Iterator[Child]:
+    command = ["/bin/sh", "-c", script]
+    child = Child(command, env=ENV, stdin=PIPE, scratch=scratch, limits=limits)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.kill()
+    assert state_of(child.pid) == "gone"
+
+
+@pytest.mark.real
+def test_feeding(tmp_path: Path) -> None:
+    data = os.urandom(3 << 20)
+    with started("cat > copy", tmp_path, attrs.evolve(LIMITS, file_bytes=4 << 20)) as child:
+        for at in range(0, len(data), 1 << 20):
+            child.feed(data[at : at + (1 << 20)])
+        assert child.wait() == ChildResult(0, b"", b"")
+    assert (tmp_path / "copy").read_bytes() == data
+
+
+@pytest.mark.real
+def test_feeding_one_that_ended(tmp_path: Path) -> None:
+    with started("echo gone; exit 4", tmp_path) as child:
+        with pytest.raises(ChildEnded):
+            child.feed(bytes(64 << 20))
+        assert child.wait() == ChildResult(4, b"gone\n", b"")
+
+
+@pytest.mark.real
+async def test_feeding_one_that_does_not_read_is_cancelled(tmp_path: Path) -> None:
+    with started("sleep 1000", tmp_path) as child, trio.move_on_after(0.1) as scope:
+        await blocking(trio.CapacityLimiter(1), child.feed, bytes(8 << 20))
+    assert scope.cancelled_caught
+
+
+@pytest.mark.real
+def test_one_that_cannot_be_fed(tmp_path: Path) -> None:
+    child = Child(["/bin/true"], env=ENV, stdin=None, scratch=tmp_path, limits=LIMITS)
+    with pytest.raises(ValueError, match="PIPE"):
+        child.feed(b"x")
+    child.kill()
+
+
+@pytest.mark.real
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is of Linux")
+async def test_limits_can_become_tighter_but_not_looser(tmp_path: Path) -> None:
+    tight = ChildLimits(memory_bytes=1 << 28, cpu_secs=7, file_bytes=512 * 100)
+    loose = ChildLimits(memory_bytes=1 << 34, cpu_secs=700, file_bytes=512 << 20)
+    script = "> ready; read line; ulimit -v; ulimit -t; ulimit -f"
+    for limits, expected in ((tight, [1 << 18, 7, 100]), (loose, [1 << 20, 15, 2049])):
+        with started(script, tmp_path) as child:
+            with trio.fail_after(10):
+                while not (tmp_path / "ready").exists():  # noqa: ASYNC110 - the child makes it
+                    await trio.sleep(0.005)
+            (tmp_path / "ready").unlink()
+            child.tighten(limits)
+            child.feed(b"go\n")
+            assert [int(word) for word in child.wait().stdout.split()] == expected
+    child.tighten(tight)
+
+
+@pytest.mark.real
+def test_what_is_watched_ends_the_wait(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def watch() -> None:
+        looks.append(len(looks))
+        if len(looks) == 3:
+            raise OSError("enough")
+
+    with pytest.raises(OSError, match="enough"):
+        run_child(
+            ["/bin/sleep", "1000"],
+            env=ENV,
+            stdin=None,
+            scratch=tmp_path,
+            limits=LIMITS,
+            watch=watch,
+        )
+    assert looks == [0, 1, 2]
