@@ -50,6 +50,11 @@ class Asker:
             ) from error
         except OSError as error:
             self._socket.close()
+            if error.errno is None:  # what Python says of a name that does not fit
+                raise NodeUnreachable(
+                    f"{self._path} is longer than a socket's name may be: choose a shorter"
+                    " NGIT_RELAY_DATA_PATH"
+                ) from error
             raise NodeUnreachable(
                 f"no node runs on {self._path.parent}: start it, or name the data folder of the one"
                 " that runs (--relay-data-path, NGIT_RELAY_DATA_PATH)"

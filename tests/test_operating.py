@@ -146,7 +146,7 @@ def test_without_a_node_it_is_one_sentence_and_exit_code_1(
 ) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(tmp_path / SOCKET))
-    for folder in (tmp_path, tmp_path / "none", tmp_path / ("long" * 60)):
+    for folder in (tmp_path, tmp_path / "none"):
         assert run_command([*arguments, "--relay-data-path", str(folder)]) == 1
         captured = capsys.readouterr()
         assert captured.out == ""
@@ -154,6 +154,17 @@ def test_without_a_node_it_is_one_sentence_and_exit_code_1(
             f"purgatory-sync: no node runs on {folder}: start it, or name the data folder of the"
             " one that runs (--relay-data-path, NGIT_RELAY_DATA_PATH)\n"
         )
+
+
+def test_a_folder_whose_name_is_too_long_for_a_socket(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / ("long" * 60)
+    assert run_command(["status", "--relay-data-path", str(folder)]) == 1
+    assert capsys.readouterr().err == (
+        f"purgatory-sync: {folder / SOCKET} is longer than a socket's name may be: choose a"
+        " shorter NGIT_RELAY_DATA_PATH\n"
+    )
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}\n", b'{"result": {"at": 1}}\n', b"nonsense\n"])
