@@ -166,11 +166,14 @@ class PurgatorySync:
             repository, frozenset(new_oids)
         )
 
-    def statistics(self) -> Statistics:
-        """What is held and why, the queue, and each domain's limits, at this moment."""
-        return take_statistics(
-            self.purgatory, self._clock, self._released, self._throttles.statistics()
-        )
+    def statistics(self, *, events: bool = True) -> Statistics:
+        """What is held and why, the queue, and each domain's limits, at this moment.
+
+        Args:
+          events: whether each held event is reported on; the counters alone are cheap.
+        """
+        hunt = self._throttles.statistics()
+        return take_statistics(self.purgatory, self._clock, self._released, hunt, events=events)
 
     def hosted(self, npub: str, identifier: str) -> Path | None:
         """The repository that git clients may read under this name; None when it is not here."""

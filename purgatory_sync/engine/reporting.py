@@ -14,14 +14,23 @@ KINDS = ("announcement", "soft-expired", "state", "pr")
 
 
 def take_statistics(
-    purgatory: Purgatory, clock: WallClock, released: Mapping[str, int], hunt: HuntStatistics
+    purgatory: Purgatory,
+    clock: WallClock,
+    released: Mapping[str, int],
+    hunt: HuntStatistics,
+    *,
+    events: bool,
 ) -> Statistics:
-    """The engine at this moment; costs a look at every held event."""
-    events = tuple(_reports(purgatory, clock))
-    held = dict.fromkeys(KINDS, 0)
-    for report in events:
-        held[report.kind] += 1
-    return Statistics(held, len(purgatory.sync_queue), dict(released), hunt, events)
+    """The engine at this moment; with `events` it costs a look at every held event."""
+    reports = tuple(_reports(purgatory, clock)) if events else ()
+    return Statistics(_held(purgatory), len(purgatory.sync_queue), dict(released), hunt, reports)
+
+
+def _held(purgatory: Purgatory) -> dict[str, int]:
+    counts = purgatory.counts()
+    soft = sum(held.soft_expired_at is not None for held in purgatory.announcements())
+    numbers = (counts.announcements - soft, soft, counts.states, counts.prs)
+    return dict(zip(KINDS, numbers, strict=True))
 
 
 def kind_of(held: HeldEvent) -> str:

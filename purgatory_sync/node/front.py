@@ -55,7 +55,11 @@ def make_listener(
     )
     push = GitPush(_Pushes(engine), settings.push.max_pack_bytes)
     git = GitHttp(engine.hosted, settings.listener.git_max_processes, push)
-    metrics = Metrics(lambda: _snapshot(engine.statistics())) if settings.metrics_enabled else None
+    metrics = (
+        Metrics(lambda: _snapshot(engine.statistics(events=False)))
+        if settings.metrics_enabled
+        else None
+    )
     pages = Pages(info, engine.explainer.look, engine.repository, settings.hunt.allow_addresses)
     relay = Relay(_Backend(engine, following), subscriptions, settings.relay)
     return Listener(
