@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .errors import ConfigurationError, PurgatorySyncError
+from .fetching import fetch_by_hand
 from .operating import add_operating_commands
 from .settings_loader import Loaded, Setting, all_settings, load_settings
 from .version import PROGRAM, __version__
@@ -31,6 +32,25 @@ _EPILOGUE = (
     "Each flag is also an environment variable (--git-data-path is NGIT_GIT_DATA_PATH) and a line "
     "of a .env file in the working folder; flags win, then the environment. Sizes take units "
     "(500MB, 1GiB), lists commas."
+)
+
+
+_FETCHED = (
+    inspect.Parameter(
+        "url",
+        inspect.Parameter.POSITIONAL_ONLY,
+        annotation=Annotated[str, Parameter(help="A clone URL, http or https.")],
+    ),
+    inspect.Parameter(
+        "oids",
+        inspect.Parameter.VAR_POSITIONAL,
+        annotation=Annotated[str, Parameter(help="Names of objects.", negative=())],
+    ),
+    inspect.Parameter(
+        "into",
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[Path, Parameter(help="The bare repository; made when it is missing.")],
+    ),
 )
 
 
@@ -65,20 +85,24 @@ def _app(run: Run) -> App:
     show = _with_settings_as_flags(_show, json=Annotated[bool, Parameter(negative=())])
     app.command(show, name="settings", help="Print all settings: value, source and meaning.")
     add_operating_commands(app)
+    fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
+    app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.")
     return app
 
 
-def _with_settings_as_flags(command: Callable[..., int], **more: Any) -> Callable[..., int]:
-    """A command whose parameters are all settings (as text) and `more`."""
+def _with_settings_as_flags(
+    command: Callable[..., int], *first: inspect.Parameter, room: str | None = None, **more: Any
+) -> Callable[..., int]:
+    """A command whose parameters are `first`, the settings (all, or a room's) as text, `more`."""
 
-    def called(**given: Any) -> int:
+    def called(*words: str, **given: Any) -> int:
         flags = {each.key: given.pop(each.key) for each in declared if each.key in given}
         texts = {key: _as_text(value) for key, value in flags.items()}
-        return command(load_settings(texts, os.environ), **given)
+        return command(load_settings(texts, os.environ), *words, **given)
 
-    declared = all_settings()
+    declared = [each for each in all_settings() if room is None or each.room == room]
     groups: dict[str, Group] = {}
-    parameters = []
+    parameters = list(first)
     for setting in declared:
         title = setting.room.capitalize() or "Node"
         group = groups.setdefault(title, Group(title, sort_key=len(groups)))

@@ -135,15 +135,18 @@ class Attempt:
         """The one further request, for what the server's refs show to be there."""
         refs = await self._shown_refs()
         wants = refs.worth_asking(self._wish.wanted)
+        said = failure.server_message if isinstance(failure, ObjectsRefused) else ""
         if not wants:
-            said = failure.server_message if isinstance(failure, ObjectsRefused) else ""
             raise ObjectsRefused("the server shows nothing that is wanted", said) from failure
         if self._refs_by is not None and not isinstance(failure, ObjectsRefused):
             self._server = self._refs_by  # v0 is the same list's way, and is what all speak
         if (self._way, frozenset(wants)) in self._asked:
             raise failure
         self._refs = refs
-        return await self._ask(wants)
+        try:
+            return await self._ask(wants)
+        except ObjectsRefused as refused:
+            raise ObjectsRefused(str(refused), refused.server_message or said) from failure
 
     def _is_final(self) -> bool:
         """Whether a failure leaves nothing to find out by asking for the refs.

@@ -98,7 +98,7 @@ class Gate:
                 raise Forbidden(
                     "an address of the host is not public "
                     "(NGIT_HUNT_ALLOW_ADDRESSES names exceptions)"
-                ) from PermissionError(f"{host} is {text}")
+                ) from PermissionError(text if text == host else f"{host} is {text}")
         return interleave(found)[:_ADDRESSES_TRIED]
 
     async def _looked_up(self, host: str) -> Sequence[str]:

@@ -1,0 +1,318 @@
+"""`purgatory-sync fetch`, as a user runs it, against real git servers that may misbehave."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from threading import Thread
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from purgatory_sync.cli import run_command
+from purgatory_sync.fetch_progress import progress_on
+from purgatory_sync.git.observer import PackObserver
+from purgatory_sync.git.repository import is_repository, present_oids
+from purgatory_sync.testing import faults
+from purgatory_sync.testing.faults import Fault
+from purgatory_sync.testing.git_server import GitServer
+
+from .git.local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
+
+STEPS = history(3)
+OIDS = [step.oid for step in STEPS]
+TIP = OIDS[-1]
+ALLOW = ["--hunt-allow-addresses", "127.0.0.0/8", "--hunt-min-free-bytes", "0"]
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("NGIT_"):
+            monkeypatch.delenv(name)
+
+
+@attrs.frozen
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The last line of errors; there must be only one of ours."""
+        told = [line for line in self.err.splitlines() if line.startswith("purgatory-sync: ")]
+        assert len(told) == 1, self.err
+        assert self.err.endswith(told[0] + "\n")
+        return told[0].removeprefix("purgatory-sync: ")
+
+
+@attrs.frozen
+class Scene:
+    server: GitServer
+    into: Path
+    capsys: pytest.CaptureFixture[str]
+
+    async def fetch(self, *oids: str, name: str = "r.git", more: tuple[str, ...] = ()) -> Done:
+        arguments = ["fetch", self.server.url(name), *oids, "--into", str(self.into)]
+        self.capsys.readouterr()
+        code = await trio.to_thread.run_sync(run_command, [*arguments, *ALLOW, *more])
+        captured = self.capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Scene]:
+    path = new_repository(tmp_path / "upstream")
+    add_pack(path, [item for step in STEPS for item in step.objects])
+    write_loose_ref(path, "refs/heads/main", TIP)
+    (tmp_path / "work").mkdir()
+    async with GitServer(path.parent) as server:
+        yield Scene(server, tmp_path / "work" / "deep" / "dir.git", capsys)
+
+
+@pytest.mark.real
+async def test_what_came_is_told_and_is_there(scene: Scene) -> None:
+    done = await scene.fetch(TIP.upper(), OIDS[0], TIP)
+    assert done.code == 0
+    told = re.sub(r"[0-9.]+ (k?bytes|kB)", "N bytes", done.out)
+    assert told == (
+        "got 2 of the 2 objects, with all their history: 9 objects in a pack of N bytes\n"
+    )
+    phases = [line.partition(" (")[0] for line in done.err.splitlines()]
+    assert phases == ["connecting", "asking", "receiving", "proving", "joining"]
+    assert "9 objects" in done.err
+    assert present_oids(scene.into, OIDS) == set(OIDS)
+    git(scene.into, "fsck", "--strict", "--full")
+    assert list(scene.into.parent.iterdir()) == [scene.into]
+
+
+@pytest.mark.real
+async def test_what_the_server_lacks_is_told_and_is_no_success(scene: Scene) -> None:
+    missing = [f"{number:040x}" for number in range(1, 31)]
+    done = await scene.fetch(TIP, *missing)
+    assert done.code == 1
+    assert done.out.startswith("got 1 of the 31 objects")
+    assert done.out.count("the server lacks 0000") == 20
+    assert done.out.endswith("the server lacks 10 more\n")
+    assert present_oids(scene.into, [TIP]) == {TIP}
+
+
+@pytest.mark.real
+async def test_what_is_here_is_not_asked_for(scene: Scene) -> None:
+    assert (await scene.fetch(OIDS[0])).code == 0
+    asked = len(scene.server.requests)
+    done = await scene.fetch(OIDS[0])
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "all of the 1 objects are here already: nobody was asked\n"
+    assert len(scene.server.requests) == asked
+    done = await scene.fetch(*OIDS)
+    assert done.code == 0
+    assert done.out.splitlines()[1:] == ["1 more were here already"]
+
+
+BAD = {
+    "hang": (faults.hang(), "no byte for 0.4 s"),
+    "drip": (faults.drip(1, every_secs=0.1), "not done within 1 s"),
+    "half a head": (faults.half_a_head(), "no byte for 0.4 s"),
+    "half a packet": (faults.half_a_packet(), "no byte for 0.4 s"),
+    "cut": (faults.cut(100), "the body ends early or is not HTTP"),
+    "no http": (faults.raw(b"SSH-2.0-x\r\n"), "the peer does not speak HTTP/1.1"),
+    "progress": (faults.endless_progress(), None),
+    "refs": (faults.endless_refs(), "more than 1000000 bytes of refs"),
+    "page": (faults.page(), "a page instead of git"),
+    "404": (faults.status(404), "HTTP 404: the repository is not for us"),
+    "429": (faults.status(429, retry_after="7"), "HTTP 429: the server wants 7 s of rest"),
+    "500": (faults.status(500), "HTTP 500"),
+    "inside": (
+        faults.moved("http://169.254.169.254/x"),
+        "an address of the host is not public (NGIT_HUNT_ALLOW_ADDRESSES names exceptions): "
+        "169.254.169.254",
+    ),
+    "loop": (faults.moved("/r.git"), "more than 5 redirects"),
+    "flipped": (faults.flipped(-1), None),
+    "empty": (faults.empty_pack(), "an empty pack, though not all that was asked for is here"),
+    "refused": (
+        faults.status(200, body=b"0010ERR not\x1bnow"),
+        None,
+    ),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_server_is_one_sentence_and_code_1(name: str, scene: Scene) -> None:
+    fault, expected = BAD[name]
+    scene.server.fail("r.git", fault)
+    limits = ("--hunt-idle-timeout-secs=0.4", "--hunt-total-timeout-secs=1")
+    done = await scene.fetch(TIP, more=(*limits, "--hunt-max-refs-bytes=1000000"))
+    assert (done.code, done.out) == (1, "")
+    assert done.sentence.startswith("nothing was fetched: ")
+    assert expected is None or done.sentence == f"nothing was fetched: {expected}"
+    assert done.sentence.isprintable()
+    assert not scene.into.exists()
+    assert list(scene.into.parent.iterdir()) == []
+
+
+@pytest.mark.real
+async def test_a_repository_that_was_there_stays_and_is_swept(scene: Scene) -> None:
+    assert (await scene.fetch(OIDS[0])).code == 0
+    left = scene.into.parent / f".{scene.into.name}.tmp" / f"pack-999999999-1-{'a' * 16}"
+    left.mkdir(parents=True)
+    scene.server.fail("r.git", faults.status(404))
+    assert (await scene.fetch(TIP)).code == 1
+    assert is_repository(scene.into)
+    assert list(scene.into.parent.iterdir()) == [scene.into]
+
+
+@pytest.mark.real
+async def test_nothing_wanted_is_told_in_the_servers_words(scene: Scene) -> None:
+    done = await scene.fetch(MADE_UP)
+    assert done.code == 1
+    assert "it says" in done.sentence
+    assert f"not our ref {MADE_UP}" in done.sentence
+
+
+@pytest.mark.real
+async def test_a_folder_that_is_no_repository_is_left_alone(scene: Scene) -> None:
+    scene.into.mkdir(parents=True)
+    (scene.into / "file").touch()
+    done = await scene.fetch(TIP)
+    assert done.code == 1
+    assert "is not a git repository" in done.sentence
+    assert (scene.into / "file").exists()
+    assert scene.server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["http://127.0.0.1:1/x", "main"], 2, "main is not the name of an object"),
+        (["http://127.0.0.1:1/x", "a" * 64], 2, "SHA-1 only"),
+        (["http://127.0.0.1:1/x"], 2, "no object is named"),
+        (["http://127.0.0.1:1/x", TIP, "--hunt-max-objects=none"], 2, "NGIT_HUNT_MAX_OBJECTS"),
+        (["http://127.0.0.1:1/x", TIP], 1, "is not public"),
+        (["http://me:secret@127.0.0.1/x", TIP], 1, "credentials in the URL"),
+        (["ssh://git.example/x", TIP], 1, "only http and https URLs are used"),
+        (["ext::sh -c id", TIP], 1, "in the URL"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["fetch", *arguments, "--into", "dir.git"]) == code
+    done = Done(code, *capsys.readouterr())
+    assert words in done.sentence
+    assert "secret" not in done.err
+    assert done.out == ""
+    assert not Path("dir.git").exists()
+
+
+def test_without_a_place_there_is_no_fetch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["fetch", "http://127.0.0.1/x", TIP]) == 2
+    assert "--into" in Done(2, *capsys.readouterr()).sentence
+
+
+def program(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "purgatory_sync", "fetch", *arguments]
+
+
+@pytest.mark.real
+async def test_settings_come_from_the_environment_too(scene: Scene) -> None:
+    settings = {"NGIT_HUNT_ALLOW_ADDRESSES": "127.0.0.0/8", "NGIT_HUNT_MIN_FREE_BYTES": "0"}
+    done = await trio.run_process(
+        program(scene.server.url("r.git"), TIP, "--into", str(scene.into)),
+        env={**os.environ, **settings, "HTTP_PROXY": "http://127.0.0.1:9"},
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"got 1 of the 1 objects")
+
+
+@pytest.mark.real
+async def test_an_interrupt_leaves_nothing(scene: Scene) -> None:
+    scene.server.fail("r.git", faults.stall(100))
+    command = program(scene.server.url("r.git"), TIP, "--into", str(scene.into), *ALLOW)
+    process = await trio.lowlevel.open_process(command, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = b""
+    with trio.fail_after(20):
+        while b"asking" not in said:
+            said += await process.stderr.receive_some()
+        process.send_signal(signal.SIGINT)
+        async for piece in process.stderr:
+            said += piece
+        assert await process.wait() == 130
+    assert b"Traceback" not in said
+    assert list(scene.into.parent.iterdir()) == []
+
+
+@pytest.mark.real
+async def test_a_terminal_has_a_bar(scene: Scene) -> None:
+    scene.server.fail("git-upload-pack", Fault(drip_bytes=300, drip_secs=0.3))
+    command = program(scene.server.url("r.git"), TIP, "--into", str(scene.into), *ALLOW)
+    ours, theirs = pty.openpty()
+    shown: list[bytes] = []
+    reader = Thread(target=read_all, args=(ours, shown))
+    reader.start()
+    done = await trio.run_process(
+        command,
+        stderr=theirs,
+        capture_stdout=True,
+        check=False,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    reader.join(10)
+    os.close(ours)
+    text = b"".join(shown).decode()
+    assert done.returncode == 0, text
+    assert "receiving" in text
+    assert "9 objects" in text
+    assert "bytes" in text
+    assert done.stdout.startswith(b"got 1 of the 1 objects")
+
+
+def read_all(fd: int, pieces: list[bytes]) -> None:
+    try:
+        while piece := os.read(fd, 4096):
+            pieces.append(piece)
+    except OSError:  # the other end is closed
+        pass
+
+
+async def test_long_transfers_are_told_of_now_and_then(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    stream = io.StringIO()
+    with progress_on(stream) as progress:
+        assert isinstance(progress, PackObserver)
+        progress.contacted()
+        progress.answered()
+        progress.redirected("other.example")
+        progress.pack_begun(1234)
+        for _ in range(11):
+            progress.received(100_000)
+            await trio.sleep(1)
+        progress.body_ended()
+    assert stream.getvalue().splitlines() == [
+        "connecting",
+        "asking",
+        "redirected to other.example",
+        "receiving",
+        "receiving: 600.0 kB, 1,234 objects",
+        "receiving: 1.1 MB, 1,234 objects",
+        "proving (1.1 MB, 1,234 objects)",
+    ]
