@@ -2,87 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from io import BytesIO
+from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
 import pytest
 import trio
-from dulwich.object_format import SHA1
-from dulwich.objects import Blob, ShaFile
-from dulwich.pack import write_pack_objects
+from dulwich.objects import Blob
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.engine.in_hand import PushesInHand, Target
+from purgatory_sync.engine.in_hand import Target
 from purgatory_sync.engine.pushing import Pusher, Read
-from purgatory_sync.engine.sweeping import Sweeper
-from purgatory_sync.errors import PushRefused
-from purgatory_sync.git.ingest import Ingest
-from purgatory_sync.git.repository import is_repository, present_oids
-from purgatory_sync.nostr.event import Event
-from purgatory_sync.purgatory.entries import HeldAnnouncement, HeldState
-from purgatory_sync.settings import HuntSettings, PushSettings
+from purgatory_sync.git.repository import present_oids
+from purgatory_sync.settings import PushSettings
 from purgatory_sync.testing import events
-from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import Step, history, oid_of, tag_of
+from ..git.local_repos import history, oid_of, tag_of
 from ..world import NOW, World
-from .test_sweeping import sweeper
-
-OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
-TARGET = Target(OWNER.pubkey, "repo")
-MAIN, DEV = "refs/heads/main", "refs/heads/dev"
-ID = "5" * 64
-NOSTR = f"refs/nostr/{ID}"
-
-
-def pusher_of(world: World, settings: PushSettings | None = None) -> Pusher:
-    settings = settings or PushSettings()
-    limits = HuntSettings(min_free_bytes=0, max_pack_bytes=settings.max_pack_bytes)
-    return Pusher(
-        world.parts,
-        world.releaser,
-        Ingest(limits, world.repositories.tmp),
-        settings,
-        world.admission.clock,
-        PushesInHand(),
-    )
+from .pushing_support import (
+    DEV,
+    MAIN,
+    MAINTAINER,
+    OWNER,
+    STRANGER,
+    TARGET,
+    pack,
+    pack_of,
+    pieces,
+    pusher_of,
+    refusal,
+    state,
+)
 
 
 @pytest.fixture
 def pusher(world: World) -> Pusher:
     return pusher_of(world)
-
-
-def pack_of(objects: Sequence[ShaFile]) -> bytes:
-    with BytesIO() as file:
-        write_pack_objects(file, [(item, None) for item in objects], SHA1)
-        return file.getvalue()
-
-
-def pieces(*data: bytes) -> Read:
-    left = list(data)
-
-    async def read() -> bytes:
-        await trio.lowlevel.checkpoint()
-        return left.pop(0) if left else b""
-
-    return read
-
-
-def pack(steps: Sequence[Step], *more: ShaFile) -> Read:
-    return pieces(pack_of([*(o for step in steps for o in step.objects), *more]))
-
-
-def state(refs: dict[str, str], at: int = NOW, author: Author = OWNER) -> Event:
-    return events.state(author, "repo", refs, created_at=at)
-
-
-async def refusal(pusher: Pusher, changes: dict[str, str | None], read: Read) -> str:
-    with pytest.raises(PushRefused) as refused:
-        await pusher.receive(TARGET, changes, read)
-    return str(refused.value)
 
 
 async def test_b_6_8_release_has_finished_when_the_push_is_answered(
@@ -204,6 +158,8 @@ async def test_b_6_7_the_size_and_time_of_a_push_are_limited(
     await world.offer(state({MAIN: "1" * 40}))
     changes: dict[str, str | None] = {MAIN: "1" * 40}
     assert "more than 100 bytes" in await refusal(pusher, changes, pieces(b"x" * 99, b"xx"))
+    nothing: dict[str, str | None] = {MAIN: None}
+    assert "more than 100 bytes" in await refusal(pusher, nothing, pieces(b"x" * 101))
     start = trio.current_time()
 
     async def drips() -> bytes:
@@ -256,6 +212,20 @@ async def test_b_6_7_judged_again_under_the_lock(
     assert present_oids(world.path(OWNER), [step.oid]) == frozenset()
 
 
+async def test_b_6_7_refs_move_under_the_identifiers_lock(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    await world.offer(state({MAIN: step.oid}))
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, pack([step]))
+        await trio.sleep(60)
+        assert world.refs(OWNER) == {}
+        assert present_oids(world.path(OWNER), [step.oid]) == frozenset()
+    assert world.refs(OWNER) == {MAIN: step.oid}
+
+
 async def test_two_pushes_of_the_same_at_once(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
@@ -292,163 +262,6 @@ async def test_b_6_5_a_repository_that_lags_is_brought_up_by_a_push(
     assert world.refs(OWNER) == {MAIN: steps[1].oid}
 
 
-async def test_b_4_3_a_placeholder_then_its_event(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    announcement = await world.announce(OWNER)
-    (step,) = history(1)
-    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
-    name = f"refs/nostr/{event.id}"
-    await pusher.receive(TARGET, {name: step.oid}, pack([step]))
-    (row,) = (await world.store.load()).placeholders
-    assert (row.event_id, row.oid, row.at) == (event.id, step.oid, NOW)
-    assert world.refs(OWNER) == {name: step.oid}
-    assert await world.held() == {announcement.id}
-    assert "cannot be changed" in await refusal(pusher, {name: "1" * 40}, pieces())
-    await pusher.receive(TARGET, {name: step.oid}, pieces())
-    await world.offer(event)
-    assert await world.served() == {announcement.id, event.id}
-    assert world.refs(OWNER) == {name: step.oid}
-
-
-async def test_b_4_2_a_pushed_commit_releases_the_waiting_pull_request(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
-    await world.offer(event)
-    name = f"refs/nostr/{event.id}"
-    assert "another commit" in await refusal(pusher, {name: "1" * 40}, pieces())
-    await pusher.receive(TARGET, {name: step.oid}, pack([step]))
-    assert event.id in await world.served()
-    assert world.refs(OWNER) == {name: step.oid}
-    assert not (await world.store.load()).placeholders
-
-
-async def test_b_4_2_a_placeholder_names_a_commit_that_came(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    assert "is a tree" in await refusal(pusher, {NOSTR: oid_of(step.tree)}, pack([step]))
-    assert "did not come" in await refusal(pusher, {NOSTR: "1" * 40}, pieces())
-    assert world.refs(OWNER) == {}
-    assert not (await world.store.load()).placeholders
-
-
-async def test_b_6_4_what_is_hosted(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    assert await pusher.refs(TARGET) is None
-    await world.announce(OWNER)
-    assert await pusher.refs(TARGET) == {}
-    assert await pusher.refs(Target(STRANGER.pubkey, "repo")) is None
-    (step,) = history(1)
-    world.give(OWNER, [step])
-    await world.offer(state({MAIN: step.oid}))
-    elsewhere = ["https://elsewhere.example.com/x.git"]
-    await world.offer(events.announcement(OWNER, "repo", clone=elsewhere, created_at=NOW))
-    assert await pusher.refs(TARGET) is None
-    assert "no announcement" in await refusal(pusher, {MAIN: None}, pieces())
-
-
-def sweeper_of(world: World, pusher: Pusher) -> Sweeper:
-    return attrs.evolve(sweeper(world), in_hand=pusher.in_hand)
-
-
-async def softly_expired(world: World, pusher: Pusher) -> HeldAnnouncement:
-    await world.announce(OWNER)
-    await trio.sleep(1801)
-    await sweeper_of(world, pusher).sweep()
-    (held,) = world.purgatory.announcements()
-    assert not is_repository(world.path(OWNER))
-    return held
-
-
-async def test_b_2_7_an_accepted_push_revives_what_expired_softly(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    held = await softly_expired(world, pusher)
-    assert await pusher.refs(TARGET) == {}
-    assert "publish the state" in await refusal(pusher, {MAIN: "1" * 40}, pieces())
-    (step,) = history(1)
-    await pusher.receive(TARGET, {NOSTR: step.oid}, pack([step]))
-    assert held.accepted_at == NOW + 1801
-    (row,) = (await world.store.load()).held
-    assert (row.soft_expired_at, row.accepted_at) == (None, NOW + 1801)
-    assert world.refs(OWNER) == {NOSTR: step.oid}
-
-
-async def test_b_2_7_a_push_that_changes_nothing_revives_too(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    held = await softly_expired(world, pusher)
-    await pusher.receive(TARGET, {MAIN: None}, pieces())
-    assert held.soft_expired_at is None
-    assert is_repository(world.path(OWNER))
-
-
-async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    event = state({MAIN: step.oid})
-    await world.offer(event)
-    sweeper, whole = sweeper_of(world, pusher), pack([step])
-
-    async def slowly() -> bytes:
-        await trio.sleep(1750)
-        return await whole()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, slowly)
-        await trio.sleep(1801 + 900)
-        await sweeper.sweep()
-        assert isinstance(world.purgatory.get(event.id), HeldState)
-    assert event.id in await world.served()
-    assert pusher.in_hand == PushesInHand()
-
-
-async def test_b_2_7_a_repository_stays_while_a_push_for_it_is_in_hand(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    sweeper, whole = sweeper_of(world, pusher), pack([step])
-
-    async def slowly() -> bytes:
-        await trio.sleep(1750)
-        return await whole()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(pusher.receive, TARGET, {NOSTR: step.oid}, slowly)
-        await trio.sleep(1801 + 900)
-        await sweeper.sweep()
-        assert is_repository(world.path(OWNER))
-    assert world.refs(OWNER) == {NOSTR: step.oid}
-
-
-async def test_b_4_3_a_placeholder_ends_but_not_the_ref_of_a_pull_request(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
-    name = f"refs/nostr/{event.id}"
-    await pusher.receive(TARGET, {name: step.oid, NOSTR: step.oid}, pack([step]))
-    await world.offer(event)
-    await trio.sleep(1199)
-    await sweeper_of(world, pusher).sweep()
-    assert set(world.refs(OWNER)) == {name, NOSTR}
-    await trio.sleep(1)
-    await sweeper_of(world, pusher).sweep()
-    assert world.refs(OWNER) == {name: step.oid}
-    assert not (await world.store.load()).placeholders
-    assert len(world.purgatory.placeholders) == 0
-
-
 async def test_cancelled_while_the_pack_comes_leaves_nothing(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
@@ -471,3 +284,19 @@ async def test_cancelled_while_the_pack_comes_leaves_nothing(
 
 def files_in(folder: Path) -> Iterable[Path]:
     return list(folder.iterdir()) if folder.exists() else []
+
+
+async def test_b_6_4_what_is_hosted(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    assert await pusher.refs(TARGET) is None
+    await world.announce(OWNER)
+    assert await pusher.refs(TARGET) == {}
+    assert await pusher.refs(Target(STRANGER.pubkey, "repo")) is None
+    (step,) = history(1)
+    world.give(OWNER, [step])
+    await world.offer(state({MAIN: step.oid}))
+    elsewhere = ["https://elsewhere.example.com/x.git"]
+    await world.offer(events.announcement(OWNER, "repo", clone=elsewhere, created_at=NOW))
+    assert await pusher.refs(TARGET) is None
+    assert "no announcement" in await refusal(pusher, {MAIN: None}, pieces())

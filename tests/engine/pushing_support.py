@@ -1,0 +1,73 @@
+"""What the tests of pushes share: packs, pieces that come slowly, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import pytest
+import trio
+from dulwich.object_format import SHA1
+from dulwich.objects import ShaFile
+from dulwich.pack import write_pack_objects
+
+from purgatory_sync.engine.in_hand import PushesInHand, Target
+from purgatory_sync.engine.pushing import Pusher, Read
+from purgatory_sync.errors import PushRefused
+from purgatory_sync.git.ingest import Ingest
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.settings import HuntSettings, PushSettings
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from ..git.local_repos import Step
+from ..world import NOW, World
+
+OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
+TARGET = Target(OWNER.pubkey, "repo")
+MAIN, DEV = "refs/heads/main", "refs/heads/dev"
+ID = "5" * 64
+NOSTR = f"refs/nostr/{ID}"
+
+
+def pusher_of(world: World, settings: PushSettings | None = None) -> Pusher:
+    settings = settings or PushSettings()
+    limits = HuntSettings(min_free_bytes=0, max_pack_bytes=settings.max_pack_bytes)
+    return Pusher(
+        world.parts,
+        world.releaser,
+        Ingest(limits, world.repositories.tmp),
+        settings,
+        world.admission.clock,
+        PushesInHand(),
+    )
+
+
+def pack_of(objects: Sequence[ShaFile]) -> bytes:
+    with BytesIO() as file:
+        write_pack_objects(file, [(item, None) for item in objects], SHA1)
+        return file.getvalue()
+
+
+def pieces(*data: bytes) -> Read:
+    left = list(data)
+
+    async def read() -> bytes:
+        await trio.lowlevel.checkpoint()
+        return left.pop(0) if left else b""
+
+    return read
+
+
+def pack(steps: Sequence[Step], *more: ShaFile) -> Read:
+    return pieces(pack_of([*(o for step in steps for o in step.objects), *more]))
+
+
+def state(refs: dict[str, str], at: int = NOW, author: Author = OWNER) -> Event:
+    return events.state(author, "repo", refs, created_at=at)
+
+
+async def refusal(pusher: Pusher, changes: dict[str, str | None], read: Read) -> str:
+    with pytest.raises(PushRefused) as refused:
+        await pusher.receive(TARGET, changes, read)
+    return str(refused.value)

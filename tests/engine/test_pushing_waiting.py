@@ -1,0 +1,177 @@
+"""Pushes and what waits: placeholders, soft expiry, what is in hand (B 4.3, 2.7, 6.7)."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from purgatory_sync.engine.in_hand import PushesInHand
+from purgatory_sync.engine.pushing import Pusher
+from purgatory_sync.engine.sweeping import Sweeper
+from purgatory_sync.git.repository import is_repository
+from purgatory_sync.purgatory.entries import HeldAnnouncement, HeldState
+from purgatory_sync.testing import events
+
+from ..git.local_repos import history, oid_of
+from ..world import NOW, World
+from .pushing_support import (
+    MAIN,
+    NOSTR,
+    OWNER,
+    STRANGER,
+    TARGET,
+    pack,
+    pieces,
+    pusher_of,
+    refusal,
+    state,
+)
+from .test_sweeping import sweeper
+
+
+@pytest.fixture
+def pusher(world: World) -> Pusher:
+    return pusher_of(world)
+
+
+async def test_b_4_3_a_placeholder_then_its_event(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    announcement = await world.announce(OWNER)
+    (step,) = history(1)
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    name = f"refs/nostr/{event.id}"
+    await pusher.receive(TARGET, {name: step.oid}, pack([step]))
+    (row,) = (await world.store.load()).placeholders
+    assert (row.event_id, row.oid, row.at) == (event.id, step.oid, NOW)
+    assert world.refs(OWNER) == {name: step.oid}
+    assert await world.held() == {announcement.id}
+    assert "cannot be changed" in await refusal(pusher, {name: "1" * 40}, pieces())
+    await pusher.receive(TARGET, {name: step.oid}, pieces())
+    await world.offer(event)
+    assert await world.served() == {announcement.id, event.id}
+    assert world.refs(OWNER) == {name: step.oid}
+
+
+async def test_b_4_2_a_pushed_commit_releases_the_waiting_pull_request(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    await world.offer(event)
+    name = f"refs/nostr/{event.id}"
+    assert "another commit" in await refusal(pusher, {name: "1" * 40}, pieces())
+    await pusher.receive(TARGET, {name: step.oid}, pack([step]))
+    assert event.id in await world.served()
+    assert world.refs(OWNER) == {name: step.oid}
+    assert not (await world.store.load()).placeholders
+
+
+async def test_b_4_2_a_placeholder_names_a_commit_that_came(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    assert "is a tree" in await refusal(pusher, {NOSTR: oid_of(step.tree)}, pack([step]))
+    assert "did not come" in await refusal(pusher, {NOSTR: "1" * 40}, pieces())
+    assert world.refs(OWNER) == {}
+    assert not (await world.store.load()).placeholders
+
+
+def sweeper_of(world: World, pusher: Pusher) -> Sweeper:
+    return attrs.evolve(sweeper(world), in_hand=pusher.in_hand)
+
+
+async def softly_expired(world: World, pusher: Pusher) -> HeldAnnouncement:
+    await world.announce(OWNER)
+    await trio.sleep(1801)
+    await sweeper_of(world, pusher).sweep()
+    (held,) = world.purgatory.announcements()
+    assert not is_repository(world.path(OWNER))
+    return held
+
+
+async def test_b_2_7_an_accepted_push_revives_what_expired_softly(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    held = await softly_expired(world, pusher)
+    assert await pusher.refs(TARGET) == {}
+    assert "publish the state" in await refusal(pusher, {MAIN: "1" * 40}, pieces())
+    (step,) = history(1)
+    await pusher.receive(TARGET, {NOSTR: step.oid}, pack([step]))
+    assert held.accepted_at == NOW + 1801
+    (row,) = (await world.store.load()).held
+    assert (row.soft_expired_at, row.accepted_at) == (None, NOW + 1801)
+    assert world.refs(OWNER) == {NOSTR: step.oid}
+
+
+async def test_b_2_7_a_push_that_changes_nothing_revives_too(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    held = await softly_expired(world, pusher)
+    await pusher.receive(TARGET, {MAIN: None}, pieces())
+    assert held.soft_expired_at is None
+    assert is_repository(world.path(OWNER))
+
+
+async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = state({MAIN: step.oid})
+    await world.offer(event)
+    sweeper, whole = sweeper_of(world, pusher), pack([step])
+
+    async def slowly() -> bytes:
+        await trio.sleep(1750)
+        return await whole()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, slowly)
+        await trio.sleep(1801 + 900)
+        await sweeper.sweep()
+        assert isinstance(world.purgatory.get(event.id), HeldState)
+    assert event.id in await world.served()
+    assert pusher.in_hand == PushesInHand()
+
+
+async def test_b_2_7_a_repository_stays_while_a_push_for_it_is_in_hand(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    sweeper, whole = sweeper_of(world, pusher), pack([step])
+
+    async def slowly() -> bytes:
+        await trio.sleep(1750)
+        return await whole()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pusher.receive, TARGET, {NOSTR: step.oid}, slowly)
+        await trio.sleep(1801 + 900)
+        await sweeper.sweep()
+        assert is_repository(world.path(OWNER))
+    assert world.refs(OWNER) == {NOSTR: step.oid}
+
+
+async def test_b_4_3_a_placeholder_ends_but_not_the_ref_of_a_pull_request(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    name = f"refs/nostr/{event.id}"
+    await pusher.receive(TARGET, {name: step.oid, NOSTR: step.oid}, pack([step]))
+    await world.offer(event)
+    await trio.sleep(1199)
+    await sweeper_of(world, pusher).sweep()
+    assert set(world.refs(OWNER)) == {name, NOSTR}
+    await trio.sleep(1)
+    await sweeper_of(world, pusher).sweep()
+    assert world.refs(OWNER) == {name: step.oid}
+    assert not (await world.store.load()).placeholders
+    assert len(world.purgatory.placeholders) == 0

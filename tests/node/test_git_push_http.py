@@ -1,0 +1,205 @@
+"""Pushes byte by byte: what is answered to which request (B 2.7, 6.3-6.6)."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import attrs
+import httpx
+import pytest
+import trio
+
+from purgatory_sync.errors import PushRefused
+from purgatory_sync.node.exchange import Exchange
+from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.git_push import GitPush
+
+from .git_support import ENVIRONMENT, git
+from .push_support import MAIN, OWNER, RECEIVE, ZERO, Home, home_in
+from .support import served
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    async with home_in(tmp_path) as home:
+        yield home
+
+
+def pkt(line: bytes) -> bytes:
+    return b"%04x" % (len(line) + 4) + line
+
+
+@attrs.frozen
+class Raw:
+    """HTTP by hand."""
+
+    home: Home
+    http: httpx.AsyncClient
+
+    async def post(
+        self, body: bytes, headers: dict[str, str] | None = None, path: str = "git-receive-pack"
+    ) -> httpx.Response:
+        return await self.http.post(
+            f"{self.home.url}/{path}", content=body, headers=headers or RECEIVE
+        )
+
+
+@pytest.fixture
+async def raw(home: Home) -> AsyncIterator[Raw]:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        yield Raw(home, http)
+
+
+async def test_info_refs(raw: Raw) -> None:
+    url = f"{raw.home.url}/info/refs?service=git-receive-pack"
+    for name in (url, url.replace("repo.git", "repo")):
+        answer = await raw.http.get(name)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/x-git-receive-pack-advertisement"
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["cache-control"].startswith("no-cache")
+        assert answer.content.startswith(b"001f# service=git-receive-pack\n0000")
+        assert f"{ZERO} capabilities^{{}}\0report-status".encode() in answer.content
+    assert (await raw.http.head(url)).content == b""
+    assert (await raw.http.get(url.replace("repo", "none"))).status_code == 404
+    assert (await raw.http.post(url)).status_code == 405
+
+
+async def test_the_probe(raw: Raw) -> None:
+    answer = await raw.post(b"0000")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "application/x-git-receive-pack-result"
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", b"the request ends before its commands do"),
+        (b"00", b"the request ends before its commands do"),
+        (b"0000PACK", b"the request holds no command"),
+        (pkt(b"shallow " + b"a" * 40) + b"0000", b"the request holds no command"),
+        (pkt(b"push-cert\0x") + b"0000", b"signed pushes are not taken"),
+        (pkt(b"rm -rf") + b"0000", b"not `old new ref`"),
+        (b"GET / HTTP/1.1", b"malformed"),
+    ],
+)
+async def test_b_6_6_what_is_no_push_is_refused_with_200_and_err(
+    raw: Raw, body: bytes, reason: bytes
+) -> None:
+    answer = await raw.post(body)
+    assert answer.status_code == 200
+    assert answer.content[4:8] == b"ERR "
+    assert reason in answer.content
+    assert int(answer.content[:4], 16) == len(answer.content)
+
+
+async def test_gzip_chunked_and_a_report_without_side_band(raw: Raw) -> None:
+    body = pkt(f"{ZERO} {ZERO} {MAIN}\0report-status".encode()) + b"0000"
+    wanted = b"000eunpack ok\n0017ok refs/heads/main\n0000"
+    zipped = gzip.compress(body)
+    assert (await raw.post(body)).content == wanted
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for byte in zipped:
+            yield bytes([byte])
+
+    headers = {**RECEIVE, "content-encoding": "gzip"}
+    for content in (zipped, pieces()):
+        answer = await raw.http.post(
+            f"{raw.home.url}/git-receive-pack", content=content, headers=headers
+        )
+        assert (answer.status_code, answer.content) == (200, wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        (lambda h: {}, 415),
+        (lambda h: {"content-type": f"{h['content-type']}; charset=x"}, 415),
+        (lambda h: {**h, "content-encoding": "br"}, 415),
+        (lambda h: {**h, "content-encoding": "gzip"}, 400),
+    ],
+)
+async def test_requests_that_are_none(
+    raw: Raw, change: Callable[[dict[str, str]], dict[str, str]], status: int
+) -> None:
+    answer = await raw.http.post(
+        f"{raw.home.url}/git-receive-pack", content=b"0000", headers=change(RECEIVE)
+    )
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_not_hosted_and_other_methods(raw: Raw) -> None:
+    other = raw.home.url.replace("repo.git", "none.git")
+    assert (await raw.http.post(f"{other}/git-receive-pack", headers=RECEIVE)).status_code == 404
+    assert (await raw.http.get(f"{raw.home.url}/git-receive-pack")).status_code == 405
+    options = await raw.http.options(f"{raw.home.url}/git-receive-pack")
+    assert (options.status_code, options.content) == (204, b"")
+
+
+class SoftlyExpired:
+    """The engine while the announcement has no repository."""
+
+    async def refs(self, npub: str, identifier: str) -> dict[str, str] | None:
+        return {} if identifier == "repo" else None
+
+    async def receive(self, *anything: object) -> None:
+        raise PushRefused("not now")
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+async def test_b_2_7_a_softly_expired_repository_is_an_empty_one(
+    tmp_path: Path, version: int
+) -> None:
+    routes = GitHttp(lambda npub, identifier: None, 1, GitPush(SoftlyExpired(), 1))
+
+    async def http(exchange: Exchange) -> None:
+        await routes.answer(exchange)
+
+    async with served(http, real=True) as place:
+        url = f"http://127.0.0.1:{place.port}/{OWNER.npub}"
+        with trio.fail_after(30):
+            await trio.run_process(
+                ["git", "-c", f"protocol.version={version}", "clone", "-q", f"{url}/repo.git",
+                 str(tmp_path / "copy")],
+                env=ENVIRONMENT,
+            )  # fmt: skip
+        assert git("-C", tmp_path / "copy", "for-each-ref") == ""
+        async with httpx.AsyncClient(trust_env=False) as http_client:
+            for service, status in (("upload", 200), ("receive", 200), ("other", 403)):
+                query = f"info/refs?service=git-{service}-pack"
+                assert (await http_client.get(f"{url}/repo/{query}")).status_code == status
+                assert (await http_client.get(f"{url}/none/{query}")).status_code == 404
+
+
+async def test_a_push_that_drips_holds_up_nobody(home: Home) -> None:
+    home.commit("a")
+    event = await home.state(MAIN)
+    tip = git("-C", home.tree, "rev-parse", "main")
+    commands = pkt(f"{ZERO} {tip} {MAIN}\0report-status".encode()) + b"0000"
+    slow = trio.Event()
+
+    async def drips() -> AsyncIterator[bytes]:
+        yield commands + b"PACK"
+        await slow.wait()
+        yield b"no pack"
+
+    async with httpx.AsyncClient(trust_env=False) as http, trio.open_nursery() as nursery:
+
+        async def push() -> None:
+            answer = await http.post(
+                f"{home.url}/git-receive-pack", content=drips(), headers=RECEIVE
+            )
+            assert b"ERR the pack is refused" in answer.content
+
+        nursery.start_soon(push)
+        await home.push("main")
+        assert await home.relay.has(event.id)
+        slow.set()
+    assert home.refs() == {MAIN: tip}
