@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pygit2
 import pytest
 import trio
+from dulwich import porcelain
 from trio import to_thread
 
 from purgatory_sync.settings import PushSettings
@@ -196,3 +198,18 @@ async def test_libgit2_pushes_deletes_and_is_refused(home: Home) -> None:
     home.commit("c")
     with pytest.raises(pygit2.GitError, match="refs/heads/main would be"):
         await libgit2(home, MAIN)
+
+
+async def test_dulwich_pushes_and_is_refused(home: Home) -> None:
+    home.commit("a")
+    await home.state(MAIN)
+
+    def push() -> None:
+        with BytesIO() as out:
+            porcelain.push(str(home.tree), home.url, [MAIN], outstream=out, errstream=out)
+
+    await to_thread.run_sync(push)
+    assert home.refs() == {MAIN: git("-C", home.tree, "rev-parse", "main")}
+    home.commit("b")
+    with pytest.raises(Exception, match="refs/heads/main would be"):
+        await to_thread.run_sync(push)
