@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from threading import Thread
 
 import attrs
 import pytest
+import structlog
 import trio
 import trio.testing
 
@@ -35,11 +37,18 @@ ALLOW = ["--hunt-allow-addresses", "127.0.0.0/8", "--hunt-min-free-bytes", "0"]
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No settings in the environment; what the program sets up for logs ends with the test."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("NGIT_"):
             monkeypatch.delenv(name)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @attrs.frozen

@@ -37,6 +37,89 @@ def test_the_pack_comes_out_whatever_the_pieces(make: MakeAnswer, data: bytes) -
         assert result(make, pieces) == b"PACK123456"
 
 
+@pytest.mark.parametrize(("make", "data"), [(FetchAnswerV2, V2), (FetchAnswerV0, V0)])
+def test_an_answer_ends_with_its_own_flush(make: MakeAnswer, data: bytes) -> None:
+    answer = make()
+    answer.feed(data[:-1])
+    assert not answer.ended
+    answer.feed(data[-1:])
+    assert answer.ended
+
+
+def test_the_head_of_a_pack_says_how_many_objects_it_has() -> None:
+    pack = b"PACK\x00\x00\x00\x02\x00\x00\x01\x02more"
+    data = pkt_line(b"packfile\n") + band(1, pack)
+    answer = FetchAnswerV2()
+    known = []
+    for byte in data:
+        answer.feed(bytes([byte]))
+        known.append(answer.pack_objects)
+    assert known == [None] * (len(data) - 5) + [258] * 5
+    other = FetchAnswerV2()
+    other.feed(pkt_line(b"packfile\n") + band(1, b"no pack at all, but long"))
+    assert other.pack_objects is None
+
+
+# Negotiation
+
+
+ACKS = pkt_line(b"acknowledgments\n")
+ACK = pkt_line(b"ACK " + A + b"\n")
+
+
+@pytest.mark.parametrize("head", [ACKS + ACK, ACKS, ACKS + pkt_line(b"NAK\n")])
+def test_a_server_that_knows_enough_gives_the_pack(head: bytes) -> None:
+    data = head + pkt_line(b"ready\n") + b"0001" + V2
+    answer = FetchAnswerV2(negotiates=True)
+    assert answer.feed(data) == b"PACK123456"
+    answer.finish()
+    assert not answer.wants_more_haves
+    assert answer.common == [A.decode()] * (ACK in head)
+
+
+def test_a_server_may_give_the_pack_without_a_word() -> None:
+    answer = FetchAnswerV2(negotiates=True)
+    assert answer.feed(V2) == b"PACK123456"
+    assert not answer.wants_more_haves
+
+
+@pytest.mark.parametrize(
+    ("said", "common"), [(pkt_line(b"NAK\n"), []), (ACK, [A.decode()]), (b"", [])]
+)
+def test_a_server_that_knows_too_little_ends_without_a_pack(said: bytes, common: list[str]) -> None:
+    answer = FetchAnswerV2(negotiates=True)
+    assert answer.feed(ACKS + said + b"0000") == b""
+    answer.finish()
+    assert answer.wants_more_haves
+    assert answer.common == common
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ACKS + ACK + b"0001" + V2,  # not ready
+        ACKS + pkt_line(b"ready\n") + b"0000",
+        ACKS + pkt_line(b"ready\n") + V2,
+        ACKS + b"0002",
+        ACKS + pkt_line(b"ACK " + A + b" common\n"),
+        ACKS + ACK * 5000,
+        ACKS + ACKS,
+        ACKS + pkt_line(b"ready\n") + b"0001" + ACKS,
+        ACKS + b"0000" + V2,
+        b"0000",
+        pkt_line(b"shallow-info\n"),
+    ],
+)
+def test_a_negotiation_that_was_not_asked_for_breaks_the_protocol(data: bytes) -> None:
+    with pytest.raises(ProtocolBroken):
+        FetchAnswerV2(negotiates=True).feed(data)
+
+
+def test_a_refusal_may_come_instead_of_a_negotiation() -> None:
+    with pytest.raises(ObjectsRefused):
+        FetchAnswerV2(negotiates=True).feed(pkt_line(b"ERR upload-pack: not our ref"))
+
+
 def test_pack_bytes_come_before_their_packet_is_whole() -> None:
     answer = FetchAnswerV2()
     assert answer.feed(pkt_line(b"packfile\n") + b"0fff\x01PACK") == b"PACK"

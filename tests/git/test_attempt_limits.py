@@ -147,7 +147,7 @@ async def test_a_drip_ends_an_attempt_after_its_whole_time(
 @pytest.mark.parametrize(
     ("raw", "pieces", "expected"),
     [
-        (b"", [HEAD], NotHttp),
+        (b"", [HEAD * 100], NotHttp),
         (HEAD, [b"x: y\r\n" * 100], NotHttp),
         (HEAD + b"x: ", [b"y" * 1000], NotHttp),
         (b"", [b"HTTP/1.1 100 Continue\r\n\r\n"], ProtocolBroken),

@@ -22,6 +22,11 @@ def test_a_thin_pack_is_asked_for_when_something_is_here() -> None:
     )
 
 
+def test_a_server_that_may_ask_back_is_not_told_that_we_are_done() -> None:
+    request = fetch_v2([A], [B], done=False)
+    assert request.endswith(b"0032have " + B.encode() + b"\n0000")
+
+
 def test_refs_are_listed_by_prefix() -> None:
     assert list_refs_v2(["refs/heads/", "refs/tags/"]) == (
         b"0014command=ls-refs\n0001"
