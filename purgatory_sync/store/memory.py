@@ -9,6 +9,7 @@ import trio
 from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from .protocol import (
     Applied,
     Change,
@@ -80,6 +81,11 @@ class MemoryStore(Store):
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         """The ids of what `query` would yield, in its order."""
         return [event.id for event in await self.query(filters, limit)]
+
+    async def inventory(self, filters: Sequence[Filter], limit: int) -> Inventory:
+        """What `find` yields, as reconciling needs it (NIP-77)."""
+        found = await self.query(filters, limit)
+        return Inventory((event.created_at, event.id) for event in found)
 
     async def count(self, filters: Sequence[Filter]) -> int:
         """How many served events match any of the filters, whatever their `limit`."""

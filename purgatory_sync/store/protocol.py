@@ -9,6 +9,7 @@ import attrs
 
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 
 
 @attrs.frozen
@@ -165,6 +166,9 @@ class Store(Protocol):
 
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         """The ids of what `query` would yield, in its order: many of them take little memory."""
+
+    async def inventory(self, filters: Sequence[Filter], limit: int) -> Inventory:
+        """What `find` yields, as reconciling needs it (NIP-77)."""
 
     async def count(self, filters: Sequence[Filter]) -> int:
         """How many served events match any of the filters, whatever their `limit`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import attrs
 
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from .protocol import (
     DomainRow,
     Expired,
@@ -101,11 +102,23 @@ def query(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int)
 
 def find(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int) -> list[str]:
     """The ids of what `query` yields, in its order."""
+    return [event_id for _, event_id in sorted(_found(connection, filters, limit))]
+
+
+def inventory(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int) -> Inventory:
+    """What `find` yields, as reconciling needs it."""
+    found = _found(connection, filters, limit)
+    return Inventory((-newest, event_id) for newest, event_id in found)
+
+
+def _found(
+    connection: sqlite3.Connection, filters: Sequence[Filter], limit: int
+) -> Collection[tuple[int, str]]:
     with _snapshot(connection):
         found: dict[int, tuple[int, str]] = {}
         for wanted in filters:
             found.update(_newest(connection, wanted, limit))
-    return [event_id for _, event_id in sorted(found.values())]
+    return found.values()
 
 
 def _newest(

@@ -14,6 +14,7 @@ import trio
 from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from ..runtime.blocking import blocking
 from . import queries
 from .changes import commit_batch
@@ -80,6 +81,10 @@ class SqliteStore(Store):
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         """The ids of what `query` would yield, in its order."""
         return await self._read(queries.find, filters, limit)
+
+    async def inventory(self, filters: Sequence[Filter], limit: int) -> Inventory:
+        """What `find` yields, as reconciling needs it (NIP-77)."""
+        return await self._read(queries.inventory, filters, limit)
 
     async def count(self, filters: Sequence[Filter]) -> int:
         """How many served events match any of the filters, whatever their `limit`."""

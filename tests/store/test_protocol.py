@@ -275,6 +275,16 @@ async def test_each_filter_has_its_own_limit(store: Store) -> None:
     assert await store.find(filters, 3) == [event.id for event in found]
 
 
+async def test_an_inventory_has_what_is_found_oldest_first(store: Store) -> None:
+    events = [note(ALICE, str(i), created_at=100 + i // 2) for i in range(8)]
+    await store.apply(Change(save=events))
+    inventory = await store.inventory([Filter(), Filter(limit=1)], 6)
+    kept = sorted(await store.query([Filter()], 6), key=lambda event: (event.created_at, event.id))
+    assert [inventory.id_at(n).hex() for n in range(6)] == [event.id for event in kept]
+    assert [inventory.bound_at(n).created_at for n in range(6)] == [e.created_at for e in kept]
+    assert (len(inventory), len(await store.inventory([], 6))) == (6, 0)
+
+
 async def test_no_filters_find_nothing(store: Store) -> None:
     await store.apply(Change(save=[note(ALICE)]))
     assert await store.query([], 10) == []
