@@ -16,6 +16,10 @@ from .pktline import Mark, Packet, PacketBuffer
 # Progress, keep-alives and the heads of tiny packets are noise; a server may not drown us in it.
 _NOISE_BYTES: Final = 1 << 20
 _NOISE_SHARE: Final = 8
+# A packet costs us the same whatever is in it: tiny ones are no way to keep the event loop busy.
+_PACKET_COST: Final = 5
+_TINY_BYTES: Final = 32
+_TINY_COST: Final = 64
 _MAX_ACKS: Final = 4096
 _PACK, _PROGRESS, _FATAL = 1, 2, 3
 _PACK_HEAD_BYTES: Final = 12
@@ -126,9 +130,12 @@ class FetchAnswer:
                     raise self._broken_off()
             if not part and self._left:
                 break
+        self._judge_noise()
+        return b"".join(pack)
+
+    def _judge_noise(self) -> None:
         if self._noise > _NOISE_BYTES + self.pack_bytes // _NOISE_SHARE:
             raise ProtocolBroken("more progress messages than pack")
-        return b"".join(pack)
 
     def _next_band(self) -> bool:
         """Begin the next packet of the pack; False when there is none, or not yet."""
@@ -145,7 +152,8 @@ class FetchAnswer:
         if self._band not in (_PACK, _PROGRESS, _FATAL):
             raise ProtocolBroken(f"side band {self._band}")
         self._left = length - 5
-        self._noise += 5
+        self._noise += _PACKET_COST if self._left >= _TINY_BYTES else _TINY_COST
+        self._judge_noise()
         return True
 
     def _broken_off(self) -> ObjectsRefused | ProtocolBroken:
