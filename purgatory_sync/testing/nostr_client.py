@@ -28,27 +28,27 @@ class NostrClient:
 
     async def publish(self, event: Event) -> tuple[bool, str]:
         """Send an event; the boolean and the text of OK."""
-        await self._connection.send(b'["EVENT",' + encode_event(event) + b"]", text=True)
+        await self._send(b'["EVENT",' + encode_event(event) + b"]")
         answer = await self._answer("OK", event.id)
         return bool(answer[2]), str(answer[3])
 
     async def has(self, event_id: str) -> bool:
         """Whether the relay serves an event."""
-        await self._connection.send(json.dumps(["REQ", "has", {"ids": [event_id]}]))
+        await self._send(json.dumps(["REQ", "has", {"ids": [event_id]}]).encode())
         found = False
         while (message := await self._answer(None, "has"))[0] == "EVENT":
             found = True
-        await self._connection.send(json.dumps(["CLOSE", "has"]))
+        await self._send(json.dumps(["CLOSE", "has"]).encode())
         if message[0] != "EOSE":
             raise RelayFailed(f"the relay answered {message}")
         return found
 
     async def wait_for(self, event_id: str) -> None:
         """Return when the relay serves an event; it tells subscribers by itself."""
-        await self._connection.send(json.dumps(["REQ", "wait", {"ids": [event_id]}]))
+        await self._send(json.dumps(["REQ", "wait", {"ids": [event_id]}]).encode())
         while (await self._receive())[:2] != ["EVENT", "wait"]:
             pass
-        await self._connection.send(json.dumps(["CLOSE", "wait"]))
+        await self._send(json.dumps(["CLOSE", "wait"]).encode())
 
     async def _answer(self, kind: str | None, about: str) -> list[Any]:
         with trio.move_on_after(_ANSWER_SECS):
@@ -57,6 +57,12 @@ class NostrClient:
                 if message[1] == about and kind in (None, message[0]):
                     return message
         raise RelayFailed(f"no answer within {_ANSWER_SECS:g} s")
+
+    async def _send(self, message: bytes) -> None:
+        try:
+            await self._connection.send(message, text=True)
+        except ConnectionClosed as error:
+            raise RelayFailed("the relay closed the connection") from error
 
     async def _receive(self) -> list[Any]:
         try:

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
-import trio
 
 from purgatory_sync.testing import events
-from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.node_process import NodeProcess
 from purgatory_sync.testing.nostr_client import nostr_client
 
-ALICE, BOB = Author.from_seed(1), Author.from_seed(2)
-MAIN = "refs/heads/main"
-ENVIRONMENT = {
-    **os.environ,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_TERMINAL_PROMPT": "0",
-    **{f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-}
-
-
-async def git(*arguments: str | Path) -> str:
-    with trio.fail_after(30):
-        done = await trio.run_process(
-            ["git", *map(str, arguments)], env=ENVIRONMENT, capture_stdout=True
-        )
-    return done.stdout.decode().strip()
+from .support import ALICE, BOB, MAIN, git
 
 
 @pytest.mark.real
