@@ -103,6 +103,9 @@ class SyncSettings:
     max_backoff_secs: float = setting(
         3600.0, "SYNC_MAX_BACKOFF_SECS", "seconds before reconnecting to a relay, at most"
     )
+    disable_negentropy: bool = setting(
+        False, "SYNC_DISABLE_NEGENTROPY", "ask relays for history by REQ pages only (NIP-77)"
+    )
 
     @property
     def immediate_delay_secs(self) -> float:
