@@ -13,6 +13,7 @@ from ..engine.pushing import Changes, Read
 from ..engine.statistics import Statistics
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from ..nostr.keys import decode_npub
 from ..settings import Settings
 from .app import App
@@ -27,7 +28,7 @@ from .relay import Relay
 from .service_key import service_key
 from .subscriptions import Subscriptions
 
-SUPPORTED_NIPS: Final = (1, 9, 11, 34)
+SUPPORTED_NIPS: Final = (1, 9, 11, 34, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01",)
 # The store has four readers: what strangers ask for must not hold up admission and release.
 READS_AT_ONCE: Final = 2
@@ -36,7 +37,7 @@ READS_AT_ONCE: Final = 2
 def make_listener(
     settings: Settings, engine: PurgatorySync, following: Following, subscriptions: Subscriptions
 ) -> Listener:
-    """The listener with everything behind it: NIP-01, NIP-11, git, pages, metrics.
+    """The listener with everything behind it: NIP-01, NIP-11, NIP-77, git, pages, metrics.
 
     Args:
       engine: runs already.
@@ -85,6 +86,10 @@ class _Backend:
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         async with self._reading:
             return await self._engine.store.find(filters, limit)
+
+    async def inventory(self, condition: Filter, limit: int) -> Inventory:
+        async with self._reading:
+            return await self._engine.store.inventory([condition], limit)
 
     async def load(self, ids: Sequence[str]) -> list[Event]:
         async with self._reading:

@@ -22,14 +22,20 @@ class InvalidMessage(PurgatorySyncError):
 
     Attributes:
       event_id: of an EVENT whose id could be read: OK says why.
+      reconciling: of a NEG message whose id could be read: NEG-ERR says why.
       subscription: of a REQ whose id could be read: CLOSED says why. Else NOTICE does.
     """
 
     def __init__(
-        self, sentence: str, event_id: str | None = None, subscription: str | None = None
+        self,
+        sentence: str,
+        event_id: str | None = None,
+        subscription: str | None = None,
+        reconciling: str | None = None,
     ) -> None:
         super().__init__(sentence)
         self.event_id = event_id
+        self.reconciling = reconciling
         self.subscription = subscription
 
 
@@ -49,13 +55,29 @@ class Request:
 
 
 @attrs.frozen
+class Reconcile:
+    """NEG-OPEN, which has a condition, or NEG-MSG, which has none (NIP-77)."""
+
+    name: str
+    condition: Filter | None
+    message: bytes
+
+
+@attrs.frozen
+class EndReconciling:
+    """NEG-CLOSE."""
+
+    name: str
+
+
+@attrs.frozen
 class Close:
     """CLOSE."""
 
     subscription: str
 
 
-Message: TypeAlias = Publish | Request | Close
+Message: TypeAlias = Publish | Request | Close | Reconcile | EndReconciling
 
 
 class _HasId(msgspec.Struct):
@@ -93,6 +115,8 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
             return _request(parts, max_filters)
         case "CLOSE":
             return Close(_subscription(parts))
+        case "NEG-OPEN" | "NEG-MSG" | "NEG-CLOSE":
+            return _reconcile(name, parts)
     raise InvalidMessage(f"{name[:20]!r} is not known here: EVENT, REQ and CLOSE are")
 
 
@@ -128,6 +152,21 @@ def _request(parts: list[msgspec.Raw], max_filters: int) -> Request:
     return Request(subscription, filters)
 
 
+def _reconcile(name: str, parts: list[msgspec.Raw]) -> Reconcile | EndReconciling:
+    session = _subscription(parts)
+    if name == "NEG-CLOSE":
+        return EndReconciling(session)
+    opens = name == "NEG-OPEN"
+    try:
+        condition = parse_filter(_anything.decode(parts[2])) if opens else None
+        return Reconcile(session, condition, bytes.fromhex(_text.decode(parts[3 if opens else 2])))
+    except InvalidFilter as error:
+        raise InvalidMessage(str(error), reconciling=session) from error
+    except (*_DECODE_ERRORS, IndexError, ValueError) as error:
+        form = "its id, one filter and" if opens else "its id and"
+        raise InvalidMessage(f"{name} has {form} a message in hex", reconciling=session) from error
+
+
 def _subscription(parts: list[msgspec.Raw]) -> str:
     try:
         subscription = _text.decode(parts[1])
@@ -146,6 +185,16 @@ def ok(event_id: str, accepted: bool, message: str) -> bytes:
 def closed(subscription: str, message: str) -> bytes:
     """CLOSED: why a subscription is none, or none any more."""
     return encode(["CLOSED", subscription, message])
+
+
+def neg_message(session: str, message: bytes) -> bytes:
+    """NEG-MSG: what we have of the ranges that differ (NIP-77)."""
+    return encode(["NEG-MSG", session, message.hex()])
+
+
+def neg_error(session: str, message: str) -> bytes:
+    """NEG-ERR: why a session is none, or none any more."""
+    return encode(["NEG-ERR", session, message])
 
 
 def end_of_stored(subscription: str) -> bytes:
@@ -173,6 +222,8 @@ def refusal(error: InvalidMessage) -> bytes:
     sentence = f"invalid: {error}"
     if error.event_id is not None:
         return ok(error.event_id, False, sentence)
+    if error.reconciling is not None:
+        return neg_error(error.reconciling, sentence)
     if error.subscription is not None:
         return closed(error.subscription, sentence)
     return notice(sentence)

@@ -1,4 +1,4 @@
-"""The relay: NIP-01 over one WebSocket, in front of whatever keeps and judges events."""
+"""The relay: NIP-01 and NIP-77 over one WebSocket, in front of whatever keeps and judges events."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from websockets.frames import CloseCode
 
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from ..settings import RelaySettings
 from . import messages
-from .messages import InvalidMessage, Publish, Request
+from .messages import EndReconciling, InvalidMessage, Publish, Reconcile, Request
 from .outbox import Outbox
+from .reconciling import ClientReconciling, Reconciling
 from .subscriptions import Subscription, Subscriptions
 from .wire import Gone
 
@@ -36,6 +38,9 @@ class Backend(Protocol):
 
     async def find(self, filters: Sequence[Filter], limit: int) -> Sequence[str]:
         """Ids of served events that match any filter, newest first; at most `limit` for each."""
+
+    async def inventory(self, condition: Filter, limit: int) -> Inventory:
+        """What `find` yields for a filter, as reconciling needs it (NIP-77)."""
 
     async def load(self, ids: Sequence[str]) -> Sequence[Event]:
         """The served events with these ids, newest first; what is not served any more is absent."""
@@ -66,13 +71,15 @@ class Relay:
         self._backend = backend
         self._subscriptions = subscriptions
         self._settings = settings
+        self._reconciling = Reconciling(backend.inventory)
 
     async def serve(self, socket: RelaySocket) -> None:
         """Talk to one client until it leaves or is closed.
 
-        Cancelled or ended in any way, none of its subscriptions is left.
+        Cancelled or ended in any way, none of its subscriptions and sessions is left.
         """
-        client = _Client(self._backend, self._subscriptions, self._settings)
+        reconciling = ClientReconciling(self._reconciling)
+        client = _Client(self._backend, self._subscriptions, self._settings, reconciling)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
@@ -105,19 +112,25 @@ class _Client:
     """One connection: its subscriptions and what waits to be sent."""
 
     def __init__(
-        self, backend: Backend, subscriptions: Subscriptions, settings: RelaySettings
+        self,
+        backend: Backend,
+        subscriptions: Subscriptions,
+        settings: RelaySettings,
+        reconciling: ClientReconciling,
     ) -> None:
         self.outbox = Outbox()
         self._backend = backend
         self._hub = subscriptions
         self._settings = settings
         self._own: dict[str, Subscription] = {}
+        self._reconciling = reconciling
         self._invalid_in_a_row = 0
 
     def leave(self) -> None:
         for subscription in self._own.values():
             self._hub.remove(subscription)
         self._own.clear()
+        self._reconciling.leave()
 
     async def answer(self, raw: str | bytes) -> None:
         """Answer one message; the next one waits, so a client is never served out of turn."""
@@ -135,6 +148,10 @@ class _Client:
             await self.outbox.put(messages.ok(message.event.id, accepted, why))
         elif isinstance(message, Request):
             await self._subscribe(message)
+        elif isinstance(message, Reconcile):
+            await self._reconcile(message)
+        elif isinstance(message, EndReconciling):
+            self._reconciling.close(message.name)
         elif subscription := self._own.pop(message.subscription, None):
             self._hub.remove(subscription)
 
@@ -168,6 +185,13 @@ class _Client:
             return
         await subscription.end_stored()
         self._hub.stored_sent(subscription)
+
+    async def _reconcile(self, asked: Reconcile) -> None:
+        if asked.condition is None:
+            answer = await self._reconciling.advance(asked.name, asked.message)
+        else:
+            answer = await self._reconciling.open(asked.name, asked.condition, asked.message)
+        await self.outbox.put(answer)
 
     async def _send_stored(self, subscription: Subscription) -> None:
         """A page at a time: what is stored for one REQ may be more than memory has."""

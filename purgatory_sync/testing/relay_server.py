@@ -19,6 +19,7 @@ from ..node.relay import Relay
 from ..node.subscriptions import Subscriptions
 from ..nostr.event import Event, decode_event, verify_event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from ..settings import ListenerSettings, RelaySettings
 from ..store.memory import MemoryStore
 from ..store.protocol import Change
@@ -52,6 +53,10 @@ class RelayServer:
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         """The ids of what matches, newest first."""
         return await self.store.find(filters, limit)
+
+    async def inventory(self, condition: Filter, limit: int) -> Inventory:
+        """What matches, as reconciling needs it."""
+        return await self.store.inventory([condition], limit)
 
     async def load(self, ids: Sequence[str]) -> list[Event]:
         """The events with these ids, newest first."""

@@ -14,6 +14,7 @@ from purgatory_sync.node.subscriptions import Subscriptions
 from purgatory_sync.node.wire import Gone
 from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.nostr.inventory import Inventory
 from purgatory_sync.nostr.keys import SecretKey
 from purgatory_sync.settings import RelaySettings
 
@@ -60,6 +61,10 @@ class MemoryBackend:
         found = [e for e in self.events if any(wanted.matches(e) for wanted in filters)]
         await self.after_query()
         return [event.id for event in found[:limit]]
+
+    async def inventory(self, condition: Filter, limit: int) -> Inventory:
+        found = await self.find([condition], limit)
+        return Inventory((e.created_at, e.id) for e in self.events if e.id in found)
 
     async def load(self, ids: Sequence[str]) -> list[Event]:
         await trio.lowlevel.checkpoint()
