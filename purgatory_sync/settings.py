@@ -139,6 +139,24 @@ class PurgatorySettings:
 
 
 @attrs.frozen
+class CurationSettings:
+    """Whose events and which repositories are taken (B 5.1); a blacklist wins.
+
+    Keys are npubs; a repository is `npub` (all of an owner's), `npub/identifier` or `identifier`.
+    """
+
+    event_blacklist: tuple[str, ...] = setting(
+        (), "EVENT_BLACKLIST", "authors whose events are refused, whatever they are"
+    )
+    repository_blacklist: tuple[str, ...] = setting(
+        (), "REPOSITORY_BLACKLIST", "repositories that are refused, with their states and PRs"
+    )
+    repository_whitelist: tuple[str, ...] = setting(
+        (), "REPOSITORY_WHITELIST", "the only repositories that are taken (unset: all)"
+    )
+
+
+@attrs.frozen
 class PushSettings:
     """Limits of one push (B 6.5); those of what is in a pack are the hunt's (B 8.4)."""
 
@@ -168,6 +186,11 @@ class RelaySettings:
     )
     max_filters: int = setting(32, "RELAY_MAX_FILTERS", "filters of one subscription")
     max_limit: int = setting(5000, "RELAY_MAX_LIMIT", "stored events one filter yields")
+    events_per_minute: int = setting(
+        600,
+        "RELAY_EVENTS_PER_MINUTE",
+        "events that one connection may publish in any 60 seconds (0: as many as it likes)",
+    )
 
 
 @attrs.frozen
@@ -224,6 +247,7 @@ class Settings:
     hunt: HuntSettings = attrs.field(factory=HuntSettings)
     sync: SyncSettings = attrs.field(factory=SyncSettings)
     purgatory: PurgatorySettings = attrs.field(factory=PurgatorySettings)
+    curation: CurationSettings = attrs.field(factory=CurationSettings)
     push: PushSettings = attrs.field(factory=PushSettings)
     relay: RelaySettings = attrs.field(factory=RelaySettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)

@@ -11,7 +11,9 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import attrs
 
-from .errors import InvalidUrl
+from .errors import InvalidEvent, InvalidKey, InvalidUrl
+from .nostr.identifier import check_identifier
+from .nostr.keys import decode_npub
 from .settings import GIB, KIB, MIB, Network
 from .urls import RELAY_SCHEMES, parse_web_url
 
@@ -182,6 +184,39 @@ def _relay(text: str) -> str:
         raise Unacceptable(str(error)) from error
 
 
+def _listed(text: str, read: Callable[[str], str]) -> tuple[str, ...]:
+    """What commas separate, each once; a list without anything in it is a slip."""
+    found = dict.fromkeys(read(part) for each in text.split(",") if (part := each.strip()))
+    if not found:
+        raise Unacceptable
+    return tuple(found)
+
+
+def _npub(text: str) -> str:
+    npub = text.lower()
+    try:
+        decode_npub(npub)
+    except InvalidKey as error:
+        raise Unacceptable(f"{text!a}: {error}") from error
+    return npub
+
+
+def _repository(text: str) -> str:
+    """An npub, an npub with an identifier, or an identifier, which never looks like an npub."""
+    owner, separator, identifier = text.partition("/")
+    if not separator and not text.lower().startswith("npub1"):
+        return _identifier(text)
+    npub = _npub(owner)
+    return f"{npub}/{_identifier(identifier)}" if separator else npub
+
+
+def _identifier(text: str) -> str:
+    try:
+        return check_identifier(text)
+    except InvalidEvent as error:
+        raise Unacceptable(f"{text!a}: {error}") from error
+
+
 TEXT: Final = Reader("text in one line", "TEXT", _text)
 SERVICE: Final = Reader(
     "a host or host:port without scheme and path, such as git.example.org", "HOST[:PORT]", _service
@@ -193,6 +228,14 @@ ADDRESS: Final = Reader(
 )
 RELAY: Final = Reader(
     "a relay URL such as wss://relay.example.org (without a scheme wss:// is meant)", "URL", _relay
+)
+AUTHORS: Final = Reader(
+    "authors as npub1…, separated by commas", "NPUB,…", lambda text: _listed(text, _npub)
+)
+REPOSITORIES: Final = Reader(
+    "repositories as npub1…, npub1…/identifier or identifier, separated by commas",
+    "REPOSITORY,…",
+    lambda text: _listed(text, _repository),
 )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from purgatory_sync.env_file import parse_env, read_env_file
 from purgatory_sync.errors import ConfigurationError
+from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.settings import GIB, Settings
 from purgatory_sync.settings_loader import (
     WITHOUT_EFFECT,
@@ -25,6 +26,7 @@ from purgatory_sync.settings_values import split_address
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 NO_FILE = Path("no-such-file.env")
 SECRET = "nsec1verysecret"
+NPUB = encode_npub("ab" * 32)
 
 
 def load(variable: str, text: str) -> Any:
@@ -118,6 +120,14 @@ GOOD = [
         "127.0.0.0/8, fd00::/8",
         (ip_network("127.0.0.0/8"), ip_network("fd00::/8")),
     ),
+    ("NGIT_RELAY_EVENTS_PER_MINUTE", "0", 0),
+    ("NGIT_EVENT_BLACKLIST", f" {NPUB} ,{NPUB.upper()},", (NPUB,)),
+    (
+        "NGIT_REPOSITORY_BLACKLIST",
+        f"{NPUB},{NPUB}/A b,a\u00fc:b",
+        (NPUB, f"{NPUB}/A b", "a\u00fc:b"),
+    ),
+    ("NGIT_REPOSITORY_WHITELIST", f"{NPUB.upper()}/x", (f"{NPUB}/x",)),
 ]
 
 
@@ -159,6 +169,15 @@ BAD = [
     ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "https://relay.example.org", "a relay URL"),
     ("NGIT_HUNT_ALLOW_ADDRESSES", "127.0.0.1/8", "networks such as"),
     ("NGIT_HUNT_ALLOW_ADDRESSES", "everything", "networks such as"),
+    ("NGIT_RELAY_EVENTS_PER_MINUTE", "-1", "0 or more"),
+    ("NGIT_EVENT_BLACKLIST", "someone", "('someone': not an npub): accepted is authors as npub1"),
+    ("NGIT_EVENT_BLACKLIST", f"{NPUB}/x", "not an npub"),
+    ("NGIT_EVENT_BLACKLIST", ",", "authors as npub1"),
+    ("NGIT_REPOSITORY_BLACKLIST", NPUB[:-1] + "q", "wrong checksum"),
+    ("NGIT_REPOSITORY_BLACKLIST", f"{NPUB}/", "the d tag is missing"),
+    ("NGIT_REPOSITORY_BLACKLIST", "a/b", "('a': not an npub)"),
+    ("NGIT_REPOSITORY_WHITELIST", "a,..", "cannot be . or .."),
+    ("NGIT_REPOSITORY_WHITELIST", ",,", "npub1…/identifier or identifier"),
     ("NGIT_GIT_DATA_PATH", "~no-such-user-here/x", "a path"),
     ("NGIT_RELAY_NAME", "two\nlines", "text in one line"),
     ("NGIT_RELAY_NAME", "\udcff", "text in one line"),

@@ -118,7 +118,7 @@ class Admission:
     async def _offer_locked(self, event: Event, origin: Origin) -> Answer:
         now = self.clock.now()
         known = await self.witness.look(event, now)
-        verdict = judge(event, origin.value, known, self.settings.purgatory)
+        verdict = judge(event, origin.value, known, self.settings.purgatory, self.settings.curation)
         waits = verdict.action is Action.HOLD or (
             verdict.action is Action.SERVE and event.kind in RELEASED_BY_DATA
         )

@@ -40,6 +40,7 @@ from ..store.opening import open_store
 from ..store.protocol import Journal, Store
 from .admission import Admission, Answer
 from .context import RealSyncContext
+from .curating import end_what_is_blocked
 from .explaining import Explainer
 from .in_hand import PushesInHand
 from .pushing import Pusher
@@ -118,6 +119,7 @@ class PurgatorySync:
             journal = await self.store.load()
             await self._put_together(stack, journal)
             await restore(journal, self._parts)
+            await end_what_is_blocked(self._parts, self.settings.curation, self.settings.service)
             await release_what_is_here(self._releaser, held_identifiers(self.purgatory))
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._throttles.run)

@@ -28,7 +28,7 @@ from .relay import Relay
 from .service_key import service_key
 from .subscriptions import Subscriptions
 
-SUPPORTED_NIPS: Final = (1, 9, 11, 34, 77)
+SUPPORTED_NIPS: Final = (1, 9, 11, 34, 45, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01",)
 # The store has four readers: what strangers ask for must not hold up admission and release.
 READS_AT_ONCE: Final = 2
@@ -37,7 +37,7 @@ READS_AT_ONCE: Final = 2
 def make_listener(
     settings: Settings, engine: PurgatorySync, following: Following, subscriptions: Subscriptions
 ) -> Listener:
-    """The listener with everything behind it: NIP-01, NIP-11, NIP-77, git, pages, metrics.
+    """The listener with everything behind it: NIP-01, NIP-11, NIP-45, NIP-77, git, pages, metrics.
 
     Args:
       engine: runs already.
@@ -53,6 +53,7 @@ def make_listener(
         supported_nips=SUPPORTED_NIPS,
         supported_grasps=SUPPORTED_GRASPS,
         settings=settings.relay,
+        curation=settings.curation,
     )
     push = GitPush(_Pushes(engine), settings.push.max_pack_bytes)
     git = GitHttp(engine.hosted, settings.listener.git_max_processes, push)
@@ -86,6 +87,10 @@ class _Backend:
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         async with self._reading:
             return await self._engine.store.find(filters, limit)
+
+    async def count(self, filters: Sequence[Filter]) -> int:
+        async with self._reading:
+            return await self._engine.store.count(filters)
 
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
         async with self._reading:

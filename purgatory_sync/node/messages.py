@@ -23,7 +23,7 @@ class InvalidMessage(PurgatorySyncError):
     Attributes:
       event_id: of an EVENT whose id could be read: OK says why.
       reconciling: of a NEG message whose id could be read: NEG-ERR says why.
-      subscription: of a REQ whose id could be read: CLOSED says why. Else NOTICE does.
+      subscription: of a REQ or COUNT whose id could be read: CLOSED says why. Else NOTICE does.
     """
 
     def __init__(
@@ -55,6 +55,14 @@ class Request:
 
 
 @attrs.frozen
+class Count:
+    """COUNT (NIP-45): how many stored events match."""
+
+    query: str
+    filters: tuple[Filter, ...]
+
+
+@attrs.frozen
 class Reconcile:
     """NEG-OPEN, which has a condition, or NEG-MSG, which has none (NIP-77)."""
 
@@ -77,7 +85,7 @@ class Close:
     subscription: str
 
 
-Message: TypeAlias = Publish | Request | Close | Reconcile | EndReconciling
+Message: TypeAlias = Publish | Request | Count | Close | Reconcile | EndReconciling
 
 
 class _HasId(msgspec.Struct):
@@ -96,7 +104,7 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
 
     Args:
       raw: text frames are str; binary frames are refused.
-      max_filters: filters of one REQ.
+      max_filters: filters of one REQ or COUNT.
 
     Raises:
       InvalidMessage: for every other input, with a sentence that says what to do.
@@ -112,12 +120,14 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
         case "EVENT":
             return _publish(parts)
         case "REQ":
-            return _request(parts, max_filters)
+            return Request(*_asked(parts, max_filters))
+        case "COUNT":
+            return Count(*_asked(parts, max_filters))
         case "CLOSE":
             return Close(_subscription(parts))
         case "NEG-OPEN" | "NEG-MSG" | "NEG-CLOSE":
             return _reconcile(name, parts)
-    raise InvalidMessage(f"{name[:20]!r} is not known here: EVENT, REQ and CLOSE are")
+    raise InvalidMessage(f"{name[:20]!r} is not known here: EVENT, REQ, COUNT and CLOSE are")
 
 
 def _publish(parts: list[msgspec.Raw]) -> Publish:
@@ -137,11 +147,12 @@ def _readable_id(raw: msgspec.Raw) -> str | None:
     return event_id if len(event_id) <= 64 else None
 
 
-def _request(parts: list[msgspec.Raw], max_filters: int) -> Request:
+def _asked(parts: list[msgspec.Raw], max_filters: int) -> tuple[str, tuple[Filter, ...]]:
+    """The id and the filters of a REQ or COUNT."""
     subscription = _subscription(parts)
     wanted = parts[2:]
     if not 1 <= len(wanted) <= max_filters:
-        sentence = f"a REQ has 1 to {max_filters} filters: split it"
+        sentence = f"1 to {max_filters} filters are asked for at once: split it"
         raise InvalidMessage(sentence, subscription=subscription)
     try:
         filters = tuple(parse_filter(_anything.decode(raw)) for raw in wanted)
@@ -149,7 +160,7 @@ def _request(parts: list[msgspec.Raw], max_filters: int) -> Request:
         raise InvalidMessage(str(error), subscription=subscription) from error
     except _DECODE_ERRORS as error:
         raise InvalidMessage("a filter is a JSON object", subscription=subscription) from error
-    return Request(subscription, filters)
+    return subscription, filters
 
 
 def _reconcile(name: str, parts: list[msgspec.Raw]) -> Reconcile | EndReconciling:
@@ -185,6 +196,11 @@ def ok(event_id: str, accepted: bool, message: str) -> bytes:
 def closed(subscription: str, message: str) -> bytes:
     """CLOSED: why a subscription is none, or none any more."""
     return encode(["CLOSED", subscription, message])
+
+
+def count(query: str, number: int) -> bytes:
+    """COUNT: how many stored events match."""
+    return encode(["COUNT", query, {"count": number}])
 
 
 def neg_message(session: str, message: bytes) -> bytes:

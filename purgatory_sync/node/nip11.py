@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..settings import RelaySettings
+from ..policy.limits import MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
+from ..settings import CurationSettings, RelaySettings
 from ..version import __version__
 from .messages import MAX_SUBSCRIPTION_ID_CHARS
 
@@ -18,6 +19,7 @@ ACCEPTANCE = (
     "Announce the repository (kind 30617) with this service among its clone and relays URLs; "
     "it is served once a signed state (kind 30618) and its git data have arrived."
 )
+NAMED_ONLY = " Only repositories that the operator named are taken: ask the operator first."
 
 
 @attrs.frozen
@@ -29,6 +31,7 @@ class RelayInfo:
       pubkey: the service's key, in hex.
       supported_nips, supported_grasps: only what works.
       settings: name, description and limits.
+      curation: whose events and which repositories are taken.
       acceptance: which repositories are taken (`repo_acceptance_criteria`).
     """
 
@@ -37,6 +40,7 @@ class RelayInfo:
     supported_nips: Sequence[int]
     supported_grasps: Sequence[str]
     settings: RelaySettings
+    curation: CurationSettings = attrs.field(factory=CurationSettings)
     acceptance: str = ACCEPTANCE
 
     @property
@@ -55,7 +59,9 @@ class RelayInfo:
 
 def document(info: RelayInfo) -> bytes:
     """The NIP-11 document, as JSON."""
-    limits = info.settings
+    limits, curation = info.settings, describe_curation(info.curation)
+    named_only = NAMED_ONLY if info.curation.repository_whitelist else ""
+    per_minute = limits.events_per_minute
     content: dict[str, Any] = {
         "name": info.name,
         "description": info.description,
@@ -64,7 +70,8 @@ def document(info: RelayInfo) -> bytes:
         "supported_grasps": list(info.supported_grasps),
         "software": SOFTWARE,
         "version": __version__,
-        "repo_acceptance_criteria": info.acceptance,
+        "repo_acceptance_criteria": info.acceptance + named_only,
+        **({"curation": curation} if curation else {}),
         "limitation": {
             "max_message_length": limits.max_message_bytes,
             "max_subscriptions": limits.max_subscriptions,
@@ -72,12 +79,25 @@ def document(info: RelayInfo) -> bytes:
             "max_limit": limits.max_limit,
             "default_limit": limits.max_limit,
             "max_subid_length": MAX_SUBSCRIPTION_ID_CHARS,
+            "max_event_tags": MAX_EVENT_TAGS,
+            "created_at_upper_limit": MAX_SECONDS_AHEAD,
+            **({"max_events_per_minute": per_minute} if per_minute else {}),
             "auth_required": False,
             "payment_required": False,
             "restricted_writes": True,
         },
     }
     return msgspec.json.encode(content)
+
+
+def describe_curation(lists: CurationSettings) -> str:
+    """What is curated beyond spam, without naming anybody; empty when nothing is (GRASP-01)."""
+    said = (
+        (lists.repository_whitelist, "only repositories that the operator named are taken"),
+        (lists.repository_blacklist, "some repositories are refused"),
+        (lists.event_blacklist, "events of some authors are refused"),
+    )
+    return "; ".join(text for listed, text in said if listed)
 
 
 def wants_document(accept: str) -> bool:

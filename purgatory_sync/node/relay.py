@@ -1,8 +1,9 @@
-"""The relay: NIP-01 and NIP-77 over one WebSocket, in front of whatever keeps and judges events."""
+"""The relay: NIP-01, NIP-45 and NIP-77 over one WebSocket, in front of what keeps events."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Protocol
 
 import structlog
@@ -14,8 +15,9 @@ from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..settings import RelaySettings
 from . import messages
-from .messages import EndReconciling, InvalidMessage, Publish, Reconcile, Request
+from .messages import Count, EndReconciling, InvalidMessage, Publish, Reconcile, Request
 from .outbox import Outbox
+from .rate import SlidingRate
 from .reconciling import ClientReconciling, Reconciling
 from .subscriptions import Subscription, Subscriptions
 from .wire import Gone
@@ -26,6 +28,8 @@ MAX_INVALID_IN_A_ROW = 100
 FIRST_PAGE_EVENTS, MAX_PAGE_EVENTS, PAGE_BYTES = 8, 500, 1 << 20
 # What is being sent when a client turns out to be too slow has so long to get through.
 LAST_WORDS_SECS = 2.0
+RATE_SECS = 60.0
+LOOK_UP_FAILED = "error: the relay failed to look this up: ask again later"
 
 log = structlog.get_logger()
 
@@ -38,6 +42,9 @@ class Backend(Protocol):
 
     async def find(self, filters: Sequence[Filter], limit: int) -> Sequence[str]:
         """Ids of served events that match any filter, newest first; at most `limit` for each."""
+
+    async def count(self, filters: Sequence[Filter]) -> int:
+        """How many served events match any filter, whatever their `limit`."""
 
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
         """What `find` yields for a filter, as reconciling needs it (NIP-77)."""
@@ -125,6 +132,7 @@ class _Client:
         self._own: dict[str, Subscription] = {}
         self._reconciling = reconciling
         self._invalid_in_a_row = 0
+        self._published = SlidingRate(settings.events_per_minute, RATE_SECS)
 
     def leave(self) -> None:
         for subscription in self._own.values():
@@ -148,6 +156,8 @@ class _Client:
             await self.outbox.put(messages.ok(message.event.id, accepted, why))
         elif isinstance(message, Request):
             await self._subscribe(message)
+        elif isinstance(message, Count):
+            await self._count(message)
         elif isinstance(message, Reconcile):
             await self._reconcile(message)
         elif isinstance(message, EndReconciling):
@@ -156,6 +166,9 @@ class _Client:
             self._hub.remove(subscription)
 
     async def _publish(self, event: Event) -> tuple[bool, str]:
+        if wait := self._published.wait_secs(trio.current_time()):
+            most = self._settings.events_per_minute
+            return False, f"rate-limited: at most {most} events a minute: wait {ceil(wait)} s"
         try:
             return await self._backend.offer(event)
         except Exception:
@@ -180,11 +193,19 @@ class _Client:
             log.exception("query failed")
             self._own.pop(name, None)
             self._hub.remove(subscription)
-            why = "error: the relay failed to look this up: ask again later"
-            await self.outbox.put(messages.closed(name, why))
+            await self.outbox.put(messages.closed(name, LOOK_UP_FAILED))
             return
         await subscription.end_stored()
         self._hub.stored_sent(subscription)
+
+    async def _count(self, asked: Count) -> None:
+        try:
+            number = await self._backend.count(asked.filters)
+        except Exception:
+            log.exception("query failed")
+            await self.outbox.put(messages.closed(asked.query, LOOK_UP_FAILED))
+            return
+        await self.outbox.put(messages.count(asked.query, number))
 
     async def _reconcile(self, asked: Reconcile) -> None:
         if asked.condition is None:

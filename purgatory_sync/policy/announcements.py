@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from ..errors import InvalidEvent
@@ -59,13 +61,19 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     return verdict
 
 
-def is_co_maintainer(data: RepositoryData, author: str) -> bool:
-    """Whether another owner, served or held, has the author in its maintainer set (B 2.2 b)."""
+def is_co_maintainer(
+    data: RepositoryData, author: str, owners: Iterable[str] | None = None
+) -> bool:
+    """Whether another owner, served or held, has the author in its maintainer set (B 2.2 b).
+
+    Args:
+      owners: only these owners of `data` count; None: all do.
+    """
     return any(
         owner != author
-        and known.standing is not Standing.SOFT_EXPIRED
+        and data.known[owner].standing is not Standing.SOFT_EXPIRED
         and author in data.maintainer_set(owner)
-        for owner, known in data.known.items()
+        for owner in (data.known if owners is None else owners)
     )
 
 

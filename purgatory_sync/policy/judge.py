@@ -9,8 +9,9 @@ from ..nostr import kinds
 from ..nostr.event import Event
 from ..nostr.identifier import check_identifier
 from ..nostr.pull_request import PullRequest
-from ..settings import PurgatorySettings
+from ..settings import CurationSettings, PurgatorySettings
 from .announcements import judge_announcement
+from .curation import TAKES_ALL, judge_author, judge_repositories
 from .deletion import judge_deletion
 from .known import Known
 from .lacking import lacks_reference
@@ -22,7 +23,11 @@ from .verdict import Action, Verdict, duplicate, refuse
 
 
 def judge(
-    event: Event, origin: Literal["user", "sync"], known: Known, settings: PurgatorySettings
+    event: Event,
+    origin: Literal["user", "sync"],
+    known: Known,
+    settings: PurgatorySettings,
+    lists: CurationSettings = TAKES_ALL,
 ) -> Verdict:
     """May this event stay (B 1-5)? Id and signature are verified already.
 
@@ -30,7 +35,10 @@ def judge(
       origin: whether a user sent it or a relay that is followed.
       known: the snapshot for this event; `identifiers_of` says which announcements it needs.
       settings: how much is held.
+      lists: whose events and which repositories the operator takes.
     """
+    if (blocked := judge_author(event.pubkey, lists)) is not None:
+        return blocked
     if known.served:
         return duplicate("already served")
     if known.held:
@@ -42,6 +50,8 @@ def judge(
         return duplicate("a newer version is served")
     if known.deleted:
         return refuse("invalid: deleted by its author")
+    if (curated := judge_repositories(event, known, lists)) is not None:
+        return curated
     if event.kind == kinds.ANNOUNCEMENT:
         return judge_announcement(event, known, settings)
     if event.kind == kinds.STATE:

@@ -46,7 +46,7 @@ async def publish_until_killed(node: NodeProcess, author: Author, accepted: list
 @pytest.mark.real
 async def test_n1_an_ok_survives_kill_9(tmp_path: Path) -> None:
     chance = random.Random(20261123)
-    node = NodeProcess(tmp_path, {"NGIT_LOG_LEVEL": "warning"})
+    node = NodeProcess(tmp_path, {"NGIT_LOG_LEVEL": "warning", "NGIT_RELAY_EVENTS_PER_MINUTE": "0"})
     accepted: list[list[Event]] = [[] for _ in range(CLIENTS)]
     try:
         for _ in range(KILLS):

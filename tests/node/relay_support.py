@@ -62,6 +62,9 @@ class MemoryBackend:
         await self.after_query()
         return [event.id for event in found[:limit]]
 
+    async def count(self, filters: Sequence[Filter]) -> int:
+        return len(await self.find(filters, len(self.events)))
+
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
         found = await self.find([condition], limit)
         return Inventory((e.created_at, e.id) for e in self.events if e.id in found)

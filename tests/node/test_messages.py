@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from purgatory_sync.node.messages import (
     Close,
+    Count,
     InvalidMessage,
     Publish,
     Request,
@@ -26,6 +27,7 @@ EVENT = make_event(1)
 SENTENCE = (
     "invalid: not an event: Expected `str` matching regex '\\\\A[0-9a-f]{64}\\\\Z' - at `$.id`"
 )
+TOO_MANY = "invalid: 1 to 2 filters are asked for at once: split it"
 BROKEN = {**json.loads(encode_event(EVENT)), "kind": "one"}
 
 
@@ -35,6 +37,9 @@ def test_messages_that_are_understood() -> None:
     assert parse_message('["CLOSE","a"]', 2) == Close("a")
     assert parse_message('[ "REQ" , "ü", {"kinds":[1]}, {} ]', 2) == Request(
         "ü", (Filter(kinds=frozenset({1})), Filter())
+    )
+    assert parse_message('["COUNT","n",{"kinds":[1]}]', 2) == Count(
+        "n", (Filter(kinds=frozenset({1})),)
     )
 
 
@@ -46,8 +51,8 @@ def test_messages_that_are_understood() -> None:
         ("{}", ["NOTICE", 'invalid: a message is a JSON array like ["REQ", …]']),
         ("[1]", ["NOTICE", 'invalid: a message is a JSON array like ["REQ", …]']),
         ("[" * 100_000, ["NOTICE", 'invalid: a message is a JSON array like ["REQ", …]']),
-        ("[]", ["NOTICE", "invalid: '' is not known here: EVENT, REQ and CLOSE are"]),
-        ('["NO"]', ["NOTICE", "invalid: 'NO' is not known here: EVENT, REQ and CLOSE are"]),
+        ("[]", ["NOTICE", "invalid: '' is not known here: EVENT, REQ, COUNT and CLOSE are"]),
+        ('["NO"]', ["NOTICE", "invalid: 'NO' is not known here: EVENT, REQ, COUNT and CLOSE are"]),
         ('["CLOSE"]', ["NOTICE", "invalid: the subscription id is a string"]),
         ('["CLOSE",1]', ["NOTICE", "invalid: the subscription id is a string"]),
         ('["REQ","",{}]', ["NOTICE", "invalid: a subscription id has 1 to 64 characters"]),
@@ -55,14 +60,20 @@ def test_messages_that_are_understood() -> None:
             f'["REQ","{"a" * 65}",{{}}]',
             ["NOTICE", "invalid: a subscription id has 1 to 64 characters"],
         ),
-        ('["REQ","a"]', ["CLOSED", "a", "invalid: a REQ has 1 to 2 filters: split it"]),
-        ('["REQ","a",{},{},{}]', ["CLOSED", "a", "invalid: a REQ has 1 to 2 filters: split it"]),
+        ('["REQ","a"]', ["CLOSED", "a", TOO_MANY]),
+        ('["REQ","a",{},{},{}]', ["CLOSED", "a", TOO_MANY]),
         ('["REQ","a",[]]', ["CLOSED", "a", "invalid: a filter is a JSON object"]),
         ('["REQ","a",{"kinds":1}]', ["CLOSED", "a", "invalid: kinds must be a list"]),
         (
             '["REQ","a",{"search":"x"}]',
             ["CLOSED", "a", "invalid: unknown filter field 'search': remove it"],
         ),
+        ('["COUNT",7,{}]', ["NOTICE", "invalid: the subscription id is a string"]),
+        (
+            '["COUNT","n"]',
+            ["CLOSED", "n", TOO_MANY],
+        ),
+        ('["COUNT","n",{"kinds":1}]', ["CLOSED", "n", "invalid: kinds must be a list"]),
         ('["EVENT"]', ["NOTICE", 'invalid: an event is sent as ["EVENT", {…}]']),
         (
             json.dumps(["EVENT", {**BROKEN, "id": "7"}]),
@@ -95,7 +106,7 @@ EVENTS = st.builds(
 )
 MESSAGES = (
     st.tuples(st.just("EVENT"), EVENTS)
-    | st.tuples(st.just("REQ"), st.text() | VALUES, FILTERS | VALUES)
+    | st.tuples(st.sampled_from(["REQ", "COUNT"]), st.text() | VALUES, FILTERS | VALUES)
     | st.tuples(st.sampled_from(["CLOSE", "EVENT", "REQ", "AUTH"]), VALUES)
 )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 
 from purgatory_sync.node.nip11 import RelayInfo, document, wants_document
-from purgatory_sync.settings import RelaySettings
+from purgatory_sync.settings import CurationSettings, RelaySettings
 from purgatory_sync.version import __version__
 
 
@@ -19,7 +20,12 @@ def make_info(settings: RelaySettings | None = None) -> RelayInfo:
 
 def test_document() -> None:
     settings = RelaySettings(
-        max_message_bytes=1, max_subscriptions=2, max_filters=3, max_limit=4, description="d"
+        max_message_bytes=1,
+        max_subscriptions=2,
+        max_filters=3,
+        max_limit=4,
+        description="d",
+        events_per_minute=5,
     )
     said = json.loads(document(make_info(settings)))
     assert said.pop("repo_acceptance_criteria").startswith("Announce the repository")
@@ -38,11 +44,33 @@ def test_document() -> None:
             "max_limit": 4,
             "default_limit": 4,
             "max_subid_length": 64,
+            "max_event_tags": 5000,
+            "created_at_upper_limit": 900,
+            "max_events_per_minute": 5,
             "auth_required": False,
             "payment_required": False,
             "restricted_writes": True,
         },
     }
+
+
+def test_no_limit_of_events_is_not_announced_as_none_at_all() -> None:
+    limitation = json.loads(document(make_info(RelaySettings(events_per_minute=0))))["limitation"]
+    assert "max_events_per_minute" not in limitation
+
+
+def test_b_10_curation_is_said_only_if_curated_and_names_nobody() -> None:
+    lists = CurationSettings(("npub1a",), ("spam",), ("npub1b/repo",))
+    said = json.loads(document(attrs.evolve(make_info(), curation=lists)))
+    assert said["curation"] == (
+        "only repositories that the operator named are taken; some repositories are refused; "
+        "events of some authors are refused"
+    )
+    assert said["repo_acceptance_criteria"].endswith("ask the operator first.")
+    only_blocked = attrs.evolve(make_info(), curation=CurationSettings(("npub1a",)))
+    said = json.loads(document(only_blocked))
+    assert said["curation"] == "events of some authors are refused"
+    assert said["repo_acceptance_criteria"].startswith("Announce the repository")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,64 @@ async def test_limit_reaches_the_backend(autojump_clock: trio.testing.MockClock)
     assert heard == ["EVENT", "EVENT", "EVENT", "EOSE"]
 
 
+async def test_nip_45_count_is_not_bounded_by_the_limit(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    for number in range(5):
+        backend.serve(make_event(number, kind=number % 2))
+    async with talking(backend, RelaySettings(max_limit=3)) as client:
+        client.say("COUNT", "n", {"kinds": [0], "limit": 1}, {"kinds": [1]})
+        assert await client.hear() == ["COUNT", "n", {"count": 5}]
+        client.say("COUNT", "none", {"kinds": [7]})
+        assert await client.hear() == ["COUNT", "none", {"count": 0}]
+        assert len(backend.subscriptions) == 0
+
+
+async def test_nip_45_what_is_not_counted_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with capture_logs():
+        async with talking(MemoryBackend(), RelaySettings(max_filters=1)) as client:
+            client.say("COUNT", "n", {}, {})
+            why = "invalid: 1 to 1 filters are asked for at once: split it"
+            assert await client.hear() == ["CLOSED", "n", why]
+            client.say("COUNT", "n", {"kinds": [667]})
+            why = "error: the relay failed to look this up: ask again later"
+            assert await client.hear() == ["CLOSED", "n", why]
+
+
+async def test_so_many_events_a_minute_on_each_connection(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    settings = RelaySettings(events_per_minute=2)
+    first, second, third = (make_event(number) for number in range(3))
+    async with talking(backend, settings) as hasty, talking(backend, settings) as other:
+        hasty.say("EVENT", plain(first))
+        assert (await hasty.hear())[2]
+        await trio.sleep(10)
+        hasty.say("EVENT", plain(second))
+        assert (await hasty.hear())[2]
+        await trio.sleep(20.5)
+        hasty.say("EVENT", plain(third))
+        why = "rate-limited: at most 2 events a minute: wait 30 s"
+        assert await hasty.hear() == ["OK", third.id, False, why]
+        assert backend.events == [second, first]
+        other.say("EVENT", plain(third))
+        assert (await other.hear())[2]
+        await trio.sleep(30)
+        hasty.say("EVENT", plain(first))
+        assert (await hasty.hear())[2]
+
+
+async def test_no_limit_of_events_a_minute(autojump_clock: trio.testing.MockClock) -> None:
+    async with talking(MemoryBackend(), RelaySettings(events_per_minute=0)) as client:
+        for _ in range(700):
+            client.say("EVENT", plain(make_event(1)))
+            assert (await client.hear())[2]
+
+
 async def test_query_that_fails_closes_the_subscription(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -1,0 +1,55 @@
+"""What was held before the operator's lists named it ends at the next start (B 5.1)."""
+
+from __future__ import annotations
+
+import structlog
+
+from ..errors import RepositoryError
+from ..policy.curation import judge_author, judge_repositories
+from ..policy.known import Known
+from ..policy.verdict import Action
+from ..purgatory.entries import HeldAnnouncement, HeldEvent
+from ..release.serving import Parts, forget
+from ..settings import CurationSettings
+from ..store.protocol import Change
+
+log = structlog.get_logger()
+
+
+async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: str) -> None:
+    """Un-hold what the lists refuse, so that nobody hunts for it; what is served stays served.
+
+    Args:
+      service: our host[:port].
+
+    Raises:
+      StoreError: nothing was changed.
+    """
+    purgatory = parts.purgatory
+    held = (*purgatory.announcements(), *purgatory.hunted_events())
+    blocked = [each for each in held if await _is_blocked(each, parts, lists, service)]
+    if not blocked:
+        return
+    await parts.knowledge.apply(Change(unhold=[each.event_id for each in blocked]))
+    for each in blocked:
+        log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)
+        forget(purgatory, each)
+        if isinstance(each, HeldAnnouncement):
+            await _remove_repository(each, parts)
+
+
+async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, service: str) -> bool:
+    if lists == CurationSettings():
+        return False
+    data = {each: await parts.knowledge.data(each) for each in held.identifiers}
+    known = Known(now=held.accepted_at, service=service, data=data)
+    verdict = judge_author(held.event.pubkey, lists) or judge_repositories(held.event, known, lists)
+    return verdict is not None and verdict.action is Action.REFUSE
+
+
+async def _remove_repository(held: HeldAnnouncement, parts: Parts) -> None:
+    owner, identifier = held.announcement.owner, held.announcement.identifier
+    try:
+        await parts.repositories.run(parts.repositories.remove, owner, identifier)
+    except RepositoryError as error:
+        log.error("repository not removed", identifier=identifier, error=str(error))

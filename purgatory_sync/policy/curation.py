@@ -1,0 +1,133 @@
+"""What the operator takes, by author and by repository; blacklists win (B 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from ..errors import InvalidEvent
+from ..nostr import kinds
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..nostr.keys import encode_npub
+from ..nostr.pull_request import Coordinate, PullRequest
+from ..nostr.state import State
+from ..settings import CurationSettings
+from .announcements import is_co_maintainer
+from .known import Known
+from .lacking import lacks_announcement
+from .verdict import Action, Verdict, refuse
+
+TAKES_ALL = CurationSettings()
+BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
+BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"
+NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
+
+
+def judge_author(author: str, lists: CurationSettings) -> Verdict | None:
+    """Refuse whatever a blacklisted author signed; None when there is nothing against it."""
+    return refuse(BLOCKED_AUTHOR) if _is_blocked(author, lists) else None
+
+
+def judge_repositories(event: Event, known: Known, lists: CurationSettings) -> Verdict | None:
+    """Judge an announcement, a state or a PR by the repositories that it concerns (B 3.6).
+
+    Args:
+      known: only `data` and `service` are looked at.
+
+    Returns a verdict where the lists decide: a refusal, or that a co-maintainer's announcement is
+    served without a repository (B 2.2 b). None: the event is judged as if there were no lists.
+    """
+    if lists == TAKES_ALL:
+        return None
+    try:
+        if event.kind == kinds.ANNOUNCEMENT:
+            return _judge_announcement(Announcement.parse(event), known, lists)
+        if event.kind == kinds.STATE:
+            return _judge_state(State.parse(event), known, lists)
+        if event.kind in kinds.PR_KINDS:
+            return _judge_pr(PullRequest.parse(event), known, lists)
+    except InvalidEvent:
+        pass  # its own judge says why
+    return None
+
+
+def _judge_announcement(
+    announcement: Announcement, known: Known, lists: CurationSettings
+) -> Verdict | None:
+    mine = Coordinate(announcement.owner, announcement.identifier)
+    if _is_blacklisted(mine, lists):
+        return refuse(BLOCKED_REPOSITORY)
+    if _is_taken(mine, lists) or not announcement.lists(known.service):
+        return None
+    data = known.data.get(mine.identifier)
+    owners = (
+        [o for o in data.known if _is_taken(Coordinate(o, mine.identifier), lists)] if data else []
+    )
+    if data is None or not is_co_maintainer(data, mine.owner, owners):
+        return refuse(NOT_NAMED, lacks_announcement(mine.identifier))
+    held = known.held_announcement
+    verdict = Verdict(Action.SERVE)
+    return attrs.evolve(verdict, evicts=(held.id,)) if held is not None else verdict
+
+
+def _judge_state(state: State, known: Known, lists: CurationSettings) -> Verdict | None:
+    data = known.data.get(state.identifier)
+    owners = data.owners_authorising(state.author) if data is not None else ()
+    concerned = [Coordinate(owner, state.identifier) for owner in owners]
+    named = [Coordinate(state.author, state.identifier)]
+    return _judge_concerned(concerned, named, lists)
+
+
+def _judge_pr(pr: PullRequest, known: Known, lists: CurationSettings) -> Verdict | None:
+    concerned = [
+        Coordinate(owner, identifier)
+        for identifier in pr.identifiers
+        if (data := known.data.get(identifier)) is not None
+        for owner in data.owners_of_pr(pr)
+    ]
+    return _judge_concerned(concerned, pr.repositories, lists)
+
+
+def _judge_concerned(
+    concerned: Iterable[Coordinate], named: Iterable[Coordinate], lists: CurationSettings
+) -> Verdict | None:
+    """Refuse what concerns only repositories that are not taken.
+
+    What lacks its announcement is refused only when each repository that it names is blacklisted:
+    its author may turn out to be the co-maintainer of one that is taken.
+    """
+    concerned, named = list(concerned), list(named)
+    lacks = lacks_announcement(*dict.fromkeys(each.identifier for each in (*concerned, *named)))
+    if not concerned:
+        blacklisted = bool(named) and all(_is_blacklisted(each, lists) for each in named)
+        return refuse(BLOCKED_REPOSITORY, lacks) if blacklisted else None
+    if any(_is_taken(each, lists) for each in concerned):
+        return None
+    blacklisted = all(_is_blacklisted(each, lists) for each in concerned)
+    return refuse(BLOCKED_REPOSITORY if blacklisted else NOT_NAMED, lacks)
+
+
+def _is_taken(repository: Coordinate, lists: CurationSettings) -> bool:
+    if _is_blacklisted(repository, lists):
+        return False
+    return not lists.repository_whitelist or _names(lists.repository_whitelist, repository)
+
+
+def _is_blacklisted(repository: Coordinate, lists: CurationSettings) -> bool:
+    return _is_blocked(repository.owner, lists) or _names(lists.repository_blacklist, repository)
+
+
+def _is_blocked(author: str, lists: CurationSettings) -> bool:
+    return bool(lists.event_blacklist) and encode_npub(author) in lists.event_blacklist
+
+
+def _names(listed: tuple[str, ...], repository: Coordinate) -> bool:
+    """Whether a list names it; an identifier that looks like a key is never taken for one."""
+    if not listed:
+        return False
+    npub, identifier = encode_npub(repository.owner), repository.identifier
+    if npub in listed or f"{npub}/{identifier}" in listed:
+        return True
+    return identifier in listed and not identifier.lower().startswith("npub1")

@@ -1,0 +1,102 @@
+"""B 5.1 where the engine has its part: the lists reach policy, and what was held before ends."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from purgatory_sync.engine.admission import Outcome
+from purgatory_sync.engine.curating import end_what_is_blocked
+from purgatory_sync.git.repository import is_repository
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.settings import CurationSettings
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from ..git.local_repos import history
+from ..world import NOW, SERVICE, World
+
+OWNER, OTHER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
+MAIN = "refs/heads/main"
+
+
+def take(world: World, lists: CurationSettings) -> None:
+    settings = attrs.evolve(world.settings, curation=lists)
+    world.admission = attrs.evolve(world.admission, settings=settings)
+
+
+def state(author: Author = OWNER, identifier: str = "repo") -> Event:
+    return events.state(author, identifier, {MAIN: "1" * 40}, created_at=NOW - 50)
+
+
+@pytest.mark.parametrize("origin", list(Origin))
+async def test_what_is_blocked_is_neither_held_nor_hunted(world: World, origin: Origin) -> None:
+    await world.announce(OWNER)
+    take(world, CurationSettings(repository_blacklist=(f"{OWNER.npub}/repo",)))
+    answer = await world.offer(state(), origin)
+    assert (answer.outcome, answer.message[:9]) == (Outcome.REFUSED, "blocked: ")
+    assert world.purgatory.sync_queue.get("repo") is None
+    take(world, CurationSettings())
+    assert (await world.offer(state(), origin)).outcome is Outcome.HELD
+
+
+async def test_b_2_2_b_a_co_maintainer_beside_the_whitelist_gets_no_repository(
+    world: World,
+) -> None:
+    take(world, CurationSettings(repository_whitelist=(f"{OWNER.npub}/repo",)))
+    await world.announce(OWNER, maintainers=[OTHER])
+    await world.announce(OTHER)
+    assert is_repository(world.path(OWNER))
+    assert not is_repository(world.path(OTHER))
+    steps = history(1)
+    world.give(OWNER, steps)
+    released = events.state(OTHER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50)
+    assert (await world.offer(released)).outcome is Outcome.SERVED
+    assert world.refs(OWNER) == {MAIN: steps[0].oid}
+
+
+async def hold_much(world: World) -> dict[str, Event]:
+    """Two repositories with a state and a pull request each."""
+    found = {}
+    for author, name in ((OWNER, "repo"), (OTHER, "other")):
+        found[f"{name} announcement"] = await world.announce(author, name)
+        found[f"{name} state"] = state(author, name)
+        found[f"{name} pr"] = events.pull_request(
+            STRANGER, [author.coordinate(name)], "2" * 40, created_at=NOW
+        )
+        for each in ("state", "pr"):
+            assert (await world.offer(found[f"{name} {each}"])).outcome is Outcome.HELD
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lists", "ended"),
+    [
+        (CurationSettings(), []),
+        (CurationSettings(repository_blacklist=("elsewhere",)), []),
+        (CurationSettings(repository_blacklist=("repo",)), ["announcement", "state", "pr"]),
+        (CurationSettings(event_blacklist=(OWNER.npub,)), ["announcement", "state", "pr"]),
+        (CurationSettings(repository_whitelist=("other",)), ["announcement", "state", "pr"]),
+    ],
+)
+async def test_what_was_held_and_is_blocked_now_ends_at_the_start(
+    world: World, lists: CurationSettings, ended: list[str]
+) -> None:
+    found = await hold_much(world)
+    await end_what_is_blocked(world.parts, lists, SERVICE)
+    left = {event.id for event in found.values()} - {found[f"repo {each}"].id for each in ended}
+    assert await world.held() == left
+    assert {each.id for each in found.values() if world.purgatory.get(each.id)} == left
+    assert world.purgatory.has_pending_events("repo") is not bool(ended)
+    assert is_repository(world.path(OWNER)) is not bool(ended)
+    assert is_repository(world.path(OTHER, "other"))
+
+
+async def test_what_a_blacklisted_stranger_sent_ends_alone(world: World) -> None:
+    found = await hold_much(world)
+    await end_what_is_blocked(
+        world.parts, CurationSettings(event_blacklist=(STRANGER.npub,)), SERVICE
+    )
+    gone = {found["repo pr"].id, found["other pr"].id}
+    assert await world.held() == {event.id for event in found.values()} - gone
