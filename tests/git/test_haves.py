@@ -41,6 +41,12 @@ def test_commits_behind_the_tips_are_told_ever_further_apart(tmp_path: Path) -> 
     assert told[10:] == [46, 44, 42, 40, 38, 36, 33, 30, 27, 24, 21, 18, 15, 12, 8, 4, 0]
 
 
+@pytest.mark.parametrize("count", [1, 10, 22, 59])
+def test_where_history_begins_is_told_always(count: int, tmp_path: Path) -> None:
+    path, oids = repository_with(tmp_path, count)
+    assert list_history(path, [oids[-1]])[-1] == oids[0]
+
+
 def gap_of(step: _Step) -> int:
     return next(n for n in range(10_000) if attrs.evolve(step, left_out=n).is_told)
 
