@@ -12,7 +12,18 @@ from rich.table import Table
 
 from purgatory_sync.node.node import _spare_the_collector as spare_the_collector
 
-from . import engine, fetching, journaling, politeness, repositories, trouble, whole_node
+from . import (
+    clones,
+    connections,
+    engine,
+    fetching,
+    journaling,
+    large_fetch,
+    politeness,
+    repositories,
+    trouble,
+    whole_node,
+)
 from .measuring import Effort, Line
 
 Measure = Callable[[Effort], list[Line]]
@@ -22,11 +33,14 @@ MEASUREMENTS: dict[str, Measure] = {
     "tick": engine.measure_tick,
     "fetch": fetching.measure_small_fetch,
     "commit": fetching.measure_one_commit,
+    "large": large_fetch.measure_large_fetch,
     "existence": repositories.measure_existence,
     "alignment": repositories.measure_alignment,
     "journal": journaling.measure_journaling,
     "politeness": politeness.measure_politeness,
     "neighbourhood": whole_node.measure_small,
+    "clones": clones.measure_clones,
+    "connections": connections.measure_connections,
     "hung": trouble.measure_hung,
     "busy": trouble.measure_busy,
     "three-sources": trouble.measure_three_sources,

@@ -45,7 +45,7 @@ class Place:
 
 def measure_small_fetch(effort: Effort) -> list[Line]:
     """A repository of three commits, from its URL into a new repository with its refs."""
-    with _folder() as folder:
+    with working_folder() as folder:
         remote = folder / "remote" / "small.git"
         refs = make_repository(remote, "small", 3)
         ratio, detail = _compare(folder, remote, refs, effort, None)
@@ -57,7 +57,7 @@ def measure_small_fetch(effort: Effort) -> list[Line]:
 def measure_one_commit(effort: Effort) -> list[Line]:
     """One new commit, where 50,000 objects are already."""
     commits = effort.of(50_000 // OBJECTS_OF_A_COMMIT)
-    with _folder() as folder:
+    with working_folder() as folder:
         base = folder / "base.git"
         make_repository(base, "large", commits)
         # As the node keeps it: HEAD names a branch, refs are packed.
@@ -77,7 +77,8 @@ def link_repository(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def working_folder() -> Iterator[Path]:
+    """A folder with a folder `remote`, removed in the end."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         (Path(name) / "remote").mkdir()
         yield Path(name)

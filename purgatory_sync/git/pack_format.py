@@ -71,40 +71,50 @@ def read_count(pack: Buffer) -> int:
     return int.from_bytes(pack[8:12], "big")
 
 
-def read_entry_header(pack: Buffer, at: int, skipped: int = 0) -> EntryHeader:
+def read_entry_header(pack: Buffer, at: int) -> EntryHeader:
     """Read the header of the entry that begins at `at`.
-
-    Args:
-      pack: the pack, or a piece of it.
-      at: where in the piece the entry begins.
-      skipped: bytes of pack before the piece; the offset of a base counts from the pack's begin.
 
     Raises:
       BadPack: an unknown type, a size beyond 64 bits, a base that does not come before.
       IndexError: the pack ends within it.
     """
+    return EntryHeader(*parse_entry_header(pack, at, 0))
+
+
+def parse_entry_header(
+    pack: Buffer, at: int, skipped: int
+) -> tuple[int, int, int, int | bytes | None]:
+    """What `read_entry_header` gives, as a bare tuple and from a piece of a pack.
+
+    Args:
+      pack: the piece.
+      at: where in the piece the entry begins, and so is `data_at`.
+      skipped: bytes of pack before the piece; the offset of a base counts from the pack's begin.
+    """
     start = at
     byte = pack[at]
     at += 1
-    kind, size, shift = byte >> 4 & 7, byte & 15, 4
-    while byte & 0x80:
-        if shift > 57:
-            raise BadPack("an object's size is beyond all limits")
-        byte = pack[at]
-        at += 1
-        size |= (byte & 0x7F) << shift
-        shift += 7
+    kind, size = byte >> 4 & 7, byte & 15
+    if byte & 0x80:
+        shift = 4
+        while byte & 0x80:
+            if shift > 57:
+                raise BadPack("an object's size is beyond all limits")
+            byte = pack[at]
+            at += 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+    if kind in KIND_NAMES:
+        return kind, size, at, None
     if kind == OFS_DELTA:
         base, at = _read_base_offset(pack, at, skipped + start)
-        return EntryHeader(kind, size, at, base)
+        return kind, size, at, base
     if kind == REF_DELTA:
         name = bytes(pack[at : at + 20])
         if len(name) < 20:
             raise IndexError("the pack ends within a name")
-        return EntryHeader(kind, size, at + 20, name)
-    if kind not in KIND_NAMES:
-        raise BadPack(f"an object of the unknown type {kind}")
-    return EntryHeader(kind, size, at, None)
+        return kind, size, at + 20, name
+    raise BadPack(f"an object of the unknown type {kind}")
 
 
 def _read_base_offset(pack: Buffer, at: int, start: int) -> tuple[int, int]:
@@ -132,17 +142,19 @@ def delta_sizes(delta: bytes) -> tuple[int, int]:
       BadPack: a size beyond 64 bits.
       IndexError: the delta ends within them.
     """
-    sizes, at = [], 0
-    for _ in range(2):
-        size = shift = 0
-        while True:
-            if shift > 63:
-                raise BadPack("a delta's size is beyond all limits")
-            byte = delta[at]
-            at += 1
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                break
-        sizes.append(size)
-    return sizes[0], sizes[1]
+    base, at = _read_size(delta, 0)
+    return base, _read_size(delta, at)[0]
+
+
+def _read_size(delta: bytes, at: int) -> tuple[int, int]:
+    byte = delta[at]
+    at += 1
+    size, shift = byte & 0x7F, 7
+    while byte & 0x80:
+        if shift > 63:
+            raise BadPack("a delta's size is beyond all limits")
+        byte = delta[at]
+        at += 1
+        size |= (byte & 0x7F) << shift
+        shift += 7
+    return size, at

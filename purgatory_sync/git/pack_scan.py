@@ -14,10 +14,9 @@ from ..settings import HuntSettings
 from .pack_format import (
     HEADER_BYTES,
     TRAILER_BYTES,
-    EntryHeader,
     delta_sizes,
+    parse_entry_header,
     read_count,
-    read_entry_header,
 )
 
 _STEP_BYTES = 64 * 1024
@@ -28,6 +27,9 @@ _ENTRIES_BETWEEN_STOPS = 1024
 _TINY_BYTES = 2
 # What a stream has beside its content, nearly always.
 _STREAM_BYTES = 64
+
+
+_Header = tuple[int, int, int, int | bytes | None]
 
 
 @attrs.frozen
@@ -58,10 +60,11 @@ class Scanned:
 class _Unended:
     """An entry whose end has not come: how much of it was seen, and its first bytes."""
 
-    __slots__ = ("head", "header", "inflater", "seen")
+    __slots__ = ("head", "header", "inflater", "seen", "size")
 
-    def __init__(self, header: EntryHeader, inflater: zlib._Decompress, out: bytes) -> None:
+    def __init__(self, header: _Header, inflater: zlib._Decompress, out: bytes) -> None:
         self.header = header
+        self.size = header[1]
         self.inflater = inflater
         self.seen = len(out)
         self.head = out[:_DELTA_SIZES_BYTES]
@@ -170,17 +173,18 @@ class PackScanner:
             raise TooLarge(f"a pack of {count} objects; {most} are allowed")
         return count
 
-    def _begin(self, buffer: bytes, start: int) -> EntryHeader | None:
+    def _begin(self, buffer: bytes, start: int) -> _Header | None:
         """The header of the entry that begins there; None while it is not whole."""
         try:
-            header = read_entry_header(buffer, start, self._tail_at)
+            header = parse_entry_header(buffer, start, self._tail_at)
         except IndexError:
             return None
+        _, size, _, base = header
         depth = 0
-        if header.size > self._largest:
-            self._judge_size(header.size)
-        if isinstance(header.base, int):
-            depth = self._depth_at(header.base) + 1
+        if size > self._largest:
+            self._judge_size(size)
+        if base is not None and isinstance(base, int):
+            depth = self._depth_at(base) + 1
             if depth > self._deepest:
                 self._judge_depth(depth)
         self._offsets.append(self._tail_at + start)
@@ -189,37 +193,32 @@ class PackScanner:
             stop_if_cancelled()
         return header
 
-    def _inflate(self, header: EntryHeader, view: memoryview) -> int:
+    def _inflate(self, header: _Header, view: memoryview) -> int:
         """Inflate an entry, or what is here of it; returns the end of that."""
-        size, at = header.size, header.data_at
+        _, size, at, _ = header
         inflater = zlib.decompressobj()
+        out = b""
         if size <= _STEP_BYTES:
             # One call for nearly every entry there is.
             piece = view[at : at + size + _STREAM_BYTES]
             out = inflater.decompress(piece, size + 1)
-            at += len(piece) - len(
-                inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            )
             self._inflated += len(out)
             if inflater.eof and len(out) == size:
                 self._end(header, out)
-                return at
-        else:
-            out = b""
+                return at + len(piece) - len(inflater.unused_data)
+            at += len(piece) - _unread(inflater)
         self._unended = _Unended(header, inflater, out)
         return self._inflate_on(self._unended, view, at)
 
     def _inflate_on(self, entry: _Unended, view: memoryview, at: int) -> int:
         """Inflate what is here of an entry's rest; returns the end of that."""
-        inflater, size = entry.inflater, entry.header.size
+        inflater, size = entry.inflater, entry.size
         while at < len(view) and not inflater.eof:
             self._judge_length(entry)
             piece = view[at : at + _STEP_BYTES]
             # One byte more than expected, or a stream's end would not be seen; 0 means no limit.
             out = inflater.decompress(piece, min(size - entry.seen, _OUT_BYTES) + 1)
-            at += len(piece) - len(
-                inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            )
+            at += len(piece) - _unread(inflater)
             entry.seen += len(out)
             self._inflated += len(out)
             if self._inflated > self._allowed_bytes:
@@ -236,24 +235,27 @@ class PackScanner:
         return at
 
     def _judge_length(self, entry: _Unended) -> None:
-        if entry.seen > entry.header.size:
+        if entry.seen > entry.size:
             raise BadPack("an object is longer than the pack declares")
 
-    def _end(self, header: EntryHeader, head: bytes) -> None:
+    def _end(self, header: _Header, head: bytes) -> None:
         """Judge an entry that was seen whole, by its first bytes."""
+        kind, size, _, base = header
         self._left -= 1
         if self._inflated > self._allowed_bytes:
             raise TooLarge(f"more than {self._allowed_bytes} bytes to inflate")
-        if header.base is None:
-            self._total += header.size
-            if header.size <= _TINY_BYTES:
-                self._refuse_twice(header.kind, head)
+        if base is None:
+            self._total += size
+            if size <= _TINY_BYTES:
+                self._refuse_twice(kind, head)
             return
         base_bytes, result_bytes = delta_sizes(head)
-        if max(base_bytes, result_bytes) > self._largest:
-            self._judge_size(max(base_bytes, result_bytes))
+        if base_bytes > self._largest:
+            self._judge_size(base_bytes)
+        if result_bytes > self._largest:
+            self._judge_size(result_bytes)
         self._total += result_bytes
-        if isinstance(header.base, bytes):
+        if isinstance(base, bytes):
             self._named += 1
             self._named_bytes += base_bytes
 
@@ -279,3 +281,8 @@ class PackScanner:
         if size > most:
             raise TooLarge(f"an object of {size} bytes; {most} are allowed")
         self._largest = size
+
+
+def _unread(inflater: zlib._Decompress) -> int:
+    """How much of what it was given last an inflater did not need, or not yet."""
+    return len(inflater.unused_data if inflater.eof else inflater.unconsumed_tail)
