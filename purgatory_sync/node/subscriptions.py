@@ -9,6 +9,7 @@ import trio
 from ..nostr.event import Event, encode_event
 from ..nostr.filters import Filter
 from . import messages
+from .interests import Interests
 from .outbox import Outbox
 
 MAX_PENDING = 1000
@@ -65,7 +66,7 @@ class Subscriptions:
     """All subscriptions of all clients."""
 
     def __init__(self) -> None:
-        self._all: dict[Subscription, None] = {}
+        self._all = Interests[Subscription]()
         self._remembering: dict[Subscription, float] = {}
 
     def __len__(self) -> int:
@@ -73,11 +74,11 @@ class Subscriptions:
 
     def add(self, subscription: Subscription) -> None:
         """From now on it hears of new events; they wait until its stored ones are sent."""
-        self._all[subscription] = None
+        self._all.add(subscription, subscription.filters)
 
     def remove(self, subscription: Subscription) -> None:
         """It hears nothing more, and nothing of it is kept."""
-        self._all.pop(subscription, None)
+        self._all.remove(subscription)
         self._remembering.pop(subscription, None)
 
     def stored_sent(self, subscription: Subscription) -> None:
@@ -90,7 +91,7 @@ class Subscriptions:
         """Tell every subscription that matches; never waits for a slow client."""
         self._forget_old()
         encoded: bytes | None = None
-        for subscription in list(self._all):
+        for subscription in self._all.candidates(event):
             if any(wanted.matches(event) for wanted in subscription.filters):
                 encoded = encoded or encode_event(event)
                 subscription.send_new(event.id, encoded)
