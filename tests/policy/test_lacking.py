@@ -12,6 +12,7 @@ from .support import (
     ALICE,
     BOB,
     CAROL,
+    A,
     announcement,
     coordinate,
     known,
@@ -40,6 +41,15 @@ def lacks(event: Event) -> set[str]:
         (COMMENT, ISSUE, True),
         (ISSUE, make(BOB, 1111, [["E", ISSUE.id]]), True),
         (make(BOB, 30023, [["d", "x"]]), make(CAROL, 1, [["q", f"30023:{BOB}:x"]]), True),
+        (make(BOB, 1, [["q", coordinate(ALICE)]]), announcement(ALICE), True),
+        (make(BOB, 1, [["q", ISSUE.id]]), ISSUE, True),
+        (make(BOB, 1111, [["A", coordinate(ALICE, "a:b")]]), announcement(ALICE, "a:b"), True),
+        (make(BOB, 1111, [["e", ISSUE.id]]), ISSUE, True),
+        (make(BOB, 1, [["q", f"10002:{CAROL}:"]]), make(CAROL, 10002), True),
+        (make(BOB, 10002), make(CAROL, 1, [["a", f"10002:{BOB}:"]]), True),
+        (make(BOB, 1), make(CAROL, 1, [["q", make(BOB, 1).id]]), True),
+        (pull_request(owners=[ALICE]), make(BOB, 1111, [["q", pull_request().id]]), True),
+        (make(BOB, 1618, [["c", A], ["q", ISSUE.id]]), ISSUE, True),
     ],
 )
 def test_b_2_8_what_was_refused_is_judged_again_when_what_it_lacked_comes(
@@ -55,6 +65,9 @@ def test_b_2_8_what_was_refused_is_judged_again_when_what_it_lacked_comes(
         (ISSUE, announcement(ALICE), False),
         (COMMENT, ISSUE, False),
         (ISSUE, make(BOB, 1621, [["a", coordinate(ALICE)]]), True),
+        (make(BOB, 1, [["q", coordinate(ALICE)]]), announcement(BOB), True),
+        (make(BOB, 1, [["q", coordinate(ALICE)]]), announcement(ALICE, "other"), True),
+        (make(BOB, 1, [["p", ISSUE.id]]), ISSUE, True),
     ],
 )
 def test_b_2_8_what_brings_nothing_to_it_does_not_stir_it(
