@@ -13,6 +13,7 @@ from ..engine.admission import Answer, Outcome
 from ..nostr import kinds
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..nostr.inventory import Inventory
 from ..settings import Settings
 from ..store.protocol import Store
 from .upstream import Upstream
@@ -32,7 +33,7 @@ class Following:
     def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
         self._engine = engine
         self._held: dict[str, Event] = {}
-        self._upstream = Upstream(settings, engine.gate, self._from_relay)
+        self._upstream = Upstream(settings, engine.gate, self._from_relay, local=_Here(engine))
 
     async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
         """Offer an event to the engine; the relays of an announcement that it holds are followed.
@@ -78,6 +79,22 @@ class Following:
 
     async def _from_relay(self, event: Event, _origin: str) -> Answer:
         return await self.offer(event, "sync")
+
+
+class _Here:
+    """What is here, as reconciling with relays needs it."""
+
+    def __init__(self, engine: PurgatorySync) -> None:
+        self._engine = engine
+        # As with strangers' questions: the store's readers are the engine's first.
+        self._reading = trio.CapacityLimiter(1)
+
+    async def inventory(self, condition: Filter, limit: int) -> Inventory:
+        async with self._reading:
+            return await self._engine.store.inventory([condition], limit)
+
+    def holds(self, event_id: str) -> bool:
+        return self._engine.purgatory.get(event_id) is not None
 
 
 async def _stored(store: Store, of_kinds: frozenset[int] | None) -> AsyncIterator[Event]:

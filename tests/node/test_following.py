@@ -11,8 +11,10 @@ import trio
 from purgatory_sync.engine.admission import Answer, Outcome
 from purgatory_sync.node import following
 from purgatory_sync.node.following import Following
+from purgatory_sync.node.upstream import Local
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change
@@ -31,6 +33,7 @@ class Upstream:
     settings: Settings
     gate: object
     offer: Callable[[Event, str], Awaitable[Any]]
+    local: Local
     told: list[tuple[str, str]] = attrs.field(factory=list)
 
     def announced(self, event: Event) -> None:
@@ -64,7 +67,10 @@ class Engine:
             for event in self.held:
                 yield SimpleNamespace(event=event)
 
-        return SimpleNamespace(announcements=announcements)
+        def get(event_id: str) -> Any:
+            return next((each for each in self.held if each.id == event_id), None)
+
+        return SimpleNamespace(announcements=announcements, get=get)
 
     async def offer(self, event: Event, origin: str) -> Answer:
         self.offered.append((event.id, origin))
@@ -154,3 +160,13 @@ async def test_every_page_of_what_is_served_is_read(
     assert found == {event.id for event in saved}
     found = {event.id async for event in following._stored(engine.store, frozenset({1}))}
     assert found == set()
+
+
+async def test_relays_reconcile_with_what_is_served_and_held(
+    engine: Engine, autojump_clock: trio.testing.MockClock
+) -> None:
+    await engine.store.apply(Change(save=[SERVED, events.note(BOB)]))
+    local = follow(engine)[1].local
+    inventory = await local.inventory(Filter(kinds=frozenset({kinds.ANNOUNCEMENT})), 5)
+    assert [inventory.id_at(n).hex() for n in range(len(inventory))] == [SERVED.id]
+    assert (local.holds(HELD.id), local.holds(SERVED.id)) == (True, False)

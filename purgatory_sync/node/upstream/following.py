@@ -23,6 +23,7 @@ from ...settings import Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
 from .intake import Intake, Offer
 from .progress import Progress
+from .reconciler import Local
 from .roster import Roster
 from .session import Session
 from .wanted import Wanted, in_batches
@@ -87,6 +88,8 @@ class Upstream:
       offer: the engine's; its answers have `accepted`, `message` and `lacks`.
       clock: Unix seconds; the system's when absent.
       tls: for wss; the usual context, made at the first need, when absent.
+      local: what is here; when given, only what is lacking is fetched from relays that offer
+        negentropy (NIP-77), unless the settings say otherwise.
 
     Raises:
       ConfigurationError: the bootstrap relay's URL is none.
@@ -100,11 +103,13 @@ class Upstream:
         *,
         clock: WallClock | None = None,
         tls: Callable[[], ssl.SSLContext] = default_tls_context,
+        local: Local | None = None,
     ) -> None:
         self._settings = settings.sync
         self._gate = gate
         self._given_clock = clock
         self._make_tls = tls
+        self._local = None if self._settings.disable_negentropy else local
         self._roster = Roster(dict.fromkeys((settings.service, settings.bind_address)))
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)
@@ -204,6 +209,7 @@ class Upstream:
                     relay.progress,
                     self._clock,
                     log.bind(url=relay.url),
+                    self._local,
                 )
                 relay.session = session
                 try:

@@ -1,6 +1,9 @@
-"""Walking back through what a relay has, page by page, with `until` (NIP-01)."""
+"""What a relay has, page by page: back through time with `until`, or by ids (NIP-01)."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import attrs
 
@@ -12,7 +15,24 @@ MAX_PAGES = 1_000
 OVERFULL_PAGES = 100
 
 
-class Walk:
+class Pages(Protocol):
+    """What is asked for page by page."""
+
+    def begin_page(self) -> Filter:
+        """The filter to ask for; the same page once more when it was cut short."""
+
+    def received(self, event: Event) -> bool:
+        """Note an event of the page; False when the page does not ask for it."""
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the relay sends far more than was asked for."""
+
+    def page_ended(self) -> bool:
+        """Whether there is another page to ask for."""
+
+
+class Walk(Pages):
     """One filter's way back; no I/O.
 
     `until` is inclusive, so that the events of a second that a page cuts apart come with the next
@@ -22,10 +42,14 @@ class Walk:
     Args:
       condition: what is asked for.
       since: Unix seconds below which nothing is asked for, or None.
+
+    Attributes:
+      condition: with `since`, and without the limits of a page.
     """
 
     def __init__(self, condition: Filter, since: int | None = None) -> None:
-        self._page = attrs.evolve(condition, since=since, limit=PAGE_EVENTS)
+        self.condition = attrs.evolve(condition, since=since)
+        self._page = attrs.evolve(self.condition, limit=PAGE_EVENTS)
         self._pages = 0
         self._fullest = 0
         self._count = 0
@@ -66,3 +90,42 @@ class Walk:
         self._fullest = max(self._fullest, self._count)
         self._page = attrs.evolve(self._page, until=until)
         return True
+
+
+class Batch(Pages):
+    """Ids that are fetched, asked for again while some of them come; no I/O."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self._left = frozenset(ids)
+        self._came: set[str] = set()
+        self._count = 0
+
+    def begin_page(self) -> Filter:
+        """The filter to ask for; what came meanwhile is not asked for once more."""
+        self._left -= self._came
+        self._came = set()
+        self._count = 0
+        return Filter(ids=self._left, limit=PAGE_EVENTS)
+
+    def received(self, event: Event) -> bool:
+        """Note an event of the page; False when the page does not ask for it."""
+        if event.id not in self._left:
+            return False
+        self._came.add(event.id)
+        self._count += 1
+        return True
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the relay sends far more than was asked for."""
+        return self._count > OVERFULL_PAGES * PAGE_EVENTS
+
+    def page_ended(self) -> bool:
+        """Whether some came and some are left: relays may yield less than was asked for."""
+        return bool(self._came) and len(self._came) < len(self._left)
+
+
+def in_batches(ids: Sequence[str]) -> Iterator[Batch]:
+    """Cut ids so that each page asks for no more than it may yield."""
+    for start in range(0, len(ids), PAGE_EVENTS):
+        yield Batch(ids[start : start + PAGE_EVENTS])

@@ -17,11 +17,13 @@ class Progress:
       walked: by letters of `Values`, how many of them were asked for through all of history.
       full_at: Unix seconds of the last walk through all of history.
       synced_until: Unix seconds until which nothing was missed.
+      plain_until: Unix seconds until which it is not asked by negentropy.
     """
 
     walked: dict[str, int] = attrs.field(factory=dict)
     full_at: float | None = None
     synced_until: float | None = None
+    plain_until: float = 0.0
 
     def since(self, now: float) -> int | None:
         """How far back a new session looks (Unix seconds); None: through all of history."""

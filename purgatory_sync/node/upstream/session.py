@@ -14,11 +14,12 @@ from ...errors import InvalidEvent
 from ...nostr.event import Event
 from ...nostr.filters import Filter
 from ...runtime.clock import WallClock
-from .history import Walk
+from .history import Pages, Walk, in_batches
 from .pace import Pace
 from .progress import OVERLAP_SECS, Progress
+from .reconciler import Local, Reconciler
 from .wanted import EVERYTHING, Values, Wanted
-from .wire import Closed, EndOfStored, Sent, close, parse_relay_message, request
+from .wire import Closed, EndOfStored, Reconciled, Sent, close, parse_relay_message, request
 
 WALKS_AT_ONCE = 4
 SILENCE_SECS = 30.0
@@ -47,7 +48,7 @@ class _LastBatch:
 
 @attrs.define(eq=False)
 class _Page:
-    walk: Walk
+    pages: Pages
     heard_at: float
     ended: trio.Event = attrs.field(factory=trio.Event)
     failure: str | None = None
@@ -67,6 +68,7 @@ class Session:
       progress: of this relay.
       clock: Unix seconds, for `since`.
       log: a logger that knows the relay.
+      local: what is here; when given, history is reconciled with it where the relay offers that.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Session:
         progress: Progress,
         clock: WallClock,
         log: structlog.typing.FilteringBoundLogger,
+        local: Local | None = None,
     ) -> None:
         self._socket = socket
         self._wanted = wanted
@@ -85,6 +88,7 @@ class Session:
         self._clock = clock
         self._log = log
         self._pace = Pace()
+        self._reconciler = Reconciler(local, self._send, progress, self._pace, clock)
         self._open: dict[str, _Live | _Page] = {}
         self._number = 0
         self._walking = trio.CapacityLimiter(WALKS_AT_ONCE)
@@ -186,7 +190,7 @@ class Session:
         retry_secs = RETRY_SECS
         while True:
             async with self._walking:
-                failure = await self._pages(walk)
+                failure = await self._history(walk)
             if failure is None:
                 break
             self._log.info("history cut short", error=failure)
@@ -197,19 +201,30 @@ class Session:
             self._caught_up = True
             self._progress.walked |= self._asked
 
-    async def _pages(self, walk: Walk) -> str | None:
-        """Ask for page after page; None at the end of history, else why it cannot go on."""
+    async def _history(self, walk: Walk) -> str | None:
+        """Fetch what is lacking, or all; None at the end of history, else why it cannot go on."""
+        lacking = await self._reconciler.lacking(walk.condition)
+        if lacking is None:
+            return await self._pages(walk)
+        self._log.debug("history reconciled", lacking=len(lacking))
+        for batch in in_batches(lacking):
+            if (failure := await self._pages(batch)) is not None:
+                return failure
+        return None
+
+    async def _pages(self, pages: Pages) -> str | None:
+        """Ask for page after page; None at the end of them, else why it cannot go on."""
         while True:
             self._number += 1
             name = f"past{self._number}"
-            page = self._open[name] = _Page(walk, self._pace.reading_time())
+            page = self._open[name] = _Page(pages, self._pace.reading_time())
             try:
-                await self._send(request(name, [walk.begin_page()]))
+                await self._send(request(name, [pages.begin_page()]))
                 await self._wait_for(page)
             finally:
                 del self._open[name]
             await self._send(close(name))
-            if page.failure is not None or not walk.page_ended():
+            if page.failure is not None or not pages.page_ended():
                 return page.failure
 
     async def _wait_for(self, page: _Page) -> None:
@@ -248,17 +263,20 @@ class Session:
                 page.ended.set()
         elif isinstance(message, Closed):
             self._closed(message)
+        elif isinstance(message, Reconciled):
+            self._reconciler.heard(message)
         else:
             self._log.debug("relay says", name=message.name, text=message.text)
+            self._reconciler.refused(message.text)
 
     async def _sent(self, message: Sent) -> None:
         """Take what was asked for; whatever else a relay sends is dropped."""
         opened, event = self._open.get(message.subscription), message.event
         if isinstance(opened, _Page):
-            if not opened.walk.received(event):
+            if not opened.pages.received(event):
                 return
             opened.heard_at = self._pace.reading_time()
-            if opened.walk.overfull:
+            if opened.pages.overfull:
                 opened.fail("a page without end")
         elif opened is None or not any(each.matches(event) for each in opened.filters):
             return
@@ -267,6 +285,7 @@ class Session:
 
     def _closed(self, message: Closed) -> None:
         opened = self._open.get(message.subscription)
+        self._reconciler.heard(Reconciled(message.subscription, None))
         if isinstance(opened, _Page):
             opened.fail(message.reason or "closed")
         elif opened is not None and not opened.reopening and self._nursery is not None:

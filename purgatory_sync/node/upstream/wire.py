@@ -26,7 +26,7 @@ OPEN_TIMEOUT_SECS = 10
 CLOSE_TIMEOUT_SECS = 2
 PING_SECS = 20
 
-_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError, IndexError)
+_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
 _encode = msgspec.json.Encoder().encode
@@ -63,7 +63,15 @@ class Other:
     text: str = ""
 
 
-Message: TypeAlias = Sent | EndOfStored | Closed | Other
+@attrs.frozen
+class Reconciled:
+    """NEG-MSG, or NEG-ERR (NIP-77): then the message is None."""
+
+    subscription: str
+    message: bytes | None
+
+
+Message: TypeAlias = Sent | EndOfStored | Closed | Reconciled | Other
 
 
 def parse_relay_message(raw: str | bytes) -> Message:
@@ -82,6 +90,11 @@ def parse_relay_message(raw: str | bytes) -> Message:
         if name == "CLOSED":
             reason = _text.decode(parts[2]) if len(parts) > 2 else ""
             return Closed(_text.decode(parts[1]), reason[:200])
+        if name == "NEG-MSG":
+            message = bytes.fromhex(_text.decode(parts[2]))
+            return Reconciled(_text.decode(parts[1]), message)
+        if name == "NEG-ERR":
+            return Reconciled(_text.decode(parts[1]), None)
         return Other(name[:20], _text.decode(parts[1])[:200] if name == "NOTICE" else "")
     except _ERRORS as error:
         raise InvalidEvent("not a message of a relay") from error
@@ -95,6 +108,21 @@ def request(subscription: str, filters: Iterable[Filter]) -> str:
 def close(subscription: str) -> str:
     """CLOSE."""
     return _encode(["CLOSE", subscription]).decode()
+
+
+def neg_open(subscription: str, condition: Filter, message: bytes) -> str:
+    """NEG-OPEN (NIP-77)."""
+    return _encode(["NEG-OPEN", subscription, condition.to_json(), message.hex()]).decode()
+
+
+def neg_message(subscription: str, message: bytes) -> str:
+    """NEG-MSG."""
+    return _encode(["NEG-MSG", subscription, message.hex()]).decode()
+
+
+def neg_close(subscription: str) -> str:
+    """NEG-CLOSE."""
+    return _encode(["NEG-CLOSE", subscription]).decode()
 
 
 class _Direct(connect):

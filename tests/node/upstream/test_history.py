@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.node.upstream.history import MAX_PAGES, PAGE_EVENTS, Walk
+from purgatory_sync.node.upstream.history import (
+    MAX_PAGES,
+    OVERFULL_PAGES,
+    PAGE_EVENTS,
+    Batch,
+    Walk,
+    in_batches,
+)
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 
@@ -121,3 +128,29 @@ def test_every_second_with_fewer_events_than_a_page_is_complete(
     # A second with as many events as a page cannot be told from one with more.
     complete = [e for e in events if seconds.count(e.created_at) < cap]
     assert {e.id for e in complete} <= {e.id for e in found}
+
+
+def test_a_batch_asks_again_for_what_did_not_come() -> None:
+    batch = Batch(f"{n:064x}" for n in range(3))
+    ids = [f"{n:064x}" for n in range(3)]
+    assert batch.begin_page() == Filter(ids=frozenset(ids), limit=PAGE_EVENTS)
+    assert [batch.received(event(n, 5)) for n in (1, 1, 9)] == [True, True, False]
+    assert batch.page_ended()
+    assert batch.begin_page().ids == frozenset({ids[0], ids[2]})
+    assert not batch.received(event(1, 5))
+    assert not batch.page_ended(), "what never comes is not asked for without end"
+
+
+def test_a_batch_is_cut_short_when_it_repeats_itself_without_end() -> None:
+    batch = Batch([f"{1:064x}"])
+    batch.begin_page()
+    most = OVERFULL_PAGES * PAGE_EVENTS
+    states = [(batch.received(event(1, 5)), batch.overfull) for _ in range(most + 1)]
+    assert states == [(True, False)] * most + [(True, True)]
+    assert not batch.page_ended()
+
+
+def test_ids_are_cut_into_pages() -> None:
+    ids = [f"{n:064x}" for n in range(PAGE_EVENTS + 1)]
+    assert [len(batch.begin_page().ids or ()) for batch in in_batches(ids)] == [PAGE_EVENTS, 1]
+    assert list(in_batches([])) == []

@@ -12,8 +12,12 @@ from purgatory_sync.node.upstream.wire import (
     Closed,
     EndOfStored,
     Other,
+    Reconciled,
     Sent,
     close,
+    neg_close,
+    neg_message,
+    neg_open,
     parse_relay_message,
     request,
 )
@@ -34,6 +38,8 @@ def test_messages_are_read() -> None:
     assert parse_relay_message('["CLOSED","s"]') == Closed("s", "")
     assert parse_relay_message('["NOTICE","hello"]') == Other("NOTICE", "hello")
     assert parse_relay_message('["AUTH","challenge"]') == Other("AUTH")
+    assert parse_relay_message('["NEG-MSG","n","61ff"]') == Reconciled("n", b"\x61\xff")
+    assert parse_relay_message('["NEG-ERR","n","blocked: no"]') == Reconciled("n", None)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,9 @@ def test_messages_are_read() -> None:
         '["EVENT","s"]',
         '["EVENT","s",{}]',
         '["EOSE",5]',
+        '["NEG-MSG","n"]',
+        '["NEG-MSG","n","zz"]',
+        '["NEG-ERR"]',
         "[" * 9999,
     ],
 )
@@ -56,7 +65,7 @@ def test_what_is_no_message_is_one_typed_error(raw: str) -> None:
 
 
 NAMES: st.SearchStrategy[object] = st.sampled_from(
-    ["EVENT", "EOSE", "CLOSED", "NOTICE", "x", 5, None, {}]
+    ["EVENT", "EOSE", "CLOSED", "NOTICE", "NEG-MSG", "NEG-ERR", "x", 5, None, {}]
 )
 
 
@@ -65,6 +74,13 @@ NAMES: st.SearchStrategy[object] = st.sampled_from(
 def test_no_input_raises_anything_else(raw: bytes | str) -> None:
     with suppress(InvalidEvent):
         parse_relay_message(raw)
+
+
+def test_what_negentropy_sends() -> None:
+    opened = neg_open("n", Filter(kinds=frozenset({1})), b"\x61\x00")
+    assert json.loads(opened) == ["NEG-OPEN", "n", {"kinds": [1]}, "6100"]
+    assert json.loads(neg_message("n", b"\x61")) == ["NEG-MSG", "n", "61"]
+    assert json.loads(neg_close("n")) == ["NEG-CLOSE", "n"]
 
 
 def test_requests_carry_the_filters() -> None:
