@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from purgatory_sync.cli.telling import plain, tell_status, tell_why
 from purgatory_sync.engine.explained import DomainLook, SourceLook
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.statistics import DomainStatistics
-from purgatory_sync.telling import plain, tell_status, tell_why
 
-from .node.pages.support import NOW, domain, event, node, source
+from ..node.pages.support import NOW, domain, event, node, source
 
 
 def test_why() -> None:

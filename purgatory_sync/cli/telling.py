@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from .engine.explained import DomainLook, EventLook, NodeLook, SourceLook
-from .node.pages.rendering import counter, from_now, tone, words
+from ..engine.explained import DomainLook, EventLook, NodeLook, SourceLook
+from ..node.pages.rendering import counter, from_now, tone, words
 
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 

@@ -21,14 +21,14 @@ import trio
 import trio.testing
 
 from purgatory_sync.cli import run_command
-from purgatory_sync.fetch_progress import progress_on
+from purgatory_sync.cli.fetch_progress import progress_on
 from purgatory_sync.git.observer import PackObserver
 from purgatory_sync.git.repository import is_repository, present_oids
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.faults import Fault
 from purgatory_sync.testing.git_server import GitServer
 
-from .git.local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
+from ..git.local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
 
 STEPS = history(3)
 OIDS = [step.oid for step in STEPS]

@@ -13,18 +13,24 @@ import attrs
 import trio
 from rich.filesize import decimal
 
-from .errors import AttemptFailed, ConfigurationError, Forbidden, ObjectsRefused, PurgatorySyncError
+from ..errors import (
+    AttemptFailed,
+    ConfigurationError,
+    Forbidden,
+    ObjectsRefused,
+    PurgatorySyncError,
+)
+from ..git.fetch import GIT_THREADS, GitClient
+from ..git.quarantine import Quarantined, sweep_quarantine
+from ..git.repository import create_bare, is_repository, present_oids, remove_repository
+from ..node.logs import configure_logging
+from ..runtime.blocking import blocking
+from ..runtime.gate import Gate
+from ..settings import HuntSettings
+from ..settings_loader import Loaded
+from ..version import PROGRAM
 from .fetch_progress import progress_on
-from .git.fetch import GIT_THREADS, GitClient
-from .git.quarantine import Quarantined, sweep_quarantine
-from .git.repository import create_bare, is_repository, present_oids, remove_repository
-from .node.logs import configure_logging
-from .runtime.blocking import blocking
-from .runtime.gate import Gate
-from .settings import HuntSettings
-from .settings_loader import Loaded
 from .telling import plain
-from .version import PROGRAM
 
 LACKING: Final = 1
 

@@ -15,11 +15,11 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from .errors import ConfigurationError, PurgatorySyncError
+from ..errors import ConfigurationError, PurgatorySyncError
+from ..settings_loader import Loaded, Setting, all_settings, load_settings
+from ..version import PROGRAM, __version__
 from .fetching import fetch_by_hand
 from .operating import add_operating_commands
-from .settings_loader import Loaded, Setting, all_settings, load_settings
-from .version import PROGRAM, __version__
 
 Run: TypeAlias = Callable[[Loaded], int]
 

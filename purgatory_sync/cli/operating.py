@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..settings_loader import load_settings
+from ..version import PROGRAM
 from .asking import Asker
-from .settings_loader import load_settings
 from .telling import plain, tell_status, tell_why
-from .version import PROGRAM
 
 WATCH_SECS: Final = 2.0
 

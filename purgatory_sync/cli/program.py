@@ -11,11 +11,11 @@ from typing import Final, NoReturn
 import structlog
 import trio
 
-from .errors import ConfigurationError, PurgatorySyncError
-from .node.logs import configure_logging
-from .node.node import run_node
-from .settings_loader import Loaded, load_settings
-from .version import PROGRAM
+from ..errors import ConfigurationError, PurgatorySyncError
+from ..node.logs import configure_logging
+from ..node.node import run_node
+from ..settings_loader import Loaded, load_settings
+from ..version import PROGRAM
 
 FAILED: Final = 1
 BAD_CONFIGURATION: Final = 2

@@ -10,10 +10,10 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from .engine.explained import EventLook, NodeLook
-from .engine.explaining import Hunted
-from .errors import NodeUnreachable
-from .node.control import SOCKET, Request
+from ..engine.explained import EventLook, NodeLook
+from ..engine.explaining import Hunted
+from ..errors import NodeUnreachable
+from ..node.control import SOCKET, Request
 
 ANSWER_SECS: Final = 60.0
 _NULL: Final = msgspec.Raw(b"null")
