@@ -49,3 +49,20 @@ def test_pieces_of_any_size_make_no_difference(sent: list[Packet], cuts: list[in
     ends = sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
     starts = [0, *ends]
     assert packets_of([data[a:b] for a, b in zip(starts, ends, strict=False)]) == sent
+
+
+PIECES = st.binary(max_size=12) | st.sampled_from([b"0000", b"0004", b"00", b"0009done\n", b"ffff"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(PIECES, max_size=8))
+def test_any_bytes_are_packets_or_one_typed_error(pieces: list[bytes]) -> None:
+    buffer, left, found = PacketBuffer(), b"".join(pieces), b""
+    try:
+        for piece in pieces:
+            buffer.feed(piece)
+            while (packet := buffer.next_packet()) is not None:
+                found += b"%04x" % packet.value if isinstance(packet, Mark) else pkt_line(packet)
+    except ProtocolBroken:
+        return
+    assert (found + buffer.take(len(buffer))).lower() == left.lower()

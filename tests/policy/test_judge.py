@@ -1,13 +1,37 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
+from hypothesis import given
+from hypothesis import settings as bounds
+from hypothesis import strategies as st
 
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.repository_data import Standing
+from purgatory_sync.policy.deletion import bar_targets, targets_of
 from purgatory_sync.policy.judge import identifiers_of, judge
+from purgatory_sync.policy.lacking import MAX_LACKS, brings
+from purgatory_sync.policy.references import anchor_filters
 from purgatory_sync.policy.verdict import Action
-from purgatory_sync.settings import PurgatorySettings
+from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
-from .support import ALICE, NOW, A, announcement, coordinate, known, make, pull_request, state
+from ..nostr.support import TAGS
+from .support import (
+    ALICE,
+    BOB,
+    NOW,
+    A,
+    announcement,
+    coordinate,
+    data,
+    known,
+    make,
+    pull_request,
+    state,
+)
+
+PREFIXES = ("invalid: ", "blocked: ", "duplicate: ", "rate-limited: ", "purgatory: ")
 
 
 @pytest.mark.parametrize(
@@ -34,3 +58,29 @@ def test_b_1_6_replaceable_events_older_than_the_served_one_are_duplicates(kind:
     snapshot = known(newest_served=newest, referenced=True)
     assert judge(older, "user", snapshot, PurgatorySettings()).action is Action.DUPLICATE
     assert judge(newer, "user", snapshot, PurgatorySettings()).action is Action.SERVE
+
+
+@bounds(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([1, 5, 1111, 1618, 1619, 1621, 10002, 30023, 30617, 30618]),
+    TAGS | st.lists(st.tuples(st.sampled_from("aAqeEdc"), st.text(max_size=9))).map(tuple),
+    st.booleans(),
+    st.sampled_from(["user", "sync"]),
+)
+def test_any_tags_get_a_verdict_with_a_prefix(
+    kind: int, tags: tuple[tuple[str, ...], ...], here: bool, origin: Literal["user", "sync"]
+) -> None:
+    event = make(BOB, kind, tags)
+    of = [
+        data((announcement(ALICE, name, maintainers=[BOB]), Standing.SERVED), identifier=name)
+        for name in identifiers_of(event)
+    ]
+    snapshot = known(*of, objects_here=here, referenced=here)
+    for lists in (CurationSettings(), CurationSettings(repository_blacklist=("x",))):
+        verdict = judge(event, origin, snapshot, PurgatorySettings(), lists)
+        assert verdict.message.startswith(PREFIXES) or verdict == type(verdict)(Action.SERVE)
+        assert len(verdict.lacks) <= 2 * MAX_LACKS
+    brings(event, served=True)
+    bar_targets(event)
+    targets_of(event)
+    anchor_filters(event)
