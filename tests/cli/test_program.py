@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from purgatory_sync import __version__, cli
+from purgatory_sync import __version__
 from purgatory_sync.cli import run_command
 from purgatory_sync.errors import StoreError
 from purgatory_sync.settings import Settings
@@ -132,8 +132,8 @@ def test_a_store_that_fails_is_a_sentence_and_exit_code_1(
     async def failing(settings: Settings) -> None:
         raise StoreError("no space left")
 
-    monkeypatch.setattr(cli, "run_node", failing)
-    monkeypatch.setattr(cli, "configure_logging", lambda level: None)
+    monkeypatch.setattr(program, "run_node", failing)
+    monkeypatch.setattr(program, "configure_logging", lambda level: None)
     assert run_command([]) == 1
     assert capsys.readouterr().err == "purgatory-sync: no space left\n"
 
@@ -144,7 +144,7 @@ def test_an_interrupt_before_the_node_runs_is_no_traceback(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_settings", interrupted)
+    monkeypatch.setattr(program, "load_settings", interrupted)
     assert run_command([]) == 130
     assert capsys.readouterr() == ("", "")
 
@@ -152,8 +152,8 @@ def test_an_interrupt_before_the_node_runs_is_no_traceback(
 @pytest.mark.real
 def test_nobody_pays_for_flags_who_gives_none() -> None:
     code = (
-        "import sys; from purgatory_sync import cli; cli._run = lambda loaded: 0;"
-        "assert cli.run_command([]) == 0; assert 'cyclopts' not in sys.modules"
+        "import sys; from purgatory_sync.cli import program; program._run = lambda loaded: 0;"
+        "assert program.run_command([]) == 0; assert 'cyclopts' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
 
