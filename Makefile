@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN_ARGS ?=
 
-.PHONY: run demo test unit check bench fmt lock clean
+.PHONY: run demo test unit test-without-git check bench fmt lock clean
 
 run: .venv/run
 	$(BIN)/python -m purgatory_sync $(RUN_ARGS)
@@ -15,6 +15,10 @@ test: unit
 
 unit: .venv/dev
 	$(BIN)/python -m pytest -m "not real" -n auto --dist worksteal
+
+test-without-git: .venv/dev
+	.ci/without-git $(BIN)/python -m pytest -m "not real or gitless" -n auto --dist worksteal \
+		tests/runtime tests/git tests/engine tests/release
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -171,21 +171,23 @@ class Attempt:
         if self._server.version == 2 and self._negotiates and self._refs is None:
             answer = FetchAnswerV2(negotiates=True)
             request = fetch_v2(wants, self._wish.haves.tips, done=False)
-            proven = await self._fetch(request, answer)
+            proven = await self._fetch(request, answer, wants)
             if proven is not None:
                 return proven
             shared = answer.common or await self._shown_tips()
         haves = await self._wish.haves.with_history(shared)
         if self._server.version == 2:
-            proven = await self._fetch(fetch_v2(wants, haves), FetchAnswerV2())
+            proven = await self._fetch(fetch_v2(wants, haves), FetchAnswerV2(), wants)
         else:
             request = fetch_v0(wants, haves, self._server.capabilities)
-            proven = await self._fetch(request, FetchAnswerV0())
+            proven = await self._fetch(request, FetchAnswerV0(), wants)
         if proven is None:
             raise ProtocolBroken("no pack in the answer")
         return proven
 
-    async def _fetch(self, request: bytes, answer: FetchAnswer) -> Quarantined | None:
+    async def _fetch(
+        self, request: bytes, answer: FetchAnswer, asked: Sequence[str]
+    ) -> Quarantined | None:
         """Send a request and prove the pack that it brings; None for an answer without one."""
         self._answer = answer
         sink = self._wish.open_sink()
@@ -198,7 +200,7 @@ class Attempt:
                     return None
                 self._observer.body_ended()
                 # The end of the answer has time to arrive meanwhile; nobody waits for it.
-                proven = await sink.prove(self._wish.wanted)
+                proven = await sink.prove(self._wish.wanted, asked)
             return await self._useful(proven)
         except BaseException:
             with trio.CancelScope(shield=True):

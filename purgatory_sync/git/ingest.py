@@ -138,12 +138,16 @@ class PackSink:
         if len(self._buffer) > (SMALL_PACK_BYTES if self._large is None else _PIECE_BYTES):
             await self._hand_on()
 
-    async def prove(self, wants: Collection[str]) -> Quarantined:
+    async def prove(
+        self, wants: Collection[str], asked: Collection[str] | None = None
+    ) -> Quarantined:
         """Judge the pack: checksums, forms of objects, limits, closure (N5).
 
         Args:
           wants: OIDs of 40 hexadecimal digits; whether all of them came is in the result's
             `obtained`, not judged.
+          asked: what the server was asked for, when that is something else: an empty pack is an
+            honest answer when all of it is here already.
 
         Raises:
           BadPack, NotClosed, TooLarge: it is refused.
@@ -155,7 +159,8 @@ class PackSink:
         # Of a pack without objects there is nothing for git to judge.
         if self._large is None and (ingest.settings.ingest != "git" or self._bytes <= _NO_OBJECTS):
             small = _SmallPack(ingest, self._repository, bytes(self._buffer))
-            quarantined = await blocking(ingest.limiter, small.prove, wants)
+            named = wants if asked is None else asked
+            quarantined = await blocking(ingest.limiter, small.prove, wants, named)
             if quarantined is not None:
                 return quarantined
         await self._hand_on()
@@ -240,7 +245,7 @@ class _SmallPack:
     repository: Path
     pack: bytes
 
-    def prove(self, wants: Collection[str]) -> Quarantined | None:
+    def prove(self, wants: Collection[str], asked: Collection[str]) -> Quarantined | None:
         """The proven pack, or None when it is for git (or dulwich) to judge."""
         with local_errors("judge a pack"), StoredObjects(self.repository) as stored:
             require_format(self.repository)
@@ -251,9 +256,9 @@ class _SmallPack:
             except (Unsure, TooBigToRead):
                 return None
             obtained = _obtained(wants, unpacked.objects.__contains__, stored)
+            if not unpacked.objects and not _obtained(asked, _never, stored).issuperset(asked):
+                raise BadPack("an empty pack, though not all that was asked for is here")
         proven = self._complete(unpacked) if unpacked.objects else None
-        if proven is None and not obtained.issuperset(wants):
-            raise BadPack("an empty pack, though not all that was asked for is here")
         return Quarantined(
             self.repository,
             obtained,
@@ -280,3 +285,7 @@ def _obtained(
     return frozenset(
         want for want, name in names.items() if came(name) or stored.kind(name) is not None
     )
+
+
+def _never(name: bytes) -> bool:
+    return False

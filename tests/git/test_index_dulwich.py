@@ -74,6 +74,7 @@ def test_large_special_files(repository: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_in_a_process_of_its_own(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,7 @@ def test_in_a_process_of_its_own(
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_too_little_memory_is_an_answer(repository: Path, tmp_path: Path) -> None:
     large = blob(bytes(250 << 20))
     folder = received(tmp_path, encode_pack([large]))
@@ -98,6 +100,7 @@ def test_too_little_memory_is_an_answer(repository: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_a_process_that_cannot_start(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,16 @@ async def test_an_empty_pack_is_fine_where_nothing_is_missing(way: Way) -> None:
     assert os.listdir(way.repository / "objects" / "pack") == []
 
 
+async def test_an_empty_pack_is_fine_when_other_things_were_asked_for(way: Way) -> None:
+    here = blob(b"x")
+    write_loose(way.repository, [here])
+    async with Ingest(way.settings, way.tmp).open_sink(way.repository) as sink:
+        await sink.write(encode_pack([]))
+        assert (await sink.prove(["12" * 20], asked=[oid_of(here)])).obtained == set()
+        with pytest.raises(BadPack, match="empty"):
+            await sink.prove([oid_of(here)], asked=["12" * 20])
+
+
 SOUND = encode_pack(history(1))
 
 

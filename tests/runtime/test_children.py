@@ -72,6 +72,7 @@ async def test_long_work_ends_when_its_task_is_cancelled() -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_output_and_exit_code(tmp_path: Path) -> None:
     result = run("echo out; echo err >&2; exit 3", tmp_path)
     assert result == ChildResult(3, b"out\n", b"err\n")
@@ -79,6 +80,7 @@ def test_output_and_exit_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_input_environment_and_folder(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"input")
     with (tmp_path / "in").open("rb") as file:
@@ -93,6 +95,7 @@ def test_input_environment_and_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_only_the_end_of_much_output_is_kept(tmp_path: Path) -> None:
     result = run("i=0; while [ $i -lt 20000 ]; do echo $i-line; i=$((i+1)); done", tmp_path)
     assert len(result.stdout) == OUTPUT_BYTES
@@ -100,6 +103,7 @@ def test_only_the_end_of_much_output_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_arguments_are_not_read_by_a_shell(tmp_path: Path) -> None:
     strange = "$(touch x); 'a' \"b\" *"
     result = run_child(["/bin/echo", strange], env=ENV, stdin=None, scratch=tmp_path, limits=LIMITS)
@@ -107,6 +111,7 @@ def test_arguments_are_not_read_by_a_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_limits_hold(tmp_path: Path) -> None:
     files = run("head -c 3000000 /dev/zero > file", tmp_path)
     assert files.returncode in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ)
@@ -120,6 +125,7 @@ def test_limits_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     result = run_child(
         ["/nonexistent/program"], env=ENV, stdin=None, scratch=tmp_path, limits=LIMITS
@@ -128,6 +134,7 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 async def test_cancelling_kills_the_whole_group(tmp_path: Path) -> None:
     script = (
         f"sleep 1000 & echo $! > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; wait"
@@ -159,6 +166,7 @@ run_child(["/bin/sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 1000"
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 @pytest.mark.skipif(sys.platform != "linux", reason="setpriv is of Linux")
 async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)])  # noqa: ASYNC220
@@ -186,6 +194,7 @@ def started(script: str, scratch: Path, limits: ChildLimits = LIMITS) -> Iterato
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_feeding(tmp_path: Path) -> None:
     data = os.urandom(3 << 20)
     with started("cat > copy", tmp_path, attrs.evolve(LIMITS, file_bytes=4 << 20)) as child:
@@ -196,6 +205,7 @@ def test_feeding(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_feeding_one_that_ended(tmp_path: Path) -> None:
     with started("echo gone; exit 4", tmp_path) as child:
         with pytest.raises(ChildEnded):
@@ -204,6 +214,7 @@ def test_feeding_one_that_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 async def test_feeding_one_that_does_not_read_is_cancelled(tmp_path: Path) -> None:
     with started("sleep 1000", tmp_path) as child, trio.move_on_after(0.1) as scope:
         await blocking(trio.CapacityLimiter(1), child.feed, bytes(8 << 20))
@@ -211,6 +222,7 @@ async def test_feeding_one_that_does_not_read_is_cancelled(tmp_path: Path) -> No
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_one_that_cannot_be_fed(tmp_path: Path) -> None:
     child = Child(["/bin/true"], env=ENV, stdin=None, scratch=tmp_path, limits=LIMITS)
     with pytest.raises(ValueError, match="PIPE"):
@@ -219,6 +231,7 @@ def test_one_that_cannot_be_fed(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 @pytest.mark.skipif(sys.platform != "linux", reason="prlimit is of Linux")
 async def test_limits_can_become_tighter_but_not_looser(tmp_path: Path) -> None:
     tight = ChildLimits(memory_bytes=1 << 28, cpu_secs=7, file_bytes=512 * 100)
@@ -237,6 +250,7 @@ async def test_limits_can_become_tighter_but_not_looser(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.gitless
 def test_what_is_watched_ends_the_wait(tmp_path: Path) -> None:
     looks: list[int] = []
 
