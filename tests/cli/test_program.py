@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync import __version__
-from purgatory_sync.cli import run_command
+from purgatory_sync.cli import program, run_command
 from purgatory_sync.errors import StoreError
 from purgatory_sync.settings import Settings
 from purgatory_sync.settings_loader import all_settings, load_settings
