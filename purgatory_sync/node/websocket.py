@@ -6,6 +6,8 @@ websockets 17: the version is pinned and the tests of this module notice a chang
 
 from __future__ import annotations
 
+import logging
+
 import h11
 import trio
 from websockets.exceptions import ConnectionClosed
@@ -22,6 +24,10 @@ PING_SECS = 20
 CLOSE_TIMEOUT_SECS = 2
 # Frames that wait for the relay; with the size limit this bounds what one client makes us keep.
 QUEUED_FRAMES = 4
+
+# websockets' own, but for what any client can cause by being silent.
+_LOGGER = logging.getLogger(f"{__name__}.websockets")
+_LOGGER.addFilter(lambda record: record.msg != "keepalive ping failed")
 
 
 class Socket:
@@ -75,7 +81,9 @@ class Sockets:
     def connect(self, nursery: trio.Nursery, wire: Wire, request: h11.Request) -> ServerConnection:
         """A connection that has read the request but not answered it."""
         protocol = ServerProtocol(
-            extensions=enable_server_permessage_deflate(None), max_size=self._max_message_bytes
+            extensions=enable_server_permessage_deflate(None),
+            max_size=self._max_message_bytes,
+            logger=_LOGGER,
         )
         connection = ServerConnection(
             nursery,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
-from purgatory_sync.node.websocket import Socket
+from purgatory_sync.node import wire
+from purgatory_sync.node.websocket import CLOSE_TIMEOUT_SECS, PING_SECS, Socket
 
 from .support import (
     MAX_MESSAGE_BYTES,
@@ -114,3 +116,18 @@ async def test_frames_that_nobody_takes_hold_no_connection() -> None:
         with trio.fail_after(3):  # less than the grace: nothing waits for it
             while place.nursery.child_tasks:  # noqa: ASYNC110 - until the listener has ended
                 await trio.sleep(0.01)
+
+
+async def test_a_client_that_never_answers_pings_is_closed_without_a_word_in_the_log(
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As on a busy machine, where the time to close is over before the linger is.
+    monkeypatch.setattr(wire, "LINGER_SECS", 60.0)
+    async with served() as place, await upgraded(place) as stream:
+        began = trio.current_time()
+        assert (await read_to_end(stream)).startswith(b"\x89")
+        assert trio.current_time() - began == 2 * PING_SECS
+        await trio.sleep(2 * CLOSE_TIMEOUT_SECS)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
