@@ -33,6 +33,9 @@ class SlowStore:
         await self.find(filters, limit)
         return []
 
+    async def count(self, filters: Sequence[Filter]) -> int:
+        return len(await self.find(filters, 1))
+
 
 @attrs.define
 class Engine:
@@ -45,6 +48,7 @@ async def test_strangers_never_have_all_readers(autojump_clock: trio.testing.Moc
 
     async def ask() -> None:
         assert await backend.load(await backend.find([Filter()], 5)) == []
+        assert await backend.count([Filter()]) == 1
 
     async with trio.open_nursery() as nursery:
         for _ in range(10):
