@@ -54,6 +54,10 @@ class RelayServer:
         """The ids of what matches, newest first."""
         return await self.store.find(filters, limit)
 
+    async def count(self, filters: Sequence[Filter]) -> int:
+        """How many match."""
+        return await self.store.count(filters)
+
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
         """What matches, as reconciling needs it."""
         return await self.store.inventory([condition], limit)
