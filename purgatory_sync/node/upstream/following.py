@@ -23,7 +23,7 @@ from ...settings import Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
 from .intake import Intake, Offer
 from .progress import Progress
-from .reconciler import Local
+from .reconciler import Local, Shared
 from .roster import Roster
 from .session import Session
 from .wanted import Wanted, in_batches
@@ -109,7 +109,9 @@ class Upstream:
         self._gate = gate
         self._given_clock = clock
         self._make_tls = tls
-        self._local = None if self._settings.disable_negentropy else local
+        self._shared: Shared | None = None
+        if local is not None and not self._settings.disable_negentropy:
+            self._shared = Shared(local)
         self._roster = Roster(dict.fromkeys((settings.service, settings.bind_address)))
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)
@@ -209,7 +211,7 @@ class Upstream:
                     relay.progress,
                     self._clock,
                     log.bind(url=relay.url),
-                    self._local,
+                    self._shared,
                 )
                 relay.session = session
                 try:

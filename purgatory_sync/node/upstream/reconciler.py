@@ -19,6 +19,8 @@ from .wire import Reconciled, neg_close, neg_message, neg_open
 
 # Beyond either, pages by REQ are as good.
 MAX_ITEMS, MAX_NEEDED = 100_000, 20_000
+# With all relays together; an item takes 72 bytes.
+MAX_ALL_ITEMS = 1_000_000
 MAX_ROUNDS = 200
 # In hex this is half of what relays take at least.
 MAX_MESSAGE_BYTES = 16 * 1024
@@ -40,6 +42,14 @@ class Local(Protocol):
         """Whether the event is held, and so need not be fetched."""
 
 
+@attrs.define(eq=False)
+class Shared:
+    """What the conversations with all relays share: what is here, and room for it."""
+
+    local: Local
+    items: int = 0
+
+
 class _GivenUp(Exception):
     """The relay does not answer as it should."""
 
@@ -58,7 +68,7 @@ class Reconciler:
     """Conversations with one relay over one connection.
 
     Args:
-      local: what is here; None: negentropy is not wanted.
+      shared: with all other relays; None: negentropy is not wanted.
       send: sends a message to the relay.
       progress: of this relay; remembers for a day that it does not offer negentropy.
       pace: of this connection, so that our own slowness is not taken for silence.
@@ -67,13 +77,13 @@ class Reconciler:
 
     def __init__(
         self,
-        local: Local | None,
+        shared: Shared | None,
         send: Callable[[str], Awaitable[None]],
         progress: Progress,
         pace: Pace,
         clock: WallClock,
     ) -> None:
-        self._local = local
+        self._shared = shared
         self._send = send
         self._progress = progress
         self._pace = pace
@@ -91,11 +101,20 @@ class Reconciler:
         None where pages have to tell: the relay does not offer it, or it would be too much.
         Cancelled, the relay may keep its side until the connection ends.
         """
-        if self._local is None or not await self._offered():
+        shared = self._shared
+        if shared is None or not await self._offered():
             return None
-        inventory = await self._local.inventory(condition, MAX_ITEMS + 1)
-        if len(inventory) > MAX_ITEMS:
+        inventory = await shared.local.inventory(condition, MAX_ITEMS + 1)
+        if len(inventory) > MAX_ITEMS or shared.items + len(inventory) > MAX_ALL_ITEMS:
             return None
+        shared.items += len(inventory)
+        try:
+            needed = await self._converse(condition, inventory)
+        finally:
+            shared.items -= len(inventory)
+        return needed and [each for each in needed if not shared.local.holds(each)]
+
+    async def _converse(self, condition: Filter, inventory: Inventory) -> list[str] | None:
         name, conversation = self._begin()
         try:
             needed = await self._reconcile(name, conversation, condition, inventory)
@@ -104,9 +123,7 @@ class Reconciler:
         finally:
             del self._open[name]
         await self._send(neg_close(name))
-        if needed is None:
-            return None
-        return [each for each in needed if not self._local.holds(each)]
+        return needed
 
     def heard(self, message: Reconciled) -> None:
         """The relay answers; what belongs to no conversation is dropped."""
@@ -146,7 +163,7 @@ class Reconciler:
 
     async def _reconcile(
         self, name: str, conversation: _Conversation, condition: Filter, inventory: Inventory
-    ) -> dict[str, None] | None:
+    ) -> list[str] | None:
         """All ids that we lack, in the order in which they were learnt; None: too many."""
         needed: dict[str, None] = {}
         ask = neg_open(name, condition, open_message(inventory))
@@ -157,7 +174,7 @@ class Reconciler:
             if len(needed) > MAX_NEEDED:
                 return None
             if message is None:
-                return needed
+                return [*needed]
             ask = neg_message(name, message)
         return None
 

@@ -17,7 +17,7 @@ from ...runtime.clock import WallClock
 from .history import Pages, Walk, in_batches
 from .pace import Pace
 from .progress import OVERLAP_SECS, Progress
-from .reconciler import Local, Reconciler
+from .reconciler import Reconciler, Shared
 from .wanted import EVERYTHING, Values, Wanted
 from .wire import Closed, EndOfStored, Reconciled, Sent, close, parse_relay_message, request
 
@@ -68,7 +68,7 @@ class Session:
       progress: of this relay.
       clock: Unix seconds, for `since`.
       log: a logger that knows the relay.
-      local: what is here; when given, history is reconciled with it where the relay offers that.
+      shared: what is here; when given, history is reconciled with it where the relay offers that.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Session:
         progress: Progress,
         clock: WallClock,
         log: structlog.typing.FilteringBoundLogger,
-        local: Local | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self._socket = socket
         self._wanted = wanted
@@ -88,7 +88,7 @@ class Session:
         self._clock = clock
         self._log = log
         self._pace = Pace()
-        self._reconciler = Reconciler(local, self._send, progress, self._pace, clock)
+        self._reconciler = Reconciler(shared, self._send, progress, self._pace, clock)
         self._open: dict[str, _Live | _Page] = {}
         self._number = 0
         self._walking = trio.CapacityLimiter(WALKS_AT_ONCE)

@@ -14,7 +14,7 @@ import trio.testing
 from purgatory_sync.node.upstream import Upstream, reconciler
 from purgatory_sync.node.upstream.history import PAGE_EVENTS
 from purgatory_sync.node.upstream.progress import FULL_EVERY_SECS, OVERLAP_SECS
-from purgatory_sync.node.upstream.reconciler import MAX_NEEDED, PROBE, PROBE_SECS
+from purgatory_sync.node.upstream.reconciler import MAX_NEEDED, PROBE, PROBE_SECS, Shared
 from purgatory_sync.node.websocket import Socket
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter, parse_filter
@@ -282,6 +282,30 @@ async def test_what_is_too_much_is_asked_for_by_pages(
         await trio.sleep(5)
         assert set(engine.events) == set(EVENTS)
         assert frozenset({30617}) not in [each.kinds for each in relay.asked]
+
+
+async def test_where_all_relays_leave_no_room_pages_are_asked_for(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Shared] = []
+
+    def keep(local: Here) -> Shared:
+        made.append(Shared(local))
+        return made[-1]
+
+    monkeypatch.setattr("purgatory_sync.node.upstream.following.Shared", keep)
+    monkeypatch.setattr(reconciler, "MAX_ALL_ITEMS", 100)
+    relay = NegRelay(*EVENTS)
+    async with following(relay, Here(served=EVENTS[:100])) as engine:
+        made[0].items = 1
+        await trio.sleep(5)
+        assert set(engine.events) == set(EVENTS)
+        assert frozenset({30617}) not in [each.kinds for each in relay.asked]
+        made[0].items = 0
+        await relay.hang_up()
+        await trio.sleep(20)
+        assert frozenset({30617}) in [each.kinds for each in relay.asked]
+        assert made[0].items == 0
 
 
 async def test_ids_that_nobody_has_cost_bounded_work(
