@@ -220,12 +220,11 @@ class _Writer:
 
     def _add(self, ranges: list[tuple[Bound, int, bytes]], start: int) -> None:
         self._write_skipped()
-        length, last = len(self._message), self._last
+        length = len(self._message)
         for bound, mode, payload in ranges:
             self._write(bound, mode, payload)
         if len(self._message) > self._max_bytes:
             del self._message[length:]
-            self._last = last
             self._fill(start)
 
     def _fill(self, start: int) -> None:

@@ -133,6 +133,19 @@ def test_frames_stay_small_and_everything_still_comes_through() -> None:
     assert_reconciled(theirs, set(), MIN_FRAME_BYTES, MIN_FRAME_BYTES)
 
 
+def test_what_does_not_fit_is_one_fingerprint_from_where_it_began() -> None:
+    inventory = Inventory(event(n, created_at=n // 31) for n in range(31 * 8))
+    wrong = b"\x01" + bytes(16)
+    # Ranges of one second each, 31 ids in each: three times 31 ids fit, a fourth time they do not.
+    message = bytes([VERSION]) + b"".join(b"\x02\x00" + wrong for _ in range(8))
+    answer = respond(inventory, message, MIN_FRAME_BYTES)
+    listed = b"".join(
+        b"\x02\x00\x02\x1f" + inventory.ids_between(31 * n, 31 * n + 31) for n in range(3)
+    )
+    rest = b"\x00\x00\x01" + inventory.fingerprint(31 * 3, 31 * 8)
+    assert answer == bytes([VERSION]) + listed + rest
+
+
 numbers = st.sets(st.integers(0, 400), max_size=300)
 
 
