@@ -135,6 +135,12 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
+def _large_file() -> bytes:
+    """Within the limits; git need not have it in memory whole, dulwich must."""
+    entry = encode_entry_header(BLOB, 192 * MIB) + _zeros(192 * MIB)
+    return with_trailer(_HEAD + (1).to_bytes(4, "big") + entry)
+
+
 async def _prove(pack: bytes, way: str, folder: Path) -> str:
     settings = HuntSettings(min_free_bytes=0, ingest="auto" if way == "small" else way)  # type: ignore[arg-type]
     repository = folder / "r.git"
@@ -166,6 +172,8 @@ def main(way: str) -> None:
         for honest in {way, "git" if way == "small" else way}:
             if error := trio.run(_prove, _honest(), honest, folder):
                 raise RuntimeError(f"an honest pack was refused: {error}")
+        if way != "dulwich":
+            packs["a large file"] = _large_file()
         before = _peaks()
         for name, pack in packs.items():
             start = time.perf_counter()

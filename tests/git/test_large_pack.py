@@ -88,6 +88,9 @@ async def test_places_for_waiting_gits_are_few_and_come_back(
         await (await sinks[-1].prove([])).discard()
     await write(sinks[0], pack[3 * MIB // 2 :])
     await (await sinks[0].prove([])).discard()
+    sinks.append(ingest.open_sink(repository))
+    await write(sinks[-1], pack[: 3 * MIB // 2])
+    assert spilled(ingest) == []
     for sink in sinks:
         await sink.aclose()
     sinks = [ingest.open_sink(repository) for _ in range(4)]

@@ -127,6 +127,13 @@ def test_an_end_that_does_not_come(cut: int) -> None:
         scanner.finish()
 
 
+def test_what_follows_a_pack_is_not_collected() -> None:
+    scanner = PackScanner(LIMITS)
+    scanner.feed(encode_pack(history(1)))
+    with pytest.raises(BadPack, match="after the last object"):
+        scanner.feed(b"x")
+
+
 def test_streams_without_end_that_yield_nothing() -> None:
     source = PackBuilder()
     source.raw(3, 1, b"", b"x")
