@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from purgatory_sync.testing import events, faults
 from purgatory_sync.testing.nostr_client import nostr_client
@@ -35,14 +36,16 @@ async def test_state_event_syncs_from_remote(tmp_path: Path) -> None:
     async with network(tmp_path) as net:
         server, node = await net.git_server(HOST), await net.node("node")
         tip = await make_source(server.root / SOURCE, "a")
-        server.fail(SOURCE, faults.delay(0.5), times=1)
+        server.fail(SOURCE, faults.hang())
         announcement = net.announce(ALICE, node, clone=(server.url(SOURCE),))
         state = net.state(ALICE, {MAIN: tip})
         await net.relay.publish([announcement, state])
         async with nostr_client(node.relay_url) as client:
-            await until(lambda: len(server.requests) > 0)
+            while await node.metric('purgatory_held{kind="state"}') < 1:  # noqa: ASYNC110
+                await trio.sleep(0.05)
             assert not await client.has(state.id)
             assert not await client.has(announcement.id)
+        server.heal()
         await served(node, announcement, state)
         url = repository_url(node, ALICE)
         assert await clone_and_check(url, tmp_path / "copy") == {MAIN: tip}
