@@ -157,14 +157,52 @@ class PackScanner:
         view = memoryview(buffer)
         if self._unended is not None:
             at = self._inflate_on(self._unended, view, at)
-        while self._left and self._unended is None:
-            header = self._begin(buffer, at)
-            if header is None:
-                return at
-            at = self._inflate(header, view)
-        if self._unended is None and len(buffer) - at > TRAILER_BYTES:
+        if self._unended is None:
+            at = self._scan_entries(buffer, view, at)
+        if self._unended is None and not self._left and len(buffer) - at > TRAILER_BYTES:
             raise BadPack("bytes after the last object")
         return at
+
+    def _scan_entries(self, buffer: bytes, view: memoryview, start: int) -> int:
+        """Judge entry after entry, as far as they are here; returns the end of that.
+
+        This loop is what a fetch of many objects waits for: hence one function, and few calls.
+        """
+        offsets, depths, tail_at = self._offsets, self._depths, self._tail_at
+        while self._left:
+            try:
+                header = parse_entry_header(buffer, start, tail_at)
+            except IndexError:
+                break
+            _, size, at, base = header
+            depth = 0
+            if size > self._largest:
+                self._judge_size(size)
+            if base is not None and isinstance(base, int):
+                position = bisect_left(offsets, base)
+                if position == len(offsets) or offsets[position] != base:
+                    raise BadPack("a delta whose base is no object")
+                depth = depths[position] + 1
+                if depth > self._deepest:
+                    self._judge_depth(depth)
+            offsets.append(tail_at + start)
+            depths.append(depth)
+            inflater, out = zlib.decompressobj(), b""
+            if size <= _STEP_BYTES:
+                # One call for nearly every entry there is.
+                piece = view[at : at + size + _STREAM_BYTES]
+                out = inflater.decompress(piece, size + 1)
+                self._inflated += len(out)
+                at += len(piece) - _unread(inflater)
+            if inflater.eof and len(out) == size:
+                self._end(header, out)
+            else:
+                self._unended = _Unended(header, inflater, out)
+                at = self._inflate_on(self._unended, view, at)
+                if self._unended is not None:
+                    return at
+            start = at
+        return start
 
     def _read_count(self, buffer: bytes) -> int:
         count = read_count(buffer)
@@ -172,43 +210,6 @@ class PackScanner:
         if count > most:
             raise TooLarge(f"a pack of {count} objects; {most} are allowed")
         return count
-
-    def _begin(self, buffer: bytes, start: int) -> _Header | None:
-        """The header of the entry that begins there; None while it is not whole."""
-        try:
-            header = parse_entry_header(buffer, start, self._tail_at)
-        except IndexError:
-            return None
-        _, size, _, base = header
-        depth = 0
-        if size > self._largest:
-            self._judge_size(size)
-        if base is not None and isinstance(base, int):
-            depth = self._depth_at(base) + 1
-            if depth > self._deepest:
-                self._judge_depth(depth)
-        self._offsets.append(self._tail_at + start)
-        self._depths.append(depth)
-        if not self._left % _ENTRIES_BETWEEN_STOPS:
-            stop_if_cancelled()
-        return header
-
-    def _inflate(self, header: _Header, view: memoryview) -> int:
-        """Inflate an entry, or what is here of it; returns the end of that."""
-        _, size, at, _ = header
-        inflater = zlib.decompressobj()
-        out = b""
-        if size <= _STEP_BYTES:
-            # One call for nearly every entry there is.
-            piece = view[at : at + size + _STREAM_BYTES]
-            out = inflater.decompress(piece, size + 1)
-            self._inflated += len(out)
-            if inflater.eof and len(out) == size:
-                self._end(header, out)
-                return at + len(piece) - len(inflater.unused_data)
-            at += len(piece) - _unread(inflater)
-        self._unended = _Unended(header, inflater, out)
-        return self._inflate_on(self._unended, view, at)
 
     def _inflate_on(self, entry: _Unended, view: memoryview, at: int) -> int:
         """Inflate what is here of an entry's rest; returns the end of that."""
@@ -242,6 +243,8 @@ class PackScanner:
         """Judge an entry that was seen whole, by its first bytes."""
         kind, size, _, base = header
         self._left -= 1
+        if not self._left % _ENTRIES_BETWEEN_STOPS:
+            stop_if_cancelled()
         if self._inflated > self._allowed_bytes:
             raise TooLarge(f"more than {self._allowed_bytes} bytes to inflate")
         if base is None:
@@ -263,12 +266,6 @@ class PackScanner:
         if (kind, content) in self._tiny:
             raise BadPack("the pack holds an object twice")
         self._tiny.add((kind, content))
-
-    def _depth_at(self, offset: int) -> int:
-        position = bisect_left(self._offsets, offset)
-        if position == len(self._offsets) or self._offsets[position] != offset:
-            raise BadPack("a delta whose base is no object")
-        return self._depths[position]
 
     def _judge_depth(self, depth: int) -> None:
         most = self._settings.max_delta_depth
