@@ -1,8 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN_ARGS ?=
+SECS ?= 600
 
-.PHONY: run demo test unit test-without-git check bench fmt lock clean
+.PHONY: run demo test unit test-without-git fuzz check bench fmt lock clean
 
 run: .venv/run
 	$(BIN)/python -m purgatory_sync $(RUN_ARGS)
@@ -19,6 +20,9 @@ unit: .venv/dev
 test-without-git: .venv/dev
 	.ci/without-git $(BIN)/python -m pytest -m "not real or gitless" -n auto --dist worksteal \
 		tests/runtime tests/git tests/engine tests/release
+
+fuzz: .venv/dev
+	$(BIN)/python -m tests.fuzzing $(SECS)
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import trio
 import trio.testing
@@ -11,15 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from purgatory_sync.node.exchange import Exchange
+from purgatory_sync.errors import PushRefused
+from purgatory_sync.node.app import App
 from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.git_push import GitPush
+from purgatory_sync.node.metrics import Metrics, MetricsSnapshot
 from purgatory_sync.node.relay import Relay
 from purgatory_sync.settings import RelaySettings
 
+from .pages.support import make_pages
 from .relay_support import KEY, MemoryBackend
-from .support import Served, hello, read_until, served, talk, text_frame, upgraded
+from .support import Served, read_until, served, talk, text_frame, upgraded
+from .test_nip11 import make_info
 
-LAST = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+LAST = b"GET /purgatory.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 # Not implemented (an unknown transfer coding), and a version of HTTP that is not spoken.
 MEANT = {501, 505}
 REPOSITORY = f"/{KEY.npub}/repo.git".encode()
@@ -29,11 +34,14 @@ PATHS = st.sampled_from(
     [
         b"/",
         b"//",
+        b"/metrics",
+        b"/purgatory",
         b"*",
         b"/%2e%2e/x.git",
         b"/%ff%00.git",
         REPOSITORY,
         REPOSITORY + b"/info/refs?service=git-upload-pack",
+        REPOSITORY + b"/info/refs?service=git-receive-pack",
         REPOSITORY + b"/git-upload-pack",
         REPOSITORY + b"/git-receive-pack",
     ]
@@ -43,6 +51,9 @@ PATHS = st.sampled_from(
 UNFRAMED = [
     b"Content-Encoding: gzip",
     b"Content-Type: application/x-git-upload-pack-request",
+    b"Content-Type: application/x-git-receive-pack-request",
+    b"Accept: text/html",
+    b"Accept: application/nostr+json",
     b"Expect: 100-continue",
     b"Git-Protocol: version=2",
     b"Accept: \xff, text/html",
@@ -64,9 +75,16 @@ BAD_HEADERS = st.binary(max_size=12) | st.sampled_from(
 HEADERS = st.lists(GOOD_HEADERS, max_size=4, unique=True) | st.lists(
     GOOD_HEADERS | BAD_HEADERS, max_size=5
 )
-BODIES = st.sampled_from([b"", b"0000", b"4\r\n0000\r\n0\r\n\r\n", b"0009done\n"]) | st.binary(
-    max_size=40
-)
+COMMAND = b"%b %b refs/heads/main\0report-status side-band-64k agent=x" % (b"0" * 40, b"1" * 40)
+BODIES = st.sampled_from(
+    [
+        b"",
+        b"0000",
+        b"4\r\n0000\r\n0\r\n\r\n",
+        b"0009done\n",
+        b"%04x%b0000" % (len(COMMAND) + 4, COMMAND),
+    ]
+) | st.binary(max_size=40)
 
 
 def request(method: bytes, path: bytes, headers: list[bytes], body: bytes) -> bytes:
@@ -91,7 +109,18 @@ FIRST_BYTES = st.sampled_from([0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x88, 0x89, 0
     0, 255
 )
 SAID = st.sampled_from(
-    [b'["REQ","s",{}]', b'["COUNT","s",{}]', b'["CLOSE","s"]', b'["EVENT",{}]', b"[", b"\xff"]
+    [
+        b'["REQ","s",{}]',
+        b'["COUNT","s",{}]',
+        b'["CLOSE","s"]',
+        b'["EVENT",{}]',
+        b'["AUTH",{}]',
+        b'["NEG-OPEN","n",{},"6100000200"]',
+        b'["NEG-MSG","n","61"]',
+        b'["NEG-CLOSE","n"]',
+        b"[",
+        b"\xff",
+    ]
 )
 FRAMES = (
     SAID.map(text_frame)
@@ -119,21 +148,36 @@ async def send_and_leave(place: Served, data: bytes) -> bytes:
         return await read_until(stream, b"\x00never\x00")
 
 
+class Pushes:
+    """Hosts every repository, reads every push and takes none."""
+
+    async def refs(self, npub: str, identifier: str) -> Mapping[str, str]:
+        return {"refs/heads/main": "1" * 40}
+
+    async def receive(
+        self,
+        npub: str,
+        identifier: str,
+        changes: Mapping[str, str | None],
+        read: Callable[[], Awaitable[bytes]],
+    ) -> None:
+        while await read():
+            pass
+        raise PushRefused("not here")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=3))
 def test_any_bytes_as_http_requests(requests: list[bytes]) -> None:
-    git = GitHttp(lambda npub, identifier: None, 1)
-
-    async def route(exchange: Exchange) -> None:
-        if not await git.answer(exchange):
-            await hello(exchange)
+    git = GitHttp(lambda npub, identifier: None, 1, GitPush(Pushes(), 1 << 20))
+    app = App(make_info(), git, make_pages(), Metrics(MetricsSnapshot))
 
     async def test() -> None:
-        async with served(route) as place:
+        async with served(app.answer) as place:
             answer = await send_and_leave(place, b"".join(requests))
             statuses = [int(s) for s in re.findall(rb"^HTTP/1\.1 (\d{3}) ", answer, re.MULTILINE)]
             assert [each for each in statuses if each >= 500 and each not in MEANT] == []
-            assert (await talk(place, LAST)).endswith(b"/x 0")
+            assert (await talk(place, LAST)).startswith(b"HTTP/1.1 200 ")
 
     in_a_world_of_its_own(test)
 

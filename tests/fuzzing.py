@@ -1,0 +1,74 @@
+"""Every property test about strangers' bytes, again and again: `python -m tests.fuzzing 600`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from hypothesis import is_hypothesis_test
+
+# Relay frames and HTTP requests, pkt-lines and what is made of them, NIP-34 tags.
+MODULES: Final = (
+    "node.test_fuzz",
+    "node.test_messages",
+    "node.test_git_paths",
+    "git.test_pktline",
+    "git.test_receive_pack",
+    "git.test_answers",
+    "git.test_advertisement",
+    "nostr.test_event",
+    "nostr.test_filters",
+    "nostr.test_announcement",
+    "nostr.test_state",
+    "nostr.test_pull_request",
+    "policy.test_judge",
+    "policy.test_references",
+    "test_urls",
+)
+
+Test = Callable[[], None]
+
+
+def property_tests() -> list[Test]:
+    """The property tests of MODULES that need no fixture."""
+    found: list[Test] = []
+    for name in MODULES:
+        for test in vars(importlib.import_module(f"tests.{name}")).values():
+            if is_hypothesis_test(test) and not inspect.signature(test).parameters:
+                found.append(test)
+    return found
+
+
+def fuzz(seconds: float) -> tuple[int, float]:
+    """Run all of them in turn, each time with other bytes; a failure raises with its example.
+
+    Args:
+      seconds: after which no further test is begun; each runs once whatever it says.
+
+    Returns how often tests ran, and by how many MiB the process has grown since each ran once.
+    """
+    tests = property_tests()
+    for test in tests:
+        test()
+    until, before, runs = time.monotonic() + seconds, _resident_mib(), len(tests)
+    while time.monotonic() < until:
+        tests[runs % len(tests)]()
+        runs += 1
+    return runs, _resident_mib() - before
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    runs, grown = fuzz(float(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    print(f"{runs} runs of {len(property_tests())} property tests, grown by {grown:.1f} MiB")  # noqa: T201
