@@ -7,7 +7,7 @@ from .exchange import Exchange
 from .git_http import GitHttp
 from .metrics import Metrics
 from .nip11 import RelayInfo
-from .pages.routes import Pages
+from .pages.routes import STATUS, STATUS_JSON, Pages
 
 _READING = ("GET", "HEAD")
 
@@ -29,14 +29,17 @@ class App:
         self._git = git
         self._pages = pages
         self._metrics = metrics
+        self._only_read = {"/", STATUS, STATUS_JSON, *(["/metrics"] if metrics else [])}
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request; what no route knows is 404."""
         if exchange.method == "OPTIONS":
             await exchange.respond(204)
-        elif exchange.path == "/" and exchange.method in _READING:
+        elif exchange.path in self._only_read and exchange.method not in _READING:
+            await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
+        elif exchange.path == "/":
             await self._introduce(exchange)
-        elif exchange.path == "/metrics" and self._metrics and exchange.method in _READING:
+        elif exchange.path == "/metrics" and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
         elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):
             await exchange.respond(404, b"nothing is served at this path\n")

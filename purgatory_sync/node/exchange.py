@@ -85,6 +85,14 @@ class Exchange:
         await self.start(status, headers)
         await self.write(body)
 
+    async def refuse_method(self, allowed: str, sentence: str) -> None:
+        """Answer 405; `allowed` names the methods of this path."""
+        body = f"{sentence}\n".encode()
+        length = (b"content-length", b"%d" % len(body))
+        content_type = (b"content-type", b"text/plain; charset=utf-8")
+        await self.start(405, [(b"allow", allowed.encode("ascii")), length, content_type])
+        await self.write(body)
+
     async def finish(self) -> bool:
         """End the response; says whether the connection can serve another request."""
         h = self._wire.h11

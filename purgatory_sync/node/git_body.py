@@ -20,6 +20,14 @@ class RefusedRequest(Exception):
         self.status = status
 
 
+class RefusedMethod(RefusedRequest):
+    """A request whose path takes other methods: these."""
+
+    def __init__(self, allowed: str, sentence: str) -> None:
+        super().__init__(405, sentence)
+        self.allowed = allowed
+
+
 @attrs.define
 class GitBody:
     """Reads a body piece by piece; never holds more than a piece.

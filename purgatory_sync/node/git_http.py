@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from .exchange import Exchange
-from .git_body import GitBody, RefusedRequest
+from .git_body import GitBody, RefusedMethod, RefusedRequest
 from .git_child import GitChild, git_child, git_environment
 from .git_paths import GitPath, parse_git_path
 from .git_push import NOT_CACHED, GitPush
@@ -62,13 +62,16 @@ class GitHttp:
             refusal = _first_of(refusals)
             if exchange.answered:
                 raise Gone(str(refusal)) from refusal
-            await exchange.respond(refusal.status, f"{refusal}\n".encode())
+            if isinstance(refusal, RefusedMethod):
+                await exchange.refuse_method(refusal.allowed, str(refusal))
+            else:
+                await exchange.respond(refusal.status, f"{refusal}\n".encode())
         return True
 
     async def _route(self, exchange: Exchange, path: GitPath) -> None:
         if path.service == "info/refs":
             if exchange.method not in ("GET", "HEAD"):
-                raise RefusedRequest(405, "info/refs is read with GET")
+                raise RefusedMethod("GET, HEAD, OPTIONS", "info/refs is read with GET")
             if exchange.query == "service=git-receive-pack":
                 await self._pushing().advertise(exchange, path)
                 return
@@ -82,7 +85,7 @@ class GitHttp:
                 await self._advertise(exchange, repository)
             return
         if exchange.method != "POST":
-            raise RefusedRequest(405, f"{path.service} is sent with POST")
+            raise RefusedMethod("POST, OPTIONS", f"{path.service} is sent with POST")
         if path.service == "git-receive-pack":
             await self._pushing().receive(exchange, path)
             return

@@ -50,15 +50,19 @@ async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[in
         ("OPTIONS", "/nothing/here", 204),
         ("GET", "/", 200),
         ("HEAD", "/", 200),
-        ("POST", "/", 404),
+        ("POST", "/", 405),
         ("GET", "/metrics", 200),
         ("HEAD", "/metrics", 200),
         ("GET", "/purgatory", 200),
         ("HEAD", "/purgatory", 200),
         ("GET", "/purgatory.json", 200),
-        ("POST", "/purgatory", 404),
+        ("POST", "/purgatory", 405),
+        ("PUT", "/purgatory.json", 405),
+        ("POST", "/metrics", 405),
         ("GET", "/nothing", 404),
-        ("DELETE", "/", 404),
+        ("HEAD", "/nothing", 404),
+        ("POST", "/nothing", 404),
+        ("DELETE", "/", 405),
         ("GET", f"/{NPUB}/x.git/info/refs?service=git-upload-pack", 404),
         ("POST", f"/{NPUB}/x/git-upload-pack", 404),
         ("GET", "/../etc/passwd", 404),
@@ -71,7 +75,23 @@ async def test_routes(
     assert got == status
     for line in (b"access-control-allow-origin: *", METHODS, HEADERS):
         assert head.count(line) == 1
+    assert (b"\r\nallow: get, head, options\r\n" in head) == (status == 405)
     assert bool(body) == (method != "OPTIONS" and method != "HEAD")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/metrics", "/purgatory", "/purgatory.json", "/nothing", f"/{NPUB}/x.git/info/refs"],
+)
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/nostr+json"])
+async def test_b_6_1_head_has_the_headers_of_get_and_no_body(
+    autojump_clock: trio.testing.MockClock, path: str, accept: str
+) -> None:
+    app = make_app()
+    got, of_get, body = await ask(app, "GET", path, accept)
+    status, of_head, none = await ask(app, "HEAD", path, accept)
+    assert (status, of_head, none) == (got, of_get, b"")
+    assert b"content-length: %d\r\n" % len(body) in of_head
 
 
 async def test_root_is_a_page_or_the_document(autojump_clock: trio.testing.MockClock) -> None:

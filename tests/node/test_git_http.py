@@ -159,6 +159,9 @@ async def test_requests_that_are_refused(
         answer = await _request(server, method, path, headers, body)
         assert answer.status_code == status
         assert answer.headers["access-control-allow-origin"] == "*"
+        reads = "info/refs" in path
+        allowed = ("GET, HEAD, OPTIONS" if reads else "POST, OPTIONS") if status == 405 else None
+        assert answer.headers.get("allow") == allowed
 
 
 async def test_content_types_head_and_caching(tmp_path: Path, commits: list[str]) -> None:
