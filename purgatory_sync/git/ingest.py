@@ -17,7 +17,7 @@ from ..settings import HuntSettings
 from .closure import check_closure
 from .large_pack import LargePack
 from .layout import require_format
-from .pack_format import HEADER_BYTES, TRAILER_BYTES
+from .pack_format import HEADER_BYTES, TRAILER_BYTES, read_count
 from .pack_index import encode_index
 from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
 from .pack_writer import complete_pack
@@ -135,7 +135,7 @@ class PackSink:
                 "raise NGIT_HUNT_MAX_PACK_BYTES if it is wanted"
             )
         self._buffer += data
-        if len(self._buffer) > (SMALL_PACK_BYTES if self._large is None else _PIECE_BYTES):
+        if len(self._buffer) > (_PIECE_BYTES if self._is_large() else SMALL_PACK_BYTES):
             await self._hand_on()
 
     async def prove(
@@ -186,6 +186,14 @@ class PackSink:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def _is_large(self) -> bool:
+        """Whether the pack is, or says of itself that it is, beyond the small way."""
+        if self._large is not None:
+            return True
+        if len(self._buffer) < HEADER_BYTES:
+            return False
+        return read_count(self._buffer) > SMALL_LIMITS.objects
 
     async def _hand_on(self) -> None:
         """Give what is in the buffer to the large way, which begins with it."""

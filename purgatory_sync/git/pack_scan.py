@@ -169,6 +169,7 @@ class PackScanner:
         This loop is what a fetch of many objects waits for: hence one function, and few calls.
         """
         offsets, depths, tail_at = self._offsets, self._depths, self._tail_at
+        note_offset, note_depth, decompressobj = offsets.append, depths.append, zlib.decompressobj
         while self._left:
             try:
                 header = parse_entry_header(buffer, start, tail_at)
@@ -185,22 +186,25 @@ class PackScanner:
                 depth = depths[position] + 1
                 if depth > self._deepest:
                     self._judge_depth(depth)
-            offsets.append(tail_at + start)
-            depths.append(depth)
-            inflater, out = zlib.decompressobj(), b""
+            note_offset(tail_at + start)
+            note_depth(depth)
+            inflater, out = decompressobj(), b""
             if size <= _STEP_BYTES:
                 # One call for nearly every entry there is.
                 piece = view[at : at + size + _STREAM_BYTES]
                 out = inflater.decompress(piece, size + 1)
+                at += len(piece)
+                if inflater.eof and len(out) == size:
+                    start = at - len(inflater.unused_data)
+                    self._inflated += size
+                    self._end(header, out)
+                    continue
+                at -= _unread(inflater)
                 self._inflated += len(out)
-                at += len(piece) - _unread(inflater)
-            if inflater.eof and len(out) == size:
-                self._end(header, out)
-            else:
-                self._unended = _Unended(header, inflater, out)
-                at = self._inflate_on(self._unended, view, at)
-                if self._unended is not None:
-                    return at
+            self._unended = _Unended(header, inflater, out)
+            at = self._inflate_on(self._unended, view, at)
+            if self._unended is not None:
+                return at
             start = at
         return start
 

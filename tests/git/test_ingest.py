@@ -362,7 +362,7 @@ async def test_what_is_no_pack_ends_before_all_of_it_came(way: Way) -> None:
 async def test_a_pack_beyond_the_limit_is_refused(way: Way) -> None:
     settings = attrs.evolve(way.settings, max_pack_bytes=100)
     async with Ingest(settings, way.tmp).open_sink(way.repository) as sink:
-        await sink.write(bytes(100))
+        await sink.write(b"PACK\0\0\0\2" + bytes(92))
         with pytest.raises(TooLarge, match="NGIT_HUNT_MAX_PACK_BYTES"):
             await sink.write(b"x")
 
