@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
@@ -70,7 +70,10 @@ def test_b_1_6_replaceable_events_older_than_the_served_one_are_duplicates(kind:
 def test_any_tags_get_a_verdict_with_a_prefix(
     kind: int, tags: tuple[tuple[str, ...], ...], here: bool, origin: Literal["user", "sync"]
 ) -> None:
-    event = make(BOB, kind, tags)
+    try:
+        event = make(BOB, kind, tags)
+    except UnicodeEncodeError:
+        reject()  # such an event has no id and is refused before it is judged
     of = [
         data((announcement(ALICE, name, maintainers=[BOB]), Standing.SERVED), identifier=name)
         for name in identifiers_of(event)
