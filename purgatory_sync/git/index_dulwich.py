@@ -67,7 +67,13 @@ def index_with_dulwich(repository: Path, folder: Path, limits: ChildLimits, watc
     if result.returncode in (-signal.SIGXCPU, -signal.SIGXFSZ):
         raise TooLarge("judging the pack took more time or space than any honest one would")
     said = result.stderr.decode(errors="replace").strip().rpartition("\n")[2][:500]
+    if said.startswith("MemoryError"):
+        raise _too_much_memory()
     raise LocalFailure(f"the process that indexes packs ended with {result.returncode}: {said}")
+
+
+def _too_much_memory() -> TooLarge:
+    return TooLarge("judging the pack took too much memory: with git installed it may take less")
 
 
 def _environment() -> dict[str, str]:
@@ -192,7 +198,7 @@ def index_here(repository: Path, folder: Path) -> str:
         try:
             return _Indexer(stored, folder / RECEIVED).run()
         except MemoryError as error:
-            raise TooLarge("judging the pack took too much memory") from error
+            raise _too_much_memory() from error
         except TooBigToRead as error:
             raise TooLarge("a delta whose base is too large") from error
         except UnresolvedDeltas as error:
@@ -205,13 +211,24 @@ def index_here(repository: Path, folder: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     """What the process of its own runs: the name of the pack, or `<error>: <why>` and exit 3."""
+    # Python ignores it; git ends by it, and both ways are to be told apart from a full disk.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     repository, folder = map(Path, arguments)
     try:
         sys.stdout.write(index_here(repository, folder) + "\n")
     except AttemptFailed as error:
-        sys.stdout.write(f"{type(error).__name__}: {error}\n")
-        return _REFUSED
+        return _refuse(error)
+    except BaseException as error:
+        # dulwich's compiled parts do so where Python's raise MemoryError.
+        if type(error).__name__ == "PanicException":
+            return _refuse(_too_much_memory())
+        raise
     return 0
+
+
+def _refuse(error: AttemptFailed) -> int:
+    sys.stdout.write(f"{type(error).__name__}: {error}\n")
+    return _REFUSED
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ _BASE_FILE_BYTES = 64 * _MIB
 _BASE_CPU_SECS = 60
 _CPU_BYTES_PER_SEC = 10 * _MIB
 
+_NOT_STARTED = (126, 127)
+
 _NAME = re.compile(rb"(?:pack|keep)\t([0-9a-f]{40})\n")
 _MISSING = re.compile(r"did not receive expected object")
 _OURS = re.compile(
@@ -227,6 +229,8 @@ def _refusal(result: ChildResult) -> Exception:
         return DiskFull(said)
     if result.returncode < 0:
         return LocalFailure(f"git index-pack was ended by signal {-result.returncode}")
+    if result.returncode in _NOT_STARTED:
+        return LocalFailure(f"git could not be started: {said}")
     if _OURS.search(text):
         return LocalFailure(f"git index-pack could not work: {said}")
     if _MISSING.search(text):
