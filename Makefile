@@ -11,7 +11,7 @@ run: .venv/run
 demo: .venv/run
 	$(BIN)/python -m purgatory_sync.demo
 
-test: unit
+test: unit .venv/isomorphic.made
 	$(BIN)/python -m pytest -m real
 
 unit: .venv/dev
@@ -52,6 +52,13 @@ lock:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
+
+# The tests of isomorphic-git are skipped where this is not possible (no npm, no network).
+.venv/isomorphic.made: .venv/made tests/node/isomorphic/package.json tests/node/isomorphic/package-lock.json
+	mkdir -p .venv/isomorphic
+	cp tests/node/isomorphic/package.json tests/node/isomorphic/package-lock.json .venv/isomorphic/
+	if npm ci --prefix .venv/isomorphic --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
+	else echo "isomorphic-git is not installed: its tests are skipped" >&2; fi
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
