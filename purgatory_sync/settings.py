@@ -140,7 +140,7 @@ class PurgatorySettings:
 
 @attrs.frozen
 class CurationSettings:
-    """Whose events and which repositories are taken (B 5.1); a blacklist wins.
+    """Whose events and which repositories are taken (B 2.2 a, 5.1); a blacklist wins.
 
     Keys are npubs; a repository is `npub` (all of an owner's), `npub/identifier` or `identifier`.
     """
@@ -154,6 +154,30 @@ class CurationSettings:
     repository_whitelist: tuple[str, ...] = setting(
         (), "REPOSITORY_WHITELIST", "the only repositories that are taken (unset: all)"
     )
+    archive_all: bool = setting(
+        False, "ARCHIVE_ALL", "keep a copy of every repository that relays announce (GRASP-05)"
+    )
+    archive_whitelist: tuple[str, ...] = setting(
+        (), "ARCHIVE_WHITELIST", "repositories to copy although they do not list this service"
+    )
+    archive_grasp_services: tuple[str, ...] = setting(
+        (), "ARCHIVE_GRASP_SERVICES", "services (host[:port]) all of whose repositories are copied"
+    )
+    archive_read_only: bool | None = setting(
+        None,
+        "ARCHIVE_READ_ONLY",
+        "take events from relays only, and no pushes (unset: yes for an archive)",
+    )
+
+    @property
+    def archives(self) -> bool:
+        """Whether repositories are copied that do not list this service (GRASP-05)."""
+        return bool(self.archive_all or self.archive_whitelist or self.archive_grasp_services)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether users may neither publish nor push here."""
+        return self.archives and self.archive_read_only is not False
 
 
 @attrs.frozen

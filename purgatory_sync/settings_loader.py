@@ -24,10 +24,6 @@ NODE: Final = ""
 WITHOUT_EFFECT: Final = frozenset(
     f"NGIT_{name}"
     for name in (
-        "ARCHIVE_ALL",
-        "ARCHIVE_GRASP_SERVICES",
-        "ARCHIVE_READ_ONLY",
-        "ARCHIVE_WHITELIST",
         "GRASP06_ENABLE",
         "HUNT_PROXY",
         "SYNC_DISCONNECT_CHECK_INTERVAL_SECS",
@@ -52,6 +48,8 @@ _ZERO_MAKES_SENSE: Final = frozenset(
     )
 )
 _READERS: Final = {
+    "NGIT_ARCHIVE_GRASP_SERVICES": values.SERVICES,
+    "NGIT_ARCHIVE_WHITELIST": values.REPOSITORIES,
     "NGIT_BIND_ADDRESS": values.ADDRESS,
     "NGIT_DOMAIN": values.SERVICE,
     "NGIT_EVENT_BLACKLIST": values.AUTHORS,
@@ -207,7 +205,8 @@ def load_settings(
       env_file: read when it exists.
 
     Raises:
-      ConfigurationError: a value cannot be used, or the file cannot be read.
+      ConfigurationError: a value cannot be used, alone or beside another, or the file cannot be
+        read.
     """
     from_file = read_env_file(env_file)
     declared = all_settings()
@@ -232,8 +231,18 @@ def load_settings(
                 settings, **{room: attrs.evolve(getattr(settings, room), **changed)}
             )
     settings = attrs.evolve(settings, **rooms.get(NODE, {}))
+    _judge_together(settings)
     named = dict.fromkeys(name for name in (*from_file, *environ) if name.startswith(PREFIX))
     return Loaded(settings, sources, _warnings(named, {each.variable for each in declared}))
+
+
+def _judge_together(settings: Settings) -> None:
+    """Refuse values that make no sense beside each other."""
+    if settings.curation.archive_read_only and not settings.curation.archives:
+        raise ConfigurationError(
+            "NGIT_ARCHIVE_READ_ONLY cannot be true where nothing is archived: set NGIT_ARCHIVE_ALL,"
+            " NGIT_ARCHIVE_WHITELIST or NGIT_ARCHIVE_GRASP_SERVICES too"
+        )
 
 
 def _warnings(named: Iterable[str], known: set[str]) -> tuple[str, ...]:

@@ -221,6 +221,11 @@ TEXT: Final = Reader("text in one line", "TEXT", _text)
 SERVICE: Final = Reader(
     "a host or host:port without scheme and path, such as git.example.org", "HOST[:PORT]", _service
 )
+SERVICES: Final = Reader(
+    "services as host or host:port without scheme and path, separated by commas",
+    "HOST[:PORT],…",
+    lambda text: _listed(text, _service),
+)
 ADDRESS: Final = Reader(
     "address:port with a port from 1 to 65535, such as 0.0.0.0:7334 or [::]:7334",
     "ADDRESS:PORT",

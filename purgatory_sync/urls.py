@@ -151,6 +151,19 @@ def names_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
     return there.endpoint == ours.endpoint
 
 
+def scheme_of(service: str) -> str:
+    """`https`, or `http` for a service named by an address: nobody has certificates for those.
+
+    Args:
+      service: a host[:port] as NGIT_DOMAIN has it.
+    """
+    try:
+        host = parse_web_url(f"http://{service}").host
+    except InvalidUrl:
+        return "https"
+    return "http" if host == "localhost" or ":" in host or _IPV4_LIKE.fullmatch(host) else "https"
+
+
 def usable_urls(values: Iterable[str], schemes: tuple[str, ...] = GIT_SCHEMES) -> tuple[str, ...]:
     """The URLs that may be contacted, in their order, each once; others are skipped (B 1.2)."""
     found: dict[str, None] = {}

@@ -128,6 +128,10 @@ GOOD = [
         (NPUB, f"{NPUB}/A b", "a\u00fc:b"),
     ),
     ("NGIT_REPOSITORY_WHITELIST", f"{NPUB.upper()}/x", (f"{NPUB}/x",)),
+    ("NGIT_ARCHIVE_ALL", "1", True),
+    ("NGIT_ARCHIVE_WHITELIST", f"{NPUB}/x, y", (f"{NPUB}/x", "y")),
+    ("NGIT_ARCHIVE_GRASP_SERVICES", "Git.example, b.example:80", ("git.example", "b.example:80")),
+    ("NGIT_ARCHIVE_READ_ONLY", "false", False),
 ]
 
 
@@ -178,6 +182,8 @@ BAD = [
     ("NGIT_REPOSITORY_BLACKLIST", "a/b", "('a': not an npub)"),
     ("NGIT_REPOSITORY_WHITELIST", "a,..", "cannot be . or .."),
     ("NGIT_REPOSITORY_WHITELIST", ",,", "npub1…/identifier or identifier"),
+    ("NGIT_ARCHIVE_GRASP_SERVICES", "wss://git.example", "without scheme"),
+    ("NGIT_ARCHIVE_WHITELIST", "a/b", "('a': not an npub)"),
     ("NGIT_GIT_DATA_PATH", "~no-such-user-here/x", "a path"),
     ("NGIT_RELAY_NAME", "two\nlines", "text in one line"),
     ("NGIT_RELAY_NAME", "\udcff", "text in one line"),
@@ -218,17 +224,27 @@ def test_secrets_are_never_shown() -> None:
     assert "'wss://***@relay.example.org' (credentials in the URL)" in str(caught.value)
 
 
+def test_only_an_archive_can_be_read_only() -> None:
+    with pytest.raises(ConfigurationError, match="NGIT_ARCHIVE_READ_ONLY cannot be true where"):
+        load_settings({}, {"NGIT_ARCHIVE_READ_ONLY": "true"}, NO_FILE)
+    named = {"NGIT_ARCHIVE_READ_ONLY": "true", "NGIT_ARCHIVE_WHITELIST": "a"}
+    assert load_settings({}, named, NO_FILE).settings.curation.read_only
+
+
 def test_unknown_variables_are_named_with_the_nearest_known_name(tmp_path: Path) -> None:
     loaded = load_settings(
         {},
         {"NGIT_GIT_DATAPATH": "x", "NGIT_ZZZZZZ_QQQQ": "x", "HOME": "/"},
-        env_file(tmp_path, "NGIT_GIT_DATAPATH=y\nNGIT_ARCHIVE_ALL=true\nOTHER=1\n"),
+        env_file(
+            tmp_path,
+            "NGIT_GIT_DATAPATH=y\nNGIT_SYNC_DISCONNECT_CHECK_INTERVAL_SECS=9\nOTHER=1\n",
+        ),
     )
     assert loaded.settings == Settings()
     assert loaded.warnings == (
-        "NGIT_ARCHIVE_ALL has no effect yet",
         "NGIT_GIT_DATAPATH is no setting of this program and has no effect:"
         " did you mean NGIT_GIT_DATA_PATH?",
+        "NGIT_SYNC_DISCONNECT_CHECK_INTERVAL_SECS has no effect yet",
         "NGIT_ZZZZZZ_QQQQ is no setting of this program and has no effect",
     )
 

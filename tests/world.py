@@ -20,7 +20,7 @@ from purgatory_sync.release.releaser import Releaser
 from purgatory_sync.release.repositories import Repositories
 from purgatory_sync.release.serving import Parts
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.settings import Settings
+from purgatory_sync.settings import CurationSettings, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -34,12 +34,13 @@ NOW = 1_800_000_000
 class World:
     """Everything that holds and releases, put together by hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.settings = Settings(domain=SERVICE)
+    def __init__(self, folder: Path, lists: CurationSettings | None = None) -> None:
+        lists = lists or CurationSettings()
+        self.settings = Settings(domain=SERVICE, curation=lists)
         self.store = MemoryStore()
         self.purgatory = Purgatory(self.settings.purgatory, self.settings.sync)
         self.repositories = Repositories(folder, trio.CapacityLimiter(4))
-        self.knowledge = Knowledge(self.store, self.purgatory, self.repositories, SERVICE)
+        self.knowledge = Knowledge(self.store, self.purgatory, self.repositories, SERVICE, lists)
         self.told: list[str] = []
         self.parts = Parts(
             self.knowledge, self.purgatory, self.repositories, lambda e: self.told.append(e.id)
@@ -49,7 +50,9 @@ class World:
         self.admission = Admission(
             parts=self.parts,
             releaser=self.releaser,
-            witness=Witness(self.store, self.knowledge, self.purgatory, self.repositories, SERVICE),
+            witness=Witness(
+                self.store, self.knowledge, self.purgatory, self.repositories, SERVICE, lists
+            ),
             settings=self.settings,
             clock=WallClock.starting_at(NOW),
             announced=lambda _: None,
@@ -66,6 +69,7 @@ class World:
         maintainers: Sequence[Author] = (),
         created_at: int = NOW - 100,
         listed: bool = True,
+        origin: Origin = Origin.USER,
     ) -> Event:
         """Offer an announcement that lists us."""
         service = SERVICE if listed else "elsewhere.example.com"
@@ -77,7 +81,7 @@ class World:
             maintainers=maintainers,
             created_at=created_at,
         )
-        answer = await self.offer(event)
+        answer = await self.offer(event, origin)
         assert answer.accepted, answer.message
         return event
 

@@ -1,4 +1,4 @@
-"""What was held before the operator's lists named it ends at the next start (B 5.1)."""
+"""What was held before the operator's lists named it ends at the next start (B 2.2 a, 5.1)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import structlog
 
 from ..errors import RepositoryError
 from ..policy.curation import judge_author, judge_repositories
+from ..policy.hosting import hosts
 from ..policy.known import Known
 from ..policy.verdict import Action
 from ..purgatory.entries import HeldAnnouncement, HeldEvent
@@ -17,7 +18,9 @@ log = structlog.get_logger()
 
 
 async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: str) -> None:
-    """Un-hold what the lists refuse, so that nobody hunts for it; what is served stays served.
+    """Un-hold what is refused or hosted no longer, so that nobody hunts for it.
+
+    What is served stays served.
 
     Args:
       service: our host[:port].
@@ -39,6 +42,8 @@ async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: st
 
 
 async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, service: str) -> bool:
+    if isinstance(held, HeldAnnouncement) and not hosts(held.announcement, service, lists):
+        return True
     if lists == CurationSettings():
         return False
     data = {each: await parts.knowledge.data(each) for each in held.identifiers}

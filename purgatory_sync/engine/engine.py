@@ -90,10 +90,7 @@ class PurgatorySync:
         clock: WallClock | None = None,
     ) -> None:
         self.settings = settings
-        self.gate = gate or Gate(
-            settings.hunt.allow_addresses,
-            connect_timeout_secs=settings.hunt.connect_timeout_secs,
-        )
+        self.gate = gate or Gate.for_settings(settings.hunt)
         self._given_store = store
         self._notify = notify
         self._given_clock = clock
@@ -209,7 +206,9 @@ class PurgatorySync:
         for left in await blocking(limiter, sweep_quarantine, repositories.tmp):
             log.info("removed what a crash left", path=str(left))
         self.purgatory = Purgatory(settings.purgatory, settings.sync)
-        knowledge = Knowledge(self.store, self.purgatory, repositories, settings.service)
+        knowledge = Knowledge(
+            self.store, self.purgatory, repositories, settings.service, settings.curation
+        )
         self._parts = Parts(knowledge, self.purgatory, repositories, self._count_and_notify)
         self._releaser = Releaser(self._parts, IdentifierLocks())
         client = GitClient(settings.hunt, self.gate, repositories.tmp, limiter=limiter)
@@ -222,7 +221,14 @@ class PurgatorySync:
         self._admission = Admission(
             self._parts,
             self._releaser,
-            Witness(self.store, knowledge, self.purgatory, repositories, settings.service),
+            Witness(
+                self.store,
+                knowledge,
+                self.purgatory,
+                repositories,
+                settings.service,
+                settings.curation,
+            ),
             settings,
             self._clock,
             self._forgive,
@@ -236,6 +242,7 @@ class PurgatorySync:
             settings.push,
             self._clock,
             in_hand,
+            settings.curation.read_only,
         )
         self._sweeper = Sweeper(
             self._parts,

@@ -35,6 +35,7 @@ Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]
 
 _OUR_FAULT = "the server could not do it now, try again later"
+_READ_ONLY = "this is a read-only archive: push to a server that the announcement names"
 log = structlog.get_logger()
 
 
@@ -64,6 +65,7 @@ class Pusher:
 
     Attributes:
       ingest: proves packs; its own limit of bytes is not below that of `settings`.
+      read_only: an archive that takes nothing from users (GRASP-05).
     """
 
     parts: Parts
@@ -72,6 +74,7 @@ class Pusher:
     settings: PushSettings
     clock: WallClock
     in_hand: PushesInHand
+    read_only: bool = False
 
     async def refs(self, target: Target) -> dict[str, str] | None:
         """What a push builds on: ref → OID; None when the repository is not hosted (B 6.4).
@@ -99,6 +102,8 @@ class Pusher:
         Cancelled while the pack comes, nothing has changed; later, each event is held or released
         and each ref old or new, and the start after a crash ends what was begun.
         """
+        if self.read_only:
+            raise PushRefused(_READ_ONLY)
         try:
             await self._receive(target, changes, _Pack(read, self.settings.max_pack_bytes))
         except trio.TooSlowError as error:

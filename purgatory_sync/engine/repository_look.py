@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..nostr.repository_data import KnownAnnouncement, Standing
-from ..urls import GIT_SCHEMES, names_service, parse_web_url
+from ..urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
 
 CHARS_SHOWN = 2_000
 
@@ -18,7 +18,8 @@ class RepositoryLook:
       owner: hex key.
       name, description: the announcement's, empty where it says none.
       is_served: its announcement is served; else it waits for data.
-      scheme: `https`, or `http` where the announcement says that of this service.
+      scheme: `https` or `http`, as the announcement says of this service; an archived one that
+        does not list it: by the service's name.
       relay: what may stand in a nostr:// URL to find it: a relay URL without `wss://`.
     """
 
@@ -39,7 +40,7 @@ def look_at_repository(known: KnownAnnouncement, service: str) -> RepositoryLook
         for url in announcement.clone
         if names_service(url, service, GIT_SCHEMES)
     ]
-    scheme = schemes[0] if schemes else "https"
+    scheme = schemes[0] if schemes else scheme_of(service)
     return RepositoryLook(
         owner=announcement.owner,
         identifier=announcement.identifier,

@@ -30,6 +30,7 @@ from ..purgatory.purgatory import Purgatory
 from ..release.knowledge import Knowledge
 from ..release.missing import identify_missing_oids
 from ..release.repositories import Repositories
+from ..settings import CurationSettings
 from ..store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
@@ -42,6 +43,7 @@ class Witness:
 
     Attributes:
       service: our host[:port].
+      lists: which repositories an archive copies.
     """
 
     store: Store
@@ -49,6 +51,7 @@ class Witness:
     purgatory: Purgatory
     repositories: Repositories
     service: str
+    lists: CurationSettings = attrs.field(factory=CurationSettings)
 
     async def look(self, event: Event, now: float) -> Known:
         """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
@@ -108,7 +111,7 @@ class Witness:
         found = await self.store.query(anchor_filters(event), REFERRERS_READ)
         needed = {e.first("d") or "" for e in found if e.kind == kinds.ANNOUNCEMENT} - data.keys()
         known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
-        return is_anchored(event, found, self.service, known)
+        return is_anchored(event, found, self.service, known, self.lists)
 
     async def _targets(self, event: Event) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
         if event.kind != kinds.DELETION:

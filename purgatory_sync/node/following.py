@@ -16,10 +16,12 @@ from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..settings import Settings
 from ..store.protocol import Store
+from ..urls import scheme_of
 from .upstream import Upstream
 
 PAGE_EVENTS: Final = 2_000
 LOOK_SECS: Final = 60
+_RELAY_SCHEME: Final = {"http": "ws", "https": "wss"}
 ROOT_KINDS: Final = frozenset({kinds.PATCH, kinds.PULL_REQUEST})
 
 
@@ -34,6 +36,9 @@ class Following:
         self._engine = engine
         self._held: dict[str, Event] = {}
         self._upstream = Upstream(settings, engine.gate, self._from_relay, local=_Here(engine))
+        # A service whose repositories are copied knows them better than anybody else.
+        if copied := settings.curation.archive_grasp_services:
+            self._upstream.follow([f"{_RELAY_SCHEME[scheme_of(each)]}://{each}" for each in copied])
 
     async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
         """Offer an event to the engine; the relays of an announcement that it holds are followed.

@@ -30,6 +30,7 @@ from .subscriptions import Subscriptions
 
 SUPPORTED_NIPS: Final = (1, 9, 11, 34, 45, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01",)
+ARCHIVE: Final = "GRASP-05"
 # The store has four readers: what strangers ask for must not hold up admission and release.
 READS_AT_ONCE: Final = 2
 
@@ -51,7 +52,7 @@ def make_listener(
         service=settings.service,
         pubkey=service_key(settings).pubkey,
         supported_nips=SUPPORTED_NIPS,
-        supported_grasps=SUPPORTED_GRASPS,
+        supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
         settings=settings.relay,
         curation=settings.curation,
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from ..policy.limits import MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
 from ..settings import CurationSettings, RelaySettings
+from ..urls import scheme_of
 from ..version import __version__
 from .messages import MAX_SUBSCRIPTION_ID_CHARS
 
@@ -20,6 +21,10 @@ ACCEPTANCE = (
     "it is served once a signed state (kind 30618) and its git data have arrived."
 )
 NAMED_ONLY = " Only repositories that the operator named are taken: ask the operator first."
+ARCHIVED = (
+    "Repositories that relays announce are copied here, whether they list this service or not."
+)
+ICON_PATH = "/icon.svg"
 
 
 @attrs.frozen
@@ -32,7 +37,6 @@ class RelayInfo:
       supported_nips, supported_grasps: only what works.
       settings: name, description and limits.
       curation: whose events and which repositories are taken.
-      acceptance: which repositories are taken (`repo_acceptance_criteria`).
     """
 
     service: str
@@ -41,12 +45,25 @@ class RelayInfo:
     supported_grasps: Sequence[str]
     settings: RelaySettings
     curation: CurationSettings = attrs.field(factory=CurationSettings)
-    acceptance: str = ACCEPTANCE
 
     @property
     def name(self) -> str:
         """The relay's name: the operator's, or the service's."""
         return self.settings.name or self.service
+
+    @property
+    def icon(self) -> str:
+        """Where our icon is, as a URL for clients."""
+        return f"{scheme_of(self.service)}://{self.service}{ICON_PATH}"
+
+    @property
+    def acceptance(self) -> str:
+        """Which repositories are taken (`repo_acceptance_criteria`)."""
+        lists = self.curation
+        if lists.read_only:
+            return ARCHIVED
+        said = [ACCEPTANCE + (NAMED_ONLY if lists.repository_whitelist else "")]
+        return " ".join([*said, *([ARCHIVED] if lists.archives else [])])
 
     @property
     def description(self) -> str:
@@ -60,17 +77,17 @@ class RelayInfo:
 def document(info: RelayInfo) -> bytes:
     """The NIP-11 document, as JSON."""
     limits, curation = info.settings, describe_curation(info.curation)
-    named_only = NAMED_ONLY if info.curation.repository_whitelist else ""
     per_minute = limits.events_per_minute
     content: dict[str, Any] = {
         "name": info.name,
         "description": info.description,
+        "icon": info.icon,
         "pubkey": info.pubkey,
         "supported_nips": sorted(info.supported_nips),
         "supported_grasps": list(info.supported_grasps),
         "software": SOFTWARE,
         "version": __version__,
-        "repo_acceptance_criteria": info.acceptance + named_only,
+        "repo_acceptance_criteria": info.acceptance,
         **({"curation": curation} if curation else {}),
         "limitation": {
             "max_message_length": limits.max_message_bytes,
@@ -93,11 +110,23 @@ def document(info: RelayInfo) -> bytes:
 def describe_curation(lists: CurationSettings) -> str:
     """What is curated beyond spam, without naming anybody; empty when nothing is (GRASP-01)."""
     said = (
+        (lists.read_only, f"read-only copy of {_archived(lists)}"),
         (lists.repository_whitelist, "only repositories that the operator named are taken"),
         (lists.repository_blacklist, "some repositories are refused"),
         (lists.event_blacklist, "events of some authors are refused"),
     )
     return "; ".join(text for listed, text in said if listed)
+
+
+def _archived(lists: CurationSettings) -> str:
+    """What an archive copies, without naming anybody (GRASP-05)."""
+    if lists.archive_all:
+        return "all repositories that relays announce"
+    said = (
+        (lists.archive_whitelist, "repositories that the operator named"),
+        (lists.archive_grasp_services, "all repositories of some services"),
+    )
+    return " and ".join(text for listed, text in said if listed)
 
 
 def wants_document(accept: str) -> bool:

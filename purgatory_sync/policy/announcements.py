@@ -10,7 +10,8 @@ from ..errors import InvalidEvent
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.repository_data import RepositoryData, Standing
-from ..settings import PurgatorySettings
+from ..settings import CurationSettings, PurgatorySettings
+from .hosting import hosts
 from .known import Known
 from .lacking import lacks_announcement
 from .limits import judge_room
@@ -19,7 +20,9 @@ from .verdict import HELD_MESSAGE, Action, Bar, Verdict, address_text, duplicate
 NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
 
 
-def judge_announcement(event: Event, known: Known, settings: PurgatorySettings) -> Verdict:
+def judge_announcement(
+    event: Event, known: Known, settings: PurgatorySettings, lists: CurationSettings
+) -> Verdict:
     """Judge an announcement that is new, in form and not deleted (B 2)."""
     try:
         announcement = Announcement.parse(event)
@@ -28,7 +31,7 @@ def judge_announcement(event: Event, known: Known, settings: PurgatorySettings) 
     held = known.held_announcement
     if held is not None and event.order < held.order:
         return duplicate("a newer announcement of this repository is held")
-    if not announcement.lists(known.service):
+    if not hosts(announcement, known.service, lists):
         return _judge_unlisted(announcement, known)
     if _has_proven_data(announcement, known):
         return Verdict(Action.SERVE, with_repository=True)

@@ -1,4 +1,4 @@
-"""What the operator takes, by author and by repository; blacklists win (B 5.1)."""
+"""What the operator takes, by author and by repository; blacklists win (B 2.2 a, 5.1)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.keys import encode_npub
 from ..nostr.pull_request import Coordinate, PullRequest
+from ..nostr.repository_data import RepositoryData
 from ..nostr.state import State
 from ..settings import CurationSettings
 from .announcements import is_co_maintainer
+from .hosting import coordinate_of, hosts, names, wants
 from .known import Known
 from .lacking import lacks_announcement
 from .verdict import Action, Verdict, refuse
@@ -23,11 +25,20 @@ TAKES_ALL = CurationSettings()
 BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
 BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"
 NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
+READ_ONLY = (
+    "restricted: this is a read-only archive: publish to a relay that the repository's "
+    "announcement names"
+)
 
 
 def judge_author(author: str, lists: CurationSettings) -> Verdict | None:
     """Refuse whatever a blacklisted author signed; None when there is nothing against it."""
     return refuse(BLOCKED_AUTHOR) if _is_blocked(author, lists) else None
+
+
+def judge_origin(origin: str, lists: CurationSettings) -> Verdict | None:
+    """Refuse what a user sends to a read-only archive (GRASP-05); None for everything else."""
+    return refuse(READ_ONLY) if origin == "user" and lists.read_only else None
 
 
 def judge_repositories(event: Event, known: Known, lists: CurationSettings) -> Verdict | None:
@@ -56,17 +67,16 @@ def judge_repositories(event: Event, known: Known, lists: CurationSettings) -> V
 def _judge_announcement(
     announcement: Announcement, known: Known, lists: CurationSettings
 ) -> Verdict | None:
-    mine = Coordinate(announcement.owner, announcement.identifier)
-    if _is_blacklisted(mine, lists):
+    if _is_blacklisted(coordinate_of(announcement), lists):
         return refuse(BLOCKED_REPOSITORY)
-    if _is_taken(mine, lists) or not announcement.lists(known.service):
+    if _is_taken(announcement, lists) or not hosts(announcement, known.service, lists):
         return None
-    data = known.data.get(mine.identifier)
+    data = known.data.get(announcement.identifier)
     owners = (
-        [o for o in data.known if _is_taken(Coordinate(o, mine.identifier), lists)] if data else []
+        [o for o, each in data.known.items() if _is_taken(each.announcement, lists)] if data else []
     )
-    if data is None or not is_co_maintainer(data, mine.owner, owners):
-        return refuse(NOT_NAMED, lacks_announcement(mine.identifier))
+    if data is None or not is_co_maintainer(data, announcement.owner, owners):
+        return refuse(NOT_NAMED, lacks_announcement(announcement.identifier))
     held = known.held_announcement
     verdict = Verdict(Action.SERVE)
     return attrs.evolve(verdict, evicts=(held.id,)) if held is not None else verdict
@@ -74,24 +84,27 @@ def _judge_announcement(
 
 def _judge_state(state: State, known: Known, lists: CurationSettings) -> Verdict | None:
     data = known.data.get(state.identifier)
-    owners = data.owners_authorising(state.author) if data is not None else ()
-    concerned = [Coordinate(owner, state.identifier) for owner in owners]
+    concerned = _announced(data, data.owners_authorising(state.author)) if data is not None else []
     named = [Coordinate(state.author, state.identifier)]
     return _judge_concerned(concerned, named, lists)
 
 
 def _judge_pr(pr: PullRequest, known: Known, lists: CurationSettings) -> Verdict | None:
     concerned = [
-        Coordinate(owner, identifier)
+        each
         for identifier in pr.identifiers
         if (data := known.data.get(identifier)) is not None
-        for owner in data.owners_of_pr(pr)
+        for each in _announced(data, data.owners_of_pr(pr))
     ]
     return _judge_concerned(concerned, pr.repositories, lists)
 
 
+def _announced(data: RepositoryData, owners: Iterable[str]) -> list[Announcement]:
+    return [data.known[owner].announcement for owner in owners]
+
+
 def _judge_concerned(
-    concerned: Iterable[Coordinate], named: Iterable[Coordinate], lists: CurationSettings
+    concerned: Iterable[Announcement], named: Iterable[Coordinate], lists: CurationSettings
 ) -> Verdict | None:
     """Refuse what concerns only repositories that are not taken.
 
@@ -99,35 +112,31 @@ def _judge_concerned(
     its author may turn out to be the co-maintainer of one that is taken.
     """
     concerned, named = list(concerned), list(named)
-    lacks = lacks_announcement(*dict.fromkeys(each.identifier for each in (*concerned, *named)))
+    identifiers = [*(each.identifier for each in concerned), *(each.identifier for each in named)]
+    lacks = lacks_announcement(*dict.fromkeys(identifiers))
     if not concerned:
         blacklisted = bool(named) and all(_is_blacklisted(each, lists) for each in named)
         return refuse(BLOCKED_REPOSITORY, lacks) if blacklisted else None
     if any(_is_taken(each, lists) for each in concerned):
         return None
-    blacklisted = all(_is_blacklisted(each, lists) for each in concerned)
+    blacklisted = all(_is_blacklisted(coordinate_of(each), lists) for each in concerned)
     return refuse(BLOCKED_REPOSITORY if blacklisted else NOT_NAMED, lacks)
 
 
-def _is_taken(repository: Coordinate, lists: CurationSettings) -> bool:
+def _is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
+    """Whether the operator wants the repository, wherever it is listed."""
+    repository = coordinate_of(announcement)
     if _is_blacklisted(repository, lists):
         return False
-    return not lists.repository_whitelist or _names(lists.repository_whitelist, repository)
+    if wants(announcement, lists):
+        return True
+    named = not lists.repository_whitelist or names(lists.repository_whitelist, repository)
+    return named and not lists.read_only
 
 
 def _is_blacklisted(repository: Coordinate, lists: CurationSettings) -> bool:
-    return _is_blocked(repository.owner, lists) or _names(lists.repository_blacklist, repository)
+    return _is_blocked(repository.owner, lists) or names(lists.repository_blacklist, repository)
 
 
 def _is_blocked(author: str, lists: CurationSettings) -> bool:
     return bool(lists.event_blacklist) and encode_npub(author) in lists.event_blacklist
-
-
-def _names(listed: tuple[str, ...], repository: Coordinate) -> bool:
-    """Whether a list names it; an identifier that looks like a key is never taken for one."""
-    if not listed:
-        return False
-    npub, identifier = encode_npub(repository.owner), repository.identifier
-    if npub in listed or f"{npub}/{identifier}" in listed:
-        return True
-    return identifier in listed and not identifier.lower().startswith("npub1")

@@ -11,7 +11,7 @@ from ..nostr.identifier import check_identifier
 from ..nostr.pull_request import PullRequest
 from ..settings import CurationSettings, PurgatorySettings
 from .announcements import judge_announcement
-from .curation import TAKES_ALL, judge_author, judge_repositories
+from .curation import TAKES_ALL, judge_author, judge_origin, judge_repositories
 from .deletion import judge_deletion
 from .known import Known
 from .lacking import lacks_reference
@@ -43,6 +43,8 @@ def judge(
         return duplicate("already served")
     if known.held:
         return duplicate("already held, waiting for git data")
+    if (not_taken := judge_origin(origin, lists)) is not None:
+        return not_taken
     if (malformed := judge_form(event, known.now)) is not None:
         return malformed
     newest = known.newest_served
@@ -53,7 +55,7 @@ def judge(
     if (curated := judge_repositories(event, known, lists)) is not None:
         return curated
     if event.kind == kinds.ANNOUNCEMENT:
-        return judge_announcement(event, known, settings)
+        return judge_announcement(event, known, settings, lists)
     if event.kind == kinds.STATE:
         return judge_state(event, origin, known, settings)
     if event.kind in kinds.PR_KINDS:

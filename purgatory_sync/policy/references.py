@@ -12,9 +12,12 @@ from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.keys import is_hex_key
 from ..nostr.repository_data import RepositoryData, Standing
+from ..settings import CurationSettings
+from .hosting import hosts
 from .verdict import address_text
 
 UNREFERENCED = "invalid: must reference an accepted repository or event"
+NO_LISTS = CurationSettings()
 ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")
@@ -65,13 +68,19 @@ def anchor_filters(event: Event) -> tuple[Filter, ...]:
     return tuple(found)
 
 
-def anchors(served: Event, service: str, data: Mapping[str, RepositoryData]) -> bool:
+def anchors(
+    served: Event,
+    service: str,
+    data: Mapping[str, RepositoryData],
+    lists: CurationSettings = NO_LISTS,
+) -> bool:
     """Whether a served event lets others stay that refer to it or that it refers to (B 2.2, 5).
 
     Args:
       served: an event that is served.
       service: our host[:port].
       data: announcements by identifier; needed for `served` that are announcements only.
+      lists: which repositories an archive copies.
     """
     if served.kind in ALWAYS_ACCEPTED:
         return False
@@ -81,7 +90,7 @@ def anchors(served: Event, service: str, data: Mapping[str, RepositoryData]) -> 
         announcement = Announcement.parse(served)
     except InvalidEvent:
         return False
-    if announcement.lists(service):
+    if hosts(announcement, service, lists):
         return True
     known = data.get(announcement.identifier)
     return known is not None and any(
@@ -93,7 +102,11 @@ def anchors(served: Event, service: str, data: Mapping[str, RepositoryData]) -> 
 
 
 def is_anchored(
-    event: Event, found: Iterable[Event], service: str, data: Mapping[str, RepositoryData]
+    event: Event,
+    found: Iterable[Event],
+    service: str,
+    data: Mapping[str, RepositoryData],
+    lists: CurationSettings = NO_LISTS,
 ) -> bool:
     """Whether any of the served events found by `anchor_filters` anchors the event."""
-    return any(each.id != event.id and anchors(each, service, data) for each in found)
+    return any(each.id != event.id and anchors(each, service, data, lists) for each in found)

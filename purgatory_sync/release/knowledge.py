@@ -15,7 +15,9 @@ from ..nostr.filters import Filter
 from ..nostr.pull_request import PullRequest
 from ..nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ..nostr.state import State
+from ..policy.hosting import hosts
 from ..purgatory.purgatory import Purgatory
+from ..settings import CurationSettings
 from ..store.protocol import Applied, Change, Store
 from .repositories import Repositories
 
@@ -41,15 +43,22 @@ class Knowledge:
 
     Args:
       service: our host[:port], by which an announcement lists us (B 2.1).
+      lists: which repositories an archive copies (B 2.2 a).
     """
 
     def __init__(
-        self, store: Store, purgatory: Purgatory, repositories: Repositories, service: str
+        self,
+        store: Store,
+        purgatory: Purgatory,
+        repositories: Repositories,
+        service: str,
+        lists: CurationSettings | None = None,
     ) -> None:
         self._store = store
         self._purgatory = purgatory
         self._repositories = repositories
         self._service = service
+        self._lists = lists or CurationSettings()
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self._reading: dict[str, object] = {}
 
@@ -60,9 +69,9 @@ class Knowledge:
             KnownAnnouncement(
                 announcement,
                 Standing.SERVED,
-                listed and self._repositories.exists(announcement.owner, identifier),
+                hosted and self._repositories.exists(announcement.owner, identifier),
             )
-            for announcement, listed in served.announcements
+            for announcement, hosted in served.announcements
         ]
         for held in self._purgatory.find_announcements(identifier):
             soft = held.soft_expired_at is not None
@@ -120,7 +129,8 @@ class Knowledge:
             try:
                 if event.kind == kinds.ANNOUNCEMENT:
                     announcement = Announcement.parse(event)
-                    announcements.append((announcement, announcement.lists(self._service)))
+                    hosted = hosts(announcement, self._service, self._lists)
+                    announcements.append((announcement, hosted))
                 else:
                     states.append(State.parse(event))
             except InvalidEvent:

@@ -15,7 +15,7 @@ from purgatory_sync.node.upstream import Local
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.settings import Settings
+from purgatory_sync.settings import CurationSettings, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
@@ -35,6 +35,9 @@ class Upstream:
     offer: Callable[[Event, str], Awaitable[Any]]
     local: Local
     told: list[tuple[str, str]] = attrs.field(factory=list)
+
+    def follow(self, urls: list[str]) -> None:
+        self.told += [("follow", url) for url in urls]
 
     def announced(self, event: Event) -> None:
         self.told.append(("announced", event.id))
@@ -106,6 +109,13 @@ async def test_announcements_are_known_before_relays_and_roots_before_replies(
         ("served", root.id),
         ("served", reply.id),
     ]
+
+
+async def test_b_2_9_services_that_are_copied_are_followed(engine: Engine) -> None:
+    copied = CurationSettings(archive_grasp_services=("git.example", "127.0.0.1:7334"))
+    made = Following(Settings(curation=copied), engine)  # type: ignore[arg-type]
+    upstream: Any = made._upstream
+    assert upstream.told == [("follow", "wss://git.example"), ("follow", "ws://127.0.0.1:7334")]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def make_info(settings: RelaySettings | None = None) -> RelayInfo:
     )
 
 
-def test_document() -> None:
+def test_b_10_document() -> None:
     settings = RelaySettings(
         max_message_bytes=1,
         max_subscriptions=2,
@@ -32,6 +32,7 @@ def test_document() -> None:
     assert said == {
         "name": "git.example:7334",
         "description": "d",
+        "icon": "https://git.example:7334/icon.svg",
         "pubkey": "ab" * 32,
         "supported_nips": [1, 11],
         "supported_grasps": ["GRASP-01"],
@@ -71,6 +72,61 @@ def test_b_10_curation_is_said_only_if_curated_and_names_nobody() -> None:
     said = json.loads(document(only_blocked))
     assert said["curation"] == "events of some authors are refused"
     assert said["repo_acceptance_criteria"].startswith("Announce the repository")
+
+
+@pytest.mark.parametrize(
+    ("fields", "curation"),
+    [
+        ({"archive_all": True}, "read-only copy of all repositories that relays announce"),
+        (
+            {"archive_whitelist": ("a",)},
+            "read-only copy of repositories that the operator named",
+        ),
+        (
+            {"archive_grasp_services": ("a.example",), "archive_whitelist": ("a",)},
+            "read-only copy of repositories that the operator named and all repositories of some"
+            " services",
+        ),
+        ({"archive_all": True, "archive_read_only": False}, None),
+    ],
+)
+def test_b_10_an_archive_says_what_it_copies(
+    fields: dict[str, object], curation: str | None
+) -> None:
+    lists = CurationSettings(**fields)  # type: ignore[arg-type]
+    said = json.loads(document(attrs.evolve(make_info(), curation=lists)))
+    assert said.get("curation") == curation
+    copied = "Repositories that relays announce are copied here"
+    assert copied in said["repo_acceptance_criteria"]
+    assert said["repo_acceptance_criteria"].startswith(copied) is lists.read_only
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        CurationSettings(),
+        CurationSettings(repository_whitelist=("a",)),
+        CurationSettings(archive_all=True),
+    ],
+)
+def test_b_10_the_acceptance_criteria_are_never_empty(lists: CurationSettings) -> None:
+    said = json.loads(document(attrs.evolve(make_info(), curation=lists)))
+    assert said["repo_acceptance_criteria"]
+
+
+@pytest.mark.parametrize(
+    ("service", "icon"),
+    [
+        ("git.example", "https://git.example/icon.svg"),
+        ("git.example:8443", "https://git.example:8443/icon.svg"),
+        ("127.0.0.1:7334", "http://127.0.0.1:7334/icon.svg"),
+        ("[::1]:7334", "http://[::1]:7334/icon.svg"),
+        ("localhost:7334", "http://localhost:7334/icon.svg"),
+    ],
+)
+def test_b_10_the_icon_is_ours(service: str, icon: str) -> None:
+    said = json.loads(document(attrs.evolve(make_info(), service=service)))
+    assert said["icon"] == icon
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class Renderer:
 
     Attributes:
       headers: what every page is sent with; the policy names its style and script by their hash.
+      icon: the picture of NIP-11 and of the browser's tab.
     """
 
     def __init__(self, service: str) -> None:
@@ -51,6 +52,7 @@ class Renderer:
         style, script = (
             loader.get_source(self._templates, name)[0] for name in ("style.css", "refresh.js")
         )
+        self.icon = loader.get_source(self._templates, "icon.svg")[0].encode()
         self._templates.globals.update(
             service=service,
             version=__version__,
@@ -73,8 +75,9 @@ class Renderer:
 
 def _policy(style: str, script: str) -> bytes:
     return (
-        "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        f"frame-ancestors 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
+        "default-src 'none'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; "
+        f"style-src {_hash(style)}; script-src {_hash(script)}"
     ).encode()
 
 

@@ -16,7 +16,7 @@ from ...nostr.keys import encode_npub
 from ...settings import Network
 from ..exchange import Exchange
 from ..git_paths import parse_git_path
-from ..nip11 import RelayInfo
+from ..nip11 import ICON_PATH, RelayInfo
 from ..wire import Headers
 from .public import public_look
 from .rendering import Renderer
@@ -27,6 +27,13 @@ FindRepository = Callable[[str, str], Awaitable[RepositoryLook | None]]
 JSON: Final = b"application/json"
 STATUS, STATUS_JSON = "/purgatory", "/purgatory.json"
 _PAGES = ("text/html", "application/xhtml+xml")
+# An image may be opened as a page of its own: then, too, it loads and runs nothing.
+_ICON_HEADERS: Final[Headers] = [
+    (b"content-type", b"image/svg+xml"),
+    (b"content-security-policy", b"default-src 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"public, max-age=86400"),
+]
 _NOT_HOSTED = "This service hosts no repository of that name."
 _NO_SUCH_PATH = "No page and no repository has this address."
 
@@ -71,6 +78,8 @@ class Pages:
         if exchange.path == STATUS_JSON:
             headers = [(b"content-type", JSON), (b"cache-control", b"no-store")]
             await _send(exchange, 200, headers, (await self._written()).json)
+        elif exchange.path == ICON_PATH:
+            await _send(exchange, 200, _ICON_HEADERS, self._renderer.icon)
         elif exchange.path == STATUS:
             await _send(exchange, 200, self._renderer.headers, (await self._written()).page)
         elif not wants_page(exchange.headers.get("accept", "")):

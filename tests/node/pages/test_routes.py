@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pytest
 import trio.testing
@@ -131,6 +132,28 @@ async def test_a_look_is_written_once_for_everybody(
     monkeypatch.setattr(routes, "public_look", None)
     assert await ask(pages, "/purgatory") == first
     assert (await ask(pages, "/purgatory.json"))[0] == 200
+
+
+async def test_b_10_the_icon_is_served_to_whoever_asks(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    for accept in (BROWSER, "image/*", ""):
+        status, headers, body = await ask(make_pages(), "/icon.svg", accept)
+        assert (status, headers["content-type"]) == (200, "image/svg+xml")
+        assert headers["content-security-policy"] == "default-src 'none'"
+        assert headers["access-control-allow-origin"] == "*"
+        root = ElementTree.fromstring(body)  # noqa: S314  # our own file
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert root.get("width") == root.get("height")
+    assert (await ask(make_pages(), "/icon.svg", method="HEAD"))[2] == ""
+    assert (await ask(make_pages(), "/icon.svg", method="POST"))[0] == 404
+
+
+async def test_pages_name_the_icon_and_may_load_it(autojump_clock: trio.testing.MockClock) -> None:
+    for path in ("/", "/purgatory", f"/{ALICE.npub}/repo.git", "/nothing"):
+        _, headers, body = await ask(make_pages(hosted=repository()), path)
+        assert '<link rel="icon" href="/icon.svg">' in body
+        assert "img-src 'self'" in headers["content-security-policy"]
 
 
 async def test_the_landing_page_is_escaped(autojump_clock: trio.testing.MockClock) -> None:

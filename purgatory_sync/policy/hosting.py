@@ -1,0 +1,42 @@
+"""Which repositories live here: those that list this service, and those that an archive copies."""
+
+from __future__ import annotations
+
+from ..nostr.announcement import Announcement
+from ..nostr.keys import encode_npub
+from ..nostr.pull_request import Coordinate
+from ..settings import CurationSettings
+
+
+def hosts(announcement: Announcement, service: str, lists: CurationSettings) -> bool:
+    """Whether an announcement has its repository here (B 2.1, 2.2 a); blacklists are not asked.
+
+    Args:
+      service: our host[:port].
+      lists: which repositories an archive copies.
+    """
+    return announcement.lists(service) or wants(announcement, lists)
+
+
+def wants(announcement: Announcement, lists: CurationSettings) -> bool:
+    """Whether archive mode copies the repository, listed or not (GRASP-05)."""
+    return (
+        lists.archive_all
+        or names(lists.archive_whitelist, coordinate_of(announcement))
+        or any(announcement.lists(service) for service in lists.archive_grasp_services)
+    )
+
+
+def coordinate_of(announcement: Announcement) -> Coordinate:
+    """Owner and identifier of the repository that is announced."""
+    return Coordinate(announcement.owner, announcement.identifier)
+
+
+def names(listed: tuple[str, ...], repository: Coordinate) -> bool:
+    """Whether a list names it; an identifier that looks like a key is never taken for one."""
+    if not listed:
+        return False
+    npub, identifier = encode_npub(repository.owner), repository.identifier
+    if npub in listed or f"{npub}/{identifier}" in listed:
+        return True
+    return identifier in listed and not identifier.lower().startswith("npub1")

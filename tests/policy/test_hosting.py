@@ -1,0 +1,159 @@
+"""B 2.2 (a), 2.9: what archive mode wants is treated as listed (GRASP-05)."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.announcement import Announcement
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.keys import encode_npub
+from purgatory_sync.nostr.repository_data import Standing
+from purgatory_sync.policy.hosting import hosts
+from purgatory_sync.policy.judge import judge
+from purgatory_sync.policy.known import Known
+from purgatory_sync.policy.references import anchors
+from purgatory_sync.policy.verdict import HELD_MESSAGE, Action, Verdict
+from purgatory_sync.settings import CurationSettings, PurgatorySettings
+
+from .support import (
+    ALICE,
+    BOB,
+    CAROL,
+    NOW,
+    SERVICE,
+    announcement,
+    data,
+    known,
+    make,
+    pull_request,
+    state,
+)
+
+HELD, SERVED = Standing.HELD, Standing.SERVED
+NPUB_A, NPUB_B = encode_npub(ALICE), encode_npub(BOB)
+WRITABLE = CurationSettings(archive_all=True, archive_read_only=False)
+READ_ONLY = CurationSettings(archive_whitelist=(f"{NPUB_A}/repo",))
+NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
+ARCHIVE = (
+    "restricted: this is a read-only archive: publish to a relay that the repository's "
+    "announcement names"
+)
+
+
+def verdict_on(
+    event: Event, snapshot: Known, lists: CurationSettings, origin: str = "sync"
+) -> Verdict:
+    return judge(event, origin, snapshot, PurgatorySettings(), lists)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, False),
+        ({"archive_all": True}, True),
+        ({"archive_whitelist": (NPUB_A,)}, True),
+        ({"archive_whitelist": (f"{NPUB_A}/repo",)}, True),
+        ({"archive_whitelist": ("repo",)}, True),
+        ({"archive_whitelist": (f"{NPUB_A}/other", NPUB_B, "other")}, False),
+        ({"archive_grasp_services": ("elsewhere.example",)}, True),
+        ({"archive_grasp_services": ("ELSEWHERE.example:443",)}, True),
+        ({"archive_grasp_services": ("elsewhere.example:8443", "where.example")}, False),
+        ({"archive_read_only": False}, False),
+    ],
+)
+def test_b_2_2_a_what_archive_mode_wants_is_held_with_a_repository(
+    fields: dict[str, object], wanted: bool
+) -> None:
+    verdict = verdict_on(announcement(listed=False), known(), CurationSettings(**fields))  # type: ignore[arg-type]
+    if wanted:
+        assert verdict == Verdict(Action.HOLD, HELD_MESSAGE, with_repository=True)
+    else:
+        assert verdict.action is Action.REFUSE
+
+
+def test_b_2_2_a_a_service_counts_where_clone_and_relays_list_it() -> None:
+    lists = CurationSettings(archive_grasp_services=("elsewhere.example",))
+    tags = [["d", "repo"], ["clone", "https://elsewhere.example/x/repo.git"]]
+    for relays, wanted in ((["relays", "wss://other.example"], False), (["relays"], False)):
+        event = make(ALICE, kinds.ANNOUNCEMENT, [*tags, relays])
+        assert hosts(Announcement.parse(event), SERVICE, lists) is wanted
+
+
+def test_b_2_2_a_what_is_served_is_replaced_at_once_as_a_listed_one_is() -> None:
+    old, new = announcement(listed=False, created_at=NOW - 10), announcement(listed=False)
+    snapshot = known(data((old, SERVED)), newest_served=old)
+    assert verdict_on(new, snapshot, WRITABLE) == Verdict(Action.SERVE, with_repository=True)
+
+
+def test_b_2_2_a_an_owner_who_leaves_this_service_stays_in_an_archive() -> None:
+    old, new = announcement(created_at=NOW - 10), announcement(listed=False)
+    snapshot = known(data((old, HELD)), held_announcement=old)
+    verdict = verdict_on(new, snapshot, WRITABLE)
+    assert (verdict.action, verdict.replaces, verdict.evicts) == (Action.HOLD, (old.id,), ())
+
+
+def test_b_2_2_a_an_archived_announcement_anchors_others() -> None:
+    served = announcement(listed=False)
+    assert anchors(served, SERVICE, {}, WRITABLE)
+    assert not anchors(served, SERVICE, {})
+
+
+def test_b_2_2_a_blacklists_win() -> None:
+    lists = attrs.evolve(WRITABLE, repository_blacklist=("repo",))
+    assert verdict_on(announcement(listed=False), known(), lists).message.startswith("blocked: ")
+
+
+def test_b_2_2_a_what_is_archived_need_not_be_on_the_whitelist() -> None:
+    lists = CurationSettings(
+        repository_whitelist=("other",), archive_whitelist=("repo",), archive_read_only=False
+    )
+    of = data((announcement(listed=False), SERVED))
+    assert verdict_on(announcement(listed=False), known(), lists).action is Action.HOLD
+    assert verdict_on(state(), known(of), lists).action is Action.HOLD
+    assert verdict_on(pull_request(), known(of), lists).action is Action.HOLD
+    assert verdict_on(announcement(identifier="third"), known(), lists).message == NOT_NAMED
+
+
+def test_b_2_2_a_an_archive_that_may_be_written_to_takes_what_lists_it() -> None:
+    lists = CurationSettings(archive_whitelist=("other",), archive_read_only=False)
+    assert verdict_on(announcement(), known(), lists, "user").action is Action.HOLD
+
+
+@pytest.mark.parametrize("kind", [0, 5, 1111, 1618, 10317, 30617, 30618])
+def test_b_2_9_a_read_only_archive_refuses_users_events(kind: int) -> None:
+    event = make(ALICE, kind, announcement().tags)
+    snapshot = known(referenced=True)
+    assert verdict_on(event, snapshot, READ_ONLY, "user") == Verdict(Action.REFUSE, ARCHIVE)
+    assert verdict_on(event, snapshot, READ_ONLY).message != ARCHIVE
+    assert verdict_on(event, snapshot, WRITABLE, "user").message != ARCHIVE
+
+
+def test_b_2_9_what_is_here_is_a_duplicate_for_users_too() -> None:
+    verdict = verdict_on(announcement(), known(served=True), READ_ONLY, "user")
+    assert verdict.action is Action.DUPLICATE
+
+
+def test_b_2_9_a_read_only_archive_takes_only_what_it_was_told_to() -> None:
+    assert verdict_on(announcement(), known(), READ_ONLY).action is Action.HOLD
+    assert verdict_on(announcement(BOB), known(), READ_ONLY).message == NOT_NAMED
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_b_2_9_co_maintainers_of_an_archived_repository_are_served(listed: bool) -> None:
+    of = data((announcement(listed=False, maintainers=[BOB]), SERVED))
+    assert verdict_on(announcement(BOB, listed=listed), known(of), READ_ONLY) == Verdict(
+        Action.SERVE
+    )
+    assert verdict_on(announcement(CAROL, listed=listed), known(of), READ_ONLY).action is (
+        Action.REFUSE
+    )
+
+
+def test_b_2_9_read_only_is_what_an_archive_is_unless_told_otherwise() -> None:
+    assert CurationSettings(archive_all=True).read_only
+    assert CurationSettings(archive_grasp_services=("a.example",)).read_only
+    assert not WRITABLE.read_only
+    assert not CurationSettings().read_only
+    assert not CurationSettings(archive_read_only=True).archives
