@@ -52,7 +52,8 @@ class Ingest:
       settings: the limits of B 8.4 and who judges large packs.
       tmp: the folder for quarantine, on the file system of the repositories; made when needed.
       limiter: worker threads for small packs and for joining (default: 4). Large packs have
-        places of their own, so that they, however slow, hold up no small one.
+        places of their own, so that they, however slow, hold up no small one; so have small ones
+        that are not judged in memory.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Ingest:
         self.limiter = limiter or trio.CapacityLimiter(_SMALL_PLACES)
         self.large_limiter = trio.CapacityLimiter(_LARGE_PLACES)
         self.scan_limiter = trio.CapacityLimiter(_LARGE_PLACES)
+        self.unsure_limiter = trio.CapacityLimiter(_LARGE_PLACES)
         self._streams = trio.CapacityLimiter(_STREAMS)
 
     def open_sink(self, repository: Path) -> PackSink:
@@ -136,7 +138,7 @@ class PackSink:
             )
         self._buffer += data
         if len(self._buffer) > (_PIECE_BYTES if self._is_large() else SMALL_PACK_BYTES):
-            await self._hand_on()
+            await self._hand_on(self._ingest.scan_limiter)
 
     async def prove(
         self, wants: Collection[str], asked: Collection[str] | None = None
@@ -163,8 +165,12 @@ class PackSink:
             quarantined = await blocking(ingest.limiter, small.prove, wants, named)
             if quarantined is not None:
                 return quarantined
-        await self._hand_on()
-        quarantined = await blocking(ingest.large_limiter, self._prove_large, wants)
+        if self._large is None:
+            scan_limiter = limiter = ingest.unsure_limiter
+        else:
+            scan_limiter, limiter = ingest.scan_limiter, ingest.large_limiter
+        await self._hand_on(scan_limiter)
+        quarantined = await blocking(limiter, self._prove_large, wants)
         ingest.give_back_stream(self)
         return quarantined
 
@@ -193,13 +199,12 @@ class PackSink:
             return True
         if len(self._buffer) < HEADER_BYTES:
             return False
-        return read_count(self._buffer) > SMALL_LIMITS.objects
+        return read_count(bytes(self._buffer[:HEADER_BYTES])) > SMALL_LIMITS.objects
 
-    async def _hand_on(self) -> None:
+    async def _hand_on(self, limiter: trio.CapacityLimiter) -> None:
         """Give what is in the buffer to the large way, which begins with it."""
         data = bytes(self._buffer)
         self._buffer.clear()
-        limiter = self._ingest.scan_limiter
         if self._large is not None:
             await blocking(limiter, self._large.take, data)
             return

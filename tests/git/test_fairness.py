@@ -1,0 +1,76 @@
+"""Giants at work hold up no small pack: neither for places in threads nor for children (N3)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+
+from purgatory_sync.git.ingest import Ingest
+from purgatory_sync.git.pack_format import GitObject
+from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.settings import MIB, HuntSettings
+
+from .packs import blob, history, make_repository, tree
+
+GIANTS = 5
+
+# Works on packs of some size for ever, on small ones as git does.
+GIT = """#!/bin/sh
+head -c 1100000 > "$GIT_OBJECT_DIRECTORY/in"
+if [ $(wc -c < "$GIT_OBJECT_DIRECTORY/in") -ge 1100000 ]; then
+    echo >> "$GIT_DIR/giants"
+    cat > /dev/null
+    sleep 1000
+fi
+exec {git} "$@" < "$GIT_OBJECT_DIRECTORY/in"
+"""
+
+SMALL = history(2)
+# A file name that git judges better than we do.
+UNSURE = [blob(b"[submodule]"), tree((b"100644", b".gitmodules", blob(b"[submodule]")))]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(GIT.format(git=shutil.which("git")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    return make_repository(tmp_path / "r.git")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("way", "objects"),
+    [("auto", SMALL), ("auto", UNSURE), ("git", SMALL)],
+    ids=["small", "unsure", "git judges all"],
+)
+async def test_n3_giants_hold_up_no_small_pack(
+    repository: Path, tmp_path: Path, way: str, objects: list[GitObject]
+) -> None:
+    ingest = Ingest(HuntSettings(min_free_bytes=0, ingest=way), tmp_path / "tmp")  # type: ignore[arg-type]
+
+    async def prove(objects: list[GitObject]) -> None:
+        async with ingest.open_sink(repository) as sink:
+            await sink.write(encode_pack(objects))
+            async with await sink.prove([]) as proven:
+                await proven.join()
+
+    def at_work() -> bool:
+        return ingest.large_limiter.available_tokens == 0 and (repository / "giants").exists()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(GIANTS):
+            nursery.start_soon(prove, [blob(os.urandom(2 * MIB))])
+        with trio.fail_after(20):
+            while not at_work():  # noqa: ASYNC110 - other processes make it true
+                await trio.sleep(0.01)
+        with trio.fail_after(20):
+            await prove(objects)
+        nursery.cancel_scope.cancel()
+    assert os.listdir(ingest.tmp) == []
