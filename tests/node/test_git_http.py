@@ -225,6 +225,7 @@ async def test_gzip_and_chunked_bodies(tmp_path: Path, commits: list[str]) -> No
         (gzip.compress(LS_REFS) + b"more", 400),
         (b"no gzip at all", 400),
     ],
+    ids=["bomb", "cut", "more", "none"],
 )
 async def test_hostile_gzip(
     tmp_path: Path,
