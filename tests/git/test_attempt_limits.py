@@ -14,6 +14,7 @@ import trio.testing
 from purgatory_sync.errors import (
     AttemptFailed,
     BadPack,
+    DiskFull,
     NotGit,
     NotHttp,
     ProtocolBroken,
@@ -324,6 +325,15 @@ async def test_cancelling_ends_an_attempt_at_once(
         await trio.testing.wait_all_tasks_blocked()
         assert place.open == 0
         assert place.left_behind() == []
+
+
+async def test_b_8_4_on_a_full_disk_nobody_is_contacted(repository: Path, tmp: Path) -> None:
+    async with world(tmp, HuntSettings(min_free_bytes=1 << 60)) as place:
+        place.answer = lambda seen: v2_pack(PACK)
+        error = await failure(place, repository)
+        assert isinstance(error, DiskFull)
+        assert not error.contacted
+        assert (place.asked, place.connections) == ([], 0)
 
 
 async def test_a_pack_is_bounded(repository: Path, tmp: Path) -> None:

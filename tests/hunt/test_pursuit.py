@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from purgatory_sync.errors import (
+    AttemptFailed,
+    BadPack,
+    BadStatus,
     ConnectFailed,
+    DiskFull,
     NameUnknown,
     NaughtyScope,
+    ProtocolBroken,
     RateLimited,
     RepositoryUnavailable,
+    ResolverFailed,
     ResultClass,
     TimedOut,
     TlsFailed,
@@ -19,6 +26,7 @@ from purgatory_sync.hunt.functions import (
     sync_identifier_next_url,
 )
 from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.purgatory.entries import UNCOUNTED
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from .support import A, B, C, D, Finished, asked, manager, saturate, serving, starts, url
@@ -231,6 +239,34 @@ async def test_n3_a_drip_does_not_keep_the_others_from_being_asked_again(
     assert starts(ctx) == [(0.0, A), (3.0, B), (23.0, B), (63.0, B), (143.0, B)]
 
 
+@pytest.mark.parametrize(
+    ("bytes_per_sec", "asked_after"),
+    [(100_000_000, 600.0), (1024, 600.0), (0, 3.0), (0.5, 3.0)],
+    ids=["giant", "at the floor", "progress messages only", "a byte every two seconds"],
+)
+async def test_n3_ten_minutes_of_anything_keep_no_identifier_from_its_other_sources(
+    bytes_per_sec: float, asked_after: float, autojump_clock: MockClock
+) -> None:
+    """What makes headway is not doubled (B 8.5): then the others are asked when it has failed."""
+    ctx = needing(A, B).drips(A, bytes_per_sec, 600.0).fails(A, TimedOut("not done within 600 s"))
+    ctx.url_provides(B, ["oid1"])
+    others = [f"other{number}" for number in range(20)]
+    for name in others:  # at the same domain, and at another
+        ctx.with_urls([url("a", name), url("c", name)], name).with_needed_oids(["oid1"], name)
+        ctx.url_provides(url("a", name), ["oid1"])
+    throttles = manager(ctx)
+    async with serving(throttles) as nursery:
+        nursery.start_soon(sync_identifier, ctx, REPO, throttles)
+        await trio.sleep(1)
+        for name in others:
+            nursery.start_soon(sync_identifier, ctx, name, throttles)
+        await trio.sleep(60)
+        assert not any(ctx.has_pending_events(name) for name in others)
+        await trio.sleep(asked_after)
+    assert [(at, u) for at, u in starts(ctx) if u in (A, B)] == [(0.0, A), (asked_after, B)]
+    assert not ctx.has_pending_events(REPO)
+
+
 async def test_n3_no_url_is_forgotten_over_slow_ones_of_its_domain(
     autojump_clock: MockClock,
 ) -> None:
@@ -398,11 +434,51 @@ async def test_b_8_7_what_failed_behind_a_redirect_does_not_list_the_host(
     assert [(e.scope, e.key) for e in throttles.naughty.entries()] == [(NaughtyScope.URL, A)]
 
 
-async def test_b_8_7_refused_connections_are_not_naughty() -> None:
-    ctx = needing(A).fails(A, ConnectFailed("refused"))
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectFailed("refused"),
+        TimedOut("silent"),
+        ResolverFailed("no answer"),
+        BadStatus("500", 500),
+        ProtocolBroken("ends early"),
+        BadPack("damaged"),
+        DiskFull("none is free"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_b_8_7_what_may_pass_bans_nobody(error: AttemptFailed) -> None:
+    ctx = needing(A).fails(A, error)
     throttles = manager(ctx)
     assert not await sync_identifier(ctx, REPO, throttles)
     assert len(throttles.naughty) == 0
+
+
+async def test_b_8_7_one_bad_path_at_a_large_forge_bans_no_other() -> None:
+    bad, good = url("forge", "bad"), url("forge", "good")
+    ctx = needing(bad, good).fails(bad, RepositoryUnavailable("404", 404))
+    ctx.url_provides(good, ["oid1"])
+    throttles = manager(ctx)
+    assert await sync_identifier(ctx, REPO, throttles)
+    assert ctx.fetched_urls == [bad, good]
+    assert [(e.scope, e.key) for e in throttles.naughty.entries()] == [(NaughtyScope.URL, bad)]
+
+
+async def test_b_8_4_a_full_disk_costs_no_start_and_tries_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A, B).url_provides(A, ["oid1"])
+    for each in (A, B):
+        ctx.fails(each, DiskFull("none is free"), times=1)
+    throttles = manager(ctx)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert [(a.url, a.result) for a in ctx.attempts] == [
+        (A, ResultClass.LOCAL),
+        (B, ResultClass.LOCAL),
+    ]
+    assert ResultClass.LOCAL in UNCOUNTED
+    assert {d.tokens for d in throttles.statistics().domains.values()} == {30}
+    assert await sync_identifier(ctx, REPO, throttles)
 
 
 async def test_b_8_2_a_redirect_takes_a_place_at_the_other_domain(
