@@ -230,3 +230,16 @@ class DiskFull(LocalFailure):
     """Free space is below the setting; no hunt starts (B 8.4, STORAGE)."""
 
     contacted = False
+
+
+class ProxyFailed(LocalFailure):
+    """The operator's proxy did not do its part; says nothing about the server, nobody saw us."""
+
+    contacted = False
+
+
+class NotReachedByProxy(ProxyFailed):
+    """The proxy tried, or may have tried, and there is no connection: the start counts (B 8.2)."""
+
+    result = ResultClass.UNREACHABLE
+    contacted = True

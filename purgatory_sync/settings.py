@@ -19,6 +19,26 @@ GIB = 1024 * MIB
 Network = IPv4Network | IPv6Network
 
 
+@attrs.frozen
+class Proxy:
+    """The operator's proxy; printed without its credentials.
+
+    Attributes:
+      host: a name in ASCII, or a literal address without brackets.
+      credentials: user and password.
+    """
+
+    scheme: Literal["http", "socks5"]
+    host: str
+    port: int
+    credentials: tuple[str, str] | None = attrs.field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        masked = "***@" if self.credentials else ""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{masked}{host}:{self.port}"
+
+
 def setting(default: Any, env: str, meaning: str, **metadata: Any) -> Any:
     """A field with its variable (without `NGIT_`) and its meaning, both shown to operators."""
     return attrs.field(
@@ -72,6 +92,12 @@ class HuntSettings:
     )
     ingest: Literal["auto", "git", "dulwich"] = setting(
         "auto", "HUNT_INGEST", "who judges large packs: git where it is installed, or dulwich"
+    )
+    proxy: Proxy | None = setting(
+        None,
+        "HUNT_PROXY",
+        "proxy for every outgoing connection, to git servers and to relays (unset: none)",
+        secret=True,
     )
 
 

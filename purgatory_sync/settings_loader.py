@@ -25,7 +25,6 @@ WITHOUT_EFFECT: Final = frozenset(
     f"NGIT_{name}"
     for name in (
         "GRASP06_ENABLE",
-        "HUNT_PROXY",
         "SYNC_DISCONNECT_CHECK_INTERVAL_SECS",
     )
 )
@@ -53,6 +52,7 @@ _READERS: Final = {
     "NGIT_BIND_ADDRESS": values.ADDRESS,
     "NGIT_DOMAIN": values.SERVICE,
     "NGIT_EVENT_BLACKLIST": values.AUTHORS,
+    "NGIT_HUNT_PROXY": values.PROXY,
     "NGIT_REPOSITORY_BLACKLIST": values.REPOSITORIES,
     "NGIT_REPOSITORY_WHITELIST": values.REPOSITORIES,
     "NGIT_SYNC_BOOTSTRAP_RELAY_URL": values.RELAY,
@@ -63,7 +63,7 @@ _HINTS: Final = {
         "NGIT_RELAY_DATA_PATH, and let NGIT_SYNC_BOOTSTRAP_RELAY_URL bring the events again"
     )
 }
-_CREDENTIALS = re.compile(r"[^/\s]*@")
+_CREDENTIALS = re.compile(r"(\A[a-z]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _SHOWN_CHARS = 80
 
 
@@ -85,6 +85,7 @@ class Setting:
       field: its name there.
       variable: the environment variable.
       size: whether it counts bytes.
+      secret: whether texts for it are never repeated; values are, when they mask themselves.
     """
 
     room: str
@@ -112,7 +113,7 @@ class Setting:
 
     def show(self, value: Any) -> str:
         """The value as an operator would write it, masked when it is a secret."""
-        if self.secret and value is not None:
+        if self.secret and isinstance(value, str):
             return MASK
         return values.shown(value, size=self.size)
 
@@ -143,7 +144,7 @@ class Setting:
     def _quote(self, text: str) -> str:
         if self.secret:
             return MASK
-        text = _CREDENTIALS.sub(f"{MASK}@", text)
+        text = _CREDENTIALS.sub(rf"\1{MASK}@", text)
         return ascii(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…")
 
 

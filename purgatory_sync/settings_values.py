@@ -8,13 +8,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
+from urllib.parse import unquote
 
 import attrs
 
 from .errors import InvalidEvent, InvalidKey, InvalidUrl
 from .nostr.identifier import check_identifier
 from .nostr.keys import decode_npub
-from .settings import GIB, KIB, MIB, Network
+from .settings import GIB, KIB, MIB, Network, Proxy
 from .urls import RELAY_SCHEMES, parse_web_url
 
 # Beyond this a number is a slip, and SQLite and timers would refuse it later with less to say.
@@ -184,6 +185,32 @@ def _relay(text: str) -> str:
         raise Unacceptable(str(error)) from error
 
 
+def _proxy(text: str) -> Proxy:
+    """The one URL that may carry credentials; no error repeats any of it."""
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in ("http", "socks5"):
+        raise Unacceptable("only http and socks5 proxies can be used")
+    userinfo, at, place = rest.rpartition("@")
+    host, port = split_address(_address(place.removesuffix("/")))
+    credentials = _credentials(userinfo) if at else None
+    return Proxy("http" if scheme == "http" else "socks5", host, port, credentials)
+
+
+def _credentials(userinfo: str) -> tuple[str, str]:
+    user, colon, password = userinfo.partition(":")
+    try:
+        found = unquote(user, errors="strict"), unquote(password, errors="strict")
+    except UnicodeDecodeError:
+        raise Unacceptable("user and password must be UTF-8") from None
+    # The lengths are those of SOCKS5; the colon is what HTTP puts between the two.
+    if not colon or not found[0] or ":" in found[0]:
+        raise Unacceptable("what is in front of the @ is not user:password")
+    if any(len(each.encode()) > 255 or not each.isprintable() for each in found):
+        raise Unacceptable("user and password are at most 255 bytes of printable text each")
+    return found
+
+
 def _listed(text: str, read: Callable[[str], str]) -> tuple[str, ...]:
     """What commas separate, each once; a list without anything in it is a slip."""
     found = dict.fromkeys(read(part) for each in text.split(",") if (part := each.strip()))
@@ -233,6 +260,12 @@ ADDRESS: Final = Reader(
 )
 RELAY: Final = Reader(
     "a relay URL such as wss://relay.example.org (without a scheme wss:// is meant)", "URL", _relay
+)
+PROXY: Final = Reader(
+    "http://host:port or socks5://host:port, with user:password@ in front of the host if it asks "
+    "for them (percent-encoded)",
+    "URL",
+    _proxy,
 )
 AUTHORS: Final = Reader(
     "authors as npub1…, separated by commas", "NPUB,…", lambda text: _listed(text, _npub)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from purgatory_sync.env_file import parse_env, read_env_file
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.settings import GIB, Settings
+from purgatory_sync.settings import GIB, Proxy, Settings
 from purgatory_sync.settings_loader import (
     WITHOUT_EFFECT,
     Loaded,
@@ -211,8 +211,9 @@ def test_a_bad_value_says_which_source_gave_it(tmp_path: Path) -> None:
 
 
 def test_secrets_are_never_shown() -> None:
-    nsec = next(each for each in all_settings() if each.secret)
-    assert nsec.variable == "NGIT_RELAY_OWNER_NSEC"
+    secrets = {each.variable: each for each in all_settings() if each.secret}
+    assert set(secrets) == {"NGIT_RELAY_OWNER_NSEC", "NGIT_HUNT_PROXY"}
+    nsec = secrets["NGIT_RELAY_OWNER_NSEC"]
     assert nsec.show(SECRET) == "***"
     assert nsec.show(None) == ""
     with pytest.raises(ConfigurationError) as caught:
@@ -222,6 +223,67 @@ def test_secrets_are_never_shown() -> None:
         load("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "wss://me:hunter2@relay.example.org")
     assert "hunter2" not in str(caught.value)
     assert "'wss://***@relay.example.org' (credentials in the URL)" in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"cannot be 'wss://\*\*\*@relay.example.org'"):
+        load("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "wss://me:hunter2/hunter2@@relay.example.org")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "told"),
+    [
+        ("http://proxy.example:3128", Proxy("http", "proxy.example", 3128), None),
+        ("HTTP://Proxy.Example:3128/", Proxy("http", "proxy.example", 3128), None),
+        ("socks5://[::1]:9050", Proxy("socks5", "::1", 9050), None),
+        (
+            "http://me:hunter2@10.0.0.1:3128",
+            Proxy("http", "10.0.0.1", 3128, ("me", "hunter2")),
+            "http://***@10.0.0.1:3128",
+        ),
+        (
+            "socks5://m%20e:hunt%40%3A%2Fer2@[::1]:1080",
+            Proxy("socks5", "::1", 1080, ("m e", "hunt@:/er2")),
+            "socks5://***@[::1]:1080",
+        ),
+        ("http://me:@proxy:1", Proxy("http", "proxy", 1, ("me", "")), "http://***@proxy:1"),
+        ("http://me:a@b:1@proxy:1", Proxy("http", "proxy", 1, ("me", "a@b:1")), None),
+    ],
+)
+def test_a_proxy_is_shown_without_its_credentials(
+    text: str, expected: Proxy, told: str | None
+) -> None:
+    loaded = load_settings({}, {"NGIT_HUNT_PROXY": text}, NO_FILE)
+    proxy = loaded.settings.hunt.proxy
+    assert proxy == expected
+    assert "hunt" not in repr(proxy)
+    setting = next(each for each in all_settings() if each.variable == "NGIT_HUNT_PROXY")
+    if told is not None:
+        assert setting.show(proxy) == told
+    assert "hunter" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("proxy.example:3128", "(only http and socks5 proxies can be used): accepted is http://"),
+        ("https://me:hunter2@proxy.example:3128", "only http and socks5 proxies"),
+        ("socks4://hunter2@proxy.example:3128", "only http and socks5 proxies"),
+        ("http://me:hunter2@proxy.example", "accepted is http://host:port"),
+        ("http://me:hunter2@:3128", "no host in the URL"),
+        ("http://me:hunter2@proxy.example:3128/hunter2", "accepted is"),
+        ("http://me:hunter2", "port"),
+        ("http://hunter2@proxy.example:3128", "in front of the @ is not user:password"),
+        ("http://:hunter2@proxy.example:3128", "in front of the @ is not user:password"),
+        ("http://m%3Ae:hunter2@proxy.example:3128", "in front of the @ is not user:password"),
+        ("http://me:hunter2%0a@proxy.example:3128", "printable text"),
+        ("http://me:hunter2%ff@proxy.example:3128", "UTF-8"),
+        (f"http://me:{'hunter2' * 40}@proxy.example:3128", "255 bytes"),
+    ],
+)
+def test_what_is_no_proxy_is_told_without_repeating_it(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load("NGIT_HUNT_PROXY", text)
+    assert str(caught.value).startswith("NGIT_HUNT_PROXY (from the environment) cannot be ***")
+    assert why in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_only_an_archive_can_be_read_only() -> None:

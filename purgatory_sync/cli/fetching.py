@@ -18,6 +18,7 @@ from ..errors import (
     ConfigurationError,
     Forbidden,
     ObjectsRefused,
+    ProxyFailed,
     PurgatorySyncError,
 )
 from ..git.fetch import GIT_THREADS, GitClient
@@ -112,7 +113,7 @@ class _Fetch:
 
     async def _fetch(self, missing: tuple[str, ...]) -> Quarantined:
         settings = self.settings
-        gate = Gate(settings.allow_addresses, connect_timeout_secs=settings.connect_timeout_secs)
+        gate = Gate.for_settings(settings)
         with progress_on(sys.stderr) as progress:
             try:
                 async with (
@@ -160,6 +161,8 @@ def _sentence(error: AttemptFailed) -> str:
     reason = ""
     if isinstance(error, Forbidden) and isinstance(error.__cause__, PermissionError):
         reason = f": {error.__cause__}"
+    elif isinstance(error, ProxyFailed):
+        reason = " (NGIT_HUNT_PROXY)"
     elif isinstance(error, ObjectsRefused) and error.server_message not in str(error):
         reason = f'; it says "{error.server_message}"'
     return plain(f"nothing was fetched: {error}{reason}")

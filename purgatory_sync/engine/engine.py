@@ -90,10 +90,7 @@ class PurgatorySync:
         clock: WallClock | None = None,
     ) -> None:
         self.settings = settings
-        self.gate = gate or Gate(
-            settings.hunt.allow_addresses,
-            connect_timeout_secs=settings.hunt.connect_timeout_secs,
-        )
+        self.gate = gate or Gate.for_settings(settings.hunt)
         self._given_store = store
         self._notify = notify
         self._given_clock = clock

@@ -1,22 +1,23 @@
 """The gate: the one place that opens connections to others (mission N4).
 
 Names are resolved once, every answer is judged, and the connection goes to a judged address, so
-that a second answer of the resolver changes nothing.
+that a second answer of the resolver changes nothing; where the operator names a proxy, the proxy is
+asked for that address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
 
-from ..errors import AttemptFailed, ConnectFailed, Forbidden, ResolverFailed, TimedOut
-from ..settings import Network
+from ..errors import AttemptFailed, Forbidden, ResolverFailed
+from ..settings import HuntSettings, Network, Proxy
 from .addresses import interleave, may_contact, parse_address
 from .names import Resolve, SystemResolver
-
-Connect = Callable[[str, int], Awaitable[trio.abc.HalfCloseableStream]]
+from .proxy import ThroughProxy
+from .ways import Connect, Straight, Way
 
 _ADDRESSES_TRIED = 8
 
@@ -32,6 +33,8 @@ class Gate:
       resolve: looks up a name; the system's resolver when absent.
       connect: connects to a literal address and port; a TCP socket when absent (a simulation
         passes streams in memory).
+      proxy: connects instead, to the addresses that were judged. Its own address is the
+        operator's and needs no leave.
     """
 
     def __init__(
@@ -41,11 +44,24 @@ class Gate:
         connect_timeout_secs: float = 10.0,
         resolve: Resolve | None = None,
         connect: Connect | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self._allow = tuple(allow)
         self._timeout = connect_timeout_secs
         self._resolve = resolve or SystemResolver()
-        self._connect = connect or _connect_tcp
+        straight = Straight(connect_timeout_secs, connect)
+        self._way: Way = straight
+        if proxy is not None:
+            self._way = ThroughProxy(proxy, straight, self._looked_up)
+
+    @classmethod
+    def for_settings(cls, settings: HuntSettings) -> Gate:
+        """The gate that an operator's settings describe."""
+        return cls(
+            settings.allow_addresses,
+            connect_timeout_secs=settings.connect_timeout_secs,
+            proxy=settings.proxy,
+        )
 
     async def open_tcp(
         self, host: str, port: int, on_connect: Callable[[], None] | None = None
@@ -60,6 +76,7 @@ class Gate:
           NameUnknown, ResolverFailed: no addresses; nothing was contacted.
           ConnectFailed: every address refused.
           TimedOut: the time was over before one of them answered.
+          ProxyFailed: the proxy did not do its part.
 
         The message never tells addresses: they are in the exception's cause and, when they are
         forbidden, in the operator's log. Cancellation leaves no socket behind.
@@ -68,29 +85,11 @@ class Gate:
         addresses = await self._judged_addresses(host)
         if on_connect is not None:
             on_connect()
-        failures: list[Exception] = []
-        for number, address in enumerate(addresses):
-            left = deadline - trio.current_time()
-            # What is left is shared, so that a dead first address does not use up all of it.
-            with trio.move_on_after(max(0.0, left / (len(addresses) - number))) as scope:
-                try:
-                    return await self._connect(address, port)
-                except OSError as error:
-                    failures.append(error)
-            if scope.cancelled_caught:
-                failures.append(TimeoutError(f"{address}: no answer"))
-        if any(isinstance(failure, TimeoutError) for failure in failures):
-            raise TimedOut(f"no connection within {self._timeout:g} s") from failures[-1]
-        raise ConnectFailed("the connection was refused or the host is unreachable") from (
-            failures[-1]
-        )
+        return await self._way.open(addresses, port, deadline)
 
     async def _judged_addresses(self, host: str) -> Sequence[str]:
         """The addresses to try in turn; all of the host's are judged, whatever their number."""
-        if parse_address(host) is not None:
-            found: Sequence[str] = [host]
-        else:
-            found = await self._looked_up(host)
+        found = await self._looked_up(host)
         for text in found:
             address = parse_address(text)
             if address is None or not may_contact(address, self._allow):
@@ -102,6 +101,8 @@ class Gate:
         return interleave(found)[:_ADDRESSES_TRIED]
 
     async def _looked_up(self, host: str) -> Sequence[str]:
+        if parse_address(host) is not None:
+            return [host]
         try:
             with trio.fail_after(self._timeout):
                 found = await self._resolve(host)
@@ -114,14 +115,3 @@ class Gate:
         if not found:
             raise ResolverFailed("the name has no address")
         return found
-
-
-async def _connect_tcp(address: str, port: int) -> trio.SocketStream:
-    family = trio.socket.AF_INET6 if ":" in address else trio.socket.AF_INET
-    socket = trio.socket.socket(family, trio.socket.SOCK_STREAM)
-    try:
-        await socket.connect((address, port))
-    except BaseException:
-        socket.close()
-        raise
-    return trio.SocketStream(socket)

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 import h11
-import httpx
 import trio
 
 from ..errors import ConnectFailed, NotHttp, ProtocolBroken, TimedOut, TlsFailed
@@ -32,7 +31,7 @@ class HttpConnection:
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._greeting = b""
 
-    async def request(self, request: httpx.Request) -> h11.Response:
+    async def request(self, head: h11.Request, content: bytes = b"") -> h11.Response:
         """Send a request and return the head of its answer; `read` gives the body.
 
         Raises:
@@ -42,10 +41,7 @@ class HttpConnection:
 
         After an exception (cancellation too) the connection can only be closed.
         """
-        head = h11.Request(
-            method=request.method, target=request.url.raw_path, headers=request.headers.raw
-        )
-        data = [self._h11.send(head), self._h11.send(h11.Data(data=request.content))]
+        data = [self._h11.send(head), self._h11.send(h11.Data(data=content))]
         data.append(self._h11.send(h11.EndOfMessage()))
         self._greeting = b""
         # A server may answer and close before it has read all of the request.
@@ -88,6 +84,10 @@ class HttpConnection:
             return False
         self._h11.start_next_cycle()
         return True
+
+    def is_tunnel(self) -> bool:
+        """Whether a CONNECT was granted, and nothing came behind its answer: nobody asked yet."""
+        return self._h11.their_state is h11.SWITCHED_PROTOCOL and not self._h11.trailing_data[0]
 
     def is_stale(self) -> bool:
         """Whether an idle connection has something to read: its end, or what nobody asked for."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import h11
 import httpx
 import trio
 
@@ -41,7 +42,7 @@ class _Idle:
 
 
 class GateTransport(httpx.AsyncBaseTransport):
-    """Sends requests over connections of the gate; HTTP/1.1, no proxy, AttemptFailed's errors.
+    """Sends requests over connections of the gate; HTTP/1.1, AttemptFailed's errors.
 
     Args:
       gate: opens every connection.
@@ -110,8 +111,11 @@ class GateTransport(httpx.AsyncBaseTransport):
     async def _exchange(
         self, connection: HttpConnection, origin: _Origin, request: httpx.Request
     ) -> httpx.Response:
+        asked = h11.Request(
+            method=request.method, target=request.url.raw_path, headers=request.headers.raw
+        )
         try:
-            head = await connection.request(request)
+            head = await connection.request(asked, request.content)
         except BaseException:
             await connection.aclose()
             raise

@@ -29,6 +29,7 @@ from purgatory_sync.testing.faults import Fault
 from purgatory_sync.testing.git_server import GitServer
 
 from ..git.local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
+from ..runtime.proxies import proxy_server
 
 STEPS = history(3)
 OIDS = [step.oid for step in STEPS]
@@ -248,6 +249,20 @@ async def test_settings_come_from_the_environment_too(scene: Scene) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"got 1 of the 1 objects")
+
+
+@pytest.mark.real
+async def test_a_proxy_is_used_and_told_of_when_it_fails(scene: Scene) -> None:
+    async with proxy_server(("me", "hunter2")) as proxy:
+        good = f"--hunt-proxy=http://me:hunter2@127.0.0.1:{proxy.port}"
+        wrong = f"--hunt-proxy=socks5://me:hunter3@127.0.0.1:{proxy.port}"
+        done = await scene.fetch(OIDS[0], more=(good,))
+        assert (done.code, proxy.asked) == (0, [f"127.0.0.1:{scene.server.port}"])
+        done = await scene.fetch(TIP, more=(wrong,))
+    assert (done.code, done.out) == (1, "")
+    assert done.sentence == (
+        "nothing was fetched: the proxy does not take our user and password (NGIT_HUNT_PROXY)"
+    )
 
 
 @pytest.mark.real

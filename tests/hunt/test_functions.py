@@ -4,7 +4,14 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from purgatory_sync.errors import ConnectFailed, Forbidden, ResultClass, TimedOut
+from purgatory_sync.errors import (
+    ConnectFailed,
+    Forbidden,
+    NotReachedByProxy,
+    ProxyFailed,
+    ResultClass,
+    TimedOut,
+)
 from purgatory_sync.hunt.functions import (
     ThrottledDomainInfo,
     get_throttled_domains_with_untried_urls,
@@ -13,6 +20,7 @@ from purgatory_sync.hunt.functions import (
     sync_identifier_next_url,
 )
 from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.purgatory.entries import UNCOUNTED
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from .support import A, B, C, manager, saturate, serving, starts, url
@@ -278,6 +286,19 @@ async def test_b_8_2_a_refused_connection_costs_a_token_and_is_tried() -> None:
     assert not await sync_identifier(ctx, REPO, throttles)
     assert ctx.fetched_urls == [A]
     assert throttles.statistics().domains["a.example"].tokens == 29
+
+
+async def test_b_8_7_a_proxy_that_fails_is_no_servers_fault() -> None:
+    """Nobody is contacted or naughty, and it counts for no event as tried (8.9)."""
+    ctx = needing("oid1").fails(A, ProxyFailed("407")).fails(B, NotReachedByProxy("502"))
+    throttles = manager(ctx)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    assert ctx.fetched_urls == [A, B, C]
+    assert len(throttles.naughty) == 0
+    domains = throttles.statistics().domains
+    assert [domains[f"{name}.example"].tokens for name in "ab"] == [30, 29]
+    assert [a.result for a in ctx.attempts[:2]] == [ResultClass.LOCAL, ResultClass.UNREACHABLE]
+    assert ResultClass.LOCAL in UNCOUNTED
 
 
 async def test_b_8_8_without_target_nothing_is_begun() -> None:

@@ -13,9 +13,10 @@ import trio
 from purgatory_sync.node.upstream import Upstream
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.runtime.gate import Gate
-from purgatory_sync.settings import Settings, SyncSettings
+from purgatory_sync.settings import Proxy, Settings, SyncSettings
 from purgatory_sync.testing.relay_server import RelayServer
 
+from ...runtime.proxies import proxy_server
 from .support import OWNER, SERVICE, Engine, listed, state_of
 
 pytestmark = pytest.mark.real
@@ -29,9 +30,12 @@ async def loopback(host: str) -> list[str]:
 
 
 @asynccontextmanager
-async def following(url: str, tls: ssl.SSLContext) -> AsyncIterator[tuple[Upstream, Engine]]:
+async def following(
+    url: str, tls: ssl.SSLContext, proxy: Proxy | None = None
+) -> AsyncIterator[tuple[Upstream, Engine]]:
     settings = Settings(domain=SERVICE, sync=SyncSettings(bootstrap_relay_url=url))
-    gate, engine = Gate((ip_network("127.0.0.0/8"),), resolve=loopback), Engine()
+    gate = Gate((ip_network("127.0.0.0/8"),), resolve=loopback, proxy=proxy)
+    engine = Engine()
     engine.upstream = upstream = Upstream(settings, gate, engine.offer, tls=lambda: tls)
     async with trio.open_nursery() as nursery:
         await nursery.start(upstream.run)
@@ -73,6 +77,17 @@ async def test_history_and_live_from_a_real_relay_and_no_proxy(
         await offered(engine, ANNOUNCED)
         await server.publish([STATE])
         await offered(engine, ANNOUNCED, STATE)
+
+
+async def test_relays_are_followed_through_the_operators_proxy() -> None:
+    tls = ssl.create_default_context()
+    async with relay(ANNOUNCED) as (_, port), proxy_server() as proxy:
+        async with following(f"ws://relay.example:{port}", tls, proxy.setting()) as (_, engine):
+            await offered(engine, ANNOUNCED)
+        assert proxy.asked == [f"127.0.0.1:{port}"]
+        nobody = Proxy("http", "127.0.0.1", 1)
+        async with following(f"ws://relay.example:{port}", tls, nobody) as (upstream, _):
+            assert "no connection to the proxy" in await error_of(upstream)
 
 
 @asynccontextmanager
