@@ -47,6 +47,7 @@ def test_settings_as_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NGIT_RELAY_OWNER_NSEC", SECRET)
+    monkeypatch.setenv("NGIT_HUNT_PROXY", f"http://{SECRET}:{SECRET}@10.0.0.1:3128")
     monkeypatch.setenv("NGIT_HUNT_ALLOW_ADDRESSES", "127.0.0.0/8")
     Path(".env").write_text("NGIT_HUNT_MAX_PACK_BYTES=1KiB\n")
     flags = ["--git-data-path", "x/y", "--no-metrics-enabled"]
@@ -63,6 +64,7 @@ def test_settings_as_json(
         "GIT_DATA_PATH": ("x/y", "flag"),
         "METRICS_ENABLED": (False, "flag"),
         "RELAY_OWNER_NSEC": ("***", "environment"),
+        "HUNT_PROXY": ("http://***@10.0.0.1:3128", "environment"),
         "HUNT_ALLOW_ADDRESSES": (["127.0.0.0/8"], "environment"),
         "HUNT_MAX_PACK_BYTES": (1024, ".env"),
     }
@@ -86,7 +88,8 @@ def test_settings_on_a_terminal_are_a_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert run_command(["settings", "--relay-owner-nsec", SECRET]) == 0
+    secrets = ["--relay-owner-nsec", SECRET, "--hunt-proxy", f"socks5://{SECRET}:{SECRET}@h:1"]
+    assert run_command(["settings", *secrets]) == 0
     out = capsys.readouterr().out
     assert SECRET not in out
     assert out.startswith("┏")
