@@ -39,6 +39,7 @@ from ..settings import Settings
 from ..store.opening import open_store
 from ..store.protocol import Journal, Store
 from .admission import Admission, Answer
+from .catching_up import catch_up
 from .context import RealSyncContext
 from .curating import end_what_is_blocked
 from .explaining import Explainer
@@ -124,6 +125,7 @@ class PurgatorySync:
                 nursery.start_soon(self._sweeper.run)
                 nursery.start_soon(self._rememberer.run)
                 nursery.start_soon(self.explainer.run)
+                nursery.start_soon(catch_up, self.store, self._parts, self._releaser)
                 task_status.started(self)
                 await trio.sleep_forever()
 

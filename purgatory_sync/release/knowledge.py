@@ -84,6 +84,11 @@ class Knowledge:
             )
         return RepositoryData.of(identifier, known)
 
+    async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
+        """The owners whose served announcements have their repository here, made or not."""
+        served = await self._read(identifier)
+        return tuple(sorted(each.owner for each, hosted in served.announcements if hosted))
+
     async def served_states(self, identifier: str) -> tuple[State, ...]:
         """The served states of the identifier, of any author."""
         return (await self._read(identifier)).states

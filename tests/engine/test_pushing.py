@@ -157,7 +157,8 @@ async def test_b_6_7_the_size_and_time_of_a_push_are_limited(
     await world.announce(OWNER)
     await world.offer(state({MAIN: "1" * 40}))
     changes: dict[str, str | None] = {MAIN: "1" * 40}
-    assert "more than 100 bytes" in await refusal(pusher, changes, pieces(b"x" * 99, b"xx"))
+    data = pack_of([o for step in history(3) for o in step.objects])
+    assert "more than 100 bytes" in await refusal(pusher, changes, pieces(data[:99], data[99:]))
     nothing: dict[str, str | None] = {MAIN: None}
     assert "more than 100 bytes" in await refusal(pusher, nothing, pieces(b"x" * 101))
     start = trio.current_time()

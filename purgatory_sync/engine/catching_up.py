@@ -1,0 +1,51 @@
+"""After a start: what a crash left behind what is served is brought up to it (B 9)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from ..errors import PurgatorySyncError
+from ..nostr import kinds
+from ..nostr.filters import Filter
+from ..release.knowledge import EVERYTHING
+from ..release.lagging import lags, make_hosted
+from ..release.releaser import Releaser
+from ..release.serving import Parts
+from ..store.protocol import Store
+
+READ_AT_ONCE: Final = 200
+log = structlog.get_logger()
+
+
+async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:
+    """Look at every repository that is served once; make and align those that lag (B 6.4, 7.2).
+
+    A crash may have come between an announcement's transaction and the alignment that it brings;
+    or the disk is an older one. What fails is logged and stops nothing. Runs beside everything
+    else, one identifier after another; cancelled, it begins anew at the next start.
+    """
+    seen: set[str] = set()
+    ids = await store.find([Filter(kinds=frozenset((kinds.ANNOUNCEMENT,)))], EVERYTHING)
+    for start in range(0, len(ids), READ_AT_ONCE):
+        some = frozenset(ids[start : start + READ_AT_ONCE])
+        for event in await store.query([Filter(ids=some)], len(some)):
+            identifier = event.first("d") or ""
+            if identifier not in seen:
+                seen.add(identifier)
+                await _bring_up(identifier, parts, releaser)
+
+
+async def _bring_up(identifier: str, parts: Parts, releaser: Releaser) -> None:
+    try:
+        if not await lags(parts, identifier):
+            return
+        async with releaser.hold(identifier):
+            await make_hosted(parts, identifier)
+            await releaser.process_locked(identifier, bring_up=True)
+        log.info("brought up", identifier=identifier, whole=not await lags(parts, identifier))
+    except (PurgatorySyncError, OSError) as error:
+        log.warning("could not bring up", identifier=identifier, error=str(error))
+    except Exception:
+        log.exception("bringing up crashed", identifier=identifier)

@@ -1,0 +1,56 @@
+"""Repositories whose refs are not those of the newest served state that rules them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..git.alignment import ALIGNED
+from ..git.repository import is_repository, list_refs, read_head
+from ..nostr.state import State
+from ..policy.authority import newest_for
+from .repository_sync import choose_head
+from .serving import Parts
+
+
+async def make_hosted(parts: Parts, identifier: str) -> None:
+    """Make the repositories of served announcements that are not on this disk.
+
+    Raises:
+      RepositoryError: the disk refuses.
+    """
+    repositories = parts.repositories
+    for owner in await parts.knowledge.hosted_owners(identifier):
+        if not repositories.exists(owner, identifier):
+            await repositories.run(repositories.create, owner, identifier)
+
+
+async def lags(parts: Parts, identifier: str) -> bool:
+    """Whether a repository of a served announcement is not there, or not what it should be.
+
+    Cheap: a store that is asked once, and the refs of each repository. Without the identifier's
+    lock the answer may be outdated at once.
+
+    Raises:
+      RepositoryError, StoreError: a repository or the store cannot be read.
+    """
+    owners = await parts.knowledge.hosted_owners(identifier)
+    data = await parts.knowledge.data(identifier)
+    states = await parts.knowledge.served_states(identifier)
+    ruled = [
+        (parts.repositories.path(owner, identifier), newest_for(owner, data, states))
+        for owner in owners
+    ]
+    return bool(ruled) and await parts.repositories.run(_any_lags, ruled)
+
+
+def _any_lags(ruled: Sequence[tuple[Path, State | None]]) -> bool:
+    return any(not is_repository(path) or _differs(path, state) for path, state in ruled)
+
+
+def _differs(path: Path, state: State | None) -> bool:
+    if state is None or state.unsatisfiable or state.empty:
+        return False
+    refs = {name: oid for name, oid in list_refs(path).items() if name.startswith(ALIGNED)}
+    head = choose_head(state)
+    return refs != state.refs or (head is not None and read_head(path) != head)
