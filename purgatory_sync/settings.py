@@ -147,6 +147,15 @@ class PurgatorySettings:
     max_events_per_author: int = setting(
         1_000, "PURGATORY_MAX_EVENTS_PER_AUTHOR", "held events of one author"
     )
+    max_bytes: int = setting(
+        128 * MIB, "PURGATORY_MAX_BYTES", "bytes of the JSON of all held events", size=True
+    )
+    max_bytes_per_author: int = setting(
+        16 * MIB,
+        "PURGATORY_MAX_BYTES_PER_AUTHOR",
+        "bytes of the JSON of one author's held events",
+        size=True,
+    )
     expiry_secs: float = setting(1800.0, "PURGATORY_EXPIRY_SECS", "seconds an event is held")
     max_age_secs: float = setting(
         86400.0, "PURGATORY_MAX_AGE_SECS", "seconds after which even an untried event ends"

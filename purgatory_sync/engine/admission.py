@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import attrs
 import structlog
@@ -49,11 +49,13 @@ class Answer:
     Attributes:
       message: the text of OK, with a NIP-01 prefix, or empty.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; policy/lacking.py).
+      forged: its id or signature is not what it says; whoever sent it lies or is broken.
     """
 
     outcome: Outcome
     message: str = ""
     lacks: tuple[str, ...] = ()
+    forged: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -80,6 +82,9 @@ class Admission:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
         try:
             verify_event(event)
+        except InvalidEvent as error:
+            return Answer(Outcome.REFUSED, f"invalid: {error}", forged=True)
+        try:
             async with self._hold_locks(event):
                 return await self._offer_locked(event, origin)
         except InvalidEvent as error:
@@ -123,11 +128,26 @@ class Admission:
             verdict.action is Action.SERVE and event.kind in RELEASED_BY_DATA
         )
         entry = as_entry(event, origin, now) if waits else None
-        with trio.CancelScope(shield=True):  # what is begun is ended: journal, memory, disk, refs
+        # What is begun is ended: journal, memory, disk, refs.
+        with trio.CancelScope(shield=True), self._room_for(entry):
             answer = await self._follow(event, origin, verdict, entry)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
                 answer = await self._find_room(event, known) or answer
         return answer
+
+    @contextmanager
+    def _room_for(self, entry: HeldEvent | None) -> Iterator[None]:
+        """Let an entry count as held before it is, for whatever is judged meanwhile (B 1.9)."""
+        if entry is None:
+            yield
+            return
+        purgatory = self.parts.purgatory
+        purgatory.room.take(entry.event)
+        try:
+            yield
+        finally:
+            if purgatory.get(entry.event_id) is None:
+                purgatory.room.give_back(entry.event)
 
     async def _follow(
         self, event: Event, origin: Origin, verdict: Verdict, entry: HeldEvent | None
@@ -148,7 +168,7 @@ class Admission:
 
     async def _find_room(self, event: Event, known: Known) -> Answer | None:
         """What could not be released after all stays only where there is room for it (B 1.9)."""
-        full = judge_room(known, self.settings.purgatory)
+        full = judge_room(event, known, self.settings.purgatory)
         held = self.parts.purgatory.get(event.id)
         if full is None or held is None:
             return None

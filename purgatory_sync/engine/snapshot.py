@@ -73,18 +73,29 @@ class Witness:
             deleted=is_barred(event, tombstones),
             newest_served=_newest_of_address(event, found),
             held_announcement=self._held_announcement(event),
-            held_total=self.purgatory.held_total,
-            held_by_author=self.purgatory.held_by_author(event.pubkey),
         )
         if known.served or known.held:
             return known
         targets_served, targets_held = await self._targets(event)
-        return attrs.evolve(
+        known = attrs.evolve(
             known,
             objects_here=await self._objects_here(event),
             referenced=await self._referenced(event, data),
             targets_served=targets_served,
             targets_held=targets_held,
+        )
+        return self._with_room(known, event)
+
+    def _with_room(self, known: Known, event: Event) -> Known:
+        """What no lock keeps from changing: looked at last, so that it is true when judged."""
+        in_all = self.purgatory.room.total
+        of_author = self.purgatory.room.of_author(event.pubkey)
+        return attrs.evolve(
+            known,
+            held_total=in_all.events,
+            held_by_author=of_author.events,
+            held_bytes=in_all.size,
+            held_bytes_by_author=of_author.size,
         )
 
     def _held_announcement(self, event: Event) -> Event | None:

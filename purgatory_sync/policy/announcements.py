@@ -37,8 +37,8 @@ def judge_announcement(
         return Verdict(Action.SERVE, with_repository=True)
     verdict = Verdict(Action.HOLD, HELD_MESSAGE, with_repository=True)
     if held is not None:
-        return attrs.evolve(verdict, replaces=(held.id,))
-    return judge_room(known, settings) or verdict
+        verdict = attrs.evolve(verdict, replaces=(held.id,))
+    return judge_room(event, known, settings, held) or verdict
 
 
 def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:

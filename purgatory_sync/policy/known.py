@@ -26,6 +26,7 @@ class Known:
       held_announcement: the held or soft-expired announcement of this owner and identifier.
       held_total: how many events are held.
       held_by_author: how many of them are this author's.
+      held_bytes, held_bytes_by_author: the same in bytes of their JSON.
       objects_here: every object of this state or PR is here (B 3.6).
       referenced: it refers to something served, or something served refers to it (B 5).
       targets_served: served events that this deletion request names (`targets_of`).
@@ -43,6 +44,8 @@ class Known:
     held_announcement: Event | None = None
     held_total: int = 0
     held_by_author: int = 0
+    held_bytes: int = 0
+    held_bytes_by_author: int = 0
     objects_here: bool = False
     referenced: bool = False
     targets_served: tuple[Event, ...] = ()

@@ -12,6 +12,8 @@ MAX_SECONDS_AHEAD = 15 * 60
 MAX_EVENT_BYTES, MAX_STATE_BYTES = 128 * KIB, MIB
 MAX_EVENT_TAGS, MAX_STATE_TAGS = 5_000, 20_000
 
+AHEAD = "invalid: created_at is more than 15 minutes ahead: check the clock"
+
 
 def judge_form(event: Event, now: float) -> Verdict | None:
     """Refuse what is too large or from the future (B 1.7); None when there is nothing against it.
@@ -22,7 +24,7 @@ def judge_form(event: Event, now: float) -> Verdict | None:
       now: Unix seconds.
     """
     if event.created_at > now + MAX_SECONDS_AHEAD:
-        return refuse("invalid: created_at is more than 15 minutes ahead: check the clock")
+        return refuse(AHEAD)
     is_state = event.kind == kinds.STATE
     max_tags = MAX_STATE_TAGS if is_state else MAX_EVENT_TAGS
     if len(event.tags) > max_tags:
@@ -33,13 +35,29 @@ def judge_form(event: Event, now: float) -> Verdict | None:
     return None
 
 
-def judge_room(known: Known, settings: PurgatorySettings) -> Verdict | None:
-    """Refuse what purgatory has no room for (B 1.9); nothing held is pushed out instead."""
-    if known.held_total >= settings.max_events:
+def judge_room(
+    event: Event, known: Known, settings: PurgatorySettings, instead_of: Event | None = None
+) -> Verdict | None:
+    """Refuse what purgatory has no room for (B 1.9); nothing else that is held is pushed out.
+
+    Args:
+      instead_of: the held event whose place it takes.
+    """
+    more = 0 if instead_of else 1
+    grows = len(encode_event(event)) - (len(encode_event(instead_of)) if instead_of else 0)
+    if _is_over(known.held_total, more, settings.max_events) or _is_over(
+        known.held_bytes, grows, settings.max_bytes
+    ):
         return refuse("rate-limited: too many events wait for git data here: try again later")
-    if known.held_by_author >= settings.max_events_per_author:
+    if _is_over(known.held_by_author, more, settings.max_events_per_author) or _is_over(
+        known.held_bytes_by_author, grows, settings.max_bytes_per_author
+    ):
         return refuse(
             "rate-limited: too many events of this author wait for git data: "
             "push the data, or try again later"
         )
     return None
+
+
+def _is_over(held: int, more: int, limit: int) -> bool:
+    return more > 0 and held + more > limit

@@ -37,4 +37,4 @@ def judge_pr(event: Event, origin: str, known: Known, settings: PurgatorySetting
         return Verdict(Action.SERVE)
     if origin == "sync" and known.expired:
         return refuse(EXPIRED_BEFORE)
-    return judge_room(known, settings) or Verdict(Action.HOLD, HELD_MESSAGE)
+    return judge_room(event, known, settings) or Verdict(Action.HOLD, HELD_MESSAGE)

@@ -41,7 +41,7 @@ def judge_state(event: Event, origin: str, known: Known, settings: PurgatorySett
         return Verdict(Action.SERVE, revives=revives)
     if origin == "sync" and known.expired:
         return refuse(EXPIRED_BEFORE)
-    full = judge_room(known, settings)
+    full = judge_room(event, known, settings)
     return full or Verdict(Action.HOLD, HELD_MESSAGE, revives=revives)
 
 

@@ -26,6 +26,7 @@ from .entries import (
 from .expired import ExpiredIds
 from .placeholders import Placeholders
 from .queue import SyncQueue
+from .room import Room
 
 _Held = TypeVar("_Held", HeldState, HeldPr, HeldAnnouncement)
 
@@ -48,7 +49,7 @@ class Purgatory:
     """Held events, the queue of their identifiers, expired ids and placeholders.
 
     All methods but `wait_changed` are done in one step. Nothing is durable here: who calls
-    journals first.
+    journals first. `room` counts what is held; the way in keeps it within its bounds.
 
     Args:
       clock: seconds of Trio's clock, for the queue.
@@ -74,7 +75,7 @@ class Purgatory:
         self._states_of: dict[str, dict[str, HeldState]] = {}
         self._prs_of: dict[str, dict[str, HeldPr]] = {}
         self._announcements_of: dict[str, dict[str, HeldAnnouncement]] = {}
-        self._by_author: dict[str, int] = {}
+        self.room = Room()
 
     def add_state(
         self, state: State, origin: Origin, accepted_at: float, *, delay: float | None = None
@@ -126,7 +127,7 @@ class Purgatory:
             self._forget(self._announcements, known)
         held = HeldAnnouncement(announcement, origin, accepted_at, soft_expired_at)
         self._announcements[held.event_id] = group[announcement.owner] = held
-        self._count(held, 1)
+        self.room.take(held.event)
         self._changes.announce(held.identifiers)
         return held
 
@@ -223,21 +224,10 @@ class Purgatory:
         """Whether a state or pull request waits there (announcements are not hunted)."""
         return identifier in self._states_of or identifier in self._prs_of
 
-    def has_room(self, author: str) -> bool:
-        """Whether one more event of this author may be held (B 1.9)."""
-        return (
-            self.held_total < self.settings.max_events
-            and self.held_by_author(author) < self.settings.max_events_per_author
-        )
-
     @property
     def held_total(self) -> int:
         """How many events are held."""
-        return len(self._states) + len(self._prs) + len(self._announcements)
-
-    def held_by_author(self, author: str) -> int:
-        """How many events of this author are held."""
-        return self._by_author.get(author, 0)
+        return self.room.total.events
 
     def counts(self) -> HeldCounts:
         """How much is held, by kind."""
@@ -280,7 +270,7 @@ class Purgatory:
         if delay is None:
             user = held.origin is Origin.USER
             delay = self.sync.default_delay_secs if user else self.sync.immediate_delay_secs
-        self._count(held, 1)
+        self.room.take(held.event)
         for identifier in held.identifiers:
             self.sync_queue.enqueue(identifier, delay)
         self._changes.announce(held.identifiers)
@@ -296,15 +286,7 @@ class Purgatory:
 
     def _forget(self, entries: dict[str, _Held], held: _Held) -> None:
         del entries[held.event_id]
-        self._count(held, -1)
-
-    def _count(self, held: HeldEvent, step: int) -> None:
-        author = held.event.pubkey
-        count = self._by_author.get(author, 0) + step
-        if count:
-            self._by_author[author] = count
-        else:
-            del self._by_author[author]
+        self.room.give_back(held.event)
 
 
 def _drop(groups: dict[str, dict[str, _Held]], identifier: str, key: str) -> None:

@@ -12,8 +12,9 @@ from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
 from purgatory_sync.git.refs import update_refs
 from purgatory_sync.git.repository import is_repository
-from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.purgatory.entries import HeldAnnouncement, Origin
+from purgatory_sync.purgatory.room import Load
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -238,6 +239,25 @@ async def test_b_1_9_purgatory_is_bounded_and_pushes_nothing_out(world: World) -
     assert first.id in await world.held()
 
 
+@pytest.mark.parametrize("bound", ["max_events_per_author", "max_bytes_per_author"])
+async def test_b_1_9_the_bound_holds_for_what_is_offered_at_once(world: World, bound: str) -> None:
+    names = [f"repo-{number}" for number in range(6)]
+    for name in names:
+        await world.announce(STRANGER, name, maintainers=[OWNER])
+    states = [events.state(OWNER, each, {MAIN: "1" * 40}, created_at=NOW) for each in names]
+    size = len(encode_event(states[0]))
+    most = 2 if bound == "max_events_per_author" else 2 * size
+    few = attrs.evolve(world.settings.purgatory, **{bound: most})
+    world.admission = attrs.evolve(
+        world.admission, settings=attrs.evolve(world.settings, purgatory=few)
+    )
+    async with trio.open_nursery() as nursery:
+        for event in states:
+            nursery.start_soon(world.offer, event)
+    assert world.purgatory.room.of_author(OWNER.pubkey) == Load(2, 2 * size)
+    assert len({event.id for event in states} & await world.held()) == 2
+
+
 async def test_b_1_9_what_cannot_be_released_needs_room_too(world: World) -> None:
     few = attrs.evolve(world.settings.purgatory, max_events_per_author=1)
     world.admission = attrs.evolve(
@@ -253,6 +273,7 @@ async def test_b_1_9_what_cannot_be_released_needs_room_too(world: World) -> Non
         assert (answer.outcome, answer.message[:14]) == (Outcome.REFUSED, "rate-limited: ")
         assert world.purgatory.get(state.id) is None
         assert state.id not in await world.held()
+        assert world.purgatory.room.of_author(OWNER.pubkey).events == 1  # the announcement
     good = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 20)
     assert (await world.offer(good)).outcome is Outcome.SERVED
 

@@ -18,6 +18,7 @@ from purgatory_sync.git.repository import is_repository, list_refs
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.keys import encode_npub
+from purgatory_sync.purgatory.room import Load
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
@@ -234,6 +235,31 @@ async def test_b_9_a_restart_restores_everything_and_queues_it(
         await trio.sleep(3)
         assert len(home.outside.attempts) == 1
         assert home.outside.attempts[0][0] - start < 2
+
+
+async def test_b_1_9_the_bounds_hold_after_a_restart_and_push_nothing_out(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    held = [
+        events.state(OWNER, "repo", {MAIN: f"{n}" * 40}, created_at=NOW - n) for n in range(1, 4)
+    ]
+    last = events.state(OWNER, "repo", {MAIN: "9" * 40}, created_at=NOW)
+    async with home.running() as engine:
+        await engine.offer(announce(), "user")
+        for event in held[:2]:
+            assert (await engine.offer(event, "user")).outcome is Outcome.HELD
+        used = engine.purgatory.room.total.size
+    bounds = attrs.evolve(home.settings.purgatory, max_bytes=used)
+    home.settings = attrs.evolve(home.settings, purgatory=bounds)
+    async with home.running() as engine:
+        assert engine.purgatory.room.total == Load(3, used)
+        assert (await engine.offer(held[2], "sync")).message.startswith("rate-limited: ")
+    bounds = attrs.evolve(bounds, max_bytes=1000, max_bytes_per_author=1000)
+    home.settings = attrs.evolve(home.settings, purgatory=bounds)
+    async with home.running() as engine:
+        assert engine.purgatory.room.total == Load(3, used)
+        assert (await engine.offer(last, "user")).message.startswith("rate-limited: ")
 
 
 async def test_a_crash_between_refs_and_transaction_heals_at_start(

@@ -66,6 +66,36 @@ def test_b_1_9_full_purgatory_holds_no_more(event: Event, field: str) -> None:
     assert (verdict.replaces, verdict.evicts, verdict.deletes) == ((), (), ())
 
 
+@pytest.mark.parametrize("event", [announcement(), state(), pull_request()], ids=lambda e: e.kind)
+@pytest.mark.parametrize("field", ["held_bytes", "held_bytes_by_author"])
+def test_b_1_9_what_is_held_is_bounded_by_bytes(event: Event, field: str) -> None:
+    of = () if event.kind == kinds.ANNOUNCEMENT else (data((announcement(), Standing.SERVED)),)
+    size = len(encode_event(event))
+    settings = PurgatorySettings(max_bytes=10_000, max_bytes_per_author=10_000)
+    fits = known(*of, **{field: 10_000 - size})
+    assert judge(event, "user", fits, settings).action is Action.HOLD
+    verdict = judge(event, "user", known(*of, **{field: 10_001 - size}), settings)
+    assert (verdict.action, verdict.message[:14]) == (Action.REFUSE, "rate-limited: ")
+    assert (verdict.replaces, verdict.evicts, verdict.deletes) == ((), (), ())
+
+
+def test_b_1_9_the_bounds_of_bytes() -> None:
+    assert (SETTINGS.max_bytes, SETTINGS.max_bytes_per_author) == (128 * 2**20, 16 * 2**20)
+
+
+def test_b_1_9_a_larger_replacement_needs_room_for_what_it_is_larger() -> None:
+    old, new = announcement(created_at=NOW - 10), announcement(content="x" * 500)
+    grows = len(encode_event(new)) - len(encode_event(old))
+    of = data((old, Standing.HELD))
+    for more, action in ((0, Action.HOLD), (1, Action.REFUSE)):
+        held = SETTINGS.max_bytes_per_author - grows + more
+        snapshot = known(of, held_announcement=old, held_bytes_by_author=held)
+        verdict = judge(new, "user", snapshot, SETTINGS)
+        assert (verdict.action, verdict.replaces) == (action, (old.id,) if not more else ())
+    full = known(of, held_announcement=old, held_bytes=10**9)
+    assert judge(announcement(), "user", full, SETTINGS).action is Action.HOLD
+
+
 def test_b_1_9_a_replacement_needs_no_room() -> None:
     old = announcement(created_at=NOW - 10)
     snapshot = known(data((old, Standing.HELD)), held_announcement=old, held_total=100_000)

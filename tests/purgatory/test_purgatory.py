@@ -4,11 +4,13 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ResultClass
+from purgatory_sync.nostr.event import encode_event
 from purgatory_sync.purgatory.entries import HeldState, Origin
 from purgatory_sync.purgatory.purgatory import HeldCounts, Purgatory
-from purgatory_sync.settings import PurgatorySettings, SyncSettings
+from purgatory_sync.purgatory.room import Load
+from purgatory_sync.settings import SyncSettings
 
-from .support import ALICE, BOB, announcement, pull_request, state
+from .support import ALICE, announcement, pull_request, state
 
 NOW = 1_000_000.0
 
@@ -94,7 +96,7 @@ async def test_b_2_5_a_newer_announcement_replaces_and_an_older_one_does_not() -
     second = purgatory.add_announcement(announcement(created_at=11), Origin.USER, NOW + 2)
     assert purgatory.find_announcements("repo") == [second]
     assert purgatory.get(first.event_id) is None
-    assert (second.accepted_at, purgatory.held_by_author(ALICE)) == (NOW + 2, 1)
+    assert (second.accepted_at, purgatory.room.of_author(ALICE).events) == (NOW + 2, 1)
     assert purgatory.find_announcement(ALICE, "repo") is second
     assert purgatory.remove_announcement(second.event_id) is second
     assert purgatory.find_announcements("repo") == []
@@ -111,19 +113,28 @@ async def test_b_2_7_revival_starts_the_time_anew() -> None:
     assert (after.accepted_at, after.soft_expired_at) == (NOW + 2000, None)
 
 
-async def test_b_1_9_purgatory_is_bounded_in_all_and_by_author() -> None:
-    purgatory = Purgatory(PurgatorySettings(max_events=3, max_events_per_author=2))
-    purgatory.add_state(state(number=1), Origin.USER, NOW)
-    assert purgatory.has_room(ALICE)
-    purgatory.add_announcement(announcement(), Origin.USER, NOW)
-    assert not purgatory.has_room(ALICE)
-    assert purgatory.has_room(BOB)
-    pr = purgatory.add_pr(pull_request("repo"), Origin.USER, NOW)
-    assert not purgatory.has_room("c" * 64)
+async def test_b_1_9_what_is_held_is_counted_in_all_and_by_author() -> None:
+    purgatory = Purgatory()
+    one = purgatory.add_state(state(number=1), Origin.USER, NOW)
+    two = purgatory.add_announcement(announcement(), Origin.USER, NOW)
+    three = purgatory.add_pr(pull_request("repo"), Origin.USER, NOW)
+    sizes = [len(encode_event(each.event)) for each in (one, two, three)]
+    author = three.event.pubkey
+    assert purgatory.room.total == Load(3, sum(sizes))
+    assert purgatory.room.of_author(ALICE) == Load(2, sizes[0] + sizes[1])
+    assert purgatory.room.of_author(author) == Load(1, sizes[2])
     assert purgatory.counts() == HeldCounts(states=1, prs=1, announcements=1)
     assert purgatory.counts().total == purgatory.held_total == 3
-    purgatory.remove_pr(pr.event_id)
-    assert purgatory.has_room(BOB)
+    purgatory.add_state(one.state, Origin.USER, NOW)
+    assert purgatory.held_total == 3
+    purgatory.remove_pr(three.event_id)
+    assert (purgatory.room.of_author(author), purgatory.held_total) == (Load(), 2)
+    newer = purgatory.add_announcement(announcement(created_at=2_000_000_000), Origin.USER, NOW)
+    size = sizes[0] + len(encode_event(newer.event))
+    assert purgatory.room.total == purgatory.room.of_author(ALICE) == Load(2, size)
+    purgatory.remove_state_event(one.event_id)
+    purgatory.remove_announcement(newer.event_id)
+    assert purgatory.room.total == purgatory.room.of_author(ALICE) == Load()
 
 
 async def test_b_8_10_lost_identifiers_are_put_back_in_the_queue() -> None:
