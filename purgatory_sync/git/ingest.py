@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -41,6 +41,7 @@ _SMALL_PLACES = 4
 _LARGE_PLACES = 2
 _STREAMS = 4
 _PIECE_BYTES = 256 * 1024
+_DENSE_PIECE_BYTES = 16 * 1024
 _NO_OBJECTS = HEADER_BYTES + TRAILER_BYTES
 _OID = re.compile(r"[0-9a-f]{40}")
 
@@ -206,19 +207,19 @@ class PackSink:
         data = bytes(self._buffer)
         self._buffer.clear()
         if self._large is not None:
-            await blocking(limiter, self._large.take, data)
+            for piece in _shares(self._large, data):
+                await blocking(limiter, self._large.take, piece)
             return
-        large, scanned = await blocking(limiter, self._make_large, data)
-        self._large = large
+        self._large = large = await blocking(limiter, self._make_large)
+        scanned = [await blocking(limiter, large.scan, piece) for piece in _shares(large, data)]
         # In this thread, for a child dies with the one that starts it.
         large.begin(stream=self._ingest.may_stream(self))
-        await blocking(limiter, large.hand_on, scanned)
+        await blocking(limiter, large.hand_on, b"".join(scanned))
 
-    def _make_large(self, data: bytes) -> tuple[LargePack, bytes]:
+    def _make_large(self) -> LargePack:
         with local_errors("make a quarantine"):
             self._folder = make_quarantine(self._ingest.tmp, "pack")
-        large = LargePack(self._ingest.settings, self._repository, self._folder)
-        return large, large.scan(data)
+        return LargePack(self._ingest.settings, self._repository, self._folder)
 
     def _prove_large(self, wants: Collection[str]) -> Quarantined:
         large, folder = self._large, self._folder
@@ -289,6 +290,15 @@ class _SmallPack:
     def _complete(self, unpacked: Unpacked) -> PackInMemory:
         pack, entries = complete_pack(self.pack, unpacked.entries, unpacked.bases)
         return PackInMemory(pack, encode_index(entries, pack[-TRAILER_BYTES:]), self.ingest.tmp)
+
+
+def _shares(large: LargePack, data: bytes) -> Iterator[bytes]:
+    """What is scanned in one turn: of a bomb little, so that whoever waits for a place gets it."""
+    at = 0
+    while at < len(data):
+        share = data[at : at + _DENSE_PIECE_BYTES] if large.is_dense else data[at:]
+        yield share
+        at += len(share)
 
 
 def _obtained(

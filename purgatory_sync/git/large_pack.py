@@ -68,6 +68,11 @@ class LargePack:
             require_format(repository)
             self._first_limits = self._worst_limits()
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether what comes inflates to far more than usual, or nothing has come yet."""
+        return self._scanner.is_dense
+
     def scan(self, data: bytes) -> bytes:
         """Scan the next bytes of the pack; returns what `hand_on` may be called with.
 

@@ -23,6 +23,8 @@ _STEP_BYTES = 64 * 1024
 _OUT_BYTES = 1 << 20
 _DELTA_SIZES_BYTES = 20
 _ENTRIES_BETWEEN_STOPS = 1024
+# Real packs have a tenth of it: what is large in them is compressed badly, or is a delta.
+_DENSE_RATIO = 64
 # Of so small objects there are few in honest packs; a million of them is the same ones again.
 _TINY_BYTES = 2
 # What a stream has beside its content, nearly always.
@@ -100,6 +102,11 @@ class PackScanner:
         self._offsets = array("Q")
         self._depths = array("I")
         self._tiny: set[tuple[int, bytes]] = set()
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether what came inflated to far more than usual, or nothing has come yet."""
+        return self._inflated >= _DENSE_RATIO * self._received
 
     def feed(self, data: bytes) -> bytes:
         """Judge the next bytes of the pack; returns those that are judged by now.
@@ -203,7 +210,7 @@ class PackScanner:
                 self._inflated += len(out)
             self._unended = _Unended(header, inflater, out)
             at = self._inflate_on(self._unended, view, at)
-            if self._unended is not None:
+            if not inflater.eof:
                 return at
             start = at
         return start

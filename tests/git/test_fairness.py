@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import trio
 
+from purgatory_sync.errors import TooLarge
 from purgatory_sync.git.ingest import Ingest
 from purgatory_sync.git.pack_format import GitObject
+from purgatory_sync.git.pack_scan import PackScanner
 from purgatory_sync.git.pack_writer import encode_pack
 from purgatory_sync.settings import MIB, HuntSettings
 
@@ -74,3 +77,29 @@ async def test_n3_giants_hold_up_no_small_pack(
             await prove(objects)
         nursery.cancel_scope.cancel()
     assert os.listdir(ingest.tmp) == []
+
+
+async def test_n3_a_bomb_gives_its_place_to_others_again_and_again(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of a mebibyte can inflate to 256 MiB, which takes a second."""
+    inflated = [0]
+    feed = PackScanner.feed
+
+    def noted(self: PackScanner, data: bytes) -> bytes:
+        try:
+            return feed(self, data)
+        finally:
+            inflated.append(self._inflated)
+
+    monkeypatch.setattr(PackScanner, "feed", noted)
+    bomb = encode_pack([blob(b"%d" % number + bytes(16 * MIB)) for number in range(4)])
+    settings = HuntSettings(
+        min_free_bytes=0, ingest="dulwich", max_inflated_bytes=40 * MIB, max_inflated_ratio=1
+    )
+    async with Ingest(settings, tmp_path / "tmp").open_sink(repository) as sink:
+        await sink.write(bomb)
+        with pytest.raises(TooLarge):
+            await sink.prove([])
+    assert max(b - a for a, b in pairwise(inflated)) < 20 * MIB
+    assert inflated[-1] > 32 * MIB
