@@ -12,7 +12,7 @@ demo: .venv/run
 	$(BIN)/python -m purgatory_sync.demo
 
 test: unit .venv/isomorphic.made
-	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m pytest -m real -n auto --maxprocesses 4 --dist loadfile
 
 unit: .venv/dev
 	$(BIN)/python -m pytest -m "not real" -n auto --dist worksteal
