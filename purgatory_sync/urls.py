@@ -18,7 +18,9 @@ RELAY_SCHEMES = ("ws", "wss")
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 MAX_URL_CHARS = 2048
 
-_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\\<>\"^`{|}]|%(?:[01][0-9a-f]|7f|5c)", re.IGNORECASE)
+_CONTROL = re.compile(
+    r"[\x00-\x20\x7f-\xa0\\<>\"^`{|}]|%(?:[01][0-9a-f]|7f|5c|c2%(?:[89][0-9a-f]|a0))", re.IGNORECASE
+)
 _LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.ASCII)
 _BRACKETED = re.compile(r"\[[0-9a-f:.]+\](?::[0-9]*)?", re.IGNORECASE)
 _PATH_ASCII = "/%:@!$&'()*+,;=~[]"

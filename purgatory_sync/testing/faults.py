@@ -214,8 +214,11 @@ REFUSALS: Final = {
     "git": Fault(status=200, body=_err("upload-pack: not our ref {oid}")),
     "old git": Fault(status=200, body=b"0008NAK\n" + pkt(b"\x03git upload-pack: not our ref")),
     "github": Fault(status=200, body=_err("upload-pack: not our ref {oid}")),
-    "gerrit": Fault(status=200, body=_err("want {oid} not valid")),
+    "gitea": Fault(status=200, body=_err("upload-pack: not our ref {oid}")),  # it runs git
     "go-git": Fault(status=200, body=_err("object not found")),
+    "jgit": Fault(status=200, body=_err("want {oid} not valid")),
+    "gerrit": Fault(status=200, body=_err("want {oid} not valid")),
+    "isomorphic-git": Fault(status=200, body=_err("NotFoundError: Could not find {oid}.")),
     "unadvertised": Fault(
         status=200, body=_err("Server does not allow request for unadvertised object {oid}")
     ),

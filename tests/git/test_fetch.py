@@ -191,14 +191,19 @@ async def test_nobody_listens(tmp_path: Path, upstream: Path) -> None:
             await client.fetch_oids(repository, url, [OIDS[2]])
 
 
-def tls_context() -> ssl.SSLContext:
+def tls_context(named: list[str | None] | None = None) -> ssl.SSLContext:
+    """A server's context; the names that clients ask for are noted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
+    if named is not None:
+        context.sni_callback = lambda stream, name, context: named.append(name)
     return context
 
 
 @asynccontextmanager
-async def tls_in_front_of(server: GitServer, host: str = "127.0.0.1") -> AsyncIterator[int]:
+async def tls_in_front_of(
+    server: GitServer, named: list[str | None] | None = None
+) -> AsyncIterator[int]:
     """TLS with a certificate for git.example, handed on to the server."""
 
     async def relay(source: trio.abc.Stream, target: trio.abc.Stream) -> None:
@@ -217,7 +222,7 @@ async def tls_in_front_of(server: GitServer, host: str = "127.0.0.1") -> AsyncIt
             nursery.start_soon(relay, behind, stream)
 
     async with trio.open_nursery() as nursery:
-        serve = partial(trio.serve_ssl_over_tcp, accept, 0, tls_context(), host=host)
+        serve = partial(trio.serve_ssl_over_tcp, accept, 0, tls_context(named), host="127.0.0.1")
         listeners = await nursery.start(serve)
         yield listeners[0].transport_listener.socket.getsockname()[1]
         nursery.cancel_scope.cancel()
@@ -231,7 +236,8 @@ async def test_certificates_are_judged_by_name_and_issuer(tmp_path: Path, upstre
     repository = new_repository(tmp_path / "here")
     settings, gate = HuntSettings(min_free_bytes=0), Gate(LOOPBACK, resolve=loopback)
     trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
-    async with GitServer(upstream) as server, tls_in_front_of(server) as port:
+    named: list[str | None] = []
+    async with GitServer(upstream) as server, tls_in_front_of(server, named) as port:
         there = f"https://git.example:{port}/r.git"
         misnamed = f"https://other.example:{port}/r.git"
         no_tls = f"https://git.example:{server.port}/r.git"
@@ -241,6 +247,7 @@ async def test_certificates_are_judged_by_name_and_issuer(tmp_path: Path, upstre
             for url in (misnamed, no_tls):
                 with pytest.raises(TlsFailed):
                     await client.fetch_oids(repository, url, [OIDS[2]])
+            assert named == ["git.example", "other.example"]
             with pytest.raises((NotHttp, ConnectFailed)):
                 await client.fetch_oids(repository, no_http, [OIDS[2]])
         async with GitClient(settings, gate, tmp_path / "q") as client:

@@ -1,8 +1,16 @@
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from purgatory_sync.runtime.addresses import interleave, may_contact, networks, parse_address
+from purgatory_sync.runtime.addresses import (
+    Address,
+    interleave,
+    may_contact,
+    networks,
+    parse_address,
+)
 
 INSIDE = [
     "0.0.0.0",  # noqa: S104
@@ -25,6 +33,7 @@ INSIDE = [
     "::127.0.0.1",
     "::ffff:127.0.0.1",
     "::ffff:8.8.8.8",
+    "::ffff:0:127.0.0.1",
     "64:ff9b::7f00:1",
     "64:ff9b::808:808",
     "64:ff9b:1::1",
@@ -50,6 +59,42 @@ def test_addresses_inside_are_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "2a00:1450::1"])
 def test_public_addresses_may_be_contacted(text: str) -> None:
     assert may_contact(ip_address(text))
+
+
+@pytest.mark.parametrize(
+    ("below", "first", "last", "above"),
+    [
+        (None, "0.0.0.0", "0.255.255.255", "1.0.0.0"),  # noqa: S104
+        ("9.255.255.255", "10.0.0.0", "10.255.255.255", "11.0.0.0"),
+        ("100.63.255.255", "100.64.0.0", "100.127.255.255", "100.128.0.0"),
+        ("126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0"),
+        ("169.253.255.255", "169.254.0.0", "169.254.255.255", "169.255.0.0"),
+        ("172.15.255.255", "172.16.0.0", "172.31.255.255", "172.32.0.0"),
+        ("192.167.255.255", "192.168.0.0", "192.168.255.255", "192.169.0.0"),
+        ("198.17.255.255", "198.18.0.0", "198.19.255.255", "198.20.0.0"),
+        ("223.255.255.255", "224.0.0.0", "255.255.255.255", None),
+        (None, "::", "1fff:ffff::", "2003::"),
+        ("2001:db7:ffff::", "2001:db8::", "2001:db8:ffff::", "2001:db9::"),
+        ("2001:200::", "2002::", "2002:ffff::", "2003::"),
+        ("3ffe::", "4000::", "ffff::", None),
+    ],
+)
+def test_nothing_at_the_edges_of_what_is_inside_is_left_out(
+    below: str | None, first: str, last: str, above: str | None
+) -> None:
+    for text, public in ((below, True), (first, False), (last, False), (above, True)):
+        assert text is None or may_contact(ip_address(text)) is public, text
+
+
+@given(st.integers(0, 2**32 - 1).map(IPv4Address) | st.integers(0, 2**128 - 1).map(IPv6Address))
+@settings(max_examples=100, deadline=None)
+def test_what_python_calls_inside_is_refused_in_every_form(address: Address) -> None:
+    if not address.is_global or address.is_multicast:
+        assert not may_contact(address)
+    if isinstance(address, IPv4Address):
+        for prefix, shift in (("::ffff:0:0", 0), ("64:ff9b::", 0), ("2002::", 80), ("::", 0)):
+            carrying = IPv6Address(int(IPv6Address(prefix)) | int(address) << shift)
+            assert not may_contact(carrying)
 
 
 def test_allowed_networks_may_be_contacted_and_no_others() -> None:

@@ -1,9 +1,12 @@
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+import purgatory_sync
 from purgatory_sync.errors import (
     AttemptFailed,
     ConnectFailed,
@@ -158,6 +161,25 @@ async def test_failures_of_the_resolver_contact_nobody(
         await gate.open_tcp("git.example", 443)
     assert not caught.value.contacted
     assert net.tried == []
+
+
+CONNECTS = re.compile(
+    r"open_tcp_stream|open_ssl_over_tcp_stream|HappyEyeballs|\.connect\(\(|create_connection"
+    r"|urlopen|http\.client|import requests|HTTPTransport|httpx\.(get|post|stream|request)\b"
+    r"|httpx\.Client|HttpGitClient|get_transport_and_path|porcelain"
+)
+
+
+@pytest.mark.tree
+def test_nobody_else_opens_connections() -> None:
+    """Everything outgoing is in `runtime/ways.py`, behind the gate; what we test with is not."""
+    package = Path(purgatory_sync.__file__).parent
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if CONNECTS.search(path.read_text()) and path.relative_to(package).parts[0] != "testing"
+    }
+    assert found == {"runtime/ways.py"}
 
 
 @pytest.mark.real
