@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ..engine.explained import EventLook, NodeLook
+from ..engine.explained import EventLook, Fate, NodeLook
 from ..engine.explaining import Hunted
 from ..errors import NodeUnreachable
 from ..node.control import SOCKET, Request
@@ -79,6 +79,11 @@ class Asker:
     def why(self, name: str) -> tuple[EventLook, ...]:
         """What is held under an identifier or event id."""
         answer: tuple[EventLook, ...] = self._ask(Request("why", name), tuple[EventLook, ...])
+        return answer
+
+    def fate(self, event_id: str) -> Fate | None:
+        """What became of an event that is not held; None when the node does not know it."""
+        answer: Fate | None = self._ask(Request("fate", event_id), Fate | None)
         return answer
 
     def hunt(self, identifier: str) -> Hunted | None:

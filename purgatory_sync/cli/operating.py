@@ -17,7 +17,7 @@ from rich.text import Text
 from ..settings_loader import load_settings
 from ..version import PROGRAM
 from .asking import Asker
-from .telling import plain, tell_status, tell_why
+from .telling import plain, tell_fate, tell_status, tell_why
 
 WATCH_SECS: Final = 2.0
 
@@ -35,7 +35,8 @@ AsJson: TypeAlias = Annotated[bool, Parameter(name="--json", negative=(), help="
 def add_operating_commands(app: App) -> None:
     """Let the program know the commands."""
     app.command(_status, name="status", help="Show what the running node holds, and why.")
-    app.command(_why, name="why", help="Show why events are held, and who was asked.")
+    said = "Show why events are held, and who was asked; or what became of an event."
+    app.command(_why, name="why", help=said)
     app.command(_hunt, name="hunt", help="Hunt now, sources that are left alone included.")
 
 
@@ -76,11 +77,14 @@ def _why(
 ) -> int:
     with Asker(_folder(relay_data_path)) as node:
         looks = node.why(name)
+        fate = None if looks else node.fate(name)
     if json:
-        _print_json(looks)
+        _print_json(looks if fate is None else fate)
     elif looks:
         _print(tell_why(looks, time.time()))
-    return 0 if looks else _nothing(name)
+    elif fate is not None:
+        _print(tell_fate(fate, time.time()))
+    return 0 if looks or fate is not None else _nothing(name)
 
 
 def _hunt(

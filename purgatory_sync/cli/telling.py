@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from ..engine.explained import DomainLook, EventLook, NodeLook, SourceLook
-from ..node.pages.rendering import counter, from_now, tone, words
+from ..engine.explained import DomainLook, EventLook, Fate, NodeLook, SourceLook
+from ..node.pages.rendering import counter, from_now, tone, utc, words
 
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 
@@ -41,6 +41,17 @@ def tell_why(looks: Iterable[EventLook], now: float) -> Text:
     """Some held events with all that is known of them; `now` in Unix seconds."""
     blocks = [Text("\n").join(_event(look, now)) for look in looks]
     return Text("\n\n").join(blocks)
+
+
+def tell_fate(fate: Fate, now: float) -> Text:
+    """What became of an event that is not held; `now` in Unix seconds."""
+    when = "" if fate.at is None else f" {utc(fate.at)} ({from_now(fate.at, now)})"
+    if fate.outcome == "served":
+        return Text(f"served since{when}" if when else "served, since before the last start")
+    told = f"expired at{when} without data"
+    if fate.until is not None:
+        told += f"; until {utc(fate.until)} it is taken from users only"
+    return Text(told)
 
 
 def _event(look: EventLook, now: float) -> Iterator[Text]:

@@ -303,5 +303,6 @@ class PurgatorySync:
     async def _count_and_notify(self, event: Event) -> None:
         if (kind := RELEASED_KINDS.get(event.kind)) is not None:
             self._released[kind] += 1
+        self.explainer.served.note(event.id, self._clock.now())
         if isawaitable(told := self._notify(event)):
             await told

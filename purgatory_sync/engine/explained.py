@@ -6,6 +6,7 @@ The public page shows less: `node/pages/public.py` chooses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import attrs
 
@@ -62,6 +63,22 @@ class EventLook:
     missing_total: int | None
     error: str | None
     sources: tuple[SourceLook, ...]
+
+
+@attrs.frozen
+class Fate:
+    """What became of an event that is not held.
+
+    Attributes:
+      outcome: it is served, or it expired without its data (B 8.9).
+      at: Unix seconds since when; None where nobody remembers (served before the start).
+      until: of what expired, Unix seconds until which relays that repeat it are refused.
+    """
+
+    event_id: str
+    outcome: Literal["served", "expired"]
+    at: float | None
+    until: float | None = None
 
 
 @attrs.frozen

@@ -19,9 +19,10 @@ from ..release.serving import Parts
 from ..runtime.clock import WallClock
 from ..settings import PurgatorySettings
 from .domain_looks import look_at_domains
-from .explained import EventLook, HourLook, NodeLook, SourceLook
+from .explained import EventLook, Fate, HourLook, NodeLook, SourceLook
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
 from .reporting import KINDS, kind_of, next_attempt_of
+from .served_lately import ServedLately
 
 EVENTS_SHOWN = 100
 MISSING_SHOWN = 100
@@ -56,6 +57,7 @@ class Explainer:
     Attributes:
       started_at: Unix seconds of the start.
       totals: what was counted since the start, by the names of `HourLook.counts`.
+      served: when events became served.
     """
 
     parts: Parts
@@ -64,6 +66,7 @@ class Explainer:
     clock: WallClock
     started_at: float
     totals: Callable[[], Mapping[str, int]]
+    served: ServedLately = attrs.field(factory=ServedLately)
     _last_hour: LastHour = attrs.field(init=False)
     _looking: trio.Lock = attrs.field(factory=trio.Lock)
     _last: NodeLook | None = None
@@ -102,6 +105,18 @@ class Explainer:
             missing = await self._missing(hunted)
             looks.append(self._event(entry, missing, await self._sources(entry)))
         return tuple(looks)
+
+    async def fate(self, event_id: str) -> Fate | None:
+        """What became of an event that is not held; None for one that nobody here knows."""
+        if not _EVENT_ID.fullmatch(event_id):
+            return None
+        if await self.parts.knowledge.serves(event_id):
+            return Fate(event_id, "served", self.served.since(event_id))
+        expired = self.parts.purgatory.expired
+        at = expired.expired_at(event_id, self.clock.now())
+        if at is None:
+            return None
+        return Fate(event_id, "expired", at, at + expired.memory_secs)
 
     async def hunt(self, identifier: str) -> Hunted | None:
         """Hunt now, naughty sources too (B 8.7: a fetch by hand); the limits of domains hold.

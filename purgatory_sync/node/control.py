@@ -1,6 +1,6 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (mission N6).
 
-A request is `{"do": "status"}`, `{"do": "why", "name": …}` or `{"do": "hunt", "name": …}`; the
+A request is `{"do": "status"}`, or `{"do": …, "name": …}` with `why`, `fate` or `hunt`; the
 answer `{"result": …}` or `{"error": "a sentence"}`. All reasons are told: whoever may open the
 socket may read the data beside it.
 """
@@ -35,9 +35,9 @@ log = structlog.get_logger()
 
 @attrs.frozen
 class Request:
-    """One line of a client; `name` is an identifier or an event id."""
+    """One line of a client; `name` is an identifier or an event id (`fate`: an event id only)."""
 
-    do: Literal["status", "why", "hunt"]
+    do: Literal["status", "why", "fate", "hunt"]
     name: str = ""
 
 
@@ -146,6 +146,8 @@ async def _do(explainer: Explainer, request: Request) -> Any:
         return await explainer.look()
     if request.do == "why":
         return await explainer.why(request.name)
+    if request.do == "fate":
+        return await explainer.fate(request.name)
     hunted = await explainer.hunt(request.name)
     if hunted is not None:
         log.info("hunt by hand", identifier=request.name, forgiven=len(hunted.forgiven))

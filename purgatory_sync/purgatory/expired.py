@@ -34,8 +34,12 @@ class ExpiredIds:
 
     def was_expired(self, event_id: str, now: float) -> bool:
         """Whether the event expired within the time that is remembered; `now` in Unix seconds."""
+        return self.expired_at(event_id, now) is not None
+
+    def expired_at(self, event_id: str, now: float) -> float | None:
+        """When it expired, or None where that is not remembered any more; Unix seconds."""
         at = self._at.get(event_id)
-        return at is not None and now < at + self.memory_secs
+        return at if at is not None and now < at + self.memory_secs else None
 
     def count_since(self, at: float) -> int:
         """How many expired at `at` (Unix seconds) or later."""

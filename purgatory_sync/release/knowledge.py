@@ -93,6 +93,10 @@ class Knowledge:
         """The served states of the identifier, of any author."""
         return (await self._read(identifier)).states
 
+    async def serves(self, event_id: str) -> bool:
+        """Whether an event of this id is served."""
+        return event_id in await self._store.served_ids((event_id,))
+
     async def pull_requests(self, event_ids: Sequence[str]) -> dict[str, PullRequest | None]:
         """Those of the events that are served or held: a pull request, or None for other kinds."""
         if not event_ids:

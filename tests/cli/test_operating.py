@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -93,6 +94,14 @@ async def test_the_operator_asks_why_and_hunts(tmp_path: Path) -> None:
             code, out, _ = await run(tmp_path, "why", "r", "--json")
             by_kind = {each["kind"]: each for each in json.loads(out)}
             assert by_kind["state"]["sources"][0]["result"] == "forbidden"
+
+            served = ALICE.sign(10317, "", [], int(time.time()))
+            async with nostr_client(node.relay_url) as client:
+                assert await client.publish(served) == (True, "")
+            code, out, _ = await run(tmp_path, "why", served.id)
+            assert (code, out[:15]) == (0, "served since 20")
+            code, out, _ = await run(tmp_path, "why", served.id, "--json")
+            assert json.loads(out)["outcome"] == "served"
 
             async with httpx.AsyncClient(base_url=node.http_url, trust_env=False) as http:
                 browser = {"accept": "text/html"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from purgatory_sync.cli.telling import plain, tell_status, tell_why
-from purgatory_sync.engine.explained import DomainLook, SourceLook
+from purgatory_sync.cli.telling import plain, tell_fate, tell_status, tell_why
+from purgatory_sync.engine.explained import DomainLook, Fate, SourceLook
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.statistics import DomainStatistics
 
@@ -45,6 +45,20 @@ def test_why() -> None:
         f"  5 objects missing: {'0' * 40}, {'1' * 40}, {'2' * 40}, …",
         "  being hunted now",
     ]
+
+
+def test_fate() -> None:
+    at, until = NOW - 180, NOW + 604_620
+    assert tell_fate(Fate("e" * 64, "served", at), NOW).plain == (
+        "served since 2027-01-15T07:57:00Z (3 min ago)"
+    )
+    assert tell_fate(Fate("e" * 64, "served", None), NOW).plain == (
+        "served, since before the last start"
+    )
+    assert tell_fate(Fate("e" * 64, "expired", at, until), NOW).plain == (
+        "expired at 2027-01-15T07:57:00Z (3 min ago) without data; "
+        "until 2027-01-22T07:57:00Z it is taken from users only"
+    )
 
 
 def test_status() -> None:

@@ -9,11 +9,14 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync, explaining
-from purgatory_sync.engine.explained import EventLook
+from purgatory_sync.engine.admission import Outcome
+from purgatory_sync.engine.explained import EventLook, Fate
 from purgatory_sync.engine.explaining import Explainer, Hunted
+from purgatory_sync.engine.served_lately import ServedLately
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.testing import events
 
+from ..git.local_repos import add_pack, history
 from .test_engine import MAIN, NOW, OWNER, Home, announce
 
 FAR = "https://far.example.com/repo.git"
@@ -150,6 +153,42 @@ async def test_b_8_7_a_hunt_by_hand_asks_naughty_sources_at_once(
         assert len(home.outside.attempts) == 1
         assert home.outside.attempts[0][0] - started <= 1.001
         assert await engine.explainer.hunt("other") is None
+
+
+async def test_what_became_of_an_event(tmp_path: Path, autojump_clock: MockClock) -> None:
+    home = Home(tmp_path)
+    steps = history(1)
+    async with home.running() as engine:
+        state_id = await hold(engine)
+        assert await engine.explainer.fate(state_id) is None
+        good = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW)
+        add_pack(home.path(), steps[0].objects)
+        await trio.sleep(10)
+        assert (await engine.offer(good, "user")).outcome is Outcome.SERVED
+        fate = await engine.explainer.fate(good.id)
+        assert fate is not None
+        assert (fate.outcome, fate.until) == ("served", None)
+        assert fate.at == pytest.approx(NOW + 10, abs=1)
+        for unknown in ("repo", "f" * 64, ""):
+            assert await engine.explainer.fate(unknown) is None
+        other = events.state(OWNER, "repo", {MAIN: OID}, created_at=NOW + 20)
+        assert (await engine.offer(other, "user")).outcome is Outcome.HELD
+        await trio.sleep(1900)
+        fate = await engine.explainer.fate(other.id)
+        assert fate is not None
+        assert fate.outcome == "expired"
+        assert fate.at == pytest.approx(NOW + 1840, abs=65)
+        assert fate.until == fate.at + 604800
+    async with home.running() as engine:
+        assert await engine.explainer.fate(good.id) == Fate(good.id, "served", None)
+        assert await engine.explainer.fate(other.id) == fate
+
+
+def test_when_events_became_served_is_forgotten_at_last() -> None:
+    lately = ServedLately(most=2)
+    for number in range(3):
+        lately.note(str(number), number)
+    assert [lately.since(each) for each in "012"] == [None, 1, 2]
 
 
 async def test_the_page_of_a_repository(tmp_path: Path, autojump_clock: MockClock) -> None:

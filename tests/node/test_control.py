@@ -71,14 +71,18 @@ async def ask(stream: trio.abc.Stream, *requests: Any) -> list[Any]:
 async def test_it_tells_every_reason(tmp_path: Path) -> None:
     async with controlled(tmp_path) as engine:
         state_id = await hold(engine)
+        served = ALICE.sign(10317, "", [], 1)
+        assert (await engine.offer(served, "user")).accepted
         engine._throttles.note_naughty(FAR, NaughtyScope.URL, "a page instead of git")
         async with await trio.open_unix_socket(str(tmp_path / SOCKET)) as stream:
-            status, by_name, by_id, other = await ask(
+            status, by_name, by_id, other, held, fate = await ask(
                 stream,
                 {"do": "status"},
                 {"do": "why", "name": "r"},
                 {"do": "why", "name": state_id},
                 {"do": "why", "name": "other"},
+                {"do": "fate", "name": state_id},
+                {"do": "fate", "name": served.id},
             )
         assert status["result"]["held"]["state"] == 1
         assert status["result"]["domains"][0]["naughty"][0]["reason"] == "a page instead of git"
@@ -86,7 +90,8 @@ async def test_it_tells_every_reason(tmp_path: Path) -> None:
         (why,) = by_id["result"]
         assert (why["event_id"], why["missing"]) == (state_id, ["1" * 40])
         assert why["sources"][0]["naughty_reason"] == "a page instead of git"
-        assert other == {"result": []}
+        assert (other, held) == ({"result": []}, {"result": None})
+        assert (fate["result"]["event_id"], fate["result"]["outcome"]) == (served.id, "served")
 
 
 async def test_it_hunts_at_once_naughty_or_not(tmp_path: Path) -> None:
