@@ -177,6 +177,7 @@ async def test_what_became_of_an_event(tmp_path: Path, autojump_clock: MockClock
         fate = await engine.explainer.fate(other.id)
         assert fate is not None
         assert fate.outcome == "expired"
+        assert fate.at is not None
         assert fate.at == pytest.approx(NOW + 1840, abs=65)
         assert fate.until == fate.at + 604800
     async with home.running() as engine:
