@@ -280,6 +280,15 @@ class ListenerSettings:
     git_max_processes: int = setting(
         16, "GIT_MAX_PROCESSES", "git children serving clones at once; the rest wait"
     )
+    git_max_secs: float = setting(
+        3600.0, "GIT_MAX_SECS", "seconds until a clone or fetch ends whatever it does"
+    )
+    git_min_bytes_per_sec: int = setting(
+        8 * KIB,
+        "GIT_MIN_BYTES_PER_SEC",
+        "bytes a second that a clone must take while others wait for a git child",
+        size=True,
+    )
 
 
 @attrs.frozen

@@ -57,7 +57,14 @@ def make_listener(
         curation=settings.curation,
     )
     push = GitPush(_Pushes(engine), settings.push.max_pack_bytes)
-    git = GitHttp(engine.hosted, settings.listener.git_max_processes, push)
+    limits = settings.listener
+    git = GitHttp(
+        engine.hosted,
+        limits.git_max_processes,
+        push,
+        max_secs=limits.git_max_secs,
+        least_pace=limits.git_min_bytes_per_sec,
+    )
     metrics = (
         Metrics(lambda: _snapshot(engine.statistics(events=False)))
         if settings.metrics_enabled

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 import trio
 
+from ..settings import ListenerSettings
 from .exchange import Exchange
 from .git_body import GitBody, RefusedMethod, RefusedRequest
 from .git_child import GitChild, git_child, git_environment
+from .git_pace import Pace
 from .git_paths import GitPath, parse_git_path
 from .git_push import NOT_CACHED, GitPush
 from .wire import Gone
@@ -44,12 +47,24 @@ class GitHttp:
       resolve: from npub and identifier (judged) to the bare repository; None when not hosted.
       max_processes: git children at once; further requests wait for their turn.
       push: answers pushes; without it they are refused with a sentence.
+      max_secs: how long one of them may live.
+      least_pace: bytes a second that a client takes, or it is dropped when others wait.
     """
 
-    def __init__(self, resolve: Resolve, max_processes: int, push: GitPush | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        max_processes: int,
+        push: GitPush | None = None,
+        *,
+        max_secs: float = ListenerSettings().git_max_secs,
+        least_pace: int = ListenerSettings().git_min_bytes_per_sec,
+    ) -> None:
         self._resolve = resolve
         self._push = push
         self._places = trio.CapacityLimiter(max_processes)
+        self._max_secs = max_secs
+        self._least_pace = least_pace
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer a request for git; False when its path is none of git's (nothing is sent then)."""
@@ -135,10 +150,7 @@ class GitHttp:
         arguments = ["upload-pack", "--strict", "--stateless-rpc", "--advertise-refs"]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_leave_when_gone, exchange)
-            async with (
-                self._places,
-                git_child([*arguments, str(repository)], _environment(version)) as child,
-            ):
+            async with self._child([*arguments, str(repository)], version) as child:
                 first = await _first_piece(child, len(_V1_LINE) + len(_FLUSH))
                 if not first:
                     raise RefusedRequest(500, "git cannot read this repository")
@@ -146,7 +158,7 @@ class GitHttp:
                 if version != 2:
                     await exchange.write(_pkt(b"# service=git-upload-pack\n") + _FLUSH)
                 await exchange.write(_with_capabilities(first))
-                await _stream(child, exchange)
+                await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
 
     async def _upload_pack(self, exchange: Exchange, repository: Path) -> None:
@@ -157,10 +169,8 @@ class GitHttp:
             raise RefusedRequest(400, "the request is empty")
         arguments = ["upload-pack", "--strict", "--stateless-rpc", str(repository)]
         async with trio.open_nursery() as nursery:
-            async with (
-                self._places,
-                git_child(arguments, _environment(_protocol_version(exchange))) as child,
-            ):
+            version = _protocol_version(exchange)
+            async with self._child(arguments, version) as child:
                 nursery.start_soon(_feed, child, first, body, exchange)
                 answer = await _first_piece(child, 1)
                 if not answer and await child.wait():
@@ -168,8 +178,26 @@ class GitHttp:
                 content_type = b"application/x-git-upload-pack-result"
                 await exchange.start(200, [*NOT_CACHED, (b"content-type", content_type)])
                 await exchange.write(answer)
-                await _stream(child, exchange)
+                await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _child(self, arguments: Sequence[str], version: int) -> AsyncIterator[GitChild]:
+        """A git in a place of its own, for a limited time."""
+        async with self._places:
+            with trio.move_on_after(self._max_secs) as scope:
+                async with git_child(arguments, _environment(version)) as child:
+                    yield child
+            if scope.cancelled_caught:
+                raise RefusedRequest(503, f"this took longer than {self._max_secs:g} seconds")
+
+    async def _stream(self, child: GitChild, exchange: Exchange) -> None:
+        pace = Pace(self._least_pace, lambda: self._places.statistics().tasks_waiting > 0)
+        while piece := await child.stdout.receive_some(PIECE_BYTES):
+            await pace.write(exchange, bytes(piece))
+        # A refusal is a whole answer although git ends with an error; a killed git's answer is cut.
+        if await child.wait() < 0:
+            raise Gone("git was killed while it answered")
 
 
 async def _feed(child: GitChild, piece: bytes, body: GitBody, exchange: Exchange) -> None:
@@ -201,14 +229,6 @@ async def _first_piece(child: GitChild, least: int) -> bytes:
         error = child.stderr.decode(errors="replace").strip()
         log.info("git gave no answer", error=error)
     return data
-
-
-async def _stream(child: GitChild, exchange: Exchange) -> None:
-    while piece := await child.stdout.receive_some(PIECE_BYTES):
-        await exchange.write(bytes(piece))
-    # A refusal is a whole answer although git ends with an error; a killed git's answer is cut.
-    if await child.wait() < 0:
-        raise Gone("git was killed while it answered")
 
 
 def _protocol_version(exchange: Exchange) -> int:

@@ -80,14 +80,16 @@ class GitServed:
 
 
 @asynccontextmanager
-async def git_served(folder: Path, max_processes: int = 4) -> AsyncIterator[GitServed]:
+async def git_served(
+    folder: Path, max_processes: int = 4, *, max_secs: float = 600, least_pace: int = 1
+) -> AsyncIterator[GitServed]:
     """Serve `<folder>/<identifier>.git` over real sockets."""
 
     def resolve(npub: str, identifier: str) -> Path | None:
         path = folder / f"{identifier}.git"
         return path if npub == NPUB and path.is_dir() else None
 
-    routes = GitHttp(resolve, max_processes)
+    routes = GitHttp(resolve, max_processes, max_secs=max_secs, least_pace=least_pace)
 
     async def http(exchange: Exchange) -> None:
         if not await routes.answer(exchange):
