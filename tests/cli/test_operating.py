@@ -72,7 +72,7 @@ async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.real
-async def test_the_operator_asks_why_and_hunts(tmp_path: Path) -> None:
+async def test_b_10_3_the_operator_asks_why_and_hunts(tmp_path: Path) -> None:
     with trio.fail_after(60):
         async with node_with_a_held_state(tmp_path) as (node, state_id):
             code, out, _ = await run(tmp_path, "status")

@@ -31,7 +31,9 @@ def state(author: Author = OWNER, identifier: str = "repo") -> Event:
 
 
 @pytest.mark.parametrize("origin", list(Origin))
-async def test_what_is_blocked_is_neither_held_nor_hunted(world: World, origin: Origin) -> None:
+async def test_b_5_1_what_is_blocked_is_neither_held_nor_hunted(
+    world: World, origin: Origin
+) -> None:
     await world.announce(OWNER)
     take(world, CurationSettings(repository_blacklist=(f"{OWNER.npub}/repo",)))
     answer = await world.offer(state(), origin)
@@ -80,7 +82,7 @@ async def hold_much(world: World) -> dict[str, Event]:
         (CurationSettings(repository_whitelist=("other",)), ["announcement", "state", "pr"]),
     ],
 )
-async def test_what_was_held_and_is_blocked_now_ends_at_the_start(
+async def test_b_5_1_what_was_held_and_is_blocked_now_ends_at_the_start(
     world: World, lists: CurationSettings, ended: list[str]
 ) -> None:
     found = await hold_much(world)
@@ -93,7 +95,7 @@ async def test_what_was_held_and_is_blocked_now_ends_at_the_start(
     assert is_repository(world.path(OTHER, "other"))
 
 
-async def test_what_a_blacklisted_stranger_sent_ends_alone(world: World) -> None:
+async def test_b_5_1_what_a_blacklisted_stranger_sent_ends_alone(world: World) -> None:
     found = await hold_much(world)
     await end_what_is_blocked(
         world.parts, CurationSettings(event_blacklist=(STRANGER.npub,)), SERVICE

@@ -107,7 +107,7 @@ async def test_the_whole_look(tmp_path: Path, autojump_clock: MockClock) -> None
         assert state_id not in [each.event_id for each in look.events]
 
 
-async def test_however_many_ask_the_disk_is_asked_once_in_two_seconds(
+async def test_b_10_3_however_many_ask_the_disk_is_asked_once_in_two_seconds(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with Home(tmp_path).running() as engine:
@@ -118,7 +118,7 @@ async def test_however_many_ask_the_disk_is_asked_once_in_two_seconds(
         assert await engine.explainer.look() is not first
 
 
-async def test_a_slow_look_is_shown_ten_times_as_long(
+async def test_b_10_3_a_slow_look_is_shown_ten_times_as_long(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Home(tmp_path).running() as engine:

@@ -68,7 +68,7 @@ async def ask(stream: trio.abc.Stream, *requests: Any) -> list[Any]:
     return [json.loads(line) for line in data.splitlines()]
 
 
-async def test_it_tells_every_reason(tmp_path: Path) -> None:
+async def test_b_10_3_it_tells_every_reason(tmp_path: Path) -> None:
     async with controlled(tmp_path) as engine:
         state_id = await hold(engine)
         served = ALICE.sign(10317, "", [], 1)
@@ -94,7 +94,7 @@ async def test_it_tells_every_reason(tmp_path: Path) -> None:
         assert (fate["result"]["event_id"], fate["result"]["outcome"]) == (served.id, "served")
 
 
-async def test_it_hunts_at_once_naughty_or_not(tmp_path: Path) -> None:
+async def test_b_10_3_it_hunts_at_once_naughty_or_not(tmp_path: Path) -> None:
     async with controlled(tmp_path) as engine:
         await hold(engine)
         engine._throttles.note_naughty(FAR, NaughtyScope.HOST, "no such name")
@@ -109,7 +109,7 @@ async def test_it_hunts_at_once_naughty_or_not(tmp_path: Path) -> None:
         assert entry.in_progress or entry.next_attempt <= trio.current_time()
 
 
-async def test_only_its_owner_may_open_it_and_it_is_gone_afterwards(tmp_path: Path) -> None:
+async def test_b_10_3_only_its_owner_may_open_it_and_it_is_gone_afterwards(tmp_path: Path) -> None:
     async with controlled(tmp_path):
         found = (tmp_path / SOCKET).lstat()
         assert stat.S_ISSOCK(found.st_mode)

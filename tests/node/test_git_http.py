@@ -35,7 +35,7 @@ def commits(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("version", [0, 1, 2])
-async def test_clone_and_ls_remote(tmp_path: Path, commits: list[str], version: int) -> None:
+async def test_b_6_2_clone_and_ls_remote(tmp_path: Path, commits: list[str], version: int) -> None:
     wanted = git("ls-remote", tmp_path / "repo.git")
     async with git_served(tmp_path) as server:
         protocol = ("-c", f"protocol.version={version}")
@@ -47,7 +47,7 @@ async def test_clone_and_ls_remote(tmp_path: Path, commits: list[str], version: 
 
 
 @pytest.mark.parametrize("version", [0, 1, 2])
-async def test_empty_repository_is_cloned_and_advertises_capabilities(
+async def test_b_6_2_empty_repository_is_cloned_and_advertises_capabilities(
     tmp_path: Path, version: int
 ) -> None:
     git("init", "-q", "--bare", tmp_path / "new.git")
@@ -66,7 +66,7 @@ async def test_empty_repository_is_cloned_and_advertises_capabilities(
 
 
 @pytest.mark.parametrize("version", [0, 2])
-async def test_partial_clone_and_fetch_of_an_inner_commit(
+async def test_b_6_2_partial_clone_and_fetch_of_an_inner_commit(
     tmp_path: Path, commits: list[str], version: int
 ) -> None:
     async with git_served(tmp_path) as server:
@@ -84,7 +84,7 @@ async def test_partial_clone_and_fetch_of_an_inner_commit(
         assert await server.client("-C", tmp_path / "one", "rev-list", "--count", "x") == "2"
 
 
-async def test_repository_with_refs_names_the_same_capabilities(
+async def test_b_6_2_repository_with_refs_names_the_same_capabilities(
     tmp_path: Path, commits: list[str]
 ) -> None:
     async with git_served(tmp_path) as server:
@@ -96,7 +96,9 @@ async def test_repository_with_refs_names_the_same_capabilities(
     assert (empty.status_code, empty.text) == (400, "the request is empty\n")
 
 
-async def test_hidden_tips_can_be_asked_for_under_v0(tmp_path: Path, commits: list[str]) -> None:
+async def test_b_6_2_hidden_tips_can_be_asked_for_under_v0(
+    tmp_path: Path, commits: list[str]
+) -> None:
     git("-C", tmp_path / "repo.git", "config", "transfer.hideRefs", "refs/heads")
     git("init", "-q", "--bare", tmp_path / "one")
     async with git_served(tmp_path) as server:
@@ -151,7 +153,7 @@ async def test_push_is_refused_with_a_sentence(tmp_path: Path, commits: list[str
         ("GET", "%2e%2e/info/refs?service=git-upload-pack", {}, 404),
     ],
 )
-async def test_requests_that_are_refused(
+async def test_b_6_1_requests_that_are_refused(
     tmp_path: Path, commits: list[str], method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
     async with git_served(tmp_path) as server:
@@ -164,7 +166,7 @@ async def test_requests_that_are_refused(
         assert answer.headers.get("allow") == allowed
 
 
-async def test_content_types_head_and_caching(tmp_path: Path, commits: list[str]) -> None:
+async def test_b_6_1_content_types_head_and_caching(tmp_path: Path, commits: list[str]) -> None:
     async with git_served(tmp_path) as server:
         refs = "repo/info/refs?service=git-upload-pack"
         for method in ("GET", "HEAD"):
@@ -190,7 +192,7 @@ async def test_content_types_head_and_caching(tmp_path: Path, commits: list[str]
         ("version=1:version=2", 2),
     ],
 )
-async def test_protocol_version(
+async def test_b_6_2_protocol_version(
     tmp_path: Path, commits: list[str], header: str, version: int
 ) -> None:
     async with git_served(tmp_path) as server:
@@ -202,7 +204,7 @@ async def test_protocol_version(
     assert (b"version 1\n" in answer.content) == (version == 1)
 
 
-async def test_gzip_and_chunked_bodies(tmp_path: Path, commits: list[str]) -> None:
+async def test_b_6_1_gzip_and_chunked_bodies(tmp_path: Path, commits: list[str]) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for byte in LS_REFS:
             yield bytes([byte])
@@ -227,7 +229,7 @@ async def test_gzip_and_chunked_bodies(tmp_path: Path, commits: list[str]) -> No
     ],
     ids=["bomb", "cut", "more", "none"],
 )
-async def test_hostile_gzip(
+async def test_b_6_1_hostile_gzip(
     tmp_path: Path,
     commits: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -241,7 +243,7 @@ async def test_hostile_gzip(
         assert answer.status_code == status
 
 
-async def test_too_large_a_body(
+async def test_b_6_1_too_large_a_body(
     tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(git_http, "MAX_REQUEST_BYTES", 100_000)

@@ -29,7 +29,7 @@ NPUB = encode_npub("3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa
         ("..a", ("..a",)),
     ],
 )
-def test_names(name: str, identifiers: tuple[str, ...]) -> None:
+def test_b_6_1_names(name: str, identifiers: tuple[str, ...]) -> None:
     for service in ("info/refs", "git-upload-pack", "git-receive-pack"):
         path = parse_git_path(f"/{NPUB}/{name}/{service}")
         assert path == GitPath(NPUB, identifiers, service)
@@ -44,7 +44,7 @@ def test_names(name: str, identifiers: tuple[str, ...]) -> None:
         "a/b", "../a", "./a",
     ],
 )  # fmt: skip
-def test_names_that_are_none(name: str) -> None:
+def test_b_6_1_names_that_are_none(name: str) -> None:
     assert parse_git_path(f"/{NPUB}/{name}/info/refs") is None
 
 
@@ -60,13 +60,13 @@ def test_names_that_are_none(name: str) -> None:
         f"/x/{NPUB}/repo/info/refs", "/npub1/repo/info/refs", f"/{NPUB}/repo/git-upload-archive",
     ],
 )  # fmt: skip
-def test_paths_that_are_none_of_git(path: str) -> None:
+def test_b_6_1_paths_that_are_none_of_git(path: str) -> None:
     assert parse_git_path(path) is None
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("%25ef0./\\aAgit\n\x00ü")))
-def test_whatever_is_named_is_an_identifier(name: str) -> None:
+def test_b_6_1_whatever_is_named_is_an_identifier(name: str) -> None:
     path = parse_git_path(f"/{NPUB}/{name}/info/refs")
     if path is not None:
         assert path.identifiers

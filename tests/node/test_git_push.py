@@ -40,7 +40,7 @@ async def test_b_6_8_a_first_push_is_served_when_git_returns(home: Home) -> None
     assert "Everything up-to-date" in await home.push("main")
 
 
-async def test_forced_deleted_and_tagged(home: Home) -> None:
+async def test_b_6_5_forced_deleted_and_tagged(home: Home) -> None:
     first = home.commit("a")
     git("-C", home.tree, "branch", "dev")
     await home.state(MAIN, DEV)
@@ -55,7 +55,7 @@ async def test_forced_deleted_and_tagged(home: Home) -> None:
     assert home.refs()[MAIN] == git("-C", home.tree, "rev-parse", "main") != first
 
 
-async def test_a_state_that_only_deletes_takes_effect_before_the_push(home: Home) -> None:
+async def test_b_3_2_a_state_that_only_deletes_takes_effect_before_the_push(home: Home) -> None:
     home.commit("a")
     git("-C", home.tree, "branch", "dev")
     await home.state(MAIN, DEV)
@@ -65,7 +65,7 @@ async def test_a_state_that_only_deletes_takes_effect_before_the_push(home: Home
     assert "remote ref does not exist" in await home.refused(":dev")
 
 
-async def test_two_mebibytes_with_gits_probe(home: Home) -> None:
+async def test_b_6_5_two_mebibytes_with_gits_probe(home: Home) -> None:
     home.commit("large", random.Random(1).randbytes(2 << 20))
     await home.state(MAIN)
     said = await home.git("-c", "http.postBuffer=65536", "push", "-v", home.url, "main")
@@ -74,7 +74,7 @@ async def test_two_mebibytes_with_gits_probe(home: Home) -> None:
     assert not list((home.settings.git_data_path / ".tmp").iterdir())
 
 
-async def test_from_a_shallow_clone(home: Home) -> None:
+async def test_b_6_5_from_a_shallow_clone(home: Home) -> None:
     for name in "abc":
         home.commit(name)
     await home.state(MAIN)
@@ -89,7 +89,7 @@ async def test_from_a_shallow_clone(home: Home) -> None:
     git("-C", home.bare, "fsck", "--strict", "--no-dangling")
 
 
-async def test_a_cut_history_is_refused_with_what_to_do(home: Home, tmp_path: Path) -> None:
+async def test_b_6_5_a_cut_history_is_refused_with_what_to_do(home: Home, tmp_path: Path) -> None:
     home.commit("a")
     home.commit("b")
     cut = tmp_path / "cut"
@@ -140,7 +140,7 @@ async def test_b_4_3_a_pull_request_before_its_event(home: Home) -> None:
     assert await home.relay.has(event.id)
 
 
-async def test_push_options_signed_pushes_and_other_refs(home: Home) -> None:
+async def test_b_6_5_push_options_signed_pushes_and_other_refs(home: Home) -> None:
     home.commit("a")
     await home.state(MAIN)
     await home.push("-o", "ci.skip", "--quiet", "main")

@@ -54,7 +54,7 @@ async def raw(home: Home) -> AsyncIterator[Raw]:
         yield Raw(home, http)
 
 
-async def test_info_refs(raw: Raw) -> None:
+async def test_b_6_1_info_refs(raw: Raw) -> None:
     url = f"{raw.home.url}/info/refs?service=git-receive-pack"
     for name in (url, url.replace("repo.git", "repo")):
         answer = await raw.http.get(name)
@@ -69,7 +69,7 @@ async def test_info_refs(raw: Raw) -> None:
     assert (await raw.http.post(url)).status_code == 405
 
 
-async def test_the_probe(raw: Raw) -> None:
+async def test_b_6_5_the_probe(raw: Raw) -> None:
     answer = await raw.post(b"0000")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"] == "application/x-git-receive-pack-result"
@@ -98,7 +98,7 @@ async def test_b_6_6_what_is_no_push_is_refused_with_200_and_err(
     assert int(answer.content[:4], 16) == len(answer.content)
 
 
-async def test_gzip_chunked_and_a_report_without_side_band(raw: Raw) -> None:
+async def test_b_6_5_gzip_chunked_and_a_report_without_side_band(raw: Raw) -> None:
     body = pkt(f"{ZERO} {ZERO} {MAIN}\0report-status".encode()) + b"0000"
     wanted = b"000eunpack ok\n0017ok refs/heads/main\n0000"
     zipped = gzip.compress(body)
@@ -125,7 +125,7 @@ async def test_gzip_chunked_and_a_report_without_side_band(raw: Raw) -> None:
         (lambda h: {**h, "content-encoding": "gzip"}, 400),
     ],
 )
-async def test_requests_that_are_none(
+async def test_b_6_1_requests_that_are_none(
     raw: Raw, change: Callable[[dict[str, str]], dict[str, str]], status: int
 ) -> None:
     answer = await raw.http.post(
@@ -135,7 +135,7 @@ async def test_requests_that_are_none(
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_not_hosted_and_other_methods(raw: Raw) -> None:
+async def test_b_6_1_not_hosted_and_other_methods(raw: Raw) -> None:
     other = raw.home.url.replace("repo.git", "none.git")
     assert (await raw.http.post(f"{other}/git-receive-pack", headers=RECEIVE)).status_code == 404
     assert (await raw.http.get(f"{raw.home.url}/git-receive-pack")).status_code == 405
@@ -178,7 +178,7 @@ async def test_b_2_7_a_softly_expired_repository_is_an_empty_one(
                 assert (await http_client.get(f"{url}/none/{query}")).status_code == 404
 
 
-async def test_a_push_that_drips_holds_up_nobody(home: Home) -> None:
+async def test_b_6_7_a_push_that_drips_holds_up_nobody(home: Home) -> None:
     home.commit("a")
     event = await home.state(MAIN)
     tip = git("-C", home.tree, "rev-parse", "main")

@@ -55,7 +55,7 @@ def test_b_10_document() -> None:
     }
 
 
-def test_no_limit_of_events_is_not_announced_as_none_at_all() -> None:
+def test_b_10_1_no_limit_of_events_is_not_announced_as_none_at_all() -> None:
     limitation = json.loads(document(make_info(RelaySettings(events_per_minute=0))))["limitation"]
     assert "max_events_per_minute" not in limitation
 

@@ -83,7 +83,7 @@ async def test_nothing_but_nonsense_is_closed_at_last(
         assert client.closed == (1008, "too many malformed messages")
 
 
-async def test_subscriptions_are_limited_and_replaced(
+async def test_b_10_1_subscriptions_are_limited_and_replaced(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()
@@ -103,7 +103,7 @@ async def test_subscriptions_are_limited_and_replaced(
         assert {(await client.hear())[1] for _ in range(2)} == {"a", "b"}
 
 
-async def test_limit_reaches_the_backend(autojump_clock: trio.testing.MockClock) -> None:
+async def test_b_10_1_limit_reaches_the_backend(autojump_clock: trio.testing.MockClock) -> None:
     backend = MemoryBackend()
     for number in range(5):
         backend.serve(make_event(number))
@@ -113,7 +113,7 @@ async def test_limit_reaches_the_backend(autojump_clock: trio.testing.MockClock)
     assert heard == ["EVENT", "EVENT", "EVENT", "EOSE"]
 
 
-async def test_nip_45_count_is_not_bounded_by_the_limit(
+async def test_b_10_1_nip_45_count_is_not_bounded_by_the_limit(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()
@@ -127,7 +127,7 @@ async def test_nip_45_count_is_not_bounded_by_the_limit(
         assert len(backend.subscriptions) == 0
 
 
-async def test_nip_45_what_is_not_counted_is_closed(
+async def test_b_10_1_nip_45_what_is_not_counted_is_closed(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     with capture_logs():
@@ -140,7 +140,7 @@ async def test_nip_45_what_is_not_counted_is_closed(
             assert await client.hear() == ["CLOSED", "n", why]
 
 
-async def test_so_many_events_a_minute_on_each_connection(
+async def test_b_10_1_so_many_events_a_minute_on_each_connection(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()
@@ -164,7 +164,7 @@ async def test_so_many_events_a_minute_on_each_connection(
         assert (await hasty.hear())[2]
 
 
-async def test_no_limit_of_events_a_minute(autojump_clock: trio.testing.MockClock) -> None:
+async def test_b_10_1_no_limit_of_events_a_minute(autojump_clock: trio.testing.MockClock) -> None:
     async with talking(MemoryBackend(), RelaySettings(events_per_minute=0)) as client:
         for _ in range(700):
             client.say("EVENT", plain(make_event(1)))

@@ -27,14 +27,14 @@ def test_an_announcement_is_read() -> None:
     assert Announcement.parse(source).owner == ALICE.pubkey
 
 
-def test_1_1_the_first_d_names_it() -> None:
+def test_b_1_1_the_first_d_names_it() -> None:
     assert Announcement.parse(event(30617, (("d", "one"), ("d", "two")))).identifier == "one"
     for tags in ((), (("d",), ("d", "x")), (("d", ""),), (("d", "a/b"),), (("d", ".."),)):
         with pytest.raises(InvalidEvent):
             Announcement.parse(event(30617, tags))
 
 
-def test_1_2_a_second_tag_adds_its_values() -> None:
+def test_b_1_2_a_second_tag_adds_its_values() -> None:
     source = note(
         ALICE,
         kind=30617,
@@ -54,7 +54,7 @@ def test_1_2_a_second_tag_adds_its_values() -> None:
     assert parsed.maintainers == (BOB.pubkey, CAROL.pubkey)
 
 
-def test_1_2_what_is_no_key_and_no_http_url_is_skipped() -> None:
+def test_b_1_2_what_is_no_key_and_no_http_url_is_skipped() -> None:
     parsed = Announcement.parse(
         announcement(
             ALICE,
@@ -92,7 +92,7 @@ def test_another_kind_is_no_announcement() -> None:
         ("https://grasp.example:8443/x", "wss://grasp.example", False),
     ],
 )
-def test_2_1_listed_means_a_clone_url_and_a_relay(clone: str, relay: str, listed: bool) -> None:
+def test_b_2_1_listed_means_a_clone_url_and_a_relay(clone: str, relay: str, listed: bool) -> None:
     parsed = Announcement.parse(announcement(ALICE, "x", clone=[clone], relays=[relay]))
     assert parsed.lists("grasp.example") is listed
 

@@ -281,7 +281,7 @@ def test_first_and_values() -> None:
     assert list(event.all_values("e")) == ["1", "2", "3"]
 
 
-def test_1_6_the_newest_wins_and_on_a_tie_the_lowest_id() -> None:
+def test_b_1_6_the_newest_wins_and_on_a_tie_the_lowest_id() -> None:
     old = note(ALICE, "old", created_at=1)
     low, high = sorted((note(ALICE, str(i), created_at=2) for i in range(2)), key=lambda e: e.id)
     assert sorted([low, old, high], key=lambda e: e.order) == [old, high, low]

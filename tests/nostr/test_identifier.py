@@ -24,7 +24,7 @@ from purgatory_sync.nostr.identifier import check_identifier, is_valid_identifie
         "é" * 125,
     ],
 )
-def test_1_1_names_that_are_fine(identifier: str) -> None:
+def test_b_1_1_names_that_are_fine(identifier: str) -> None:
     assert check_identifier(identifier) == identifier
     assert is_valid_identifier(identifier)
 
@@ -49,6 +49,6 @@ def test_1_1_names_that_are_fine(identifier: str) -> None:
         ("🦀" * 63, "longer than 251 bytes"),
     ],
 )
-def test_1_1_names_that_are_rejected(identifier: str | None, text: str) -> None:
+def test_b_1_1_names_that_are_rejected(identifier: str | None, text: str) -> None:
     with pytest.raises(InvalidEvent, match=text):
         check_identifier(identifier)

@@ -17,7 +17,7 @@ ALICE, BOB = Author.from_seed(1), Author.from_seed(2)
 OID = "c" * 40
 
 
-def test_1_5_a_pull_request_is_read() -> None:
+def test_b_1_5_a_pull_request_is_read() -> None:
     where = [ALICE.coordinate("x"), BOB.coordinate("x"), ALICE.coordinate("y")]
     source = pull_request(BOB, where, OID, clone=["https://fork.example/x", "ssh://no.example"])
     pr = PullRequest.parse(source)
@@ -32,7 +32,7 @@ def test_1_5_a_pull_request_is_read() -> None:
     assert not pr.unsatisfiable
 
 
-def test_1_5_an_update_is_read_alike() -> None:
+def test_b_1_5_an_update_is_read_alike() -> None:
     root = pull_request(BOB, [ALICE.coordinate("x")], OID)
     update = pull_request_update(BOB, [ALICE.coordinate("x")], "d" * 40, root)
     assert PullRequest.parse(update).commit == "d" * 40
@@ -43,7 +43,7 @@ def test_1_5_an_update_is_read_alike() -> None:
 @pytest.mark.parametrize(
     "tags", [(), (("c",),), (("c", ""),), (("c", "c" * 39),), (("c", "HEAD"),)]
 )
-def test_1_5_the_commit_is_required(tags: tuple[tuple[str, ...], ...]) -> None:
+def test_b_1_5_the_commit_is_required(tags: tuple[tuple[str, ...], ...]) -> None:
     with pytest.raises(InvalidEvent, match="the c tag must hold the commit"):
         PullRequest.parse(event(1618, tags))
 
@@ -51,13 +51,13 @@ def test_1_5_the_commit_is_required(tags: tuple[tuple[str, ...], ...]) -> None:
 @pytest.mark.parametrize(
     ("value", "unsatisfiable"), [(OID.upper(), False), ("c" * 64, True), ("0" * 40, True)]
 )
-def test_1_5_which_commits_can_be_here(value: str, unsatisfiable: bool) -> None:
+def test_b_1_5_which_commits_can_be_here(value: str, unsatisfiable: bool) -> None:
     pr = PullRequest.parse(event(1618, (("c", value),)))
     assert pr.commit == value.lower()
     assert pr.unsatisfiable is unsatisfiable
 
 
-def test_1_5_an_identifier_may_hold_colons() -> None:
+def test_b_1_5_an_identifier_may_hold_colons() -> None:
     assert Coordinate.parse(f"30617:{ALICE.pubkey}:a:b:c") == ALICE.coordinate("a:b:c")
     assert str(ALICE.coordinate("a:b:c")) == f"30617:{ALICE.pubkey}:a:b:c"
 
@@ -77,7 +77,7 @@ def test_1_5_an_identifier_may_hold_colons() -> None:
         f" 30617:{ALICE.pubkey}:x",
     ],
 )
-def test_1_5_other_a_tags_are_skipped(value: str) -> None:
+def test_b_1_5_other_a_tags_are_skipped(value: str) -> None:
     assert Coordinate.parse(value) is None
     found = PullRequest.parse(
         event(1618, (("c", OID), ("a", value), ("a",), ("a", str(BOB.coordinate("x")))))

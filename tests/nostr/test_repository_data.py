@@ -36,26 +36,26 @@ def keys(*authors: Author) -> frozenset[str]:
     return frozenset(author.pubkey for author in authors)
 
 
-def test_3_1_maintainers_are_followed_recursively() -> None:
+def test_b_3_1_maintainers_are_followed_recursively() -> None:
     data = RepositoryData.of("x", [known(A, B), known(B, C), known(C, D)])
     assert data.maintainer_set(A.pubkey) == keys(A, B, C, D)
     assert data.maintainer_set(B.pubkey) == keys(B, C, D)
     assert data.maintainer_set(C.pubkey) == keys(C, D)
 
 
-def test_3_1_cycles_end() -> None:
+def test_b_3_1_cycles_end() -> None:
     data = RepositoryData.of("x", [known(A, B), known(B, C), known(C, A, C)])
     for owner in (A, B, C):
         assert data.maintainer_set(owner.pubkey) == keys(A, B, C)
 
 
-def test_3_1_a_listed_maintainer_counts_without_an_announcement() -> None:
+def test_b_3_1_a_listed_maintainer_counts_without_an_announcement() -> None:
     data = RepositoryData.of("x", [known(A, B)])
     assert data.maintainer_set(A.pubkey) == keys(A, B)
     assert data.maintainer_set(B.pubkey) == frozenset()
 
 
-def test_3_1_authority_is_not_mutual() -> None:
+def test_b_3_1_authority_is_not_mutual() -> None:
     data = RepositoryData.of("x", [known(A, B), known(B), known(STRANGER, A)])
     assert data.owners_authorising(A.pubkey) == tuple(sorted([A.pubkey, STRANGER.pubkey]))
     assert data.owners_authorising(B.pubkey) == tuple(sorted([A.pubkey, B.pubkey, STRANGER.pubkey]))
@@ -63,7 +63,7 @@ def test_3_1_authority_is_not_mutual() -> None:
     assert data.owners_authorising(E.pubkey) == ()
 
 
-def test_1_6_the_newest_announcement_of_each_owner_counts() -> None:
+def test_b_1_6_the_newest_announcement_of_each_owner_counts() -> None:
     old, new = known(A, B, created_at=1), known(A, C, created_at=2)
     for order in ([old, new], [new, old]):
         data = RepositoryData.of("x", order)
@@ -71,13 +71,13 @@ def test_1_6_the_newest_announcement_of_each_owner_counts() -> None:
         assert data.maintainer_set(A.pubkey) == keys(A, C)
 
 
-def test_1_6_on_a_tie_the_lowest_id_counts() -> None:
+def test_b_1_6_on_a_tie_the_lowest_id_counts() -> None:
     low, high = sorted([known(A, B), known(A, C)], key=lambda k: k.announcement.event.id)
     for order in ([low, high], [high, low]):
         assert RepositoryData.of("x", order).known == {A.pubkey: low}
 
 
-def test_4_1_a_pr_concerns_owners_whose_set_shares_a_tagged_key() -> None:
+def test_b_4_1_a_pr_concerns_owners_whose_set_shares_a_tagged_key() -> None:
     data = RepositoryData.of("x", [known(A, B), known(C), known(D, C)])
     assert data.owners_of_pr(pr_to(B)) == (A.pubkey,)
     assert data.owners_of_pr(pr_to(C)) == tuple(sorted([C.pubkey, D.pubkey]))
@@ -95,7 +95,7 @@ def test_owners_with_a_repository() -> None:
     assert data.with_repository([B.pubkey, A.pubkey, C.pubkey]) == (A.pubkey,)
 
 
-def test_8_1_sources_are_of_the_owners_and_the_members_of_their_sets() -> None:
+def test_b_8_1_sources_are_of_the_owners_and_the_members_of_their_sets() -> None:
     data = RepositoryData.of(
         "x",
         [

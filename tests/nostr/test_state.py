@@ -17,7 +17,7 @@ def parsed(*tags: tuple[str, ...]) -> State:
     return State.parse(note(ALICE, kind=30618, tags=[("d", "x"), *tags]))
 
 
-def test_1_3_heads_and_tags_are_read() -> None:
+def test_b_1_3_heads_and_tags_are_read() -> None:
     refs = {"refs/heads/main": A, "refs/heads/a/b": B, "refs/tags/v1": A}
     found = State.parse(state(ALICE, "x", refs, head="refs/heads/main"))
     assert (found.identifier, found.author, found.head) == ("x", ALICE.pubkey, "refs/heads/main")
@@ -28,7 +28,7 @@ def test_1_3_heads_and_tags_are_read() -> None:
     assert not found.empty
 
 
-def test_1_3_d_is_required() -> None:
+def test_b_1_3_d_is_required() -> None:
     for tags in ((), (("d",),), (("d", ""),), (("d", "a/b"),)):
         with pytest.raises(InvalidEvent):
             State.parse(event(30618, tags))
@@ -56,13 +56,13 @@ def test_1_3_d_is_required() -> None:
         "refs/remotes/origin/x",
     ],
 )
-def test_1_3_names_that_are_skipped(name: str) -> None:
+def test_b_1_3_names_that_are_skipped(name: str) -> None:
     found = State.parse(event(30618, (("d", "x"), ("refs/heads/main", A), (name, B))))
     assert found.refs == {"refs/heads/main": A}
     assert not found.unsatisfiable
 
 
-def test_1_3_tags_without_a_value_are_skipped() -> None:
+def test_b_1_3_tags_without_a_value_are_skipped() -> None:
     found = parsed(("refs/heads/main", A), ("refs/heads/other",))
     assert found.refs == {"refs/heads/main": A}
     assert not found.unsatisfiable
@@ -71,14 +71,14 @@ def test_1_3_tags_without_a_value_are_skipped() -> None:
 @pytest.mark.parametrize(
     "value", ["", "main", "a" * 39, "a" * 41, "a" * 64, "0" * 40, "g" * 40, " " + A, A + "\n", "-x"]
 )
-def test_1_3_a_value_that_is_no_oid_is_never_satisfiable(value: str) -> None:
+def test_b_1_3_a_value_that_is_no_oid_is_never_satisfiable(value: str) -> None:
     found = parsed(("refs/heads/main", A), ("refs/heads/other", value))
     assert found.refs == {"refs/heads/main": A}
     assert found.unsatisfiable
     assert not found.empty
 
 
-def test_1_3_an_oid_in_capitals_is_the_same_object() -> None:
+def test_b_1_3_an_oid_in_capitals_is_the_same_object() -> None:
     assert parsed(("refs/heads/main", A.upper())).refs == {"refs/heads/main": A}
 
 
@@ -86,25 +86,25 @@ def test_1_3_an_oid_in_capitals_is_the_same_object() -> None:
     ("one", "other"),
     [("refs/heads/x", "refs/heads/x/y"), ("refs/tags/x/y/z", "refs/tags/x")],
 )
-def test_1_3_a_name_that_is_another_ones_folder_is_invalid(one: str, other: str) -> None:
+def test_b_1_3_a_name_that_is_another_ones_folder_is_invalid(one: str, other: str) -> None:
     with pytest.raises(InvalidEvent, match="cannot exist together"):
         parsed((one, A), (other, B))
     assert len(parsed((one, A), (other.replace("x", "x-"), B)).refs) == 2
 
 
-def test_1_3_the_folder_counts_whatever_its_value_is() -> None:
+def test_b_1_3_the_folder_counts_whatever_its_value_is() -> None:
     with pytest.raises(InvalidEvent):
         parsed(("refs/heads/x", "ref: refs/heads/main"), ("refs/heads/x/y", A))
 
 
-def test_1_3_a_symbolic_value_needs_no_object() -> None:
+def test_b_1_3_a_symbolic_value_needs_no_object() -> None:
     found = parsed(("refs/heads/main", A), ("refs/heads/alias", "ref: refs/heads/main"))
     assert found.refs == {"refs/heads/main": A}
     assert not found.unsatisfiable
     assert not found.empty
 
 
-def test_1_3_the_first_of_two_values_wins() -> None:
+def test_b_1_3_the_first_of_two_values_wins() -> None:
     assert parsed(("refs/heads/main", A), ("refs/heads/main", B)).refs == {"refs/heads/main": A}
     first_is_bad = parsed(("refs/heads/main", "bad"), ("refs/heads/main", B))
     assert first_is_bad.refs == {}
@@ -124,7 +124,7 @@ def test_1_3_the_first_of_two_values_wins() -> None:
         [("refs/heads/a..b", "ref: refs/heads/x")],
     ],
 )
-def test_1_3_a_state_whose_refs_were_all_skipped_is_never_satisfiable(
+def test_b_1_3_a_state_whose_refs_were_all_skipped_is_never_satisfiable(
     tags: list[tuple[str, ...]],
 ) -> None:
     """It must not delete every ref."""
@@ -137,7 +137,7 @@ def test_1_3_a_state_whose_refs_were_all_skipped_is_never_satisfiable(
 @pytest.mark.parametrize(
     "tags", [[], [("refs/heads/x", "ref: refs/heads/y")], [("HEAD", "ref: refs/heads/main")]]
 )
-def test_3_5_a_state_without_refs_is_empty(tags: list[tuple[str, ...]]) -> None:
+def test_b_3_5_a_state_without_refs_is_empty(tags: list[tuple[str, ...]]) -> None:
     found = parsed(*tags)
     assert found.refs == {}
     assert found.empty
@@ -160,7 +160,7 @@ def test_3_5_a_state_without_refs_is_empty(tags: list[tuple[str, ...]]) -> None:
         ([], None),
     ],
 )
-def test_1_4_head(tags: list[tuple[str, ...]], head: str | None) -> None:
+def test_b_1_4_head(tags: list[tuple[str, ...]], head: str | None) -> None:
     assert parsed(("refs/heads/main", A), *tags).head == head
 
 

@@ -50,7 +50,7 @@ def white(*listed: str) -> CurationSettings:
 
 
 @pytest.mark.parametrize("kind", [0, 1, 5, 1111, 1618, 10317, 30617, 30618])
-def test_whatever_a_blacklisted_author_signs_is_refused(kind: int) -> None:
+def test_b_5_1_whatever_a_blacklisted_author_signs_is_refused(kind: int) -> None:
     lists = CurationSettings(event_blacklist=(NPUB_A,))
     event = make(ALICE, kind, [["d", "repo"], ["c", A], ["a", coordinate(BOB)]])
     snapshot = known(data((announcement(BOB, maintainers=[ALICE]), SERVED)), referenced=True)
@@ -60,7 +60,7 @@ def test_whatever_a_blacklisted_author_signs_is_refused(kind: int) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"served": True}, {"held": True}, {"newest_served": True}])
-def test_the_author_is_judged_before_anything_else(fields: dict[str, bool]) -> None:
+def test_b_5_1_the_author_is_judged_before_anything_else(fields: dict[str, bool]) -> None:
     lists = CurationSettings(event_blacklist=(NPUB_A,))
     fields = {n: announcement() if n == "newest_served" else v for n, v in fields.items()}  # type: ignore[misc]
     assert verdict_on(announcement(), known(**fields), lists).message == AUTHOR
@@ -80,7 +80,7 @@ def test_the_author_is_judged_before_anything_else(fields: dict[str, bool]) -> N
         ("Repo", False),
     ],
 )
-def test_announcements_by_each_form_of_both_lists(listed: str, blocked: bool) -> None:
+def test_b_5_1_announcements_by_each_form_of_both_lists(listed: str, blocked: bool) -> None:
     refused = Verdict(Action.REFUSE, REPOSITORY)
     taken = Verdict(Action.HOLD, HELD_MESSAGE, with_repository=True)
     assert verdict_on(announcement(), known(), black(listed)) == (refused if blocked else taken)
@@ -88,13 +88,13 @@ def test_announcements_by_each_form_of_both_lists(listed: str, blocked: bool) ->
     assert verdict_on(announcement(), known(), white(listed)) == (taken if blocked else not_named)
 
 
-def test_an_identifier_that_looks_like_a_key_opens_no_list() -> None:
+def test_b_5_1_an_identifier_that_looks_like_a_key_opens_no_list() -> None:
     event = announcement(BOB, identifier=NPUB_A)
     assert verdict_on(event, known(), white(NPUB_A)).message == NOT_NAMED
     assert verdict_on(event, known(), black(NPUB_A)).action is Action.HOLD
 
 
-def test_blacklists_win() -> None:
+def test_b_5_1_blacklists_win() -> None:
     for lists in (
         CurationSettings(repository_blacklist=("repo",), repository_whitelist=(NPUB_A,)),
         CurationSettings(repository_blacklist=(NPUB_A,), repository_whitelist=("repo",)),
@@ -104,7 +104,7 @@ def test_blacklists_win() -> None:
     assert verdict_on(announcement(), known(), lists).message == AUTHOR
 
 
-def test_a_newer_version_of_what_is_served_is_judged_too_and_the_served_one_stays() -> None:
+def test_b_5_1_a_newer_version_of_what_is_served_is_judged_too_and_the_served_one_stays() -> None:
     old = announcement(created_at=NOW - 10)
     snapshot = known(data((old, SERVED)), newest_served=old)
     for lists, text in ((black("repo"), REPOSITORY), (white("other"), NOT_NAMED)):
@@ -112,7 +112,7 @@ def test_a_newer_version_of_what_is_served_is_judged_too_and_the_served_one_stay
         assert (verdict.message, verdict.deletes, verdict.bars) == (text, (), ())
 
 
-def test_delisting_works_whatever_the_whitelist_says() -> None:
+def test_b_5_1_delisting_works_whatever_the_whitelist_says() -> None:
     old = announcement(created_at=NOW - 10)
     snapshot = known(data((old, SERVED)), newest_served=old)
     verdict = verdict_on(announcement(listed=False), snapshot, white("other"))
@@ -147,7 +147,7 @@ def test_b_2_2_b_the_sets_of_others_admit_nobody(standing: Standing) -> None:
     assert blacklisted == Verdict(Action.REFUSE, REPOSITORY)
 
 
-def test_states_of_repositories_that_are_not_taken() -> None:
+def test_b_5_1_states_of_repositories_that_are_not_taken() -> None:
     snapshot = known(data((announcement(ALICE, maintainers=[BOB]), SERVED)), objects_here=True)
     for author in (ALICE, BOB):
         for lists, text in (
@@ -165,7 +165,7 @@ def test_states_of_repositories_that_are_not_taken() -> None:
     assert verdict_on(state(BOB), snapshot, black(NPUB_B)) == Verdict(Action.SERVE)
 
 
-def test_a_state_that_concerns_one_that_is_taken_stays() -> None:
+def test_b_5_1_a_state_that_concerns_one_that_is_taken_stays() -> None:
     of = data(
         (announcement(ALICE), SERVED),
         (announcement(BOB, maintainers=[ALICE]), SERVED),
@@ -183,7 +183,7 @@ def test_b_2_8_a_state_that_lacks_its_announcement_is_judged_again_when_one_come
     )
 
 
-def test_prs_of_repositories_that_are_not_taken() -> None:
+def test_b_5_1_prs_of_repositories_that_are_not_taken() -> None:
     snapshot = known(data((announcement(), SERVED)), referenced=True)
     assert verdict_on(pull_request(), snapshot, black("repo")).message == REPOSITORY
     assert verdict_on(pull_request(), snapshot, white("other")).message == NOT_NAMED
@@ -206,12 +206,14 @@ def test_b_4_3_a_pr_with_several_repositories_stays_for_the_one_that_is_taken() 
     assert refused == Verdict(Action.REFUSE, REPOSITORY, lacks=("d:repo", "d:other"))
 
 
-def test_other_events_are_judged_by_their_author_only() -> None:
+def test_b_5_1_other_events_are_judged_by_their_author_only() -> None:
     issue = make(MALLORY, 1621, [["a", coordinate(ALICE)]])
     assert verdict_on(issue, known(referenced=True), black("repo")) == Verdict(Action.SERVE)
 
 
 @pytest.mark.parametrize("lists", [black("x"), white("x")])
-def test_malformed_events_are_refused_for_what_is_wrong_with_them(lists: CurationSettings) -> None:
+def test_b_5_1_malformed_events_are_refused_for_what_is_wrong_with_them(
+    lists: CurationSettings,
+) -> None:
     for event in (announcement(identifier=".."), make(ALICE, 30618), make(ALICE, 1618)):
         assert verdict_on(event, known(), lists).message.startswith("invalid: ")

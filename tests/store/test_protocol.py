@@ -46,7 +46,7 @@ async def test_a_new_store_is_empty(store: Store) -> None:
     assert await store.count([Filter()]) == 0
 
 
-async def test_held_events_are_journaled_and_not_served(store: Store) -> None:
+async def test_b_9_held_events_are_journaled_and_not_served(store: Store) -> None:
     rows = (
         HeldRow(announcement(ALICE, "x"), "announcement", "user", 1.25),
         HeldRow(announcement(BOB, "ü 🦀"), "announcement", "sync", 2.0, soft_expired_at=9.5),
@@ -67,7 +67,7 @@ async def test_holding_an_id_again_replaces_its_row(store: Store) -> None:
     assert (await store.load()).held == (again,)
 
 
-async def test_held_states_never_replace_one_another(store: Store) -> None:
+async def test_b_1_6_held_states_never_replace_one_another(store: Store) -> None:
     older = state(ALICE, "x", {"refs/heads/main": OID}, created_at=1)
     newer = state(ALICE, "x", {"refs/heads/main": OID}, created_at=2)
     await store.apply(Change(hold=[held(older), held(newer)]))
@@ -100,7 +100,7 @@ async def test_what_leaves_goes_before_what_comes(store: Store) -> None:
     assert journal.expired == (Expired("e" * 64, 1.0),)
 
 
-async def test_expired_ids_are_remembered_and_forgotten(store: Store) -> None:
+async def test_b_9_expired_ids_are_remembered_and_forgotten(store: Store) -> None:
     first, second = Expired("a" * 64, 2.5), Expired("b" * 64, 1.5)
     await store.apply(Change(expire=[first, second]))
     assert (await store.load()).expired == (second, first)
@@ -109,7 +109,7 @@ async def test_expired_ids_are_remembered_and_forgotten(store: Store) -> None:
     assert (await store.load()).expired == (Expired("a" * 64, 7.0),)
 
 
-async def test_placeholders_are_per_repository_and_id(store: Store) -> None:
+async def test_b_9_placeholders_are_per_repository_and_id(store: Store) -> None:
     one = Placeholder(ALICE.pubkey, "x", "a" * 64, OID, 1.0)
     other = Placeholder(BOB.pubkey, "x", "a" * 64, OID, 2.0)
     await store.apply(Change(placeholders=[one, other]))
@@ -118,7 +118,7 @@ async def test_placeholders_are_per_repository_and_id(store: Store) -> None:
     assert (await store.load()).placeholders == (other,)
 
 
-async def test_naughty_sources_are_remembered_and_forgotten(store: Store) -> None:
+async def test_b_9_naughty_sources_are_remembered_and_forgotten(store: Store) -> None:
     host = NaughtyRow("host", "bad.example", 5.0, "name unknown")
     url = NaughtyRow("url", "https://git.example/x", 6.0, "404")
     await store.apply(Change(naughty=[url, host]))
@@ -189,7 +189,7 @@ async def test_regular_events_stand_side_by_side(store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", [0, 3, 10317])
-async def test_a_newer_replaceable_event_replaces(store: Store, kind: int) -> None:
+async def test_b_1_6_a_newer_replaceable_event_replaces(store: Store, kind: int) -> None:
     old, new = note(ALICE, "old", kind=kind, created_at=1), note(ALICE, kind=kind, created_at=2)
     of_bob = note(BOB, kind=kind, created_at=1)
     await store.apply(Change(save=[old, of_bob]))
@@ -199,7 +199,7 @@ async def test_a_newer_replaceable_event_replaces(store: Store, kind: int) -> No
     assert await served(store) == [new.id, of_bob.id]
 
 
-async def test_addressable_events_are_replaced_by_identifier(store: Store) -> None:
+async def test_b_1_6_addressable_events_are_replaced_by_identifier(store: Store) -> None:
     x1, x2 = announcement(ALICE, "x", created_at=1), announcement(ALICE, "x", created_at=2)
     y1, state1 = announcement(ALICE, "y", created_at=1), state(ALICE, "x", {}, created_at=1)
     without_d = note(ALICE, kind=30617, created_at=1)
@@ -210,7 +210,7 @@ async def test_addressable_events_are_replaced_by_identifier(store: Store) -> No
     assert set(await served(store)) == {x2.id, with_empty_d.id, y1.id, state1.id}
 
 
-async def test_on_a_tie_the_lowest_id_wins(store: Store) -> None:
+async def test_b_1_6_on_a_tie_the_lowest_id_wins(store: Store) -> None:
     low, middle, high = sorted(
         (announcement(ALICE, "x", clone=[f"https://{i}.example/x"]) for i in range(3)),
         key=lambda event: event.id,

@@ -25,7 +25,7 @@ def shown(look: PublicLook) -> str:
     return msgspec.json.encode(look).decode()
 
 
-def test_results_are_told_by_class_and_never_with_a_reason() -> None:
+def test_b_10_3_results_are_told_by_class_and_never_with_a_reason() -> None:
     look = event(
         *(source(f"https://{each}.example/x.git", each) for each in ResultClass),
         error="a secret error",
@@ -41,7 +41,7 @@ def test_results_are_told_by_class_and_never_with_a_reason() -> None:
     ]
 
 
-def test_what_strangers_write_is_shown_in_part() -> None:
+def test_b_10_3_what_strangers_write_is_shown_in_part() -> None:
     look = event(
         *(source(f"https://d{n}.example/x.git") for n in range(99)),
         missing=[f"{n:040}" for n in range(99)],
@@ -53,7 +53,7 @@ def test_what_strangers_write_is_shown_in_part() -> None:
     assert (len(held.tried), held.tried_total) == (TRIED_SHOWN, 99)
 
 
-def test_what_the_gate_refuses_is_not_told_at_all() -> None:
+def test_b_10_3_what_the_gate_refuses_is_not_told_at_all() -> None:
     look = event(
         source("https://inside.example/x.git", ResultClass.FORBIDDEN),
         source("http://192.168.0.7/x.git", ResultClass.UNREACHABLE),
@@ -68,7 +68,7 @@ def test_what_the_gate_refuses_is_not_told_at_all() -> None:
         assert secret not in shown(public)
 
 
-def test_addresses_that_the_operator_allows_are_told() -> None:
+def test_b_10_3_addresses_that_the_operator_allows_are_told() -> None:
     look = event(source("http://10.1.2.3/x.git"), source("http://10.2.2.3/x.git"))
     public = public_look(
         node(look, domains=[domain("10.1.2.3"), domain("10.2.2.3")]), networks("10.1.0.0/16")
@@ -77,12 +77,12 @@ def test_addresses_that_the_operator_allows_are_told() -> None:
     assert [each.domain for each in public.domains] == ["10.1.2.3"]
 
 
-def test_sources_that_were_not_asked_are_not_told() -> None:
+def test_b_10_3_sources_that_were_not_asked_are_not_told() -> None:
     public = public_look(node(event(SourceLook("https://a.example/x.git"))), ())
     assert public.events[0].tried == []
 
 
-def test_domains() -> None:
+def test_b_10_3_domains() -> None:
     gone = DomainLook("gone.example", None, domain("gone.example").naughty)
     public = public_look(node(domains=[domain("a.example", in_flight=2), gone]), ())
     assert [msgspec.to_builtins(each) for each in public.domains] == [
@@ -105,7 +105,7 @@ def test_domains() -> None:
     ]
 
 
-def test_the_shape_of_the_json() -> None:
+def test_b_10_3_the_shape_of_the_json() -> None:
     public = public_look(node(event(source("https://a.example/x.git"))), ())
     document = msgspec.json.decode(shown(public))
     assert msgspec.to_builtins(msgspec.convert(document, PublicLook)) == document
@@ -141,6 +141,6 @@ def test_the_shape_of_the_json() -> None:
 
 
 @pytest.mark.parametrize("result", list(ResultClass))
-def test_every_class_has_a_place(result: ResultClass) -> None:
+def test_b_10_3_every_class_has_a_place(result: ResultClass) -> None:
     public = public_look(node(event(source("https://a.example/x.git", result))), ())
     assert len(public.events[0].tried) == (result is not ResultClass.FORBIDDEN)

@@ -50,7 +50,7 @@ def test_small_words() -> None:
     assert "_" not in "".join(words(result.value) for result in ResultClass)
 
 
-def test_status_says_why() -> None:
+def test_b_10_3_status_says_why() -> None:
     text = " ".join(re.sub(r"<[^>]+>", " ", status(domains=[domain("b.example")])).split())
     for said in (
         "accepted 1 min 35 s ago , ends in 28 min",
@@ -93,7 +93,7 @@ def test_nothing_held() -> None:
     assert "None was asked lately." in page
 
 
-def test_whatever_people_write_is_escaped() -> None:
+def test_b_6_4_whatever_people_write_is_escaped() -> None:
     look = public_look(
         node(
             event(source(HOSTILE), identifier=HOSTILE, missing=[HOSTILE]), domains=[domain(HOSTILE)]

@@ -56,7 +56,7 @@ async def test_b_6_4_a_repository_in_a_browser(
 
 
 @pytest.mark.parametrize("identifier", [HOSTILE.replace("/", ""), "a b;$(c)`'", "\u202etxt", "..a"])
-async def test_no_identifier_breaks_out_of_page_or_command(
+async def test_b_6_4_no_identifier_breaks_out_of_page_or_command(
     identifier: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     hosted = repository(identifier, name=HOSTILE, description=HOSTILE)
@@ -88,7 +88,7 @@ async def test_b_6_4_what_is_not_hosted_is_a_404_page(
 
 @pytest.mark.parametrize("accept", ["*/*", "", "application/x-git-upload-pack-advertisement, */*"])
 @pytest.mark.parametrize("path", [f"/{ALICE.npub}/repo.git", "/nothing"])
-async def test_who_wants_no_page_gets_a_line(
+async def test_b_6_4_who_wants_no_page_gets_a_line(
     accept: str, path: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     status, headers, body = await ask(make_pages(hosted=repository()), path, accept)
@@ -97,7 +97,7 @@ async def test_who_wants_no_page_gets_a_line(
 
 
 @pytest.mark.parametrize("service", ["git-upload-pack", "git-receive-pack"])
-async def test_git_paths_stay_gits_whatever_is_accepted(
+async def test_b_6_4_git_paths_stay_gits_whatever_is_accepted(
     service: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     for method, rest in (("GET", f"info/refs?service={service}"), ("POST", service)):
@@ -107,7 +107,7 @@ async def test_git_paths_stay_gits_whatever_is_accepted(
         assert "<html" not in body
 
 
-async def test_the_status_page_and_its_json(autojump_clock: trio.testing.MockClock) -> None:
+async def test_b_10_3_the_status_page_and_its_json(autojump_clock: trio.testing.MockClock) -> None:
     for accept in (BROWSER, "*/*"):
         status, headers, body = await ask(make_pages(), "/purgatory", accept)
         assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -123,7 +123,7 @@ async def test_the_status_page_and_its_json(autojump_clock: trio.testing.MockClo
     assert int(headers["content-length"]) > 1000
 
 
-async def test_a_look_is_written_once_for_everybody(
+async def test_b_10_3_a_look_is_written_once_for_everybody(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = node()
@@ -156,7 +156,7 @@ async def test_pages_name_the_icon_and_may_load_it(autojump_clock: trio.testing.
         assert "img-src 'self'" in headers["content-security-policy"]
 
 
-async def test_the_landing_page_is_escaped(autojump_clock: trio.testing.MockClock) -> None:
+async def test_b_6_4_the_landing_page_is_escaped(autojump_clock: trio.testing.MockClock) -> None:
     settings = RelaySettings(name="<b>&", description=HOSTILE)
     status, _, body = await ask(make_pages(settings=settings), "/")
     assert status == 200
