@@ -9,9 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
+import structlog
 import trio
 
+from .git_body import RefusedRequest
+
 STDERR_BYTES = 2048
+
+log = structlog.get_logger()
 
 # Nothing of the operator's or the machine's configuration changes what git serves; repositories
 # that another user owns are served all the same (they are ours by configuration).
@@ -86,16 +91,20 @@ async def git_child(
       environment: the child's whole environment.
 
     Raises:
-      OSError: there is no git, or no process can be made.
+      RefusedRequest: there is no git, or no process can be made (503).
     """
-    process = await trio.lowlevel.open_process(
-        ["git", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,
-    )
+    try:
+        process = await trio.lowlevel.open_process(
+            ["git", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        log.warning("git cannot be started", error=str(error))
+        raise RefusedRequest(503, "git cannot be started here now: try again later") from error
     try:
         async with trio.open_nursery() as nursery:
             child = GitChild(process)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,8 @@ StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 DEFAULT_PER_ADDRESS = 100
 WEBSOCKET_PATH = "/"
 
+_DESCRIPTORS_SAID_EVERY_SECS = 60.0
+
 _BUSY = b"".join(
     [
         b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n",
@@ -34,6 +38,23 @@ _BUSY = b"".join(
 )
 
 log = structlog.get_logger()
+
+
+class _SayOnce(logging.Filter):
+    """Of descriptors that are used up trio tells ten times a second, each time with a traceback."""
+
+    _said_at = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created < self._said_at + _DESCRIPTORS_SAID_EVERY_SECS:
+            return False
+        self._said_at = record.created
+        record.exc_info = None
+        record.msg, record.args = "no file descriptors for connections: raise `ulimit -n`", ()
+        return True
+
+
+logging.getLogger("trio.serve_listeners").addFilter(_SayOnce())
 
 
 class Listener:
@@ -152,6 +173,9 @@ class Listener:
         """Answer requests until the connection ends or one asks for a WebSocket."""
         try:
             while not self._stopping and (exchange := await self._request(wire, peer)):
+                if (status := _unacceptable(exchange.request)) is not None:
+                    await wire.refuse(status)
+                    return None
                 if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
                     return exchange.request
                 await self._http(exchange)
@@ -192,6 +216,15 @@ class Listener:
                     self._sockets.forget(connection)
             # websockets' reader sleeps for ever when it paused for frames that nobody takes now.
             nursery.cancel_scope.cancel()
+
+
+def _unacceptable(request: h11.Request) -> int | None:
+    """The status of what h11 lets pass and nobody should answer."""
+    if not request.http_version.startswith(b"1."):
+        return 505
+    names = {name for name, _ in request.headers}
+    # Whoever stands before us may see the end of the request elsewhere than we do (RFC 9112, 6.3).
+    return 400 if {b"content-length", b"transfer-encoding"} <= names else None
 
 
 def _peer(stream: trio.abc.HalfCloseableStream) -> str:

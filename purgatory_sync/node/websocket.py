@@ -7,6 +7,8 @@ websockets 17: the version is pinned and the tests of this module notice a chang
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from http import HTTPStatus
 
 import h11
 import trio
@@ -14,7 +16,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.trio.server import Server, ServerConnection
 
@@ -104,9 +105,11 @@ class Sockets:
 
     async def open(self, connection: ServerConnection, timeout_secs: float) -> bool:
         """Answer the request; False when it was refused, and the stream is closed then."""
-        with trio.move_on_after(timeout_secs):
+        # ConnectionClosed: it was refused, and the peer did not end its side.
+        with trio.move_on_after(timeout_secs) as scope, suppress(ConnectionClosed):
             await connection.handshake(process_response=_allow_every_origin, server_header=None)
-        if connection.state is not State.OPEN:
+        # Not by its state: what a brisk client sends next may have closed it by now.
+        if scope.cancelled_caught or not _accepted(connection.response):
             await connection.close_stream()
             return False
         self._server.all_connections.add(connection)
@@ -124,6 +127,10 @@ def has_body(request: h11.Request) -> bool:
         (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
         for name, value in request.headers
     )
+
+
+def _accepted(answer: Response | None) -> bool:
+    return answer is not None and answer.status_code == HTTPStatus.SWITCHING_PROTOCOLS
 
 
 def _allow_every_origin(_connection: ServerConnection, _request: Request, answer: Response) -> None:

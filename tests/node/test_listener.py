@@ -78,15 +78,6 @@ async def test_hostile_request_is_refused_and_the_next_client_served(
             assert (await talk(place, LAST)).endswith(b"/x 0")
 
 
-@pytest.mark.real
-async def test_hostile_requests_over_real_sockets() -> None:
-    with no_tracebacks():
-        async with served(real=True) as place:
-            for request, status in CASES.values():
-                assert (await talk(place, request)).startswith(b"HTTP/1.1 %d " % status)
-            assert (await talk(place, LAST)).endswith(b"/x 0")
-
-
 async def test_answers_in_order_on_one_connection(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
@@ -23,15 +24,6 @@ from .support import (
 )
 
 pytestmark = pytest.mark.real
-
-
-async def raw_answer(place: Served, *frames: bytes) -> bytes:
-    """The close frame's payload after raw frames were sent on a fresh socket."""
-    async with await upgraded(place) as stream:
-        for frame in frames:
-            await stream.send_all(frame)
-        with trio.fail_after(10):
-            return bytes(await stream.receive_some(65536))
 
 
 def client(place: Served, compression: str | None = "deflate") -> connect:
@@ -56,35 +48,24 @@ async def test_message_over_the_limit_closes_with_1009(compression: str | None) 
         assert closed.value.rcvd.code == 1009
 
 
-@pytest.mark.parametrize(
-    ("frame", "code"),
-    [
-        (b"\x81\x05hello", 1002),  # a client must mask
-        (b"\xf1\x80abcd", 1002),  # reserved bits
-        (b"\x83\x80abcd", 1002),  # unknown opcode
-        (b"\x89\xfe\x00\x80abcd" + bytes(128), 1002),  # a ping too long
-        (b"\x80\x80abcd", 1002),  # a continuation of nothing
-        (b"\x81\x82\x00\x00\x00\x00\xff\xff", 1007),  # text that is no UTF-8
-        (b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xffabcd", 1009),  # 8 EiB announced
-        (b"\x88\x81\x00\x00\x00\x00a", 1002),  # a close code of one byte
-    ],
-)
-async def test_broken_frames_close_their_socket_only(frame: bytes, code: int) -> None:
-    async with served(real=True) as place:
-        answer = await raw_answer(place, frame)
-        assert answer[:1] == b"\x88"
-        assert int.from_bytes(answer[2:4], "big") == code
-        async with client(place) as socket:
-            await socket.send("still here")
-            assert await socket.recv() == "still here"
-
-
 async def test_browser_style_upgrade_and_cors_of_the_answer() -> None:
     async with served(real=True) as place, await place.connect() as stream:
         await stream.send_all(UPGRADE)
         head = (await read_until(stream, b"\r\n\r\n")).lower()
     assert head.startswith(b"http/1.1 101 ")
     assert b"access-control-allow-origin: *" in head
+
+
+async def test_refused_client_that_stays_leaves_no_word_in_the_log(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logs:
+        async with served() as place, await place.connect() as stream:
+            await stream.send_all(UPGRADE.replace(b"13", b"8"))
+            assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+            await trio.sleep(2 * CLOSE_TIMEOUT_SECS)
+    assert [entry for entry in logs if entry["log_level"] in ("warning", "error")] == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_relay_may_close_with_a_reason() -> None:
