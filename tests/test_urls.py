@@ -171,16 +171,16 @@ def test_the_domain_is_the_host_without_port() -> None:
         ("https://grasp.example/x", "not a host", False),
     ],
 )
-def test_2_1_hosts_are_parsed_never_compared_as_text(url: str, service: str, named: bool) -> None:
+def test_b_2_1_hosts_are_parsed_never_compared_as_text(url: str, service: str, named: bool) -> None:
     assert names_service(url, service, ("http", "https")) is named
 
 
-def test_2_1_relays_have_their_own_default_ports() -> None:
+def test_b_2_1_relays_have_their_own_default_ports() -> None:
     assert names_service("wss://grasp.example", "grasp.example:443", RELAY_SCHEMES)
     assert names_service("ws://grasp.example", "grasp.example:80", RELAY_SCHEMES)
     assert not names_service("https://grasp.example", "grasp.example", RELAY_SCHEMES)
 
 
-def test_1_2_usable_urls_keep_their_order_and_come_once() -> None:
+def test_b_1_2_usable_urls_keep_their_order_and_come_once() -> None:
     urls = ["https://b.example/x/", "ftp://c.example", "https://A.example", "https://b.example/x"]
     assert usable_urls(urls) == ("https://b.example/x", "https://a.example")
