@@ -35,9 +35,7 @@ class Delivery:
         """
         fault = self._fault
         if fault.raw is not None:
-            # Nothing of HTTP's: the stream below it.
-            await self._exchange._wire.stream.send_all(fault.raw)
-            await trio.sleep_forever()
+            await self._send_raw(fault.raw)
         headers = [(name.encode(), value.encode("latin-1")) for name, value in fault.headers]
         if fault.status == 200 and b"content-type" not in dict(headers):
             headers.append((b"content-type", self._content_type))
@@ -48,6 +46,14 @@ class Delivery:
         while fault.repeat:
             await self.write(fault.repeat)
         await self.end()
+
+    async def _send_raw(self, data: bytes) -> None:
+        """Nothing of HTTP's: the stream below it."""
+        try:
+            await self._exchange._wire.stream.send_all(data)
+        except trio.BrokenResourceError as error:
+            raise Gone("the client left") from error
+        await trio.sleep_forever()
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from threading import Thread
 
-import attrs
 import pytest
-import structlog
 import trio
 import trio.testing
 
@@ -26,69 +22,12 @@ from purgatory_sync.git.observer import PackObserver
 from purgatory_sync.git.repository import is_repository, present_oids
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.faults import Fault
-from purgatory_sync.testing.git_server import GitServer
 
-from ..git.local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
+from ..git.local_repos import MADE_UP, git
 from ..runtime.proxies import proxy_server
+from .fetches import ALLOW, OIDS, TIP, Done, Scene
 
-STEPS = history(3)
-OIDS = [step.oid for step in STEPS]
-TIP = OIDS[-1]
-ALLOW = ["--hunt-allow-addresses", "127.0.0.0/8", "--hunt-min-free-bytes", "0"]
-
-
-@pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings in the environment; what the program sets up for logs ends with the test."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("NGIT_"):
-            monkeypatch.delenv(name)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
-@attrs.frozen
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def sentence(self) -> str:
-        """The last line of errors; there must be only one of ours."""
-        told = [line for line in self.err.splitlines() if line.startswith("purgatory-sync: ")]
-        assert len(told) == 1, self.err
-        assert self.err.endswith(told[0] + "\n")
-        return told[0].removeprefix("purgatory-sync: ")
-
-
-@attrs.frozen
-class Scene:
-    server: GitServer
-    into: Path
-    capsys: pytest.CaptureFixture[str]
-
-    async def fetch(self, *oids: str, name: str = "r.git", more: tuple[str, ...] = ()) -> Done:
-        arguments = ["fetch", self.server.url(name), *oids, "--into", str(self.into)]
-        self.capsys.readouterr()
-        code = await trio.to_thread.run_sync(run_command, [*arguments, *ALLOW, *more])
-        captured = self.capsys.readouterr()
-        return Done(code, captured.out, captured.err)
-
-
-@pytest.fixture
-async def scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Scene]:
-    path = new_repository(tmp_path / "upstream")
-    add_pack(path, [item for step in STEPS for item in step.objects])
-    write_loose_ref(path, "refs/heads/main", TIP)
-    (tmp_path / "work").mkdir()
-    async with GitServer(path.parent) as server:
-        yield Scene(server, tmp_path / "work" / "deep" / "dir.git", capsys)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.mark.real
@@ -131,49 +70,6 @@ async def test_what_is_here_is_not_asked_for(scene: Scene) -> None:
     assert done.out.splitlines()[1:] == ["1 more were here already"]
 
 
-BAD = {
-    "hang": (faults.hang(), "no byte for 0.4 s"),
-    "drip": (faults.drip(1, every_secs=0.1), "not done within 1 s"),
-    "half a head": (faults.half_a_head(), "no byte for 0.4 s"),
-    "half a packet": (faults.half_a_packet(), "no byte for 0.4 s"),
-    "cut": (faults.cut(100), "the body ends early or is not HTTP"),
-    "no http": (faults.raw(b"SSH-2.0-x\r\n"), "the peer does not speak HTTP/1.1"),
-    "progress": (faults.endless_progress(), None),
-    "refs": (faults.endless_refs(), "more than 1000000 bytes of refs"),
-    "page": (faults.page(), "a page instead of git"),
-    "404": (faults.status(404), "HTTP 404: the repository is not for us"),
-    "429": (faults.status(429, retry_after="7"), "HTTP 429: the server wants 7 s of rest"),
-    "500": (faults.status(500), "HTTP 500"),
-    "inside": (
-        faults.moved("http://169.254.169.254/x"),
-        "an address of the host is not public (NGIT_HUNT_ALLOW_ADDRESSES names exceptions): "
-        "169.254.169.254",
-    ),
-    "loop": (faults.moved("/r.git"), "more than 5 redirects"),
-    "flipped": (faults.flipped(-1), None),
-    "empty": (faults.empty_pack(), "an empty pack, though not all that was asked for is here"),
-    "refused": (
-        faults.status(200, body=b"0010ERR not\x1bnow"),
-        None,
-    ),
-}
-
-
-@pytest.mark.real
-@pytest.mark.parametrize("name", BAD)
-async def test_a_bad_server_is_one_sentence_and_code_1(name: str, scene: Scene) -> None:
-    fault, expected = BAD[name]
-    scene.server.fail("r.git", fault)
-    limits = ("--hunt-idle-timeout-secs=0.4", "--hunt-total-timeout-secs=1")
-    done = await scene.fetch(TIP, more=(*limits, "--hunt-max-refs-bytes=1000000"))
-    assert (done.code, done.out) == (1, "")
-    assert done.sentence.startswith("nothing was fetched: ")
-    assert expected is None or done.sentence == f"nothing was fetched: {expected}"
-    assert done.sentence.isprintable()
-    assert not scene.into.exists()
-    assert list(scene.into.parent.iterdir()) == []
-
-
 @pytest.mark.real
 async def test_a_repository_that_was_there_stays_and_is_swept(scene: Scene) -> None:
     assert (await scene.fetch(OIDS[0])).code == 0
@@ -188,7 +84,7 @@ async def test_a_repository_that_was_there_stays_and_is_swept(scene: Scene) -> N
 @pytest.mark.real
 async def test_nothing_wanted_is_told_in_the_servers_words(scene: Scene) -> None:
     done = await scene.fetch(MADE_UP)
-    assert done.code == 1
+    assert (done.code, done.out) == (1, "")
     assert "it says" in done.sentence
     assert f"not our ref {MADE_UP}" in done.sentence
 
