@@ -29,7 +29,9 @@ class App:
         self._git = git
         self._pages = pages
         self._metrics = metrics
-        self._only_read = {"/", STATUS, STATUS_JSON, *(["/metrics"] if metrics else [])}
+        self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH}
+        if metrics is not None:
+            self._only_read.add("/metrics")
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer one request; what no route knows is 404."""

@@ -55,6 +55,8 @@ async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[in
         ("HEAD", "/metrics", 200),
         ("GET", "/purgatory", 200),
         ("HEAD", "/purgatory", 200),
+        ("GET", "/icon.svg", 200),
+        ("PUT", "/icon.svg", 405),
         ("GET", "/purgatory.json", 200),
         ("POST", "/purgatory", 405),
         ("PUT", "/purgatory.json", 405),
@@ -68,7 +70,7 @@ async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[in
         ("GET", "/../etc/passwd", 404),
     ],
 )
-async def test_routes(
+async def test_b_6_3_every_route_may_be_read_by_every_origin(
     autojump_clock: trio.testing.MockClock, method: str, path: str, status: int
 ) -> None:
     got, head, body = await ask(make_app(), method, path)

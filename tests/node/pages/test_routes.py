@@ -146,7 +146,7 @@ async def test_b_10_the_icon_is_served_to_whoever_asks(
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert root.get("width") == root.get("height")
     assert (await ask(make_pages(), "/icon.svg", method="HEAD"))[2] == ""
-    assert (await ask(make_pages(), "/icon.svg", method="POST"))[0] == 404
+    assert (await ask(make_pages(), "/icon.svg", method="POST"))[0] == 405
 
 
 async def test_pages_name_the_icon_and_may_load_it(autojump_clock: trio.testing.MockClock) -> None:
