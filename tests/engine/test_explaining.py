@@ -192,7 +192,7 @@ def test_when_events_became_served_is_forgotten_at_last() -> None:
     assert [lately.since(each) for each in "012"] == [None, 1, 2]
 
 
-async def test_the_page_of_a_repository(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_b_6_4_the_page_of_a_repository(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with Home(tmp_path).running() as engine:
         assert await engine.repository(OWNER.npub, "repo") is None
         await engine.offer(announce(), "user")

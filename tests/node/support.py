@@ -80,9 +80,10 @@ async def served(
     settings: ListenerSettings | None = None,
     *,
     real: bool = False,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> AsyncIterator[Served]:
     """Run a listener in memory, or on a free port of 127.0.0.1."""
-    listener = Listener(http, websocket, settings or ListenerSettings(), MAX_MESSAGE_BYTES)
+    listener = Listener(http, websocket, settings or ListenerSettings(), max_message_bytes)
     memory, stop = MemoryListener(), trio.Event()
     async with trio.open_nursery() as nursery:
         listeners = None if real else [memory]
