@@ -66,7 +66,7 @@ def make_listener(
         least_pace=limits.git_min_bytes_per_sec,
     )
     metrics = (
-        Metrics(lambda: _snapshot(engine.statistics(events=False)))
+        Metrics(lambda: _snapshot(engine.statistics(events=False), push))
         if settings.metrics_enabled
         else None
     )
@@ -122,7 +122,7 @@ class _Pushes:
         await self._engine.pusher.receive(Target(decode_npub(npub), identifier), changes, read)
 
 
-def _snapshot(now: Statistics) -> MetricsSnapshot:
+def _snapshot(now: Statistics, push: GitPush) -> MetricsSnapshot:
     return MetricsSnapshot(
         queue_size=now.queued,
         attempts={result.value: count for result, count in now.hunt.attempts.items()},
@@ -133,4 +133,7 @@ def _snapshot(now: Statistics) -> MetricsSnapshot:
             DomainMetrics(domain, each.in_flight, each.requests_total, each.tokens)
             for domain, each in now.hunt.domains.items()
         ],
+        pushes=dict(push.counts.results),
+        push_bytes=push.counts.bytes,
+        push_secs=push.counts.secs,
     )

@@ -35,11 +35,14 @@ class GitBody:
     Args:
       exchange: whose body it is; its Content-Encoding is judged at once (415).
       max_bytes: most bytes as sent, and most bytes inflated.
+
+    Attributes:
+      sent: bytes that were read so far, as they were sent.
     """
 
     _exchange: Exchange
     _max_bytes: int
-    _sent: int = attrs.field(default=0, init=False)
+    sent: int = attrs.field(default=0, init=False)
     _inflated: int = attrs.field(default=0, init=False)
     _held: bytes = attrs.field(default=b"", init=False)
     _inflate: zlib._Decompress | None = attrs.field(default=None, init=False)
@@ -76,10 +79,20 @@ class GitBody:
             raise RefusedRequest(400, "bytes after the body's gzip")
         return b""
 
+    async def skip(self, max_bytes: int) -> None:
+        """Read on, to the end or at most so many bytes, and forget it; nothing is inflated.
+
+        Raises:
+          Gone: the peer left or stalled.
+        """
+        end = self.sent + max_bytes
+        while self.sent < end and (piece := await self._exchange.read()):
+            self.sent += len(piece)
+
     async def _read_raw(self) -> bytes:
         piece = await self._exchange.read()
-        self._sent += len(piece)
-        self._judge(self._sent)
+        self.sent += len(piece)
+        self._judge(self.sent)
         return piece
 
     def _judge(self, size: int) -> None:

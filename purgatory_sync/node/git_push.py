@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
@@ -31,7 +32,9 @@ NOT_CACHED: Final[Headers] = [
     (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
 ]
 DRAIN_SECS: Final = 600.0
-"""How long the rest of a refused push is read, so that its client sees the reason."""
+DRAIN_BYTES: Final = 1 << 30
+"""How much of the rest of a refused push is read, so that its client sees the reason."""
+_PROBE: Final = "probe"
 
 
 class Pushes(Protocol):
@@ -50,16 +53,35 @@ class Pushes(Protocol):
         """Take a push, whose pack `read` gives in pieces, or raise PushRefused."""
 
 
+@attrs.define
+class PushCounts:
+    """Pushes since the start; git's probes are none.
+
+    Attributes:
+      results: how many were `accepted`, `refused` with a reason, or `broken` off.
+      bytes: what they sent, as it was sent.
+      secs: from their first byte to the end of their release.
+    """
+
+    results: Counter[str] = attrs.field(
+        factory=lambda: Counter({"accepted": 0, "refused": 0, "broken": 0})
+    )
+    bytes: int = 0
+    secs: float = 0.0
+
+
 @attrs.frozen
 class GitPush:
     """The routes of pushes.
 
     Attributes:
       max_pack_bytes: most bytes of one pack.
+      counts: what became of them.
     """
 
     pushes: Pushes
     max_pack_bytes: int
+    counts: PushCounts = attrs.field(factory=PushCounts)
 
     async def advertise(self, exchange: Exchange, path: GitPath) -> None:
         """Answer info/refs?service=git-receive-pack."""
@@ -74,19 +96,35 @@ class GitPush:
         if exchange.headers.get("content-type") != REQUEST_TYPE:
             raise RefusedRequest(415, f"the content type is {REQUEST_TYPE}")
         identifier, _ = await self._find(path)
-        conversation = _Conversation(GitBody(exchange, MAX_COMMAND_BYTES + self.max_pack_bytes))
+        body = GitBody(exchange, MAX_COMMAND_BYTES + self.max_pack_bytes)
+        answer = await self._counted(path.npub, identifier, body)
+        await exchange.start(200, _headers(RESULT_TYPE))
+        await exchange.write(answer)
+
+    async def _counted(self, npub: str, identifier: str, body: GitBody) -> bytes:
+        start, result = trio.current_time(), "broken"
+        try:
+            result, answer = await self._converse(npub, identifier, _Conversation(body))
+            return answer
+        finally:
+            if result != _PROBE:
+                self.counts.results[result] += 1
+                self.counts.bytes += body.sent
+                self.counts.secs += trio.current_time() - start
+
+    async def _converse(
+        self, npub: str, identifier: str, conversation: _Conversation
+    ) -> tuple[str, bytes]:
+        """What became of the push, and what is answered."""
         try:
             request = await conversation.commands()
             if request is None:
-                answer = b""
-            else:
-                await self.pushes.receive(path.npub, identifier, request.changes, conversation.read)
-                answer = accepted(request)
+                return _PROBE, b""
+            await self.pushes.receive(npub, identifier, request.changes, conversation.read)
+            return "accepted", accepted(request)
         except PushRefused as refusal:
             await conversation.drain()
-            answer = refused(conversation.parser.request, str(refusal))
-        await exchange.start(200, _headers(RESULT_TYPE))
-        await exchange.write(answer)
+            return "refused", refused(conversation.parser.request, str(refusal))
 
     async def hosts(self, path: GitPath) -> bool:
         """Whether pushes to this path are taken (B 2.7: before its repository is made, too)."""
@@ -140,8 +178,7 @@ class _Conversation:
     async def drain(self) -> None:
         """Read on until the client listens: it sends all it has before it reads an answer."""
         with trio.move_on_after(DRAIN_SECS):
-            while await self._body.read():
-                pass
+            await self._body.skip(DRAIN_BYTES)
 
 
 def _headers(content_type: str) -> Headers:

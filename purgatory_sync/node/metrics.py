@@ -43,6 +43,9 @@ class MetricsSnapshot:
       held: held events by kind (`announcement`, `state`, `pr`).
       released: released events by kind.
       domains: the git domains that the throttles know.
+      pushes: pushes that came to an end by result (`accepted`, `refused`, `broken`).
+      push_bytes: what they sent.
+      push_secs: how long they took, release included.
     """
 
     queue_size: int = 0
@@ -51,6 +54,9 @@ class MetricsSnapshot:
     held: Mapping[str, int] = attrs.field(factory=dict)
     released: Mapping[str, int] = attrs.field(factory=dict)
     domains: Sequence[DomainMetrics] = ()
+    pushes: Mapping[str, int] = attrs.field(factory=dict)
+    push_bytes: int = 0
+    push_secs: float = 0.0
 
 
 class Metrics:
@@ -92,6 +98,11 @@ class _Collector(Collector):
         )
         yield _gauges("purgatory_held", "Held events.", "kind", now.held)
         yield _counters("purgatory_released", "Released events.", "kind", now.released)
+        yield _counters("purgatory_pushes", "Pushes.", "result", now.pushes)
+        yield CounterMetricFamily("purgatory_push_bytes", "Bytes that pushes sent.", now.push_bytes)
+        yield CounterMetricFamily(
+            "purgatory_push_seconds", "Seconds that pushes took.", now.push_secs
+        )
         in_flight, tokens = self._by_domain(now.domains)
         self._count_requests(now.domains)
         yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)

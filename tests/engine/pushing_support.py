@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 
+import attrs
 import pytest
 import trio
 from dulwich.object_format import SHA1
@@ -30,9 +31,12 @@ ID = "5" * 64
 NOSTR = f"refs/nostr/{ID}"
 
 
-def pusher_of(world: World, settings: PushSettings | None = None) -> Pusher:
+def pusher_of(
+    world: World, settings: PushSettings | None = None, limits: HuntSettings | None = None
+) -> Pusher:
     settings = settings or PushSettings()
-    limits = HuntSettings(min_free_bytes=0, max_pack_bytes=settings.max_pack_bytes)
+    limits = limits or HuntSettings()
+    limits = attrs.evolve(limits, min_free_bytes=0, max_pack_bytes=settings.max_pack_bytes)
     return Pusher(
         world.parts,
         world.releaser,

@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from purgatory_sync.engine.in_hand import Target
 from purgatory_sync.engine.pushing import Pusher, Read
 from purgatory_sync.git.repository import present_oids
-from purgatory_sync.settings import PushSettings
+from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
 
 from ..git.local_repos import history, oid_of, tag_of
@@ -171,6 +171,25 @@ async def test_b_6_7_the_size_and_time_of_a_push_are_limited(
     assert trio.current_time() - start == 60
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (HuntSettings(max_objects=2), "a pack of 3 objects; 2 are allowed"),
+        (HuntSettings(max_object_bytes=20), "an object of"),
+        (HuntSettings(max_inflated_bytes=20, max_inflated_ratio=0), "more than 20 bytes"),
+    ],
+)
+async def test_b_8_4_a_pusher_reads_which_limit_and_of_no_setting_of_hunts(
+    world: World, autojump_clock: MockClock, limits: HuntSettings, words: str
+) -> None:
+    (step,) = history(1)
+    await world.announce(OWNER)
+    await world.offer(state({MAIN: step.oid}))
+    said = await refusal(pusher_of(world, limits=limits), {MAIN: step.oid}, pack([step]))
+    assert words in said
+    assert "NGIT_" not in said
+
+
 async def test_b_6_7_a_push_that_drips_holds_no_lock(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
@@ -179,19 +198,47 @@ async def test_b_6_7_a_push_that_drips_holds_no_lock(
     await world.offer(state({MAIN: step.oid}))
     data = pack_of(step.objects)
     drip = pieces(*(data[i : i + 1] for i in range(len(data))))
+    start = trio.current_time()
 
     async def slowly() -> bytes:
-        await trio.sleep(10)
+        await trio.sleep(3590 / (len(data) + 1))
         return await drip()
+
+    async def push() -> None:
+        await pusher.receive(TARGET, {MAIN: step.oid}, slowly)
+        assert trio.current_time() - start == pytest.approx(3590)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(push)
+        for minute in range(59):
+            await trio.sleep(60)
+            assert list(world.locks.in_use()) == []
+            with trio.fail_after(1):
+                await world.announce(MAINTAINER, created_at=NOW - 100 + minute)
+                async with world.releaser.hold("repo"):
+                    pass
+    assert world.refs(OWNER) == {MAIN: step.oid}
+
+
+async def test_b_6_7_another_push_of_the_same_overtakes_one_that_drips(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = state({MAIN: step.oid})
+    await world.offer(event)
+    whole = pack([step])
+
+    async def slowly() -> bytes:
+        await trio.sleep(1700)
+        return await whole()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, slowly)
-        await trio.sleep(35)
-        assert list(world.locks.in_use()) == []
+        await trio.sleep(1)
         with trio.fail_after(1):
-            await world.announce(MAINTAINER)
-            async with world.releaser.hold("repo"):
-                pass
+            await pusher.receive(TARGET, {MAIN: step.oid}, pack([step]))
+        assert event.id in await world.served()
     assert world.refs(OWNER) == {MAIN: step.oid}
 
 

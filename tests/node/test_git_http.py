@@ -108,7 +108,7 @@ async def test_b_6_2_hidden_tips_can_be_asked_for_under_v0(
         )  # fmt: skip
 
 
-async def test_client_reads_the_reason_of_a_missing_object(
+async def test_b_6_2_client_reads_the_reason_of_a_missing_object(
     tmp_path: Path, commits: list[str]
 ) -> None:
     git("init", "-q", "--bare", tmp_path / "one")

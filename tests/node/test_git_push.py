@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -118,7 +120,7 @@ async def test_b_6_6_git_prints_the_reason_of_a_large_push(home: Home) -> None:
     assert "remote error: no state event" in await home.refused("main")
 
 
-async def test_limits_are_answered_with_a_reason(tmp_path: Path) -> None:
+async def test_b_6_6_limits_are_answered_with_a_reason(tmp_path: Path) -> None:
     async with home_in(tmp_path, PushSettings(max_pack_bytes=100_000)) as home:
         home.commit("large", random.Random(1).randbytes(300_000))
         await home.state(MAIN)
@@ -149,7 +151,7 @@ async def test_b_6_5_push_options_signed_pushes_and_other_refs(home: Home) -> No
     assert "does not support --signed push" in await home.refused("--signed=true", "main")
 
 
-async def test_two_pushes_at_once(home: Home, tmp_path: Path) -> None:
+async def test_b_6_7_two_pushes_at_once(home: Home, tmp_path: Path) -> None:
     home.commit("large", random.Random(1).randbytes(1 << 20))
     await home.state(MAIN)
     async with trio.open_nursery() as nursery:
@@ -179,7 +181,7 @@ async def libgit2(home: Home, *refspecs: str) -> list[tuple[str, str | None]]:
     return await to_thread.run_sync(push)
 
 
-async def test_libgit2_pushes_deletes_and_is_refused(home: Home) -> None:
+async def test_b_6_6_libgit2_pushes_deletes_and_is_refused(home: Home) -> None:
     home.commit("a")
     home.commit("large", random.Random(1).randbytes(2 << 20))
     git("-C", home.tree, "branch", "dev")
@@ -200,7 +202,7 @@ async def test_libgit2_pushes_deletes_and_is_refused(home: Home) -> None:
         await libgit2(home, MAIN)
 
 
-async def test_dulwich_pushes_and_is_refused(home: Home) -> None:
+async def test_b_6_6_dulwich_pushes_and_is_refused(home: Home) -> None:
     home.commit("a")
     await home.state(MAIN)
 
@@ -213,3 +215,57 @@ async def test_dulwich_pushes_and_is_refused(home: Home) -> None:
     home.commit("b")
     with pytest.raises(Exception, match="refs/heads/main would be"):
         await to_thread.run_sync(push)
+
+
+async def test_b_6_7_gits_receive_pack_never_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper, said = tmp_path / "bin" / "git", tmp_path / "said"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >>{said}\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+    async with home_in(tmp_path) as home:
+        home.commit("large", random.Random(1).randbytes(3 << 20))
+        git("-C", home.tree, "branch", "dev")
+        await home.state(MAIN, DEV)
+        await home.push("main", "dev")
+        git("-C", home.tree, "commit", "-q", "--amend", "-m", "other")
+        git("-C", home.tree, "tag", "v1")
+        await home.state(MAIN, "refs/tags/v1")
+        await home.push("--force", "main", "v1", ":dev")
+        home.commit("b")
+        await home.refused("main")
+        await home.git("clone", "-q", home.url, tmp_path / "copy")
+    words = set(said.read_text().split())
+    assert words >= {"index-pack", "upload-pack"}
+    assert not words & {"receive-pack", "unpack-objects", "update-ref", "symbolic-ref", "fetch"}
+
+
+async def test_b_6_2_stock_git_fetches_what_is_new_deepens_and_fills_in(
+    home: Home, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        home.commit(name)
+    await home.state(MAIN)
+    await home.push("main")
+    whole, shallow, partial = (tmp_path / name for name in ("whole", "shallow", "partial"))
+    await home.git("clone", "-q", home.url, whole)
+    await home.git("clone", "-q", "--depth=1", home.url, shallow)
+    await home.git("clone", "-q", "--filter=blob:none", "--no-checkout", home.url, partial)
+    git("-C", home.tree, "tag", "-a", "v1", "-m", "release")
+    tip = home.commit("c")
+    await home.state(MAIN, "refs/tags/v1")
+    await home.push("main", "v1")
+    for copy in (whole, shallow, partial):
+        await home.git("-C", copy, "fetch", "-q", "--tags")
+        assert git("-C", copy, "rev-parse", "origin/main") == tip
+        assert git("-C", copy, "cat-file", "-t", "v1") == "tag"
+    assert git("-C", shallow, "rev-list", "--count", "origin/main") == "2"
+    await home.git("-C", shallow, "fetch", "-q", "--unshallow")
+    assert git("-C", shallow, "rev-list", "--count", "origin/main") == "3"
+    await home.git("-C", partial, "checkout", "-q", "origin/main")
+    assert (partial / "c").read_bytes() == b"hello\n"
+    await home.state(MAIN)
+    await home.git("-C", whole, "fetch", "-q", "--prune", "--prune-tags", "origin")
+    assert git("-C", whole, "tag") == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from purgatory_sync.errors import PushRefused
 from purgatory_sync.node.exchange import Exchange
 from purgatory_sync.node.git_http import GitHttp
 from purgatory_sync.node.git_push import GitPush
+from purgatory_sync.settings import PushSettings
 
 from .git_support import ENVIRONMENT, git
 from .push_support import MAIN, OWNER, RECEIVE, ZERO, Home, home_in
@@ -114,6 +116,75 @@ async def test_b_6_5_gzip_chunked_and_a_report_without_side_band(raw: Raw) -> No
             f"{raw.home.url}/git-receive-pack", content=content, headers=headers
         )
         assert (answer.status_code, answer.content) == (200, wanted)
+
+
+@pytest.mark.parametrize("side_band", [False, True])
+async def test_b_6_5_a_full_report_of_what_is_there_or_gone_already(
+    home: Home, raw: Raw, side_band: bool
+) -> None:
+    tip = home.commit("a")
+    await home.state(MAIN)
+    await home.push("main")
+    caps = "report-status side-band-64k agent=x" if side_band else "report-status"
+    lines = [
+        f"{ZERO} {tip} {MAIN}\0{caps}",  # a stale old: it was made already
+        f"{tip} {ZERO} refs/heads/gone",  # never was there
+        f"{ZERO} {ZERO} refs/tags/none",
+    ]
+    body = b"".join(pkt(line.encode()) for line in lines) + b"0000"
+    report = b"".join(
+        pkt(line)
+        for line in (
+            b"unpack ok\n",
+            b"ok refs/heads/main\n",
+            b"ok refs/heads/gone\n",
+            b"ok refs/tags/none\n",
+        )
+    )
+    report += b"0000"
+    wanted = pkt(b"\1" + report) + b"0000" if side_band else report
+    empty_pack = b"PACK\0\0\0\2\0\0\0\0" + bytes.fromhex("029d08823bd8a8eab510ad6ac75c823cfd3ed31e")
+    for pack in (b"", empty_pack, b"anything"):
+        assert (await raw.post(body + pack)).content == wanted
+    assert home.refs() == {MAIN: tip}
+
+
+async def test_b_6_6_who_sends_far_too_much_reads_the_reason(tmp_path: Path) -> None:
+    async with home_in(tmp_path, PushSettings(max_pack_bytes=1000)) as home:
+        tip = home.commit("a")
+        await home.state(MAIN)
+        body = pkt(f"{ZERO} {tip} {MAIN}\0report-status".encode()) + b"0000"
+        body += random.Random(1).randbytes(2000) + bytes(40 << 20)
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for more, content in (({}, body), ({"content-encoding": "gzip"}, gzip.compress(body))):
+                answer = await http.post(
+                    f"{home.url}/git-receive-pack", content=content, headers={**RECEIVE, **more}
+                )
+                assert answer.status_code == 200
+                assert b"ERR the pack " in answer.content
+
+
+async def test_pushes_are_counted(home: Home, raw: Raw) -> None:
+    tip = home.commit("a")
+    await home.state(MAIN)
+    await raw.post(b"0000")
+    await home.push("main")
+    await raw.post(b"nonsense")
+    host, _, port = home.address.partition(":")
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        path = home.url.partition(home.address)[2]
+        await stream.send_all(
+            f"POST {path}/git-receive-pack HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
+            f"Content-Type: {RECEIVE['content-type']}\r\n\r\n00".encode()
+        )
+    await trio.sleep(0.1)
+    counted = (await raw.http.get(f"http://{home.address}/metrics")).text.splitlines()
+    for result in ("accepted", "refused", "broken"):
+        assert f'purgatory_pushes_total{{result="{result}"}} 1.0' in counted
+    sums = dict(line.split() for line in counted if line.startswith("purgatory_push_"))
+    assert float(sums["purgatory_push_bytes_total"]) > 200
+    assert 0 < float(sums["purgatory_push_seconds_total"]) < 60
+    assert home.refs() == {MAIN: tip}
 
 
 @pytest.mark.parametrize(

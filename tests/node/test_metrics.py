@@ -19,6 +19,9 @@ def test_names_and_values() -> None:
             held={"state": 5},
             released={"pr": 6},
             domains=[DomainMetrics("git.example", 1, 7, 29)],
+            pushes={"accepted": 8, "refused": 9},
+            push_bytes=1000,
+            push_secs=1.5,
         )
     )
     assert lines(metrics) == [
@@ -28,6 +31,10 @@ def test_names_and_values() -> None:
         "purgatory_sync_oids_fetched_total 40.0",
         'purgatory_held{kind="state"} 5.0',
         'purgatory_released_total{kind="pr"} 6.0',
+        'purgatory_pushes_total{result="accepted"} 8.0',
+        'purgatory_pushes_total{result="refused"} 9.0',
+        "purgatory_push_bytes_total 1000.0",
+        "purgatory_push_seconds_total 1.5",
         'purgatory_domain_in_flight{domain="git.example"} 1.0',
         'purgatory_domain_requests_total{domain="git.example"} 7.0',
         'purgatory_domain_tokens{domain="git.example"} 29.0',

@@ -63,7 +63,7 @@ async def run(function: Callable[..., None], *arguments: str | Path) -> None:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_clone_fetch_push_delete(tmp_path: Path, client: GitClient) -> None:
+async def test_b_6_5_clone_fetch_push_delete(tmp_path: Path, client: GitClient) -> None:
     async with home_in(tmp_path) as home:
         await _use(home, client, tmp_path / "copy")
 
@@ -94,7 +94,7 @@ async def _use(home: Home, client: GitClient, copy: Path) -> None:
         await run(client.push, home.tree, home.url, MAIN)
 
 
-async def test_libgit2_clones_an_empty_repository(tmp_path: Path) -> None:
+async def test_b_6_2_libgit2_clones_an_empty_repository(tmp_path: Path) -> None:
     async with home_in(tmp_path) as home:
         await run(Libgit2().clone, home.url, tmp_path / "copy")
         assert git("-C", tmp_path / "copy", "for-each-ref") == ""
