@@ -55,7 +55,7 @@ def reason(*lines: bytes) -> str:
     return str(error.value)
 
 
-def test_commands_capabilities_shallow_lines_and_the_rest() -> None:
+def test_b_6_5_commands_capabilities_shallow_lines_and_the_rest() -> None:
     parser = parsed(
         b"shallow " + b"c" * 40,
         CREATE + CAPS,
@@ -85,7 +85,7 @@ def test_in_pieces_of_any_size() -> None:
     assert parser.rest() == b"PACK"
 
 
-def test_push_options_are_read_and_ignored() -> None:
+def test_b_6_5_push_options_are_read_and_ignored() -> None:
     caps = b"\0report-status push-options"
     parser = parsed(CREATE + caps, after=pkt_line(b"ci.skip") + pkt_line(b"x=y") + FLUSH_BYTES)
     assert parser.done
@@ -93,12 +93,12 @@ def test_push_options_are_read_and_ignored() -> None:
     assert not parsed(CREATE + caps, after=pkt_line(b"ci.skip")).done
 
 
-def test_the_probe_is_a_flush_and_nothing_else() -> None:
+def test_b_6_5_the_probe_is_a_flush_and_nothing_else() -> None:
     parser = parsed()
     assert (parser.done, parser.request, parser.rest()) == (True, PushRequest(), b"")
 
 
-def test_zero_to_zero_is_fine() -> None:
+def test_b_6_5_zero_to_zero_is_fine() -> None:
     assert parsed(f"{ZERO} {ZERO} {MAIN}".encode()).request.changes == {MAIN: None}
 
 
@@ -121,7 +121,7 @@ def test_zero_to_zero_is_fine() -> None:
         (CREATE + b"\0object-format=sha256", "SHA-1"),
     ],
 )
-def test_lines_that_are_refused(line: bytes, words: str) -> None:
+def test_b_6_5_lines_that_are_refused(line: bytes, words: str) -> None:
     assert words in reason(line)
 
 
@@ -147,7 +147,7 @@ def test_commands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         parser.feed(line)
 
 
-def test_advertisement() -> None:
+def test_b_6_5_advertisement() -> None:
     first, flush, *refs, end = packets(advertisement({MAIN: A, "refs/tags/v": B}))
     assert (first, flush, end) == (b"# service=git-receive-pack\n", Mark.FLUSH, Mark.FLUSH)
     assert refs == [
@@ -161,7 +161,7 @@ def test_advertisement_of_an_empty_repository() -> None:
     assert line == ZERO.encode() + b" capabilities^{}\0" + CAPABILITIES + b"\n"
 
 
-def test_report_with_and_without_side_band() -> None:
+def test_b_6_5_report_with_and_without_side_band() -> None:
     commands = (Command(MAIN, None, A), Command("refs/heads/x", A, None))
     plain = accepted(PushRequest(commands))
     wanted = [b"unpack ok\n", b"ok refs/heads/main\n", b"ok refs/heads/x\n", Mark.FLUSH]
@@ -195,7 +195,7 @@ pieces = st.one_of(
 
 @bounds(max_examples=100, deadline=None)
 @given(st.lists(pieces, max_size=8))
-def test_any_bytes_give_a_request_or_a_typed_refusal(chunks: list[bytes]) -> None:
+def test_b_6_5_any_bytes_give_a_request_or_a_typed_refusal(chunks: list[bytes]) -> None:
     parser = RequestParser()
     try:
         for chunk in chunks:
