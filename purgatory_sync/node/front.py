@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import trio
@@ -15,11 +16,13 @@ from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..nostr.keys import decode_npub
+from ..runtime.clock import WallClock
 from ..settings import Settings
 from .app import App
 from .following import Following
 from .git_http import GitHttp
 from .git_push import GitPush
+from .identity import Identity
 from .listener import Listener
 from .metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .nip11 import RelayInfo
@@ -28,7 +31,7 @@ from .relay import Relay
 from .service_key import service_key
 from .subscriptions import Subscriptions
 
-SUPPORTED_NIPS: Final = (1, 9, 11, 34, 45, 77)
+SUPPORTED_NIPS: Final = (1, 9, 11, 34, 42, 45, 70, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01",)
 ARCHIVE: Final = "GRASP-05"
 # The store has four readers: what strangers ask for must not hold up admission and release.
@@ -71,7 +74,8 @@ def make_listener(
         else None
     )
     pages = Pages(info, engine.explainer.look, engine.repository, settings.hunt.allow_addresses)
-    relay = Relay(_Backend(engine, following), subscriptions, settings.relay)
+    identify = partial(Identity, settings.service, WallClock.from_system().now)
+    relay = Relay(_Backend(engine, following), subscriptions, settings.relay, identify)
     return Listener(
         App(info, git, pages, metrics).answer,
         relay.serve,

@@ -47,6 +47,13 @@ class Publish:
 
 
 @attrs.frozen
+class Authenticate:
+    """AUTH (NIP-42): the form is right, nothing is proven yet."""
+
+    event: Event
+
+
+@attrs.frozen
 class Request:
     """REQ."""
 
@@ -85,7 +92,7 @@ class Close:
     subscription: str
 
 
-Message: TypeAlias = Publish | Request | Count | Close | Reconcile | EndReconciling
+Message: TypeAlias = Publish | Authenticate | Request | Count | Close | Reconcile | EndReconciling
 
 
 class _HasId(msgspec.Struct):
@@ -119,6 +126,8 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
     match name:
         case "EVENT":
             return _publish(parts)
+        case "AUTH":
+            return _authenticate(parts)
         case "REQ":
             return Request(*_asked(parts, max_filters))
         case "COUNT":
@@ -135,6 +144,15 @@ def _publish(parts: list[msgspec.Raw]) -> Publish:
         raise InvalidMessage('an event is sent as ["EVENT", {…}]')
     try:
         return Publish(decode_event(memoryview(parts[1])))
+    except InvalidEvent as error:
+        raise InvalidMessage(str(error), event_id=_readable_id(parts[1])) from error
+
+
+def _authenticate(parts: list[msgspec.Raw]) -> Authenticate:
+    if len(parts) != 2:
+        raise InvalidMessage('a proof is sent as ["AUTH", {…}]')
+    try:
+        return Authenticate(decode_event(memoryview(parts[1])))
     except InvalidEvent as error:
         raise InvalidMessage(str(error), event_id=_readable_id(parts[1])) from error
 
@@ -211,6 +229,11 @@ def neg_message(session: str, message: bytes) -> bytes:
 def neg_error(session: str, message: str) -> bytes:
     """NEG-ERR: why a session is none, or none any more."""
     return encode(["NEG-ERR", session, message])
+
+
+def auth(challenge: str) -> bytes:
+    """AUTH: prove who you are by signing this (NIP-42)."""
+    return encode(["AUTH", challenge])
 
 
 def end_of_stored(subscription: str) -> bytes:

@@ -1,8 +1,8 @@
-"""The relay: NIP-01, NIP-45 and NIP-77 over one WebSocket, in front of what keeps events."""
+"""The relay: NIP-01, 42, 45, 70 and 77 over one WebSocket, in front of what keeps events."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Protocol
 
@@ -10,12 +10,22 @@ import structlog
 import trio
 from websockets.frames import CloseCode
 
+from ..errors import InvalidEvent
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..settings import RelaySettings
 from . import messages
-from .messages import Count, EndReconciling, InvalidMessage, Publish, Reconcile, Request
+from .identity import Identity
+from .messages import (
+    Authenticate,
+    Count,
+    EndReconciling,
+    InvalidMessage,
+    Publish,
+    Reconcile,
+    Request,
+)
 from .outbox import Outbox
 from .rate import SlidingRate
 from .reconciling import ClientReconciling, Reconciling
@@ -29,6 +39,8 @@ FIRST_PAGE_EVENTS, MAX_PAGE_EVENTS, PAGE_BYTES = 8, 500, 1 << 20
 # What is being sent when a client turns out to be too slow has so long to get through.
 LAST_WORDS_SECS = 2.0
 RATE_SECS = 60.0
+PROTECTED = "blocked: protected events are not taken here: send it without the tag, or elsewhere"
+NOT_ASKED = "invalid: nobody proves anything here"
 LOOK_UP_FAILED = "error: the relay failed to look this up: ask again later"
 
 log = structlog.get_logger()
@@ -70,14 +82,20 @@ class Relay:
       backend: judges what is published, answers queries.
       subscriptions: whoever serves an event calls its `broadcast`.
       settings: limits of one connection.
+      identify: makes each client's identity; without it protected events are refused (NIP-70).
     """
 
     def __init__(
-        self, backend: Backend, subscriptions: Subscriptions, settings: RelaySettings
+        self,
+        backend: Backend,
+        subscriptions: Subscriptions,
+        settings: RelaySettings,
+        identify: Callable[[], Identity] | None = None,
     ) -> None:
         self._backend = backend
         self._subscriptions = subscriptions
         self._settings = settings
+        self._identify = identify
         self._reconciling = Reconciling(backend.inventory)
 
     async def serve(self, socket: RelaySocket) -> None:
@@ -87,6 +105,7 @@ class Relay:
         """
         reconciling = ClientReconciling(self._reconciling)
         client = _Client(self._backend, self._subscriptions, self._settings, reconciling)
+        client.identity = self._identify() if self._identify else None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
@@ -126,6 +145,7 @@ class _Client:
         reconciling: ClientReconciling,
     ) -> None:
         self.outbox = Outbox()
+        self.identity: Identity | None = None
         self._backend = backend
         self._hub = subscriptions
         self._settings = settings
@@ -154,6 +174,9 @@ class _Client:
         if isinstance(message, Publish):
             accepted, why = await self._publish(message.event)
             await self.outbox.put(messages.ok(message.event.id, accepted, why))
+        elif isinstance(message, Authenticate):
+            accepted, why = self._prove(message.event)
+            await self.outbox.put(messages.ok(message.event.id, accepted, why))
         elif isinstance(message, Request):
             await self._subscribe(message)
         elif isinstance(message, Count):
@@ -166,14 +189,39 @@ class _Client:
             self._hub.remove(subscription)
 
     async def _publish(self, event: Event) -> tuple[bool, str]:
-        if wait := self._published.wait_secs(trio.current_time()):
-            most = self._settings.events_per_minute
-            return False, f"rate-limited: at most {most} events a minute: wait {ceil(wait)} s"
+        if too_many := self._rate_limited():
+            return False, too_many
+        if event.is_protected and (why := await self._not_its_author(event)):
+            return False, why
         try:
             return await self._backend.offer(event)
         except Exception:
             log.exception("event could not be judged", event_id=event.id)
             return False, "error: the relay failed to judge this event: send it again later"
+
+    def _rate_limited(self) -> str:
+        if wait := self._published.wait_secs(trio.current_time()):
+            most = self._settings.events_per_minute
+            return f"rate-limited: at most {most} events a minute: wait {ceil(wait)} s"
+        return ""
+
+    async def _not_its_author(self, event: Event) -> str:
+        """Why a protected event is not taken from this client, who is asked who he is."""
+        if self.identity is None:
+            return PROTECTED
+        if why := self.identity.refusal(event):
+            await self.outbox.put(messages.auth(self.identity.challenge))
+        return why
+
+    def _prove(self, event: Event) -> tuple[bool, str]:
+        if self.identity is None:
+            return False, NOT_ASKED
+        try:
+            # A proof costs what an event costs.
+            why = self._rate_limited() or self.identity.prove(event)
+        except InvalidEvent as error:
+            return False, f"invalid: {error}"
+        return not why, why
 
     async def _subscribe(self, request: Request) -> None:
         name = request.subscription

@@ -53,6 +53,11 @@ class Event(msgspec.Struct, frozen=True):
                 yield from tag[1:]
 
     @property
+    def is_protected(self) -> bool:
+        """Whether only its author may publish it to a relay (NIP-70)."""
+        return any(tag and tag[0] == "-" for tag in self.tags)
+
+    @property
     def address(self) -> tuple[int, str, str] | None:
         """What a newer event replaces it by: kind, author and `d`; None for regular events."""
         if kinds.is_addressable(self.kind):

@@ -21,6 +21,9 @@ from .references import ALWAYS_ACCEPTED, UNREFERENCED
 from .states import judge_state
 from .verdict import Action, Verdict, duplicate, refuse
 
+PROOF = "invalid: kind 22242 proves who a client is: send it as AUTH"
+PROTECTED = "restricted: a protected event is taken from its author only: publish it here yourself"
+
 
 def judge(
     event: Event,
@@ -50,6 +53,10 @@ def judge(
     newest = known.newest_served
     if newest is not None and event.order <= newest.order:
         return duplicate("a newer version is served")
+    if event.kind == kinds.CLIENT_AUTH:
+        return refuse(PROOF)
+    if origin == "sync" and event.is_protected:
+        return refuse(PROTECTED)
     if known.deleted:
         return refuse("invalid: deleted by its author")
     if (curated := judge_repositories(event, known, lists)) is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from purgatory_sync.node.identity import Identity
 from purgatory_sync.node.relay import Relay
 from purgatory_sync.node.subscriptions import Subscriptions
 from purgatory_sync.node.wire import Gone
@@ -115,10 +116,13 @@ class MemorySocket:
 
 @asynccontextmanager
 async def talking(
-    backend: MemoryBackend, settings: RelaySettings | None = None, room: float = 10_000
+    backend: MemoryBackend,
+    settings: RelaySettings | None = None,
+    room: float = 10_000,
+    identify: Callable[[], Identity] | None = None,
 ) -> AsyncIterator[MemorySocket]:
     """One client of a relay; leaves at the end, and nothing of it may be left then."""
-    relay = Relay(backend, backend.subscriptions, settings or RelaySettings())
+    relay = Relay(backend, backend.subscriptions, settings or RelaySettings(), identify)
     socket = MemorySocket(room)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(relay.serve, socket)
