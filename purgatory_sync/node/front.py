@@ -12,12 +12,13 @@ from ..engine import PurgatorySync
 from ..engine.in_hand import Target
 from ..engine.pushing import Changes, Read
 from ..engine.statistics import Statistics
+from ..errors import ResultClass
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..nostr.keys import decode_npub
 from ..runtime.clock import WallClock
-from ..settings import Settings
+from ..settings import Network, Settings
 from .app import App
 from .following import Following
 from .git_http import GitHttp
@@ -26,6 +27,7 @@ from .identity import Identity
 from .listener import Listener
 from .metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .nip11 import RelayInfo
+from .pages.public import is_public, is_seen
 from .pages.routes import Pages
 from .relay import Relay
 from .service_key import service_key
@@ -69,7 +71,9 @@ def make_listener(
         least_pace=limits.git_min_bytes_per_sec,
     )
     metrics = (
-        Metrics(lambda: _snapshot(engine.statistics(events=False), push))
+        Metrics(
+            lambda: _snapshot(engine.statistics(events=False), push, settings.hunt.allow_addresses)
+        )
         if settings.metrics_enabled
         else None
     )
@@ -126,16 +130,22 @@ class _Pushes:
         await self._engine.pusher.receive(Target(decode_npub(npub), identifier), changes, read)
 
 
-def _snapshot(now: Statistics, push: GitPush) -> MetricsSnapshot:
+def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> MetricsSnapshot:
+    """What everybody may see: nothing of what the gate refused (B 10.3)."""
     return MetricsSnapshot(
         queue_size=now.queued,
-        attempts={result.value: count for result, count in now.hunt.attempts.items()},
+        attempts={
+            result.value: count
+            for result, count in now.hunt.attempts.items()
+            if result is not ResultClass.FORBIDDEN
+        },
         oids_fetched=now.hunt.oids_fetched,
         held=now.held,
         released=now.released,
         domains=[
             DomainMetrics(domain, each.in_flight, each.requests_total, each.tokens)
             for domain, each in now.hunt.domains.items()
+            if is_seen(each) and is_public(domain, allow)
         ],
         pushes=dict(push.counts.results),
         push_bytes=push.counts.bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,9 @@ async def test_b_6_3_every_route_may_be_read_by_every_origin(
     assert bool(body) == (method != "OPTIONS" and method != "HEAD")
 
 
+LENGTH = re.compile(rb"content-length: [0-9]+")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/", "/metrics", "/purgatory", "/purgatory.json", "/nothing", f"/{NPUB}/x.git/info/refs"],
@@ -92,8 +96,10 @@ async def test_b_6_1_head_has_the_headers_of_get_and_no_body(
     app = make_app()
     got, of_get, body = await ask(app, "GET", path, accept)
     status, of_head, none = await ask(app, "HEAD", path, accept)
+    assert b"content-length: %d\r\n" % len(body) in of_get
+    if path == "/metrics":  # the process counts on, and the numbers grow
+        of_get, of_head = (LENGTH.sub(b"", head) for head in (of_get, of_head))
     assert (status, of_head, none) == (got, of_get, b"")
-    assert b"content-length: %d\r\n" % len(body) in of_head
 
 
 async def test_root_is_a_page_or_the_document(autojump_clock: trio.testing.MockClock) -> None:

@@ -9,9 +9,14 @@ import attrs
 import trio
 import trio.testing
 
-from purgatory_sync.node.front import READS_AT_ONCE, _Backend
+from purgatory_sync.engine.statistics import Statistics
+from purgatory_sync.errors import ResultClass
+from purgatory_sync.hunt.statistics import DomainStatistics, HuntStatistics
+from purgatory_sync.node.front import READS_AT_ONCE, _Backend, _snapshot
+from purgatory_sync.node.git_push import GitPush
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.runtime.addresses import networks
 from purgatory_sync.store.sqlite import READERS
 
 
@@ -54,3 +59,23 @@ async def test_strangers_never_have_all_readers(autojump_clock: trio.testing.Moc
         for _ in range(10):
             nursery.start_soon(ask)
     assert engine.store.most == READS_AT_ONCE < READERS
+
+
+def test_b_10_3_metrics_tell_nothing_of_what_the_gate_refused() -> None:
+    contacted, never = DomainStatistics(0, 29, 0, None, 1), DomainStatistics(0, 30, 0, None, 0)
+    hunt = HuntStatistics(
+        {
+            "git.example": contacted,
+            "inside.example": never,
+            "127.0.0.1": contacted,
+            "10.1.1.1": contacted,
+        },
+        {ResultClass.SUCCESS: 1, ResultClass.FORBIDDEN: 7},
+        1,
+        0,
+    )
+    pushes: Any = None
+    statistics = Statistics({}, 0, {}, hunt, ())
+    told = _snapshot(statistics, GitPush(pushes, 1), networks("10.1.0.0/16"))
+    assert [each.domain for each in told.domains] == ["git.example", "10.1.1.1"]
+    assert told.attempts == {"success": 1}

@@ -118,7 +118,11 @@ def public_look(look: NodeLook, allow: Sequence[Network]) -> PublicLook:
         hunting=look.hunting,
         events=[_event(each, allow) for each in look.events],
         events_total=look.events_total,
-        domains=[_domain(d) for d in look.domains if _is_seen(d) and _is_public(d.domain, allow)],
+        domains=[
+            _domain(each)
+            for each in look.domains
+            if (each.naughty or is_seen(each.limits or _UNKNOWN)) and is_public(each.domain, allow)
+        ],
         last_hour=_hour(look.last_hour),
     )
 
@@ -151,7 +155,7 @@ def _tried(sources: Sequence[SourceLook], allow: Sequence[Network]) -> list[Publ
         if source.at is not None
         and source.result is not None
         and source.result is not ResultClass.FORBIDDEN
-        and _is_public(extract_domain(source.url) or "", allow)
+        and is_public(extract_domain(source.url) or "", allow)
     ]
 
 
@@ -167,21 +171,15 @@ def _domain(look: DomainLook) -> PublicDomain:
     )
 
 
-def _is_public(host: str, allow: Sequence[Network]) -> bool:
+def is_public(host: str, allow: Sequence[Network]) -> bool:
+    """Whether a host may be told of: a name, or an address that may be contacted."""
     address = parse_address(host)
     return address is None or may_contact(address, allow)
 
 
-def _is_seen(look: DomainLook) -> bool:
-    """Whether the domain was ever contacted: one that the gate refuses never is."""
-    limits = look.limits or _UNKNOWN
-    return bool(
-        look.naughty
-        or limits.requests_total
-        or limits.in_flight
-        or limits.queued
-        or limits.resting_until
-    )
+def is_seen(limits: DomainStatistics) -> bool:
+    """Whether a domain was ever contacted: one that the gate refuses never is."""
+    return bool(limits.requests_total or limits.in_flight or limits.queued or limits.resting_until)
 
 
 def _hour(look: HourLook) -> PublicHour:
