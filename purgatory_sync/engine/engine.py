@@ -46,6 +46,7 @@ from .explaining import Explainer
 from .in_hand import PushesInHand
 from .pushing import Pusher
 from .remembering import Rememberer, entry_of_row
+from .repacking import Repacker
 from .reporting import take_statistics
 from .repository_look import RepositoryLook, look_at_repository
 from .restoring import held_identifiers, release_what_is_here, restore
@@ -123,6 +124,7 @@ class PurgatorySync:
                 await nursery.start(self._throttles.run)
                 nursery.start_soon(start_sync_loop, self.purgatory, self._context, self._throttles)
                 nursery.start_soon(self._sweeper.run)
+                nursery.start_soon(self._repacker.run)
                 nursery.start_soon(self._rememberer.run)
                 nursery.start_soon(self.explainer.run)
                 nursery.start_soon(catch_up, self.store, self._parts, self._releaser)
@@ -255,6 +257,7 @@ class PurgatorySync:
             self._clock.now(),
             in_hand,
         )
+        self._repacker = Repacker(repositories, self._releaser, settings.hunt.min_free_bytes)
         self.explainer = Explainer(
             self._parts,
             self._throttles,

@@ -164,7 +164,7 @@ class PackInFolder:
             index = pack.with_suffix(".idx")
             for path in (pack, index):
                 if path.exists():  # else a join that failed came as far as this
-                    _fsync_file(path)
+                    fsync_file(path)
             _show(pack, index, repository, self.name)
         self.discard()
 
@@ -261,7 +261,8 @@ def _show(pack: Path, index: Path, repository: Path, name: str) -> None:
     fsync_dir(folder)
 
 
-def _fsync_file(path: Path) -> None:
+def fsync_file(path: Path) -> None:
+    """Bring a file's bytes to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar, TypeVarTuple
@@ -129,6 +129,16 @@ class Repositories:
         except OSError as error:
             raise local_failure(f"note that others write to {path}", error) from error
 
+    def is_ours_alone(self, path: Path) -> bool:
+        """Whether nobody else ever wrote into the repository, as far as we were told."""
+        return (path / PROVEN_MARKER).exists()
+
+    def ours_alone(self) -> Iterator[Path]:
+        """Every repository that nobody else ever wrote into, as they are found on the disk."""
+        for path in self.git_data.glob("npub1*/*.git"):
+            if self.is_ours_alone(path):
+                yield path
+
     def here(
         self, wanted: Mapping[str, tuple[Sequence[Path], Collection[str]]]
     ) -> dict[str, frozenset[str]]:
@@ -164,7 +174,7 @@ class Repositories:
             if not lacking:
                 break
             if source != target and self._proven(source, lacking):
-                if not (source / PROVEN_MARKER).exists():
+                if not self.is_ours_alone(source):
                     self.distrust(target)
                 link_objects([source], target, lacking)
                 there |= self._proven(target, lacking)
@@ -184,7 +194,7 @@ class Repositories:
 
     def _proven(self, path: Path, oids: Collection[str]) -> frozenset[str]:
         present = present_oids(path, oids)
-        if not present or (path / PROVEN_MARKER).exists():
+        if not present or self.is_ours_alone(path):
             return present
         unknown = [oid for oid in sorted(present) if (path, oid) not in self._walked]
         complete = complete_oids(path, unknown) if unknown else frozenset()

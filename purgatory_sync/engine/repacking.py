@@ -1,0 +1,97 @@
+"""Repositories with many packs get few again, one at a time, while everything goes on (STORAGE)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import attrs
+import structlog
+import trio
+from trio_util import periodic
+
+from ..errors import PurgatorySyncError
+from ..git.repacking import MANY_PACKS, Combined, combine_packs, count_packs
+from ..release.releaser import Releaser
+from ..release.repositories import Repositories, extract_identifier_from_repo_path
+from ..runtime.blocking import blocking
+
+LOOK_SECS = 60
+LOOKS_AT_ONCE = 1_000
+log = structlog.get_logger()
+
+
+@attrs.define
+class Repacker:
+    """Goes round all repositories that nobody else writes to.
+
+    Attributes:
+      min_free_bytes: bytes that must stay free on the disk.
+    """
+
+    repositories: Repositories
+    releaser: Releaser
+    min_free_bytes: int
+    _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
+    _round: Iterator[Path] = attrs.field(factory=lambda: iter(()))
+    _given_up: dict[Path, int] = attrs.field(factory=dict)
+
+    async def run(self) -> None:
+        """Look at some repositories every minute until cancelled."""
+        async for _ in periodic(LOOK_SECS):
+            try:
+                await self.look()
+            except OSError as error:
+                log.error("repositories cannot be listed", error=str(error))
+                self._round = iter(())
+
+    async def look(self) -> None:
+        """Look at the next 1,000 repositories and repack those that need it.
+
+        What fails is logged and not tried again before there are twice as many packs.
+
+        Cancelled, it leaves each repository as it was or repacked.
+        """
+        for path, count in await blocking(self._place, self._find):
+            try:
+                await self._repack(path)
+            except PurgatorySyncError as error:
+                self._given_up[path] = count
+                log.warning("not repacked", path=str(path), packs=count, error=str(error))
+
+    def _find(self) -> list[tuple[Path, int]]:
+        paths = list(islice(self._round, LOOKS_AT_ONCE))
+        if not paths:
+            self._round = self.repositories.ours_alone()
+            paths = list(islice(self._round, LOOKS_AT_ONCE))
+        counted = ((path, count_packs(path)) for path in paths)
+        return [
+            (path, count)
+            for path, count in counted
+            if count > max(MANY_PACKS, 2 * self._given_up.get(path, 0))
+        ]
+
+    async def _repack(self, path: Path) -> None:
+        identifier = extract_identifier_from_repo_path(path)
+        if identifier is None:
+            return
+        tmp = self.repositories.tmp
+        combined = await blocking(self._place, combine_packs, path, tmp, self.min_free_bytes)
+        if combined is None:
+            return
+        try:
+            async with self.releaser.hold(identifier):
+                await self._put_in_place(combined)
+        finally:
+            with trio.CancelScope(shield=True):
+                await blocking(self._place, combined.discard)
+
+    async def _put_in_place(self, combined: Combined) -> None:
+        # Somebody else may have begun to write there meanwhile.
+        if not self.repositories.is_ours_alone(combined.repository):
+            return
+        if await blocking(self._place, combined.put_in_place):
+            self._given_up.pop(combined.repository, None)
+            packs = len(combined.replaces)
+            log.info("repacked", path=str(combined.repository), packs=packs)

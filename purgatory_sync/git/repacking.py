@@ -1,0 +1,296 @@
+"""Many packs made one, by git, without anything getting lost (STORAGE).
+
+Whoever looks for an object looks into each pack, so that fifty of them make it eight times slower.
+Nothing is dropped here, not even what no ref reaches: a pack in quarantine may lean on it. And the
+order of modification times stays what `copying` relies on: the newest packs are combined, all from
+one on, and what comes of them gets that one's time. So it leans on older ones only, as they did,
+and whatever leans on them is newer, whenever it came.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import attrs
+
+from ..errors import LocalFailure
+from ..runtime.children import ChildLimits, run_child, stop_if_cancelled
+from .index_git import find_git
+from .layout import fsync_dir, objects_dir, pack_dir, require_format
+from .pack_index import PackIndexReader
+from .quarantine import (
+    fsync_file,
+    local_errors,
+    make_quarantine,
+    remove_quarantine,
+    require_free_space,
+)
+
+MANY_PACKS = 50
+
+_MIB = 1 << 20
+_MEMORY_BYTES = 1024 * _MIB
+_MEMORY_PER_OBJECT_BYTES = 512
+_FILE_BYTES = 64 * _MIB
+_CPU_SECS = 1800
+_NAMES_BETWEEN_STOPS = 4096
+_OLD_AND_LARGE = 2
+_SUFFIXES = ("idx", "pack", "rev", "bitmap")
+_NAME = re.compile(rb"[0-9a-f]{40}")
+# Whoever made these has plans of its own with the repository.
+_NOT_OURS = ("keep", "promisor", "mtimes")
+
+
+@attrs.frozen
+class _Pack:
+    time_ns: int
+    stem: str
+    size: int
+
+
+@attrs.frozen
+class Combined:
+    """A pack in quarantine with all that is in some packs of a repository.
+
+    Attributes:
+      repository: the repository.
+      folder: the quarantine folder, which holds it.
+      stem: its name, without suffix.
+      replaces: the packs that it can stand for, oldest first.
+    """
+
+    repository: Path
+    folder: Path
+    stem: str
+    replaces: tuple[str, ...]
+
+    def put_in_place(self) -> bool:
+        """Show it, then remove what it stands for; blocks.
+
+        The caller sees to it that nothing joins the repository, or is linked into or out of it,
+        meanwhile (its identifier's lock). Readers find each object at every moment, if they look
+        twice; a crash leaves objects that are there twice.
+
+        Returns False, and changes nothing, when one of those packs is not there any more.
+
+        Raises:
+          DiskFull, LocalFailure: the disk refuses.
+        """
+        folder = pack_dir(self.repository)
+        with local_errors(f"repack {self.repository}"):
+            times = {pack.stem: pack.time_ns for pack in _packs(self.repository) or ()}
+            if not times.keys() >= set(self.replaces):
+                return False
+            here, there = self.folder / self.stem, f"{folder}/{self.stem}"
+            oldest = times[self.replaces[0]]
+            os.utime(f"{here}.pack", ns=(oldest, oldest))
+            for suffix in ("pack", "idx"):
+                os.rename(f"{here}.{suffix}", f"{there}.{suffix}")
+            fsync_dir(folder)
+            for stem in self.replaces:
+                if stem != self.stem:
+                    _remove(f"{folder}/{stem}")
+            _remove_halves(folder)
+            fsync_dir(folder)
+        return True
+
+    def discard(self) -> None:
+        """Remove what lies in quarantine of it; nothing to do the second time. Blocks."""
+        remove_quarantine(self.folder)
+
+
+def count_packs(repository: Path) -> int:
+    """How many packs a repository has; 0 when it is not one that may be repacked.
+
+    Others than we have a hand in those with loose objects, alternates, shallow or partial
+    history, or packs that are to be kept.
+    """
+    try:
+        return len(_packs(repository) or ())
+    except OSError:
+        return 0
+
+
+def combine_packs(repository: Path, tmp: Path, min_free_bytes: int) -> Combined | None:
+    """Make one pack of the newest ones, in quarantine; blocking work, ended by cancelling.
+
+    A pack that is larger than twice all later ones stays as it is, so that a large repository is
+    not written anew for each small change.
+
+    Args:
+      tmp: the folder for quarantine.
+      min_free_bytes: bytes that must stay free.
+
+    Returns None when nothing can be gained, or git is not installed.
+
+    Raises:
+      DiskFull, LocalFailure: it cannot be done; nothing is left of it.
+    """
+    git = find_git()
+    with local_errors(f"repack {repository}"):
+        require_format(repository)
+        newest = _worth_combining(_packs(repository) or ())
+        if git is None or len(newest) < 2:
+            return None
+        require_free_space(repository, min_free_bytes, sum(pack.size for pack in newest))
+        folder = make_quarantine(tmp, "repack")
+        try:
+            stems = tuple(pack.stem for pack in newest)
+            stem = _combine(git, repository, folder, newest)
+            _require_all(repository, stems, folder / stem)
+            for suffix in ("pack", "idx"):
+                os.chmod(folder / f"{stem}.{suffix}", 0o444)
+                fsync_file(folder / f"{stem}.{suffix}")
+        except BaseException:
+            remove_quarantine(folder)
+            raise
+    return Combined(repository, folder, stem, stems)
+
+
+def _packs(repository: Path) -> list[_Pack] | None:
+    """All packs, oldest first; None when not only we have a hand in them."""
+    if any(len(name) == 2 for name in os.listdir(objects_dir(repository))):
+        return None
+    if os.path.exists(f"{objects_dir(repository)}/info/alternates"):
+        return None
+    if os.path.exists(f"{repository}/shallow"):
+        return None
+    folder = pack_dir(repository)
+    names = frozenset(os.listdir(folder))
+    packs = []
+    for name in names:
+        stem, _, suffix = name.rpartition(".")
+        if suffix in _NOT_OURS or name == "multi-pack-index":
+            return None
+        if suffix == "idx" and f"{stem}.pack" in names:
+            status = os.stat(f"{folder}/{stem}.pack")
+            packs.append(_Pack(status.st_mtime_ns, stem, status.st_size))
+    return sorted(packs, key=lambda pack: (pack.time_ns, pack.stem))
+
+
+def _worth_combining(packs: Sequence[_Pack]) -> Sequence[_Pack]:
+    later = sum(pack.size for pack in packs)
+    for number, pack in enumerate(packs):
+        later -= pack.size
+        if pack.size <= _OLD_AND_LARGE * later:
+            return packs[number:]
+    return ()
+
+
+def _combine(git: str, repository: Path, folder: Path, packs: Sequence[_Pack]) -> str:
+    wanted = folder / "packs"
+    wanted.write_text("".join(f"{pack.stem}.pack\n" for pack in packs))
+    with wanted.open("rb") as stdin:
+        result = run_child(
+            _command(git, folder / "pack"),
+            env=_environment(repository),
+            stdin=stdin,
+            scratch=folder,
+            limits=_limits(repository, packs),
+        )
+    name = _NAME.match(result.stdout)
+    if result.returncode != 0 or name is None:
+        said = result.stderr.decode(errors="replace").strip()[-300:]
+        raise LocalFailure(
+            f"git could not repack {repository} (it ended with {result.returncode}): {said}"
+        )
+    return f"pack-{name[0].decode()}"
+
+
+def _limits(repository: Path, packs: Sequence[_Pack]) -> ChildLimits:
+    size = sum(pack.size for pack in packs)
+    objects = 0
+    for pack in packs:
+        objects += os.stat(f"{pack_dir(repository)}/{pack.stem}.idx").st_size // 28
+    return ChildLimits(
+        memory_bytes=_MEMORY_BYTES + size + _MEMORY_PER_OBJECT_BYTES * objects,
+        cpu_secs=_CPU_SECS,
+        file_bytes=_FILE_BYTES + 2 * size,
+    )
+
+
+def _command(git: str, base: Path) -> list[str]:
+    nice = shutil.which("nice")
+    settings = {
+        "core.packedGitWindowSize": "16m",
+        "core.packedGitLimit": "128m",
+        "core.deltaBaseCacheLimit": "64m",
+        "core.bigFileThreshold": "16m",
+        "pack.deltaCacheSize": "64m",
+        "pack.windowMemory": "64m",
+        "pack.writeReverseIndex": "false",
+    }
+    return [
+        *([nice, "-n", "10"] if nice else []),
+        git,
+        *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+        "pack-objects",
+        "--stdin-packs",
+        "--delta-base-offset",
+        "--threads=1",
+        "-q",
+        os.path.abspath(base),
+    ]
+
+
+def _environment(repository: Path) -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_DIR": os.path.abspath(repository),
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": os.devnull,
+        "GIT_SHALLOW_FILE": "",
+        "GIT_NO_LAZY_FETCH": "1",
+    }
+
+
+def _require_all(repository: Path, stems: Collection[str], combined: Path) -> None:
+    """See with our own eyes that each object of the packs is in the combined one."""
+    with ExitStack() as stack:
+
+        def names(path: str) -> Iterator[bytes]:
+            try:
+                reader = PackIndexReader(path)
+            except ValueError as error:
+                raise LocalFailure(f"{error}: run git fsck on {repository}") from error
+            stack.callback(reader.close)
+            return reader.names()
+
+        there = names(f"{combined}.idx")
+        old = heapq.merge(*(names(f"{pack_dir(repository)}/{stem}.idx") for stem in stems))
+        has = next(there, None)
+        for number, name in enumerate(old):
+            if not number % _NAMES_BETWEEN_STOPS:
+                stop_if_cancelled()
+            while has is not None and has < name:
+                has = next(there, None)
+            if has != name:
+                raise LocalFailure(f"git left {name.hex()} out when it repacked {repository}")
+
+
+def _remove(stem: str) -> None:
+    # The index first: without it nobody looks for the pack.
+    for suffix in _SUFFIXES:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{stem}.{suffix}")
+
+
+def _remove_halves(folder: str) -> None:
+    """Remove packs and indexes without the other, which nobody can use: crashes left them."""
+    names = frozenset(os.listdir(folder))
+    for name in names:
+        stem, _, suffix = name.rpartition(".")
+        other = {"pack": "idx", "idx": "pack"}.get(suffix)
+        if other is not None and f"{stem}.{other}" not in names:
+            with suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{name}")

@@ -1,0 +1,144 @@
+"""Repositories with many packs get few again, whatever goes on beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from purgatory_sync.engine import repacking
+from purgatory_sync.engine.repacking import Repacker
+from purgatory_sync.errors import LocalFailure
+from purgatory_sync.git.repacking import combine_packs, count_packs
+from purgatory_sync.release.repositories import PROVEN_MARKER
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from ..git.local_repos import history, holes
+from ..world import NOW, World
+
+pytestmark = pytest.mark.real
+
+OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)
+STEPS = history(8)
+
+
+@pytest.fixture(autouse=True)
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repacking, "MANY_PACKS", 3)
+
+
+def repacker(world: World) -> Repacker:
+    return Repacker(world.repositories, world.releaser, 0)
+
+
+async def fill(world: World, author: Author = OWNER, count: int = 5) -> Path:
+    """A repository with a pack for each commit."""
+    await world.announce(author)
+    for step in STEPS[:count]:
+        world.give(author, [step])
+    return world.path(author)
+
+
+async def test_many_packs_become_few_and_few_stay(world: World) -> None:
+    many, few = await fill(world), await fill(world, OTHER, 3)
+    repack = repacker(world)
+    await repack.look()
+    assert (count_packs(many), count_packs(few)) == (1, 3)
+    assert holes(many, STEPS[:5]) == []
+    for step in STEPS[3:6]:
+        world.give(OTHER, [step])
+    await repack.look()  # the next round finds what is new
+    assert count_packs(few) == 1
+    assert list(world.repositories.tmp.iterdir()) == []
+
+
+async def test_what_is_served_stays_served_and_what_comes_is_released(world: World) -> None:
+    path = await fill(world)
+    state = events.state(OWNER, "repo", {"refs/heads/main": STEPS[4].oid}, created_at=NOW - 50)
+    await world.offer(state)
+    await repacker(world).look()
+    assert count_packs(path) == 1
+    assert world.refs(OWNER) == {"refs/heads/main": STEPS[4].oid}
+    newer = events.state(OWNER, "repo", {"refs/heads/main": STEPS[5].oid}, created_at=NOW - 40)
+    await world.offer(newer)
+    world.give(OWNER, [STEPS[5]])
+    await world.releaser.process("repo")
+    assert world.refs(OWNER) == {"refs/heads/main": STEPS[5].oid}
+
+
+async def test_it_is_done_under_the_identifiers_lock(world: World) -> None:
+    path = await fill(world)
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(repacker(world).look)
+        with trio.fail_after(20):
+            while not list(world.repositories.tmp.glob("repack-*/pack-*.idx")):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        await trio.sleep(0.1)
+        assert count_packs(path) == 5
+    assert count_packs(path) == 1
+
+
+async def test_what_somebody_else_writes_to_is_left_alone(world: World) -> None:
+    theirs = await fill(world)
+    (theirs / PROVEN_MARKER).unlink()
+    await repacker(world).look()
+    assert count_packs(theirs) == 5
+
+
+async def test_somebody_may_begin_to_write_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await fill(world)
+
+    def combine(path: Path, tmp: Path, min_free_bytes: int) -> object:
+        made = combine_packs(path, tmp, min_free_bytes)
+        world.repositories.distrust(path)
+        return made
+
+    monkeypatch.setattr(repacking, "combine_packs", combine)
+    await repacker(world).look()
+    assert count_packs(path) == 5
+    assert list(world.repositories.tmp.iterdir()) == []
+
+
+async def test_what_fails_holds_up_no_other_and_is_not_tried_at_once_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = await fill(world), await fill(world, OTHER)
+    tried = []
+
+    def combine(path: Path, tmp: Path, min_free_bytes: int) -> object:
+        tried.append(path)
+        if path == bad:
+            raise LocalFailure("damaged")
+        return combine_packs(path, tmp, min_free_bytes)
+
+    monkeypatch.setattr(repacking, "combine_packs", combine)
+    repack = repacker(world)
+    with capture_logs() as logs:
+        for _ in range(4):
+            await repack.look()
+    assert sorted(tried) == sorted([bad, good])
+    assert (count_packs(bad), count_packs(good)) == (5, 1)
+    assert [log["packs"] for log in logs if log["event"] == "not repacked"] == [5]
+
+
+async def test_cancelling_leaves_everything_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await fill(world)
+    async with world.releaser.hold("repo"), trio.open_nursery() as nursery:
+        nursery.start_soon(repacker(world).look)
+        with trio.fail_after(20):
+            while not list(world.repositories.tmp.glob("repack-*/pack-*.idx")):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert count_packs(path) == 5
+    assert list(world.repositories.tmp.iterdir()) == []
+
+
+async def test_where_nothing_is_there_yet_nothing_is_done(tmp_path: Path) -> None:
+    await repacker(World(tmp_path / "none")).look()

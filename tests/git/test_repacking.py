@@ -1,0 +1,262 @@
+"""Many packs made one: nothing is lost, at no moment, whoever reads, whenever it is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from purgatory_sync.errors import DiskFull, LocalFailure
+from purgatory_sync.git import repacking
+from purgatory_sync.git.closure import complete_oids
+from purgatory_sync.git.copying import link_objects
+from purgatory_sync.git.repacking import Combined, combine_packs, count_packs
+from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.stored import StoredObjects
+
+from .local_repos import (
+    Step,
+    add_loose,
+    add_pack,
+    git,
+    history,
+    holes,
+    killed_at,
+    new_repository,
+    write_loose_ref,
+)
+
+pytestmark = pytest.mark.real
+
+STEPS = history(6)
+OIDS = [step.oid for step in STEPS]
+
+
+@pytest.fixture
+def tmp(tmp_path: Path) -> Path:
+    return tmp_path / "tmp"
+
+
+def with_packs(folder: Path, steps: list[Step] = STEPS, name: str = "r") -> Path:
+    """A repository with a pack for each commit; no ref reaches the last one."""
+    path = new_repository(folder, name)
+    for number, step in enumerate(steps):
+        add_pack(path, step.objects, 1_000 + number)
+    write_loose_ref(path, "refs/heads/main", steps[-2].oid)
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return with_packs(tmp_path)
+
+
+def packs(path: Path) -> list[str]:
+    return sorted(pack.stem for pack in (path / "objects/pack").glob("*.pack"))
+
+
+def combined(path: Path, tmp: Path) -> Combined:
+    made = combine_packs(path, tmp, 0)
+    assert made is not None
+    return made
+
+
+def test_many_packs_become_one_and_nothing_is_lost(repository: Path, tmp: Path) -> None:
+    assert count_packs(repository) == 6
+    made = combined(repository, tmp)
+    assert count_packs(repository) == 6
+    assert made.put_in_place()
+    made.discard()
+    assert packs(repository) == [made.stem]
+    assert complete_oids(repository, OIDS) == set(OIDS)
+    assert os.listdir(tmp) == []
+    git(repository, "fsck", "--strict", "--full")
+    (pack,) = (repository / "objects/pack").glob("*.pack")
+    assert pack.stat().st_mtime_ns == 1_000 * 10**9
+    assert pack.stat().st_mode & 0o777 == 0o444
+    assert combine_packs(repository, tmp, 0) is None
+
+
+def test_a_large_old_pack_is_not_written_anew(tmp_path: Path, tmp: Path) -> None:
+    path = new_repository(tmp_path)
+    steps = history(60)
+    large = add_pack(path, [item for step in steps[:-3] for item in step.objects], 1_000)
+    for number, step in enumerate(steps[-3:]):
+        add_pack(path, step.objects, 1_001 + number)
+    made = combined(path, tmp)
+    assert len(made.replaces) == 3
+    assert made.put_in_place()
+    assert packs(path) == sorted([large, made.stem])
+    oids = [step.oid for step in steps]
+    assert complete_oids(path, oids) == set(oids)
+
+
+def test_readers_that_began_before_find_everything(repository: Path, tmp: Path) -> None:
+    made = combined(repository, tmp)
+    with StoredObjects(repository) as before, StoredObjects(repository) as used:
+        assert used.kind(bytes.fromhex(OIDS[0])) is not None
+        assert made.put_in_place()
+        for reader in (before, used):
+            for oid in OIDS:
+                found = reader.read(bytes.fromhex(oid), 10_000)
+                assert found is not None
+
+
+@pytest.mark.parametrize("time_secs", [999.5, 1_002.5, 2_000])
+def test_what_joins_or_is_linked_meanwhile_stays(
+    repository: Path, tmp_path: Path, tmp: Path, time_secs: float
+) -> None:
+    made = combined(repository, tmp)
+    more = history(7)[-1:]
+    other = add_pack(repository, more[0].objects, time_secs)
+    assert made.put_in_place()
+    assert packs(repository) == sorted([made.stem, other])
+    assert holes(repository, [*STEPS, *more]) == []
+
+
+def test_what_was_combined_is_closed_wherever_it_is_linked_at_any_moment(
+    repository: Path, tmp_path: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = history(8)
+    large = history(60, seed="large")
+    add_pack(repository, [i for step in large for i in step.objects], 900)
+    made = combined(repository, tmp)
+    assert len(made.replaces) == 6
+    for number, step in enumerate(steps[6:]):
+        add_pack(repository, step.objects, 1_003.5 + number)
+    assert made.put_in_place()
+    moment = 0
+    while True:
+        target = new_repository(tmp_path / str(moment), "target")
+        with monkeypatch.context() as patch:
+            link = partial(link_objects, [repository], target, [steps[-1].oid])
+            died = killed_at(patch, moment, link)
+        assert holes(target, [*steps, *large]) == []
+        if not died:
+            break
+        moment += 1
+    assert complete_oids(target, [steps[-1].oid, large[-1].oid]) == {steps[-1].oid, large[-1].oid}
+
+
+def test_what_somebody_else_repacked_or_removed_is_left_alone(repository: Path, tmp: Path) -> None:
+    made = combined(repository, tmp)
+    (repository / "objects/pack" / f"{made.replaces[2]}.idx").unlink()
+    before = packs(repository)
+    assert not made.put_in_place()
+    assert packs(repository) == before
+    shutil.rmtree(repository)
+    with pytest.raises(LocalFailure):
+        made.put_in_place()
+
+
+def test_killed_at_any_moment_nothing_is_lost(
+    tmp_path: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 0
+    while True:
+        path = with_packs(tmp_path / str(moment))
+        made = combined(path, tmp)
+        with monkeypatch.context() as patch:
+            died = killed_at(patch, moment, made.put_in_place)
+        assert holes(path, STEPS) == []
+        assert present_oids(path, OIDS) == set(OIDS)
+        if (again := combine_packs(path, tmp, 0)) is not None:
+            assert again.put_in_place()
+        assert complete_oids(path, OIDS) == set(OIDS)
+        if not died:
+            break
+        moment += 1
+    assert moment > 10
+
+
+def test_halves_that_a_crash_left_go_with_it(repository: Path, tmp: Path) -> None:
+    folder = repository / "objects/pack"
+    (folder / "pack-1.pack").touch()
+    (folder / "pack-2.idx").touch()
+    made = combined(repository, tmp)
+    assert made.put_in_place()
+    assert sorted(os.listdir(folder)) == [f"{made.stem}.idx", f"{made.stem}.pack"]
+
+
+def test_only_what_is_ours_alone_is_touched(tmp_path: Path, tmp: Path) -> None:
+    loose = with_packs(tmp_path / "loose")
+    add_loose(loose, history(1, seed="loose")[0].objects)
+    kept = with_packs(tmp_path / "kept")
+    (kept / "objects/pack" / f"{packs(kept)[0]}.keep").touch()
+    shallow = with_packs(tmp_path / "shallow")
+    (shallow / "shallow").touch()
+    leaning = with_packs(tmp_path / "leaning")
+    (leaning / "objects/info").mkdir(exist_ok=True)
+    (leaning / "objects/info/alternates").touch()
+    for path in (loose, kept, shallow, leaning):
+        assert count_packs(path) == 0
+        assert combine_packs(path, tmp, 0) is None
+    assert count_packs(tmp_path / "none") == 0
+    assert not tmp.exists()
+
+
+def test_without_git_nothing_is_done(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp))
+    assert combine_packs(repository, tmp, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo fatal: no >&2; exit 128", "no"),
+        ("kill -KILL $$", "-9"),
+        ("exit 0", "ended with 0"),
+    ],
+)
+def test_failures_leave_everything_as_it_is(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch, script: str, expected: str
+) -> None:
+    fake = tmp.parent / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\n{script}\n")
+    fake.chmod(0o755)
+    before = packs(repository)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+        with pytest.raises(LocalFailure, match=expected):
+            combine_packs(repository, tmp, 0)
+    assert packs(repository) == before
+    assert os.listdir(tmp) == []
+
+
+def test_a_pack_that_lacks_something_is_not_believed(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = repacking._combine
+
+    def without_one(git: str, path: Path, folder: Path, packs: list[repacking._Pack]) -> str:
+        return real(git, path, folder, packs[1:])
+
+    monkeypatch.setattr(repacking, "_combine", without_one)
+    with pytest.raises(LocalFailure, match="left"):
+        combine_packs(repository, tmp, 0)
+    assert os.listdir(tmp) == []
+
+
+def test_a_damaged_pack_is_left_alone(repository: Path, tmp: Path) -> None:
+    pack = repository / "objects/pack" / f"{packs(repository)[2]}.pack"
+    content = bytearray(pack.read_bytes())
+    content[40] ^= 1
+    pack.chmod(0o644)
+    pack.write_bytes(content)
+    os.utime(pack, (1_002, 1_002))
+    before = packs(repository)
+    with pytest.raises(LocalFailure):
+        combine_packs(repository, tmp, 0)
+    assert packs(repository) == before
+
+
+def test_on_a_full_disk_nothing_begins(repository: Path, tmp: Path) -> None:
+    with pytest.raises(DiskFull):
+        combine_packs(repository, tmp, 1 << 60)
+    assert not tmp.exists()
