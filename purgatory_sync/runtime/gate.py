@@ -35,6 +35,9 @@ class Gate:
         passes streams in memory).
       proxy: connects instead, to the addresses that were judged. Its own address is the
         operator's and needs no leave.
+
+    Attributes:
+      is_proxied: whether what comes over a connection may be the proxy's own.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Gate:
         self._allow = tuple(allow)
         self._timeout = connect_timeout_secs
         self._resolve = resolve or SystemResolver()
+        self.is_proxied = proxy is not None
         straight = Straight(connect_timeout_secs, connect)
         self._way: Way = straight
         if proxy is not None:

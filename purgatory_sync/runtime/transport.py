@@ -18,7 +18,7 @@ import h11
 import httpx
 import trio
 
-from ..errors import ConnectFailed
+from ..errors import ConnectFailed, NaughtyScope, NotHttp, TlsFailed
 from .gate import Gate
 from .http11 import HttpConnection, start_tls
 
@@ -83,6 +83,14 @@ class GateTransport(httpx.AsyncBaseTransport):
 
         Raises AttemptFailed's subclasses. Cancellation closes the connection.
         """
+        try:
+            return await self._send(request)
+        except (TlsFailed, NotHttp) as error:
+            if self._gate.is_proxied:  # whose fault it is cannot be told
+                error.naughty = NaughtyScope.NONE
+            raise
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         on_contact: Callable[[], None] | None = request.extensions.get(ON_CONTACT)
         origin = _origin_of(request.url)
         kept = await self._take(origin)

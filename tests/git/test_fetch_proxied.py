@@ -9,10 +9,13 @@ from pathlib import Path
 
 import attrs
 import pytest
+import trio
 
 from purgatory_sync.errors import (
     AttemptFailed,
     Forbidden,
+    NaughtyScope,
+    NotHttp,
     NotReachedByProxy,
     ProxyFailed,
     TlsFailed,
@@ -108,6 +111,7 @@ async def test_tls_reaches_through_it_and_verifies_the_name(scheme: str, scene: 
         assert await scene.fetch(setting, "https://git.example/r.git") == {OIDS[2]}
         error = await scene.failure(setting, "https://other.example/r.git")
     assert isinstance(error, TlsFailed)
+    assert error.naughty is NaughtyScope.NONE
     assert proxy.asked == [f"{PUBLIC}:443"] * 2
     assert nothing_told(proxy)
 
@@ -130,6 +134,27 @@ async def test_a_server_that_the_proxy_does_not_reach(scheme: str, scene: Scene)
         error = await scene.failure(proxy.setting(scheme), "http://git.example/r.git")
     assert type(error) is NotReachedByProxy
     assert proxy.asked == [f"{PUBLIC}:80"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_b_8_7_a_proxy_that_agrees_and_answers_itself_bans_nobody(
+    scheme: str, scene: Scene
+) -> None:
+    async def speak(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"220 this is no server at all\r\n" * 9)
+            await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, speak, [listener])
+        async with proxy_server(leads_to=listener.socket.getsockname()) as proxy:
+            error = await scene.failure(proxy.setting(), f"{scheme}://git.example/r.git")
+        nursery.cancel_scope.cancel()
+    assert type(error) is (NotHttp if scheme == "http" else TlsFailed)
+    assert error.naughty is NaughtyScope.NONE
+    assert type(error).naughty is NaughtyScope.ENDPOINT
 
 
 async def test_nobody_listens_at_the_proxy(scene: Scene) -> None:
