@@ -32,7 +32,8 @@ from .support import (
     repository_url,
 )
 
-KILLS: Final = int(os.environ.get("KILLS", "5"))
+KILLS: Final = int(os.environ.get("KILLS", "15"))
+ANSWERED: Final = 4 * KILLS
 CLIENTS: Final = 3
 LONGEST_LIFE_SECS: Final = 1.2
 RELEASE_SECS: Final = 20.0
@@ -47,6 +48,7 @@ class Repository:
       promised: the newest state of which a push was answered OK.
       offered: every state that was sent, whatever came of it.
       requests: pull requests of which a push was answered OK → their commit.
+      mirrored: whether a co-maintainer's announcement of it was answered OK.
     """
 
     announcement: Event
@@ -54,6 +56,7 @@ class Repository:
     promised: Event | None = None
     offered: list[Event] = attrs.field(factory=list)
     requests: dict[str, str] = attrs.field(factory=dict)
+    mirrored: bool = False
 
 
 @attrs.define
@@ -63,11 +66,16 @@ class Client:
     net: Network
     node: NodeProcess
     owner: Author
+    co_maintainer: Author
     chance: random.Random
     accepted: list[Event] = attrs.field(factory=list)
     pushes: int = 0
     repositories: list[Repository] = attrs.field(factory=list)
     _steps: list[Callable[[NostrClient], Awaitable[None]]] = attrs.field(factory=list)
+
+    @property
+    def answered(self) -> int:
+        return len(self.accepted) + self.pushes
 
     @property
     def tree(self) -> Path:
@@ -100,6 +108,15 @@ class Client:
         repository.offered.append(state)
         self._steps.append(lambda relay: self._publish(relay, state))
         self._steps.append(lambda _: self._push(repository, state))
+        if self.chance.random() < 0.4:
+            mirror = self.net.announce(
+                self.co_maintainer,
+                self.node,
+                identifier=repository.identifier,
+                maintainers=(self.owner,),
+            )
+            position = self.chance.randrange(len(self._steps) + 1)
+            self._steps.insert(position, lambda relay: self._mirror(relay, repository, mirror))
         if len(repository.offered) % 2:
             coordinate = self.owner.coordinate(repository.identifier)
             commit = await self._commit(bare, refs["refs/heads/main"])
@@ -136,6 +153,10 @@ class Client:
         accepted, message = await relay.publish(event)
         assert accepted, message
         self.accepted.append(event)
+
+    async def _mirror(self, relay: NostrClient, repository: Repository, event: Event) -> None:
+        await self._publish(relay, event)
+        repository.mirrored = True
 
     async def _push(self, repository: Repository, state: Event) -> None:
         every = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -203,27 +224,50 @@ async def check_repository(client: Client, repository: Repository, copy: Path) -
     assert aligned == {tag[0]: tag[1] for tag in serving[0].tags if tag[0].startswith("refs/")}
     pushed = {f"refs/nostr/{name}": oid for name, oid in repository.requests.items()}
     assert pushed.items() <= nostr.items()
+    if repository.mirrored:
+        await check_mirror(client, repository, aligned, copy.with_name(f"mirror-{copy.name}"))
+
+
+async def check_mirror(
+    client: Client, repository: Repository, aligned: dict[str, str], copy: Path
+) -> None:
+    """The co-maintainer's repository is the same, a moment after the start at the latest (B 9)."""
+    url = repository_url(client.node, client.co_maintainer, repository.identifier)
+    with trio.move_on_after(RELEASE_SECS):
+        while await heads_and_tags(url) != aligned:  # noqa: ASYNC110 - another process aligns
+            await trio.sleep(0.1)
+    found = await clone_and_check(url, copy)
+    assert {ref: oid for ref, oid in found.items() if ref in aligned} == aligned
+    assert all(ref.startswith("refs/nostr/") for ref in found.keys() - aligned.keys())
 
 
 @pytest.mark.real
 async def test_n1_killed_amid_pushes(tmp_path: Path) -> None:
     chance = random.Random(20261123)
-    async with network(tmp_path, secs=20 + 10 * KILLS) as net:
+    async with network(tmp_path, secs=60 + 12 * KILLS) as net:
         node = await net.node("node", {"NGIT_LOG_LEVEL": "warning"})
         clients = [
-            Client(net, node, Author.from_seed(seed), random.Random(seed))
+            Client(
+                net,
+                node,
+                Author.from_seed(seed),
+                Author.from_seed(seed + CLIENTS),
+                random.Random(seed),
+            )
             for seed in range(1, CLIENTS + 1)
         ]
         for client in clients:
             client.tree.mkdir()
-        for kill in range(KILLS):
-            if kill:
+        kills = 0
+        while kills < KILLS or sum(client.answered for client in clients) < ANSWERED:
+            if kills:
                 await node.start()
             async with trio.open_nursery() as nursery:
                 for client in clients:
                     nursery.start_soon(client.work)
                 await trio.sleep(chance.uniform(0.05, LONGEST_LIFE_SECS))
                 await node.kill()
+            kills += 1
         await node.start()
         for client in clients:
             await check_events(client)
@@ -232,6 +276,10 @@ async def test_n1_killed_amid_pushes(tmp_path: Path) -> None:
                 await check_repository(client, repository, copy)
         accepted = sum(len(client.accepted) for client in clients)
         pushed = sum(client.pushes for client in clients)
-        print(f"{KILLS} kills: {accepted} events and {pushed} pushes were answered OK")  # noqa: T201
-        assert accepted > KILLS
-        assert pushed > KILLS
+        mirrored = sum(each.mirrored for client in clients for each in client.repositories)
+        print(  # noqa: T201
+            f"{kills} kills: {accepted} events and {pushed} pushes were answered OK; "
+            f"{mirrored} repositories of co-maintainers"
+        )
+        assert pushed > 0
+        assert mirrored > 0

@@ -15,7 +15,7 @@ from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.node_process import NodeProcess
 from purgatory_sync.testing.nostr_client import RelayFailed, nostr_client
 
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = int(os.environ.get("KILLS", "5"))
 CLIENTS = 3
 LONGEST_LIFE_SECS = 0.6
 
