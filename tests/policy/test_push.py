@@ -138,7 +138,14 @@ def test_b_6_6_the_reason_names_what_is_not_in_the_state() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["refs/notes/commits", "refs/nostr/short", f"refs/nostr/{'A' * 64}", f"{NOSTR}/x", "refs/x"],
+    [
+        "HEAD",
+        "refs/notes/commits",
+        "refs/nostr/short",
+        f"refs/nostr/{'A' * 64}",
+        f"{NOSTR}/x",
+        "refs/x",
+    ],
 )
 def test_b_6_5_other_refs_are_refused(name: str) -> None:
     assert name in reason({MAIN: A, name: A}, known(held=(state({MAIN: A}),)))
