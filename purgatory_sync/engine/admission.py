@@ -221,7 +221,8 @@ class Admission:
             await self._hold(entry)
         elif verdict.with_repository:
             await self._make_repository(Announcement.parse(event))
-        return event.id in applied.saved
+        passed_on = verdict.action is Action.SERVE and kinds.is_ephemeral(event.kind)
+        return event.id in applied.saved or passed_on
 
     async def _hold(self, entry: HeldEvent) -> None:
         """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""

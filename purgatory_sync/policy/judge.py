@@ -23,6 +23,8 @@ from .verdict import Action, Verdict, duplicate, refuse
 
 PROOF = "invalid: kind 22242 proves who a client is: send it as AUTH"
 PROTECTED = "restricted: a protected event is taken from its author only: publish it here yourself"
+# Two relays that follow one another would tell each other for ever what neither of them keeps.
+PASSING = "invalid: ephemeral events are passed on for who publishes them here: publish it here"
 
 
 def judge(
@@ -57,6 +59,8 @@ def judge(
         return refuse(PROOF)
     if origin == "sync" and event.is_protected:
         return refuse(PROTECTED)
+    if origin == "sync" and kinds.is_ephemeral(event.kind):
+        return refuse(PASSING)
     if known.deleted:
         return refuse("invalid: deleted by its author")
     if (curated := judge_repositories(event, known, lists)) is not None:

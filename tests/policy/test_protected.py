@@ -1,11 +1,11 @@
-"""What only its author may bring, and what proves who a client is (B 10.4)."""
+"""What only its author may bring, what proves who a client is, what is passed on (B 10.4)."""
 
 from __future__ import annotations
 
 import pytest
 
 from purgatory_sync.nostr import kinds
-from purgatory_sync.policy.judge import PROOF, PROTECTED, judge
+from purgatory_sync.policy.judge import PASSING, PROOF, PROTECTED, judge
 from purgatory_sync.policy.verdict import Action, refuse
 from purgatory_sync.settings import PurgatorySettings
 
@@ -32,3 +32,10 @@ def test_b_10_4_a_proof_is_never_an_event_among_others(origin: str) -> None:
     proof = make(ALICE, kinds.CLIENT_AUTH, [["relay", "wss://h"], ["challenge", "c"]])
     verdict = judge(proof, origin, known(referenced=True), SETTINGS)  # type: ignore[arg-type]
     assert verdict == refuse(PROOF)
+
+
+@pytest.mark.parametrize("kind", [20_000, 29_999])
+def test_b_10_4_ephemeral_events_are_passed_on_for_users_only(kind: int) -> None:
+    event = make(ALICE, kind, [])
+    assert judge(event, "user", known(referenced=True), SETTINGS).action is Action.SERVE
+    assert judge(event, "sync", known(referenced=True), SETTINGS) == refuse(PASSING)
