@@ -169,6 +169,7 @@ async def test_route_that_fails_answers_500(autojump_clock: trio.testing.MockClo
             answer = await talk(place, GET)
             silent = await talk(place, LAST.replace(b"/x", b"/silent"))
     assert answer.startswith(b"HTTP/1.1 500 ")
+    assert answer.count(b"\r\naccess-control-allow-origin: *\r\n") == 1
     assert silent.startswith(b"HTTP/1.1 500 ")
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["request failed"]
 
