@@ -9,7 +9,6 @@ from pathlib import Path
 import attrs
 import structlog
 import trio
-from trio_util import periodic
 
 from ..errors import PurgatorySyncError
 from ..git.repacking import MANY_PACKS, Combined, combine_packs, count_packs
@@ -39,12 +38,13 @@ class Repacker:
 
     async def run(self) -> None:
         """Look at some repositories every minute until cancelled."""
-        async for _ in periodic(LOOK_SECS):
+        while True:
             try:
                 await self.look()
             except OSError as error:
                 log.error("repositories cannot be listed", error=str(error))
                 self._round = iter(())
+            await trio.sleep(LOOK_SECS)
 
     async def look(self) -> None:
         """Look at the next 1,000 repositories and repack those that need it.

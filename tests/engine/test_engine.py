@@ -20,6 +20,7 @@ from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.purgatory.room import Load
 from purgatory_sync.runtime.blocking import blocking_in_place
+from purgatory_sync.runtime.children import ProcessIdentity, _identity
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import Settings
@@ -275,6 +276,24 @@ async def test_a_crash_between_refs_and_transaction_heals_at_start(
     async with home.running() as engine:
         assert state.id in await served(home)
         assert list_refs(home.path()) == {MAIN: steps[0].oid}
+
+
+async def test_a_start_sweeps_what_the_dead_left_and_nothing_of_the_living(
+    tmp_path: Path,
+) -> None:
+    home = Home(tmp_path)
+    tmp = home.settings.git_data_path / ".tmp"
+    own, init = ProcessIdentity.current(), _identity(1)
+    living = [f"pack-{each.pid}-{each.start_ticks}-{'a' * 16}" for each in (own, init)]
+    dead = [
+        f"pack-{own.pid}-{own.start_ticks + 1}-{'b' * 16}",  # its number was given to us since
+        f"join-{2**22 + 1}-{own.start_ticks}-{'c' * 16}.pack",
+        f"gone-{2**22 + 1}-{own.start_ticks}-{'d' * 16}",
+    ]
+    for name in (*living, *dead, "of somebody"):
+        (tmp / name / "objects").mkdir(parents=True)
+    async with home.running():
+        assert sorted(path.name for path in tmp.iterdir()) == sorted([*living, "of somebody"])
 
 
 async def test_b_8_2_starts_survive_a_restart(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import trio
 
@@ -38,6 +39,8 @@ from .packs import (
 
 _HEAD = b"PACK\0\0\0\2"
 _BASE_BYTES = 1 << 16
+# Not to be compressed, so that the packs have the sizes that such bombs are known by.
+_BASE = Random(7).randbytes(_BASE_BYTES)
 
 
 def _zeros(size: int) -> bytes:
@@ -57,23 +60,25 @@ def _single(declared: int) -> bytes:
 
 def _delta() -> bytes:
     pack = PackBuilder()
-    base = pack.add(blob(bytes(_BASE_BYTES)))
+    base = pack.add(blob(_BASE))
     pack.ofs_delta(base, copying_delta(_BASE_BYTES, GIB // _BASE_BYTES))
     return pack.build()
 
 
 def _long_delta() -> bytes:
-    """A megabyte and more of instructions, each of which copies a kilobyte."""
+    """A megabyte of instructions, each of which copies four kilobytes from anywhere."""
     pack = PackBuilder()
-    base = pack.add(blob(bytes(_BASE_BYTES)))
-    steps = varint(_BASE_BYTES) + varint(GIB) + b"\xa0\x04" * (GIB // 1024)
+    base = pack.add(blob(_BASE))
+    where = Random(8).randbytes(2 * (GIB // 4096))
+    copies = [b"\xa3%b\x10" % where[at : at + 2] for at in range(0, len(where), 2)]
+    steps = varint(_BASE_BYTES) + varint(GIB) + b"".join(copies)
     pack.ofs_delta(base, steps)
     return pack.build()
 
 
 def _doubling_chain() -> bytes:
     pack = PackBuilder()
-    at, size = pack.add(blob(bytes(_BASE_BYTES))), _BASE_BYTES
+    at, size = pack.add(blob(_BASE)), _BASE_BYTES
     while size < 4 * GIB:
         twice = _copy(size) * 2
         at = pack.ofs_delta(at, varint(size) + varint(2 * size) + twice)
@@ -85,7 +90,7 @@ def _wide_chain() -> bytes:
     """Each object is small enough, and the pack of 66 kB is 4 GiB together."""
     pack = PackBuilder()
     size = 64 * MIB
-    at = pack.add(blob(bytes(_BASE_BYTES)))
+    at = pack.add(blob(_BASE))
     at = pack.ofs_delta(at, copying_delta(_BASE_BYTES, size // _BASE_BYTES))
     for number in range(63):
         tail = b"\x08%08d" % number

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import attrs
 import pytest
+import trio
 
 from purgatory_sync.errors import AttemptFailed, DiskFull, LocalFailure, TooLarge
 from purgatory_sync.git import index_dulwich, large_pack, quarantine
@@ -213,3 +214,34 @@ async def test_a_disk_that_fills_up_before_a_small_pack_is_judged(
         with pytest.raises(DiskFull, match="NGIT_HUNT_MIN_FREE_BYTES"):
             await sink.prove([oid_of(sound)])
     assert not place.tmp.exists()
+
+
+@pytest.mark.real
+@pytest.mark.gitless
+async def test_cancelling_ends_dulwichs_process_and_all_that_it_started(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeper = tmp_path / "sleeper"
+    script = f"sleep 1000 & echo $! > {sleeper}.new; mv {sleeper}.new {sleeper}; wait"
+    monkeypatch.setattr(sys, "executable", str(put_in_place_of("python", tmp_path, script)))
+    settings = HuntSettings(min_free_bytes=0, ingest="dulwich")
+    async with trio.open_nursery() as nursery:
+        sink = Ingest(settings, place.tmp).open_sink(place.repository)
+        async with sink:
+            nursery.start_soon(prove, sink, random_file())
+            with trio.fail_after(20):
+                while not sleeper.exists():  # noqa: ASYNC110 - another process makes it
+                    await trio.sleep(0.01)
+                nursery.cancel_scope.cancel()
+    assert os.listdir(place.tmp) == []
+    pid = int(sleeper.read_text())
+    with trio.fail_after(10):
+        while runs(pid):  # noqa: ASYNC110 - another process ends
+            await trio.sleep(0.01)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
