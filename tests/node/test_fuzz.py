@@ -148,6 +148,10 @@ async def send_and_leave(place: Served, data: bytes) -> bytes:
         return await read_until(stream, b"\x00never\x00")
 
 
+# Templates and metrics are made once: they know nothing of a request.
+PAGES, METRICS = make_pages(), Metrics(MetricsSnapshot)
+
+
 class Pushes:
     """Hosts every repository, reads every push and takes none."""
 
@@ -170,7 +174,7 @@ class Pushes:
 @given(st.lists(REQUESTS, min_size=1, max_size=3))
 def test_any_bytes_as_http_requests(requests: list[bytes]) -> None:
     git = GitHttp(lambda npub, identifier: None, 1, GitPush(Pushes(), 1 << 20))
-    app = App(make_info(), git, make_pages(), Metrics(MetricsSnapshot))
+    app = App(make_info(), git, PAGES, METRICS)
 
     async def test() -> None:
         async with served(app.answer) as place:
