@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
 import trio
 
+from ..git.pktline import FLUSH_BYTES
 from ..settings import ListenerSettings
 from .exchange import Exchange
 from .git_body import GitBody, RefusedMethod, RefusedRequest
 from .git_child import GitChild, git_child, git_environment
+from .git_empty import LEAST_BYTES, PREAMBLE, with_capabilities
 from .git_pace import Pace
 from .git_paths import GitPath, parse_git_path
 from .git_push import NOT_CACHED, GitPush
@@ -23,19 +25,13 @@ Resolve = Callable[[str, str], Path | None]
 
 PIECE_BYTES = 65536
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
-# A child is held while a long body arrives; a body that drips must not hold it for ever.
-BODY_SECS = 120.0
+# What git's clients send fits in; a child is held only while the rest of a longer body arrives,
+# and a body that drips must not hold it for ever.
+READ_AHEAD_BYTES = 256 * 1024
+BODY_SECS = 60.0
 
 _NO_PUSH = "this server does not take pushes: it fetches what your signed state event names"
 _VERSION = re.compile(r"version=([012])")
-_FLUSH = b"0000"
-_V1_LINE = b"000eversion 1\n"
-# What git says itself before the refs of a repository that has some.
-_CAPABILITIES = (
-    b"multi_ack thin-pack side-band side-band-64k ofs-delta shallow deepen-since deepen-not "
-    b"deepen-relative no-progress include-tag multi_ack_detailed allow-tip-sha1-in-want "
-    b"allow-reachable-sha1-in-want no-done filter object-format=sha1 agent=purgatory-sync"
-)
 
 log = structlog.get_logger()
 
@@ -135,8 +131,8 @@ class GitHttp:
         # v0 whatever was asked: after it no client asks for more.
         content_type = b"application/x-git-upload-pack-advertisement"
         await exchange.start(200, [*NOT_CACHED, (b"content-type", content_type)])
-        await exchange.write(_pkt(b"# service=git-upload-pack\n") + _FLUSH)
-        await exchange.write(_with_capabilities(_FLUSH))
+        await exchange.write(PREAMBLE)
+        await exchange.write(with_capabilities(FLUSH_BYTES))
 
     async def _advertise(self, exchange: Exchange, repository: Path) -> None:
         content_type = b"application/x-git-upload-pack-advertisement"
@@ -151,20 +147,20 @@ class GitHttp:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_leave_when_gone, exchange)
             async with self._child([*arguments, str(repository)], version) as child:
-                first = await _first_piece(child, len(_V1_LINE) + len(_FLUSH))
+                first = await _first_piece(child, LEAST_BYTES)
                 if not first:
                     raise RefusedRequest(500, "git cannot read this repository")
                 await exchange.start(200, headers)
                 if version != 2:
-                    await exchange.write(_pkt(b"# service=git-upload-pack\n") + _FLUSH)
-                await exchange.write(_with_capabilities(first))
+                    await exchange.write(PREAMBLE)
+                await exchange.write(with_capabilities(first))
                 await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
 
     async def _upload_pack(self, exchange: Exchange, repository: Path) -> None:
         body = GitBody(exchange, MAX_REQUEST_BYTES)
-        # The first piece before the place: a client that says nothing must not hold one.
-        first = await body.read()
+        # Before the place: a client that says nothing, or a byte now and then, must not hold one.
+        first = await _read_ahead(body)
         if not first:
             raise RefusedRequest(400, "the request is empty")
         arguments = ["upload-pack", "--strict", "--stateless-rpc", str(repository)]
@@ -200,9 +196,26 @@ class GitHttp:
             raise Gone("git was killed while it answered")
 
 
+async def _read_ahead(body: GitBody) -> bytes:
+    """The body, or its beginning when it is a long one."""
+    with _body_time():
+        pieces = bytearray()
+        while len(pieces) < READ_AHEAD_BYTES and (piece := await body.read()):
+            pieces += piece
+    return bytes(pieces)
+
+
+@contextmanager
+def _body_time() -> Iterator[None]:
+    with trio.move_on_after(BODY_SECS) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise RefusedRequest(408, f"the request took longer than {BODY_SECS:.0f} seconds")
+
+
 async def _feed(child: GitChild, piece: bytes, body: GitBody, exchange: Exchange) -> None:
     """Give the request's body to git, then watch whether the client stays for the answer."""
-    with trio.move_on_after(BODY_SECS) as scope:
+    with _body_time():
         try:
             while piece:
                 await child.stdin.send_all(piece)
@@ -210,8 +223,6 @@ async def _feed(child: GitChild, piece: bytes, body: GitBody, exchange: Exchange
             await child.stdin.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # git has heard enough; its answer says why
-    if scope.cancelled_caught:
-        raise RefusedRequest(408, f"the request took longer than {BODY_SECS:.0f} seconds")
     await _leave_when_gone(exchange)
 
 
@@ -241,20 +252,6 @@ def _environment(version: int) -> dict[str, str]:
     return git_environment(f"version={version}" if version else None)
 
 
-def _with_capabilities(first: bytes) -> bytes:
-    """Git before 2.41 names no capabilities for an empty repository; B 6.2 wants them there too."""
-    line = _pkt(b"0" * 40 + b" capabilities^{}\0" + _CAPABILITIES)
-    if first == _FLUSH:
-        return line + _FLUSH
-    if first == _V1_LINE + _FLUSH:
-        return _V1_LINE + line + _FLUSH
-    return first
-
-
 def _first_of(group: ExceptionGroup[RefusedRequest]) -> RefusedRequest:
     inner = group.exceptions[0]
     return _first_of(inner) if isinstance(inner, ExceptionGroup) else inner
-
-
-def _pkt(line: bytes) -> bytes:
-    return b"%04x" % (len(line) + 4) + line

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import trio
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.trio.client import ClientConnection, connect
 
 from ..nostr.event import Event, encode_event
@@ -76,6 +76,16 @@ class NostrClient:
 
 @asynccontextmanager
 async def nostr_client(url: str) -> AsyncIterator[NostrClient]:
-    """Connect to a relay; the connection ends with the block, also when the relay is gone."""
-    async with connect(url, proxy=None, open_timeout=_ANSWER_SECS, close_timeout=1) as connection:
+    """Connect to a relay; the connection ends with the block, also when the relay is gone.
+
+    Raises:
+      RelayFailed: the relay is no WebSocket server, or went away in the handshake.
+      OSError: nobody can be reached there.
+    """
+    connecting = connect(url, proxy=None, open_timeout=_ANSWER_SECS, close_timeout=1)
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(connecting)
+        except InvalidHandshake as error:
+            raise RelayFailed(f"no WebSocket: {error}") from error
         yield NostrClient(connection)

@@ -14,6 +14,7 @@ import trio
 
 from purgatory_sync.node import git_http
 from purgatory_sync.node.git_child import git_child, git_environment
+from purgatory_sync.node.git_empty import CAPABILITIES
 
 from .git_support import NPUB, GitServed, git, git_served, make_repository
 from .support import read_until
@@ -91,7 +92,7 @@ async def test_b_6_2_repository_with_refs_names_the_same_capabilities(
         answer = await _get(server, "repo/info/refs?service=git-upload-pack")
         empty = await _request(server, "POST", "repo/git-upload-pack", UPLOAD)
     named = answer.content.partition(b"\0")[2].partition(b"\n")[0].split()
-    ours = [word for word in git_http._CAPABILITIES.split() if not word.startswith(b"agent=")]
+    ours = [word for word in CAPABILITIES.split() if not word.startswith(b"agent=")]
     assert set(ours) <= set(named)
     assert (empty.status_code, empty.text) == (400, "the request is empty\n")
 
@@ -269,16 +270,40 @@ async def test_folder_that_is_no_repository_is_our_failure(tmp_path: Path) -> No
         assert answer.status_code == 500
 
 
+def half_a_request(tip: str, size: int) -> bytes:
+    """So many bytes of a body that ends in the middle of it."""
+    lines = pkt(f"want {tip}\n".encode()) + b"0000" + pkt(b"have " + b"1" * 40 + b"\n") * 6000
+    head = (
+        f"POST /{NPUB}/repo/git-upload-pack HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n"
+        "Content-Type: application/x-git-upload-pack-request\r\n\r\n"
+    )
+    return head.encode() + lines[:size]
+
+
+async def test_b_6_2_a_request_that_comes_slowly_holds_no_place(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_http, "BODY_SECS", 3.0)
+    async with (
+        git_served(tmp_path, max_processes=1) as server,
+        await server.place.connect() as stream,
+    ):
+        await stream.send_all(half_a_request(commits[-1], git_http.READ_AHEAD_BYTES - 50))
+        await trio.sleep(0.1)
+        with trio.fail_after(2.5):
+            refs = "repo/info/refs?service=git-upload-pack"
+            assert (await _get(server, refs)).status_code == 200
+        assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 408 ")
+
+
 async def test_child_dies_with_its_connection_and_frees_its_place(
     tmp_path: Path, commits: list[str]
 ) -> None:
     async with git_served(tmp_path, max_processes=1) as server:
         stream = await server.place.connect()
-        # Half a request: git waits for the rest, and so does the next client for its place.
-        await stream.send_all(
-            b"POST /%b/repo/git-upload-pack HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n"
-            b"Content-Type: application/x-git-upload-pack-request\r\n\r\n0032want " % NPUB.encode()
-        )
+        # Half of a long request: git waits for the rest, and the next client for its place.
+        await stream.send_all(half_a_request(commits[-1], git_http.READ_AHEAD_BYTES + 50))
+        await trio.sleep(0.1)
         refs = "repo/info/refs?service=git-upload-pack"
         with trio.move_on_after(0.2):
             await _get(server, refs)

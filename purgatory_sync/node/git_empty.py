@@ -1,0 +1,29 @@
+"""What upload-pack says of a repository without refs, where git says too little (B 6.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..git.pktline import FLUSH_BYTES, pkt_line
+
+PREAMBLE: Final = pkt_line(b"# service=git-upload-pack\n") + FLUSH_BYTES
+V1_LINE: Final = pkt_line(b"version 1\n")
+LEAST_BYTES: Final = len(V1_LINE) + len(FLUSH_BYTES)
+"""So much of git's answer shows whether it has refs to name."""
+
+# What git says itself before the refs of a repository that has some.
+CAPABILITIES: Final = (
+    b"multi_ack thin-pack side-band side-band-64k ofs-delta shallow deepen-since deepen-not "
+    b"deepen-relative no-progress include-tag multi_ack_detailed allow-tip-sha1-in-want "
+    b"allow-reachable-sha1-in-want no-done filter object-format=sha1 agent=purgatory-sync"
+)
+
+
+def with_capabilities(first: bytes) -> bytes:
+    """The beginning of git's answer, with what git before 2.41 leaves out without refs."""
+    line = pkt_line(b"0" * 40 + b" capabilities^{}\0" + CAPABILITIES)
+    if first == FLUSH_BYTES:
+        return line + FLUSH_BYTES
+    if first == V1_LINE + FLUSH_BYTES:
+        return V1_LINE + line + FLUSH_BYTES
+    return first
