@@ -41,7 +41,7 @@ both_ways = pytest.mark.parametrize(
 
 
 def random_file() -> bytes:
-    return encode_pack([blob(Random(1).randbytes(8 * MIB))])
+    return encode_pack([blob(Random(1).randbytes(3 * MIB))])
 
 
 def large_delta() -> bytes:
@@ -96,7 +96,7 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("pack", "limit"),
     [
-        (random_file, {"file_bytes": 2 * MIB}),
+        (random_file, {"file_bytes": MIB}),
         (large_delta, {"memory_bytes": 120 * MIB}),
         (random_file, {"cpu_secs": 0}),
     ],

@@ -93,13 +93,13 @@ async def test_n3_a_bomb_gives_its_place_to_others_again_and_again(
             inflated.append(self._inflated)
 
     monkeypatch.setattr(PackScanner, "feed", noted)
-    bomb = encode_pack([blob(b"%d" % number + bytes(16 * MIB)) for number in range(4)])
+    bomb = encode_pack([blob(b"%d" % number + bytes(8 * MIB)) for number in range(4)])
     settings = HuntSettings(
-        min_free_bytes=0, ingest="dulwich", max_inflated_bytes=40 * MIB, max_inflated_ratio=1
+        min_free_bytes=0, ingest="dulwich", max_inflated_bytes=24 * MIB, max_inflated_ratio=1
     )
     async with Ingest(settings, tmp_path / "tmp").open_sink(repository) as sink:
         await sink.write(bomb)
         with pytest.raises(TooLarge):
             await sink.prove([])
     assert max(b - a for a, b in pairwise(inflated)) < 20 * MIB
-    assert inflated[-1] > 32 * MIB
+    assert inflated[-1] > 24 * MIB
