@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import settings as bounds
@@ -159,6 +160,12 @@ def test_b_4_3_nobody_overwrites_or_deletes_a_placeholder() -> None:
     assert "cannot be changed" in reason({NOSTR: B}, known({NOSTR: A}))
     assert "cannot be deleted" in reason({NOSTR: None}, known({NOSTR: A}))
     assert "cannot be deleted" in reason({NOSTR: None}, known())
+
+
+def test_b_4_3_the_same_commit_again_or_elsewhere_is_accepted() -> None:
+    assert judge_push({NOSTR: A}, known({NOSTR: A})).changes_nothing
+    elsewhere = attrs.evolve(known(), owner=STRANGER)
+    assert judge_push({NOSTR: A}, elsewhere) == PushVerdict(None, {NOSTR: A}, (ID,))
 
 
 def test_b_4_3_the_tip_is_the_known_events_commit() -> None:
