@@ -27,7 +27,7 @@ from ..nostr.keys import decode_npub
 from ..purgatory.entries import Origin
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.result import ProcessResult
-from ..release.knowledge import Knowledge
+from ..release.knowledge import Gone, Knowledge
 from ..release.locks import IdentifierLocks
 from ..release.releaser import Releaser
 from ..release.repositories import Repositories, extract_identifier_from_repo_path
@@ -68,6 +68,10 @@ def _tell_nobody(event: Event) -> None:
     """Nobody listens."""
 
 
+def _note_nothing(event_ids: frozenset[str]) -> None:
+    """Nobody keeps a list of his own."""
+
+
 class PurgatorySync:
     """The engine: events in, proven events out.
 
@@ -76,6 +80,8 @@ class PurgatorySync:
       store: the event database and journal; SQLite in `settings.relay_data_path` when absent.
       notify: called with each event that becomes served, after it is saved; may be async (and is
         cancelled after ten seconds: the event's identifier is locked meanwhile).
+      gone: called with the ids of events that are neither held nor served any more: replaced,
+        deleted, evicted, expired.
       gate: opens every outgoing connection; by `settings.hunt` when absent.
       clock: wall-clock time; the system's when absent.
 
@@ -88,6 +94,7 @@ class PurgatorySync:
         *,
         store: Store | None = None,
         notify: Notify = _tell_nobody,
+        gone: Gone = _note_nothing,
         gate: Gate | None = None,
         clock: WallClock | None = None,
     ) -> None:
@@ -95,6 +102,7 @@ class PurgatorySync:
         self.gate = gate or Gate.for_settings(settings.hunt)
         self._given_store = store
         self._notify = notify
+        self._gone = gone
         self._given_clock = clock
         self._released: Counter[str] = Counter()
         self._offered: Counter[str] = Counter()
@@ -211,7 +219,12 @@ class PurgatorySync:
             log.info("removed what a crash left", path=str(left))
         self.purgatory = Purgatory(settings.purgatory, settings.sync)
         knowledge = Knowledge(
-            self.store, self.purgatory, repositories, settings.service, settings.curation
+            self.store,
+            self.purgatory,
+            repositories,
+            settings.service,
+            settings.curation,
+            self._gone,
         )
         self._parts = Parts(knowledge, self.purgatory, repositories, self._count_and_notify)
         self._releaser = Releaser(self._parts, IdentifierLocks())

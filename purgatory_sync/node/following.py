@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Final, Literal
 
 import trio
-from trio_util import periodic
 
 from ..engine import PurgatorySync
 from ..engine.admission import Answer, Outcome
@@ -14,13 +13,13 @@ from ..nostr import kinds
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
+from ..nostr.keys import SecretKey
 from ..settings import Settings
 from ..store.protocol import Store
 from ..urls import scheme_of
-from .upstream import Upstream
+from .upstream import RelayLook, Upstream
 
 PAGE_EVENTS: Final = 2_000
-LOOK_SECS: Final = 60
 _RELAY_SCHEME: Final = {"http": "ws", "https": "wss"}
 ROOT_KINDS: Final = frozenset({kinds.PATCH, kinds.PULL_REQUEST})
 
@@ -29,12 +28,12 @@ class Following:
     """The one way in for events, a user's and a relay's, so that relays hear what is here.
 
     Args:
-      engine: runs already.
+      engine: tells `served` and `gone` what becomes of events; need not run yet.
     """
 
     def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
         self._engine = engine
-        self._held: dict[str, Event] = {}
+        self._gone_while_reading: set[str] | None = None
         self._upstream = Upstream(settings, engine.gate, self._from_relay, local=_Here(engine))
         # A service whose repositories are copied knows them better than anybody else.
         if copied := settings.curation.archive_grasp_services:
@@ -46,41 +45,49 @@ class Following:
         Raises and leaves behind what `PurgatorySync.offer` does.
         """
         answer = await self._engine.offer(event, origin)
-        if answer.outcome is Outcome.HELD and event.kind == kinds.ANNOUNCEMENT:
-            self._hold(event)
+        if (
+            answer.outcome is Outcome.HELD
+            and event.kind == kinds.ANNOUNCEMENT
+            and self._engine.purgatory.get(event.id) is not None  # else it is gone already
+        ):
+            self._upstream.announced(event)
         return answer
 
     def served(self, event: Event) -> None:
         """An event became served."""
-        self._held.pop(event.id, None)
         self._upstream.served(event)
 
-    async def run(self) -> None:
-        """Follow relays until cancelled, beginning with what earlier days brought."""
+    def gone(self, event_ids: frozenset[str]) -> None:
+        """Events are neither held nor served any more: nobody follows relays for them."""
+        if self._gone_while_reading is not None:
+            self._gone_while_reading |= event_ids
+        self._upstream.withdrawn(event_ids)
+
+    def relays(self) -> tuple[RelayLook, ...]:
+        """How it stands with each relay that is followed."""
+        return self._upstream.looks()
+
+    async def run(self, key: SecretKey | None = None) -> None:
+        """Follow relays until cancelled, beginning with what earlier days brought.
+
+        Args:
+          key: tells relays who we are that want to know (NIP-42).
+        """
         for held in self._engine.purgatory.announcements():
-            self._hold(held.event)
+            self._upstream.announced(held.event)
         await self._tell_served(frozenset({kinds.ANNOUNCEMENT}))
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._upstream.run)
+            await nursery.start(self._upstream.run, key)
             # Replies bring no filter value of their own when their root is known before them.
             await self._tell_served(ROOT_KINDS)
             await self._tell_served(None)
-            async for _ in periodic(LOOK_SECS):
-                self._withdraw()
-
-    def _hold(self, event: Event) -> None:
-        self._held[event.id] = event
-        self._upstream.announced(event)
-
-    def _withdraw(self) -> None:
-        """Nobody follows relays for what was held and ended: anybody may announce."""
-        still = {held.event.id for held in self._engine.purgatory.announcements()}
-        for event_id in [each for each in self._held if each not in still]:
-            self._upstream.withdrawn(self._held.pop(event_id))
 
     async def _tell_served(self, of_kinds: frozenset[int] | None) -> None:
+        self._gone_while_reading = set()
         async for event in _stored(self._engine.store, of_kinds):
-            self._upstream.served(event)
+            if event.id not in self._gone_while_reading:
+                self._upstream.served(event)
+        self._gone_while_reading = None
 
     async def _from_relay(self, event: Event, _origin: str) -> Answer:
         return await self.offer(event, "sync")

@@ -30,7 +30,6 @@ from .nip11 import RelayInfo
 from .pages.public import is_public, is_seen
 from .pages.routes import Pages
 from .relay import Relay
-from .service_key import service_key
 from .subscriptions import Subscriptions
 
 SUPPORTED_NIPS: Final = (1, 9, 11, 34, 42, 45, 70, 77)
@@ -41,7 +40,11 @@ READS_AT_ONCE: Final = 2
 
 
 def make_listener(
-    settings: Settings, engine: PurgatorySync, following: Following, subscriptions: Subscriptions
+    settings: Settings,
+    engine: PurgatorySync,
+    following: Following,
+    subscriptions: Subscriptions,
+    pubkey: str,
 ) -> Listener:
     """The listener with everything behind it: NIP-01, NIP-11, NIP-45, NIP-77, git, pages, metrics.
 
@@ -49,13 +52,11 @@ def make_listener(
       engine: runs already.
       following: the way in for what clients publish.
       subscriptions: whoever serves an event calls its `broadcast`.
-
-    Raises:
-      ConfigurationError: the key of the service cannot be had.
+      pubkey: of the service, in hex.
     """
     info = RelayInfo(
         service=settings.service,
-        pubkey=service_key(settings).pubkey,
+        pubkey=pubkey,
         supported_nips=SUPPORTED_NIPS,
         supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
         settings=settings.relay,

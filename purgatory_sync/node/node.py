@@ -26,6 +26,7 @@ from .control import control
 from .following import Following
 from .front import make_listener
 from .open_files import allow_connections
+from .service_key import service_key
 from .subscriptions import Subscriptions
 
 # Of the 10 s that a stop may take: what the engine has after the connections' grace, and what a
@@ -102,13 +103,17 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
         subscriptions.broadcast(event)
         following.served(event)
 
+    def gone(event_ids: frozenset[str]) -> None:
+        following.gone(event_ids)
+
     store = MemoryStore() if settings.database_backend == "memory" else None
-    engine = PurgatorySync(settings, store=store, notify=notify)
+    engine = PurgatorySync(settings, store=store, notify=notify, gone=gone)
     following = Following(settings, engine)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)
-        nursery.start_soon(following.run)
-        listener = make_listener(settings, engine, following, subscriptions)
+        key = service_key(settings)
+        nursery.start_soon(following.run, key)
+        listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
         async with control(settings, engine.explainer), trio.open_nursery() as front:
             host, port = split_address(settings.bind_address)
             bound = await front.start(partial(listener.serve, host, port, stop))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
+import structlog
 
 from ..errors import InvalidEvent
 from ..nostr import kinds
@@ -21,8 +22,15 @@ from ..settings import CurationSettings
 from ..store.protocol import Applied, Change, Store
 from .repositories import Repositories
 
+Gone = Callable[[frozenset[str]], None]
+
 REMEMBERED_IDENTIFIERS = 20_000
 EVERYTHING = 10_000_000
+log = structlog.get_logger()
+
+
+def _tell_nobody(event_ids: frozenset[str]) -> None:
+    """Nobody asked."""
 
 
 @attrs.frozen
@@ -44,6 +52,7 @@ class Knowledge:
     Args:
       service: our host[:port], by which an announcement lists us (B 2.1).
       lists: which repositories an archive copies (B 2.2 a).
+      gone: called with the ids of events that are neither held nor served any more.
     """
 
     def __init__(
@@ -53,12 +62,14 @@ class Knowledge:
         repositories: Repositories,
         service: str,
         lists: CurationSettings | None = None,
+        gone: Gone = _tell_nobody,
     ) -> None:
         self._store = store
         self._purgatory = purgatory
         self._repositories = repositories
         self._service = service
         self._lists = lists or CurationSettings()
+        self._gone = gone
         self._served: OrderedDict[str, _Served] = OrderedDict()
         self._reading: dict[str, object] = {}
 
@@ -108,9 +119,19 @@ class Knowledge:
     async def apply(self, change: Change) -> Applied:
         """Change the store durably; see `Store.apply`."""
         try:
-            return await self._store.apply(change)
+            applied = await self._store.apply(change)
         finally:
             self._forget(change)
+        stay = {event.id for event in change.save}
+        if gone := ({*change.unhold, *change.delete} - stay).union(applied.replaced):
+            self._tell_gone(frozenset(gone))
+        return applied
+
+    def _tell_gone(self, event_ids: frozenset[str]) -> None:
+        try:
+            self._gone(event_ids)
+        except Exception:
+            log.exception("nobody could be told what is gone", event_ids=sorted(event_ids)[:10])
 
     async def _read(self, identifier: str) -> _Served:
         if (served := self._served.get(identifier)) is not None:

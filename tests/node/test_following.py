@@ -15,6 +15,7 @@ from purgatory_sync.node.upstream import Local
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.nostr.keys import SecretKey
 from purgatory_sync.settings import CurationSettings, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change
@@ -45,11 +46,16 @@ class Upstream:
     def served(self, event: Event) -> None:
         self.told.append(("served", event.id))
 
-    def withdrawn(self, event: Event) -> None:
-        self.told.append(("withdrawn", event.id))
+    def withdrawn(self, event_ids: frozenset[str]) -> None:
+        self.told += [("withdrawn", each) for each in sorted(event_ids)]
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        self.told.append(("run", ""))
+    async def run(
+        self,
+        key: SecretKey | None = None,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        self.told.append(("run", "" if key is None else key.pubkey))
         task_status.started()
         await trio.sleep_forever()
 
@@ -131,6 +137,7 @@ async def test_relays_of_held_announcements_are_followed(
     engine: Engine, outcome: Outcome, event: Event, told: list[tuple[str, str]]
 ) -> None:
     engine.outcome = outcome
+    engine.held.append(event)
     made, upstream = follow(engine)
     assert await made.offer(event, "user") == Answer(outcome, "text")
     answer = await upstream.offer(event, "sync")
@@ -139,24 +146,31 @@ async def test_relays_of_held_announcements_are_followed(
     assert upstream.told == told * 2
 
 
-async def test_relays_of_what_ended_unserved_are_followed_no_longer(
+async def test_what_is_gone_already_when_it_was_held_names_no_relay(engine: Engine) -> None:
+    engine.held = []
+    made, upstream = follow(engine)
+    await made.offer(SERVED, "user")
+    assert upstream.told == []
+
+
+async def test_what_goes_while_the_store_is_read_names_no_relay(
     engine: Engine, autojump_clock: trio.testing.MockClock
 ) -> None:
+    await engine.store.apply(Change(save=[SERVED, events.note(BOB)]))
     made, upstream = follow(engine)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(made.run)
-        await made.offer(SERVED, "user")
-        engine.held = [HELD, SERVED]
-        await trio.sleep(100)
-        made.served(SERVED)
-        upstream.told.clear()
-        engine.held = [HELD]
-        await trio.sleep(100)
-        assert upstream.told == []
-        engine.held = []
-        await trio.sleep(100)
-        assert upstream.told == [("withdrawn", HELD.id)]
-        nursery.cancel_scope.cancel()
+    query = engine.store.query
+
+    async def slow(*asked: Any) -> list[Event]:
+        found = await query(*asked)
+        made.gone(frozenset({SERVED.id}))
+        return found
+
+    engine.store.query = slow  # type: ignore[method-assign,assignment]
+    with trio.move_on_after(1):
+        await made.run(ALICE.key)
+    assert ("served", SERVED.id) not in upstream.told
+    assert ("run", ALICE.pubkey) in upstream.told
+    assert ("served", events.note(BOB).id) in upstream.told
 
 
 async def test_every_page_of_what_is_served_is_read(

@@ -14,69 +14,36 @@ from websockets.exceptions import WebSocketException
 from ...errors import AttemptFailed, ConfigurationError, InvalidUrl
 from ...nostr import kinds
 from ...nostr.event import Event
-from ...nostr.filters import Filter
+from ...nostr.keys import SecretKey
 from ...policy.lacking import brings
 from ...runtime.clock import WallClock
 from ...runtime.gate import Gate
 from ...runtime.transport import default_tls_context
 from ...settings import Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
+from .common import Common, Local, Record, Shared
+from .health import Ending, RelayLook, Trouble
 from .intake import Intake, Offer
-from .progress import Progress
-from .reconciler import Local, Shared
 from .roster import Roster
 from .session import Session
-from .wanted import Wanted, in_batches
+from .wanted import Wanted
 from .wire import dial
 
 RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0
+# Whoever lies is not asked again at once, however long he was listened to.
+MISBEHAVED_SECS = 600.0
 
 EXPECTED = (AttemptFailed, OSError, WebSocketException, trio.BrokenResourceError)
 
 log = structlog.get_logger()
 
 
-@attrs.frozen
-class RelayStatistics:
-    """How it stands with one relay.
-
-    Attributes:
-      received: events that matched what was asked for, over all connections.
-      failures: connections that did not last, in a row.
-      retry_in_secs: seconds until the next try; None while connected or connecting.
-      error: why the last connection ended, or empty.
-    """
-
-    url: str
-    connected: bool
-    received: int
-    failures: int
-    retry_in_secs: float | None
-    error: str
-
-
 @attrs.define(eq=False)
 class _Relay:
-    url: str
+    record: Record
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    progress: Progress = attrs.field(factory=Progress)
     session: Session | None = None
-    received: int = 0
-    failures: int = 0
-    retry_at: float | None = None
-    error: str = ""
-
-    def statistics(self, now: float) -> RelayStatistics:
-        session = self.session
-        return RelayStatistics(
-            url=self.url,
-            connected=session is not None,
-            received=self.received + (session.received if session else 0),
-            failures=self.failures,
-            retry_in_secs=None if self.retry_at is None else max(0.0, self.retry_at - now),
-            error=self.error,
-        )
 
 
 class Upstream:
@@ -109,12 +76,13 @@ class Upstream:
         self._gate = gate
         self._given_clock = clock
         self._make_tls = tls
-        self._shared: Shared | None = None
-        if local is not None and not self._settings.disable_negentropy:
-            self._shared = Shared(local)
+        self._key: SecretKey | None = None
         self._roster = Roster(dict.fromkeys((settings.service, settings.bind_address)))
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)
+        self._shared: Shared | None = None
+        if local is not None and not self._settings.disable_negentropy:
+            self._shared = Shared(local, self._intake.knows)
         self._relays: dict[str, _Relay] = {}
         self._changed = trio.Event()
         if self._settings.bootstrap_relay_url:
@@ -143,22 +111,39 @@ class Upstream:
         self._wanted.served(event)
         self._intake.brought(brings(event, served=True))
 
-    def withdrawn(self, event: Event) -> None:
-        """An announcement is neither held nor served any more: nobody follows its relays for it."""
-        if self._roster.withdrawn(event):
+    def withdrawn(self, event_ids: Iterable[str]) -> None:
+        """Announcements are neither held nor served any more: nobody follows relays for them.
+
+        Args:
+          event_ids: those of other events are passed over.
+        """
+        if self._roster.withdrawn(event_ids):
             self._changed.set()
 
     def judge_again(self, identifier: str) -> None:
         """Offer again what was refused for lack of an announcement of this identifier (B 2.8)."""
         self._intake.brought([f"d:{identifier}"])
 
-    def statistics(self) -> tuple[RelayStatistics, ...]:
+    def looks(self) -> tuple[RelayLook, ...]:
         """The relays that are followed, in the order in which they were begun."""
-        now = trio.current_time()
-        return tuple(relay.statistics(now) for relay in self._relays.values())
+        looks = []
+        for url, relay in self._relays.items():
+            pinned, owners = self._roster.named(url)
+            looks.append(relay.record.health.look(url, pinned=pinned, owners=owners))
+        return tuple(looks)
 
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Follow until cancelled; relays come and go with announcements."""
+    async def run(
+        self,
+        key: SecretKey | None = None,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Follow until cancelled; relays come and go with announcements.
+
+        Args:
+          key: tells relays who we are that want to know (NIP-42); without one nobody is told.
+        """
+        self._key = key
         async with trio.open_nursery() as nursery:
             await nursery.start(self._intake.run)
             task_status.started()
@@ -175,66 +160,63 @@ class Upstream:
             self._relays.pop(url).scope.cancel()
         for url in chosen:
             if url not in self._relays:
-                relay = self._relays[url] = _Relay(url)
+                relay = self._relays[url] = _Relay(Record(url))
                 nursery.start_soon(self._stay, relay)
 
     async def _stay(self, relay: _Relay) -> None:
+        health, url = relay.record.health, relay.record.url
         with relay.scope:
             while True:
                 started = trio.current_time()
-                relay.retry_at = None
-                relay.error = await self._one_session(relay)
+                health.retry_at = None
+                ending = await self._one_session(relay)
                 steady = trio.current_time() - started >= STEADY_SECS
-                relay.failures = 1 if steady else relay.failures + 1
-                delay = self._backoff(relay.failures)
-                log.info("relay lost", url=relay.url, error=relay.error, next_backoff_secs=delay)
-                relay.retry_at = trio.current_time() + delay
+                lied = ending.trouble is Trouble.MISBEHAVED
+                health.failures = 1 if steady and not lied else health.failures + 1
+                delay = self._backoff(health.failures, lied=lied)
+                log.info("relay lost", url=url, error=ending.reason, next_backoff_secs=delay)
+                health.retry_at = self._clock.now() + delay
                 await trio.sleep(delay)
 
-    def _backoff(self, failures: int) -> float:
-        base = self._settings.base_backoff_secs * 2.0 ** min(failures - 1, 32)
-        return min(base, self._settings.max_backoff_secs)
+    def _backoff(self, failures: int, *, lied: bool) -> float:
+        delay = self._settings.base_backoff_secs * 2.0 ** min(failures - 1, 32)
+        if lied:
+            delay = max(delay, MISBEHAVED_SECS)
+        return min(delay, self._settings.max_backoff_secs)
 
-    async def _one_session(self, relay: _Relay) -> str:
+    async def _one_session(self, relay: _Relay) -> Ending:
         """Connect and stay as long as it lasts; returns why it ended.
 
         Whatever a relay does to its own connection must not touch the others.
         """
-        url = parse_web_url(relay.url, RELAY_SCHEMES)
+        health, url = relay.record.health, parse_web_url(relay.record.url, RELAY_SCHEMES)
+        ending = None
         try:
             async with dial(url, self._gate, self._tls) as socket:
-                log.info("relay connected", url=relay.url)
-                session = Session(
-                    socket,
-                    self._wanted,
-                    self._intake.take,
-                    relay.progress,
-                    self._clock,
-                    log.bind(url=relay.url),
-                    self._shared,
-                )
-                relay.session = session
-                try:
-                    await session.run()
-                finally:
-                    relay.session = None
-                    relay.received += session.received
-                return session.ended
+                log.info("relay connected", url=url.text)
+                health.connected(self._clock.now())
+                relay.session = Session(socket, relay.record, self._common, log.bind(url=url.text))
+                ending = await relay.session.run()
         except EXPECTED as error:
-            return str(error)[:300] or type(error).__name__
+            # A relay that was left may not even close the connection in time.
+            ending = ending or Ending.of(error)
         except Exception as error:
-            log.exception("relay session failed", url=relay.url)
-            return type(error).__name__
+            log.exception("relay session failed", url=url.text)
+            ending = Ending(Trouble.LOCAL, type(error).__name__)
+        finally:
+            relay.session = None
+        health.lost(ending, self._clock.now())
+        return ending
 
-    def _ask_again(self, keys: Sequence[str]) -> None:
-        """Ask every relay for what was refused here and has left memory (B 10.2)."""
-        identifiers = [key.removeprefix("d:") for key in keys if key.startswith("d:")]
-        both = frozenset({kinds.ANNOUNCEMENT, kinds.STATE})
-        for batch in in_batches(identifiers):
-            condition = Filter(kinds=both, tags={"d": frozenset(batch)})
-            for relay in self._relays.values():
-                if relay.session is not None:
-                    relay.session.ask(condition)
+    def _ask_again(self, ids: Sequence[str]) -> None:
+        """Ask every relay for what was refused here and is known by id only (B 10.2)."""
+        for relay in self._relays.values():
+            if relay.session is not None:
+                relay.session.fetch(ids)
+
+    @cached_property
+    def _common(self) -> Common:
+        return Common(self._wanted, self._intake.take, self._clock, self._shared, self._key)
 
     @cached_property
     def _clock(self) -> WallClock:

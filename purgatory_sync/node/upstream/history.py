@@ -28,6 +28,10 @@ class Pages(Protocol):
     def overfull(self) -> bool:
         """Whether the relay sends far more than was asked for."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether there were more pages than any history has."""
+
     def page_ended(self) -> bool:
         """Whether there is another page to ask for."""
 
@@ -75,10 +79,15 @@ class Walk(Pages):
         """Whether the relay sends far more than was asked for."""
         return self._count > OVERFULL_PAGES * PAGE_EVENTS
 
+    @property
+    def endless(self) -> bool:
+        """Whether there were more pages than any history has."""
+        return self._pages >= MAX_PAGES
+
     def page_ended(self) -> bool:
         """Whether there is another page to ask for."""
         self._pages += 1
-        if self._oldest is None or self._pages >= MAX_PAGES:
+        if self._oldest is None or self.endless:
             return False
         until = self._oldest
         if until == self._page.until:
@@ -119,6 +128,16 @@ class Batch(Pages):
     def overfull(self) -> bool:
         """Whether the relay sends far more than was asked for."""
         return self._count > OVERFULL_PAGES * PAGE_EVENTS
+
+    @property
+    def endless(self) -> bool:
+        """Never: each page but the last one brings some of the ids."""
+        return False
+
+    @property
+    def missing(self) -> int:
+        """How many of the ids did not come so far."""
+        return len(self._left - self._came)
 
     def page_ended(self) -> bool:
         """Whether some came and some are left: relays may yield less than was asked for."""

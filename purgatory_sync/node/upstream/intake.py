@@ -10,11 +10,14 @@ import structlog
 import trio
 
 from ...nostr.event import Event
+from ...policy.limits import AHEAD
 from .memory import Refused, Settled
 
 OFFERS_AT_ONCE = 64
 MAX_RECENT_KEYS = 50_000
-TRANSIENT = ("rate-limited: ", "error: ")
+MAX_ASKED_AGAIN = 10_000
+# What is refused so may be accepted later although nothing came that it lacked.
+TRANSIENT = ("rate-limited: ", "error: ", AHEAD)
 
 log = structlog.get_logger()
 
@@ -34,8 +37,17 @@ class Answer(Protocol):
     def lacks(self) -> tuple[str, ...]:
         """Of a refusal: what would have it judged again if it came (policy/lacking.py)."""
 
+    @property
+    def forged(self) -> bool:
+        """Whether id or signature are not those of the event."""
+
 
 Offer = Callable[[Event, str], Awaitable[Answer]]
+Judged = Callable[[Answer], None]
+
+
+def _tell_nobody(answer: Answer) -> None:
+    """Nobody asked."""
 
 
 class Intake:
@@ -43,7 +55,7 @@ class Intake:
 
     Args:
       offer: the engine's; it verifies id and signature.
-      ask_again: called with keys whose refused events did not fit into memory.
+      ask_again: called with the ids of events to judge again that are known by id only.
     """
 
     def __init__(self, offer: Offer, ask_again: Callable[[Sequence[str]], None]) -> None:
@@ -72,9 +84,17 @@ class Intake:
                     self._settled.discard(event)
                     await self.take(event)
 
-    async def take(self, event: Event) -> None:
-        """Offer an event unless that is settled; waits for a free place, not for the answer."""
-        if event in self._settled or event in self._in_hand:
+    def knows(self, event_id: str) -> bool:
+        """Whether an event was refused, and nothing came that it lacked."""
+        return self._refused.knows(event_id, trio.current_time())
+
+    async def take(self, event: Event, judged: Judged = _tell_nobody) -> None:
+        """Offer an event unless that is settled; waits for a free place, not for the answer.
+
+        Args:
+          judged: called with the answer when there is one.
+        """
+        if event in self._settled or event in self._in_hand or self.knows(event.id):
             return
         self._in_hand.add(event)
         try:
@@ -83,7 +103,7 @@ class Intake:
             self._in_hand.discard(event)
             raise
         assert self._nursery is not None, "run() comes first"  # noqa: S101
-        self._nursery.start_soon(self._offer_one, event)
+        self._nursery.start_soon(self._offer_one, event, judged)
 
     def brought(self, keys: Sequence[str]) -> None:
         """Judge again what lacked one of these (policy/lacking.py)."""
@@ -93,13 +113,14 @@ class Intake:
             self._brought.move_to_end(key)
         while len(self._brought) > MAX_RECENT_KEYS:
             self._brought.popitem(last=False)
-        if again := self._refused.take(keys):
+        again, ids = self._refused.take(keys, trio.current_time())
+        if again:
             self._again += again
             self._stirred.set()
-        if lost := self._refused.take_lost(keys):
-            self._ask_again(lost)
+        if ids:
+            self._ask_again(ids[:MAX_ASKED_AGAIN])
 
-    async def _offer_one(self, event: Event) -> None:
+    async def _offer_one(self, event: Event, judged: Judged) -> None:
         try:
             while True:
                 moment = self._moment
@@ -108,6 +129,7 @@ class Intake:
                 if answer.accepted or not self._came_since(moment, answer.lacks):
                     break
             self._remember(event, answer)
+            judged(answer)
         except Exception:
             log.exception("event of a relay could not be offered", event_id=event.id)
         finally:
@@ -122,7 +144,8 @@ class Intake:
             log.debug("refused", event_id=event.id, kind=event.kind, error=answer.message)
             if answer.message.startswith(TRANSIENT):
                 return
-            if answer.lacks:
-                for gone in self._refused.add(event, answer.lacks):
-                    self._settled.discard(gone)
         self._settled.add(event)
+        if not answer.accepted and answer.lacks:
+            # What is known by id only must be looked at when it comes again.
+            for gone in self._refused.add(event, answer.lacks, trio.current_time()):
+                self._settled.discard(gone)

@@ -1,7 +1,10 @@
-"""Bounded memories: what is settled, and what was refused for lack of something.
+"""Bounded memories: what is settled, and what was refused for lack of something (B 2.8, 10.2).
 
-Events are known by a hash over all of them, signature included: an id alone could be claimed by a
-forgery, and the true event would not be looked at any more.
+Whole events are known by a hash over all of them, signature included: an id alone could be claimed
+by a forgery, and the true event would not be looked at any more. By id only those are known whose
+proof was checked.
+
+Nothing of it is on disk: with a start may come other settings, by which all is judged anew.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from ...nostr import kinds
 from ...nostr.event import Event
 
 MAX_SETTLED = 100_000
-MAX_REFUSED = 20_000
-MAX_REFUSED_CHARS = 64 * 1024 * 1024
-MAX_LOST_KEYS = 10_000
+MAX_WHOLE = 20_000
+MAX_WHOLE_CHARS = 64 * 1024 * 1024
+MAX_IDS = 200_000
+MAX_KEY_CHARS = 32 * 1024 * 1024
+BY_ID_SECS = 7 * 86400.0
 
 
 class Settled:
@@ -46,77 +51,105 @@ class Settled:
 
 
 @attrs.frozen
+class Room:
+    """How much is remembered of what was refused.
+
+    Attributes:
+      whole: events, which have `whole_chars` characters in all.
+      ids: events known by id, whole ones included; their keys have `key_chars` characters in all.
+      secs: how long an id is remembered.
+    """
+
+    whole: int = MAX_WHOLE
+    whole_chars: int = MAX_WHOLE_CHARS
+    ids: int = MAX_IDS
+    key_chars: int = MAX_KEY_CHARS
+    secs: float = BY_ID_SECS
+
+
+@attrs.frozen
 class _Kept:
-    event: Event
     keys: tuple[str, ...]
-    size: int
+    at: float
+
+    @property
+    def size(self) -> int:
+        return 200 + sum(60 + len(key) for key in self.keys)
 
 
 class Refused:
     """Refused events under the keys of what they lack (policy/lacking.py), oldest out first.
 
-    Args:
-      limit: how many events.
-      max_chars: how many characters they may have in all.
+    They are kept whole while there is room, the last ones at least two minutes of any sane flow,
+    and by id for seven days; all times are Trio's.
     """
 
-    def __init__(self, limit: int = MAX_REFUSED, max_chars: int = MAX_REFUSED_CHARS) -> None:
-        self._limit = limit
-        self._max_chars = max_chars
-        self._chars = 0
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room or Room()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._key_chars = 0
+        self._whole: OrderedDict[str, Event] = OrderedDict()
+        self._whole_chars = 0
         self._by_key: dict[str, dict[str, None]] = {}
-        self._lost: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, event: Event, keys: tuple[str, ...]) -> list[Event]:
-        """Keep an event; returns those that had to go for it."""
+    def knows(self, event_id: str, now: float) -> bool:
+        """Whether an event was refused, and nothing came that it lacked."""
+        self._prune(now)
+        return event_id in self._kept
+
+    def add(self, event: Event, keys: tuple[str, ...], now: float) -> list[Event]:
+        """Keep an event; returns those that are known by id only from now on."""
         self._remove(event.id)
-        size = _size(event)
-        self._kept[event.id] = _Kept(event, keys, size)
-        self._chars += size
+        kept = self._kept[event.id] = _Kept(keys, now)
+        self._key_chars += kept.size
         for key in keys:
             self._by_key.setdefault(key, {})[event.id] = None
+        self._whole[event.id] = event
+        self._whole_chars += _size(event)
         gone = []
-        while len(self._kept) > self._limit or self._chars > self._max_chars:
-            kept = self._remove(next(iter(self._kept)))
-            if kept is not None:
-                gone.append(kept.event)
-                self._lose(kept.keys)
-        return gone
+        while len(self._whole) > self._room.whole or self._whole_chars > self._room.whole_chars:
+            gone.append(self._strip(next(iter(self._whole))))
+        while len(self._kept) > self._room.ids or self._key_chars > self._room.key_chars:
+            gone.append(self._remove(next(iter(self._kept))))
+        return [each for each in (*gone, *self._prune(now)) if each is not None]
 
-    def take(self, keys: Iterable[str]) -> list[Event]:
-        """The events that lack one of these, announcements first, then oldest first; they leave."""
+    def take(self, keys: Iterable[str], now: float) -> tuple[list[Event], list[str]]:
+        """What lacks one of these; it leaves.
+
+        Returns the whole events, announcements first, then oldest first; and the ids of the rest.
+        """
+        self._prune(now)
         ids = dict.fromkeys(name for key in keys for name in self._by_key.get(key, ()))
-        found = [kept.event for name in ids if (kept := self._remove(name)) is not None]
-        return sorted(found, key=lambda event: (event.kind != kinds.ANNOUNCEMENT, event.order))
+        taken = {name: self._remove(name) for name in ids}
+        whole = [event for event in taken.values() if event is not None]
+        whole.sort(key=lambda event: (event.kind != kinds.ANNOUNCEMENT, event.order))
+        return whole, [name for name, event in taken.items() if event is None]
 
-    def take_lost(self, keys: Iterable[str]) -> list[str]:
-        """Those of the keys under which something had to go; they are forgotten."""
-        found = [key for key in keys if key in self._lost]
-        for key in found:
-            del self._lost[key]
-        return found
+    def _prune(self, now: float) -> list[Event]:
+        gone = []
+        while self._kept and next(iter(self._kept.values())).at + self._room.secs <= now:
+            gone.append(self._remove(next(iter(self._kept))))
+        return [each for each in gone if each is not None]
 
-    def _remove(self, event_id: str) -> _Kept | None:
+    def _strip(self, event_id: str) -> Event | None:
+        event = self._whole.pop(event_id, None)
+        if event is not None:
+            self._whole_chars -= _size(event)
+        return event
+
+    def _remove(self, event_id: str) -> Event | None:
         kept = self._kept.pop(event_id, None)
-        if kept is None:
-            return None
-        self._chars -= kept.size
-        for key in kept.keys:
-            names = self._by_key[key]
-            names.pop(event_id, None)
-            if not names:
-                del self._by_key[key]
-        return kept
-
-    def _lose(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self._lost[key] = None
-            if len(self._lost) > MAX_LOST_KEYS:
-                self._lost.popitem(last=False)
+        if kept is not None:
+            self._key_chars -= kept.size
+            for key in kept.keys:
+                names = self._by_key[key]
+                names.pop(event_id, None)
+                if not names:
+                    del self._by_key[key]
+        return self._strip(event_id)
 
 
 def _size(event: Event) -> int:

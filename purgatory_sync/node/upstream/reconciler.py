@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 import trio
@@ -12,9 +11,10 @@ from ...nostr.filters import Filter
 from ...nostr.inventory import Inventory
 from ...nostr.negentropy import Difference, InvalidNegentropy, advance, open_message
 from ...runtime.blocking import blocking
-from ...runtime.clock import WallClock
-from .pace import Pace
-from .progress import FULL_EVERY_SECS, Progress
+from .health import Trouble
+from .line import Line
+from .progress import FULL_EVERY_SECS
+from .proof import REQUIRED, Proof
 from .wire import Reconciled, neg_close, neg_message, neg_open
 
 # Beyond either, pages by REQ are as good.
@@ -25,39 +25,25 @@ MAX_ROUNDS = 200
 # In hex this is half of what relays take at least.
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_BYTES_IN_LOOP = 8 * 1024
-SILENCE_SECS, PROBE_SECS = 30.0, 10.0
+SILENCE_SECS, PROBE_SECS, ALL_ROUNDS_SECS = 30.0, 10.0, 600.0
 # Nobody has it: a cheap question that shows whether the relay knows how to answer.
 PROBE: Final = Filter(ids=frozenset({"0" * 64}))
 # What a NOTICE holds that answers a message which the relay does not know.
 HINTS: Final = ("neg", "known", "invalid", "support", "recogni", "bad msg")
 
 
-class Local(Protocol):
-    """What is here, as reconciling with relays needs it."""
-
-    async def inventory(self, condition: Filter, limit: int) -> Inventory:
-        """What is served and matches, the newest first up to the limit."""
-
-    def holds(self, event_id: str) -> bool:
-        """Whether the event is held, and so need not be fetched."""
+class _Refused(Exception):
+    """The relay does not answer this question, with its reason or empty."""
 
 
-@attrs.define(eq=False)
-class Shared:
-    """What the conversations with all relays share: what is here, and room for it."""
-
-    local: Local
-    items: int = 0
-
-
-class _GivenUp(Exception):
+class _Broken(Exception):
     """The relay does not answer as it should."""
 
 
 @attrs.define(eq=False)
 class _Conversation:
     heard: trio.Event = attrs.field(factory=trio.Event)
-    answer: bytes | None = None
+    answer: Reconciled | None = None
 
     def expect(self) -> None:
         """From now on the next answer counts."""
@@ -67,42 +53,29 @@ class _Conversation:
 class Reconciler:
     """Conversations with one relay over one connection.
 
-    Args:
-      shared: with all other relays; None: negentropy is not wanted.
-      send: sends a message to the relay.
-      progress: of this relay; remembers for a day that it does not offer negentropy.
-      pace: of this connection, so that our own slowness is not taken for silence.
-      clock: Unix seconds.
+    A relay that answers badly is asked by pages for a day; one whose rounds do not end is left.
     """
 
-    def __init__(
-        self,
-        shared: Shared | None,
-        send: Callable[[str], Awaitable[None]],
-        progress: Progress,
-        pace: Pace,
-        clock: WallClock,
-    ) -> None:
-        self._shared = shared
-        self._send = send
-        self._progress = progress
-        self._pace = pace
-        self._clock = clock
+    def __init__(self, line: Line, proof: Proof) -> None:
+        self._line = line
+        self._proof = proof
+        self._shared = line.common.shared
         self._open: dict[str, _Conversation] = {}
         self._number = 0
         self._probed: _Conversation | None = None
-        self._offers: bool | None = None
+        self._offers: bool | None = None if self._shared is not None else False
         self._probing = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
 
     async def lacking(self, condition: Filter) -> list[str] | None:
-        """Ids of matching events that the relay has and we neither serve nor hold.
+        """Ids of matching events that the relay has and we neither serve, hold nor refused.
 
         None where pages have to tell: the relay does not offer it, or it would be too much.
         Cancelled, the relay may keep its side until the connection ends.
         """
-        shared = self._shared
-        if shared is None or not await self._offered():
+        offered, shared = await self._offered(), self._shared
+        self._line.record.health.history = "negentropy" if offered else "req"
+        if shared is None or not offered:
             return None
         inventory = await shared.local.inventory(condition, MAX_ITEMS + 1)
         if len(inventory) > MAX_ITEMS or shared.items + len(inventory) > MAX_ALL_ITEMS:
@@ -112,24 +85,25 @@ class Reconciler:
             needed = await self._converse(condition, inventory)
         finally:
             shared.items -= len(inventory)
-        return needed and [each for each in needed if not shared.local.holds(each)]
+        if needed is None:
+            return None
+        return [each for each in needed if not shared.local.holds(each) and not shared.knows(each)]
 
-    async def _converse(self, condition: Filter, inventory: Inventory) -> list[str] | None:
-        name, conversation = self._begin()
-        try:
-            needed = await self._reconcile(name, conversation, condition, inventory)
-        except (_GivenUp, InvalidNegentropy):
-            needed = None
-        finally:
-            del self._open[name]
-        await self._send(neg_close(name))
-        return needed
+    def give_up(self, why: str) -> None:
+        """Ask this relay by pages for a day, and say so."""
+        self._offers = False
+        now = self._line.common.clock.now()
+        self._line.record.progress.plain_until = now + FULL_EVERY_SECS
+        self._line.complain(Trouble.MISBEHAVED, f"negentropy: {why}")
 
-    def heard(self, message: Reconciled) -> None:
-        """The relay answers; what belongs to no conversation is dropped."""
-        if conversation := self._open.get(message.subscription):
-            conversation.answer = message.message
-            conversation.heard.set()
+    def heard(self, message: Reconciled) -> bool:
+        """The relay answers; whether that belongs to a conversation."""
+        conversation = self._open.get(message.subscription)
+        if conversation is None:
+            return False
+        conversation.answer = message
+        conversation.heard.set()
+        return True
 
     def refused(self, text: str) -> None:
         """The relay says a sentence that belongs to nothing: it may not know what we asked."""
@@ -143,23 +117,43 @@ class Reconciler:
             return self._offers
 
     async def _probe(self) -> bool:
-        now = self._clock.now()
-        if now < self._progress.plain_until:
+        progress, now = self._line.record.progress, self._line.common.clock.now()
+        if now < progress.plain_until:
             return False
         # Before it is asked: some relays hang up over what they do not know.
-        self._progress.plain_until = now + FULL_EVERY_SECS
-        name, self._probed = self._begin()
+        progress.plain_until = now + FULL_EVERY_SECS
+        while True:
+            given = self._proof.given
+            name, self._probed = self._begin()
+            try:
+                first = open_message(Inventory())
+                await self._ask(self._probed, neg_open(name, PROBE, first), PROBE_SECS)
+                break
+            except _Refused as refusal:
+                if not str(refusal).startswith(REQUIRED) or not await self._proof.gain(given):
+                    return False
+            except _Broken:
+                return False
+            finally:
+                del self._open[name]
+                self._probed = None
+        await self._line.send(neg_close(name))
+        progress.plain_until = 0.0
+        return True
+
+    async def _converse(self, condition: Filter, inventory: Inventory) -> list[str] | None:
+        name, conversation = self._begin()
+        needed = None
         try:
-            first = open_message(Inventory())
-            await self._ask(self._probed, neg_open(name, PROBE, first), PROBE_SECS)
-        except _GivenUp:
-            return False
+            needed = await self._reconcile(name, conversation, condition, inventory)
+        except _Refused:
+            pass
+        except (_Broken, InvalidNegentropy) as error:
+            self.give_up(str(error))
         finally:
             del self._open[name]
-            self._probed = None
-        await self._send(neg_close(name))
-        self._progress.plain_until = 0.0
-        return True
+        await self._line.send(neg_close(name))
+        return needed
 
     async def _reconcile(
         self, name: str, conversation: _Conversation, condition: Filter, inventory: Inventory
@@ -167,7 +161,10 @@ class Reconciler:
         """All ids that we lack, in the order in which they were learnt; None: too many."""
         needed: dict[str, None] = {}
         ask = neg_open(name, condition, open_message(inventory))
+        ends = self._line.pace.reading_time() + ALL_ROUNDS_SECS
         for _ in range(MAX_ROUNDS):
+            if self._line.pace.reading_time() >= ends:
+                break
             answer = await self._ask(conversation, ask, SILENCE_SECS)
             message, difference = await self._advance(inventory, answer)
             needed |= dict.fromkeys(difference.need)
@@ -176,6 +173,8 @@ class Reconciler:
             if message is None:
                 return [*needed]
             ask = neg_message(name, message)
+        self.give_up("rounds without end")
+        self._line.end(Trouble.MISBEHAVED, "its negentropy has rounds without end")
         return None
 
     def _begin(self) -> tuple[str, _Conversation]:
@@ -186,15 +185,19 @@ class Reconciler:
 
     async def _ask(self, conversation: _Conversation, message: str, secs: float) -> bytes:
         conversation.expect()
-        await self._send(message)
-        until = self._pace.reading_time() + secs
-        while (left := until - self._pace.reading_time()) > 0:
+        await self._line.send(message)
+        pace = self._line.pace
+        until = pace.reading_time() + secs
+        while (left := until - pace.reading_time()) > 0:
             with trio.move_on_after(left):
                 await conversation.heard.wait()
                 break
-        if conversation.answer is None:
-            raise _GivenUp
-        return conversation.answer
+        answer = conversation.answer
+        if answer is None:
+            raise _Broken("no answer")
+        if answer.message is None:
+            raise _Refused(answer.reason)
+        return answer.message
 
     async def _advance(
         self, inventory: Inventory, answer: bytes

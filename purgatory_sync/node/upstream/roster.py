@@ -21,6 +21,7 @@ MAX_RELAYS_OF_HOST = 4
 @attrs.frozen
 class _Listed:
     order: tuple[int, str]
+    event_id: str
     owner: str
     relays: tuple[str, ...]
 
@@ -38,6 +39,7 @@ class Roster:
         self._limit = limit
         self._pinned: dict[str, None] = {}
         self._listed: dict[tuple[int, str, str], _Listed] = {}
+        self._addresses: dict[str, tuple[int, str, str]] = {}
         self._named_by: dict[str, dict[str, int]] = {}
 
     def follow(self, urls: Iterable[str]) -> None:
@@ -60,22 +62,24 @@ class Roster:
             return False
         relays = self._usable(announcement.relays)[:MAX_RELAYS_OF_ANNOUNCEMENT]
         if old is not None:
-            self._unlist(old)
-        self._listed[address] = _Listed(event.order, announcement.owner, tuple(relays))
+            self._unlist(address)
+        self._listed[address] = _Listed(event.order, event.id, announcement.owner, tuple(relays))
+        self._addresses[event.id] = address
         for url in relays:
             owners = self._named_by.setdefault(url, {})
             owners[announcement.owner] = owners.get(announcement.owner, 0) + 1
         return True
 
-    def withdrawn(self, event: Event) -> bool:
-        """Forget the relays of an announcement that is gone; whether anything may have changed."""
-        address = event.address
-        listed = self._listed.get(address) if address is not None else None
-        if address is None or listed is None or listed.order > event.order:
-            return False
-        del self._listed[address]
-        self._unlist(listed)
-        return True
+    def withdrawn(self, event_ids: Iterable[str]) -> bool:
+        """Forget the relays of announcements that left; whether anything may have changed."""
+        gone = [address for each in event_ids if (address := self._addresses.get(each))]
+        for address in gone:
+            self._unlist(address)
+        return bool(gone)
+
+    def named(self, url: str) -> tuple[bool, int]:
+        """Whether the operator named a relay, and how many owners' announcements do."""
+        return url in self._pinned, len(self._named_by.get(url, ()))
 
     def chosen(self) -> tuple[str, ...]:
         """The relays to follow now: pinned ones, then those that most owners name, oldest first.
@@ -94,7 +98,9 @@ class Roster:
                 break
         return tuple(chosen)[: self._limit]
 
-    def _unlist(self, listed: _Listed) -> None:
+    def _unlist(self, address: tuple[int, str, str]) -> None:
+        listed = self._listed.pop(address)
+        del self._addresses[listed.event_id]
         for url in listed.relays:
             owners = self._named_by[url]
             owners[listed.owner] -= 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import attrs
 import msgspec
 import trio
+from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import ClientConnection, connect
 
 from ...errors import InvalidEvent
+from ...nostr.auth import MAX_CHALLENGE_CHARS
 from ...nostr.event import Event, decode_event
 from ...nostr.filters import Filter
 from ...runtime.gate import Gate
@@ -29,6 +31,7 @@ PING_SECS = 20
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+_flag = msgspec.json.Decoder(bool)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,8 +59,24 @@ class Closed:
 
 
 @attrs.frozen
+class Challenge:
+    """AUTH: what is to be signed where the relay wants to know who asks (NIP-42)."""
+
+    text: str
+
+
+@attrs.frozen
+class Taken:
+    """OK: what became of an event of ours."""
+
+    event_id: str
+    accepted: bool
+    text: str
+
+
+@attrs.frozen
 class Other:
-    """NOTICE, AUTH and whatever is not known here."""
+    """NOTICE and whatever is not known here."""
 
     name: str
     text: str = ""
@@ -65,13 +84,14 @@ class Other:
 
 @attrs.frozen
 class Reconciled:
-    """NEG-MSG, or NEG-ERR (NIP-77): then the message is None."""
+    """NEG-MSG, or NEG-ERR (NIP-77): then the message is None, and there may be a reason."""
 
     subscription: str
     message: bytes | None
+    reason: str = ""
 
 
-Message: TypeAlias = Sent | EndOfStored | Closed | Reconciled | Other
+Message: TypeAlias = Sent | EndOfStored | Closed | Reconciled | Challenge | Taken | Other
 
 
 def parse_relay_message(raw: str | bytes) -> Message:
@@ -88,16 +108,28 @@ def parse_relay_message(raw: str | bytes) -> Message:
         if name == "EOSE":
             return EndOfStored(_text.decode(parts[1]))
         if name == "CLOSED":
-            reason = _text.decode(parts[2]) if len(parts) > 2 else ""
-            return Closed(_text.decode(parts[1]), reason[:200])
+            return Closed(_text.decode(parts[1]), _reason(parts, 2))
         if name == "NEG-MSG":
             message = bytes.fromhex(_text.decode(parts[2]))
             return Reconciled(_text.decode(parts[1]), message)
         if name == "NEG-ERR":
-            return Reconciled(_text.decode(parts[1]), None)
+            return Reconciled(_text.decode(parts[1]), None, _reason(parts, 2))
+        if name == "AUTH":
+            return Challenge(_text.decode(parts[1])[: MAX_CHALLENGE_CHARS + 1])
+        if name == "OK":
+            return Taken(_text.decode(parts[1]), _flag.decode(parts[2]), _reason(parts, 3))
         return Other(name[:20], _text.decode(parts[1])[:200] if name == "NOTICE" else "")
     except _ERRORS as error:
         raise InvalidEvent("not a message of a relay") from error
+
+
+def _reason(parts: list[msgspec.Raw], place: int) -> str:
+    return _text.decode(parts[place])[:200] if len(parts) > place else ""
+
+
+def authenticate(event: Event) -> str:
+    """AUTH: who we are (NIP-42)."""
+    return _encode(["AUTH", event]).decode()
 
 
 def request(subscription: str, filters: Iterable[Filter]) -> str:
@@ -165,6 +197,27 @@ async def dial(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> AsyncIterator[Cl
             max_queue=QUEUED_FRAMES,
         )
         async with socket as connection:
-            yield connection
+            try:
+                yield connection
+            finally:
+                await _hang_up(connection, stream)
     finally:
         await trio.aclose_forcefully(stream)
+
+
+async def _hang_up(connection: ClientConnection, stream: trio.abc.Stream) -> None:
+    """Say that this is the end, and throw away what still comes.
+
+    The reader of websockets would wait for ever for somebody to take what it has read.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_throw_away, connection)
+        with trio.move_on_after(CLOSE_TIMEOUT_SECS):
+            await connection.aclose()
+        await trio.aclose_forcefully(stream)
+
+
+async def _throw_away(connection: ClientConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await connection.recv(decode=False)

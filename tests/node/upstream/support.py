@@ -202,6 +202,7 @@ class Said:
     accepted: bool = True
     message: str = ""
     lacks: tuple[str, ...] = ()
+    forged: bool = False
 
 
 class Engine:

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node.upstream import bootstrap_url, history, session
+from purgatory_sync.node.upstream import bootstrap_url, session, walks
+from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.node.upstream.pace import Pace
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
@@ -34,8 +35,8 @@ async def test_p10_announcements_and_states_are_offered_at_once(autojump_clock: 
         await relay.publish(later := state_of(OWNER, "repo", created_at=NOW))
         await trio.sleep(0.1)
         assert len(engine.times(later)) == 1
-        (statistics,) = upstream.statistics()
-        assert (statistics.url, statistics.connected) == (f"ws://{HOST}", True)
+        (look,) = upstream.looks()
+        assert (look.url, look.connected) == (f"ws://{HOST}", True)
     assert engine.times(ANNOUNCED) == [0.0]
 
 
@@ -146,25 +147,27 @@ async def test_b_2_8_judge_again_by_identifier(autojump_clock: MockClock) -> Non
         assert engine.events == [STATE, STATE]
 
 
-async def test_b_10_2_what_left_memory_is_asked_for_again(autojump_clock: MockClock) -> None:
-    relay = ScriptedRelay(STATE, state_of(OTHER, "other", created_at=NOW - 60))
-    async with start({HOST: relay}) as (upstream, engine, _):
-        upstream._intake._refused._limit = 1
-        await trio.sleep(1)
-        lost, kept = (
-            ("repo", "other")
-            if not upstream._intake._refused._by_key.get("d:repo")
-            else ("other", "repo")
-        )
-        engine.identifiers |= {lost, kept}
+async def test_b_10_2_what_is_known_by_id_only_is_asked_for_again(
+    autojump_clock: MockClock,
+) -> None:
+    other = state_of(OTHER, "other", created_at=NOW - 60)
+    relay, second = ScriptedRelay(STATE, other), ScriptedRelay(STATE)
+    async with start({HOST: relay, "second.example": second}) as (upstream, engine, _):
+        upstream.follow(["ws://second.example"])
+        upstream._intake._refused = Refused(Room(whole=0))
+        await trio.sleep(3)
+        assert set(engine.events) == {STATE, other}
+        engine.identifiers |= {"repo", "other"}
         engine.offered.clear()
-        upstream.judge_again(lost)
+        await relay.hang_up()
+        await trio.sleep(20)
+        assert engine.events == []
+        upstream.judge_again("repo")
         await trio.sleep(1)
-        asked = {
-            each for _, filters in relay.requests for f in filters for each in f.tags.get("d", ())
-        }
-        assert asked == {lost}
-        assert [e.first("d") for e in engine.events] == [lost]
+        for each in (relay, second):
+            asked = [f.ids for _, filters in each.requests for f in filters if f.ids]
+            assert asked == [frozenset({STATE.id})]
+        assert engine.events == [STATE]
 
 
 async def test_relays_of_announcements_are_followed_while_they_are_named(
@@ -183,23 +186,23 @@ async def test_relays_of_announcements_are_followed_while_they_are_named(
         assert STATE in engine.events
         hosts = {host for _, host in network.attempts}
         assert hosts == {HOST, "second.example", "third.example"}
-        assert {s.url: s.connected for s in upstream.statistics()} == {
+        assert {s.url: s.connected for s in upstream.looks()} == {
             f"ws://{HOST}": True,
             "ws://second.example": True,
             "ws://third.example": False,
         }
-        upstream.withdrawn(names)
+        upstream.withdrawn([names.id])
         await trio.sleep(3)
-        assert [s.url for s in upstream.statistics()] == [f"ws://{HOST}"]
+        assert [s.url for s in upstream.looks()] == [f"ws://{HOST}"]
         assert second._sockets == {}
 
 
 async def test_reconnects_after_5_s_doubling_to_an_hour(autojump_clock: MockClock) -> None:
     async with start({HOST: None}) as (upstream, _, network):
         await trio.sleep(5000)
-        (statistics,) = upstream.statistics()
-        assert statistics.failures == len(network.attempts)
-        assert statistics.error == "refused"
+        (look,) = upstream.looks()
+        assert look.failures == len(network.attempts)
+        assert look.reason == "refused"
         await trio.sleep(10_000)
     times = [at for at, _ in network.attempts]
     gaps = [round(b - a) for a, b in pairwise(times)]
@@ -215,9 +218,9 @@ async def test_a_relay_that_hangs_up_at_once_is_not_hammered(autojump_clock: Moc
         await relay.hang_up()
         await trio.sleep(100)
         assert len(relay.connections) == 6
-        (statistics,) = upstream.statistics()
-        assert statistics.failures == 6
-        assert statistics.retry_in_secs is not None
+        (look,) = upstream.looks()
+        assert look.failures == 6
+        assert look.retry_at is not None
 
 
 async def test_after_a_steady_connection_backing_off_begins_anew(autojump_clock: MockClock) -> None:
@@ -293,7 +296,7 @@ async def test_a_relay_that_closes_without_end_is_asked_once_a_while(
 async def test_a_relay_slower_than_what_it_is_asked_is_left(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "MAX_WALKS", 10)
+    monkeypatch.setattr(walks, "MAX_WALKS", 10)
     relay = ScriptedRelay()
     relay.mute = True
     async with start({HOST: relay}) as (upstream, _, _):
@@ -301,10 +304,10 @@ async def test_a_relay_slower_than_what_it_is_asked_is_left(
             await trio.sleep(2)
             upstream.announced(listed(OWNER, f"r{number}"))
         await trio.sleep(1)
-        assert upstream.statistics()[0].error == "too slow"
+        assert upstream.looks()[0].reason == "too slow"
         await trio.sleep(10)
         assert len(relay.connections) == 2
-        assert upstream.statistics()[0].connected
+        assert upstream.looks()[0].connected
 
 
 async def test_a_malformed_event_now_and_then_ends_nothing(autojump_clock: MockClock) -> None:
@@ -315,7 +318,7 @@ async def test_a_malformed_event_now_and_then_ends_nothing(autojump_clock: MockC
             await relay.send(["EVENT", "live", {}])
             await relay.send(["NOTICE", "sorry"])
         await trio.sleep(1)
-        assert upstream.statistics()[0].connected
+        assert upstream.looks()[0].connected
 
 
 async def test_a_relay_without_eose_holds_up_nothing_else(autojump_clock: MockClock) -> None:
@@ -365,19 +368,6 @@ async def test_a_flood_is_read_at_a_bounded_pace(
             nursery.cancel_scope.cancel()
 
 
-async def test_a_page_without_end_is_cut_short(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "OVERFULL_PAGES", 0)
-    monkeypatch.setattr(session, "EVERYTHING", (Filter(kinds=frozenset({30617})),))
-    async with start({HOST: ScriptedRelay(ANNOUNCED)}) as (_, _, _):
-        with capture_logs() as logs:
-            await trio.sleep(1)
-        assert {"event": "history cut short", "error": "a page without end"}.items() <= logs[
-            1
-        ].items()
-
-
 async def test_malformed_messages_end_the_connection_not_the_node(
     autojump_clock: MockClock,
 ) -> None:
@@ -390,8 +380,8 @@ async def test_malformed_messages_end_the_connection_not_the_node(
         assert len(relay.connections) == 1
         await relay.send([])
         await trio.sleep(1)
-        (statistics,) = upstream.statistics()
-        assert (statistics.connected, statistics.error) == (False, "it speaks no NIP-01")
+        (look,) = upstream.looks()
+        assert (look.connected, look.reason) == (False, "it speaks no NIP-01")
         await trio.sleep(10)
         assert len(relay.connections) == 2
 
@@ -402,9 +392,9 @@ async def test_a_message_that_is_too_large_ends_the_connection(autojump_clock: M
         await trio.sleep(1)
         await relay.send(["NOTICE", "x" * 1_200_000])
         await trio.sleep(1)
-        (statistics,) = upstream.statistics()
-        assert not statistics.connected
-        assert "1009" in statistics.error
+        (look,) = upstream.looks()
+        assert not look.connected
+        assert "1009" in look.reason
 
 
 async def test_n3_a_slow_store_does_not_look_like_a_silent_relay(autojump_clock: MockClock) -> None:
@@ -423,8 +413,8 @@ async def test_j_relays_inside_the_operators_network_are_refused(
 ) -> None:
     async with following({HOST: ScriptedRelay()}, bootstrap=url) as (upstream, _, network):
         await trio.sleep(1)
-        (statistics,) = upstream.statistics()
-        assert "not public" in statistics.error
+        (look,) = upstream.looks()
+        assert "not public" in look.reason
         assert network.attempts == []
 
 
@@ -432,7 +422,7 @@ async def test_our_own_address_is_never_connected(autojump_clock: MockClock) -> 
     async with following({}, bootstrap="wss://grasp.example") as (upstream, _, network):
         upstream.announced(listed(OWNER, "repo", "ws://127.0.0.1:7334"))
         await trio.sleep(5)
-        assert (upstream.statistics(), network.attempts) == ((), [])
+        assert (upstream.looks(), network.attempts) == ((), [])
 
 
 async def test_events_of_earlier_days_count_before_it_runs(autojump_clock: MockClock) -> None:

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.node.upstream.intake import OFFERS_AT_ONCE, Intake
+from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import note
 
@@ -42,7 +43,7 @@ class Offers:
 
 @asynccontextmanager
 async def intake(
-    offers: Offers, ask_again: Callable[[Sequence[str]], None] = lambda keys: None
+    offers: Offers, ask_again: Callable[[Sequence[str]], None] = lambda ids: None
 ) -> AsyncIterator[Intake]:
     taking = Intake(offers, ask_again)
     async with trio.open_nursery() as nursery:
@@ -131,6 +132,7 @@ async def test_b_2_8_what_it_lacked_came_while_it_was_being_judged(
         (Said(False, "invalid: signature does not fit"), 1),
         (Said(False, "rate-limited: too many events wait"), 2),
         (Said(False, "error: could not be stored"), 2),
+        (Said(False, "invalid: created_at is more than 15 minutes ahead: check the clock"), 2),
     ],
 )
 async def test_final_refusals_are_remembered_passing_ones_are_not(said: Said, offered: int) -> None:
@@ -169,14 +171,14 @@ async def test_b_10_2_what_left_memory_is_asked_for_again() -> None:
     offers, asked = Offers(), list[Sequence[str]]()
     offers.says = always(LACKING)
     async with intake(offers, asked.append) as taking:
-        taking._refused._limit = 1
+        taking._refused = Refused(Room(whole=1))
         other = state_of(OWNER, "other")
         await taking.take(STATE)
         await wait_all_tasks_blocked()
         await taking.take(other)
         await wait_all_tasks_blocked()
         taking.brought(["d:repo"])
-        assert asked == [["d:repo"]]
+        assert asked == [[STATE.id]]
         await wait_all_tasks_blocked()
         offers.events.clear()
         await taking.take(STATE)

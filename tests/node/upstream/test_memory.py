@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
-from purgatory_sync.node.upstream.memory import Refused, Settled
+from purgatory_sync.node.upstream.memory import Refused, Room, Settled
 from purgatory_sync.testing.events import note
 
 from .support import NOW, OTHER, OWNER, listed, state_of
@@ -33,35 +33,60 @@ def test_refused_come_back_announcements_first_then_oldest() -> None:
     late, early = (state_of(OWNER, "repo", created_at=NOW + n) for n in (1, 0))
     announced = listed(OTHER, "repo", created_at=NOW + 5)
     for event in (late, early, announced, state_of(OWNER, "other")):
-        refused.add(event, (f"d:{event.first('d')}", "e:x"))
-    assert refused.take(["d:repo", "nothing"]) == [announced, early, late]
-    assert refused.take(["d:repo"]) == []
+        refused.add(event, (f"d:{event.first('d')}", "e:x"), 0)
+    assert refused.take(["d:repo", "nothing"], 1) == ([announced, early, late], [])
+    assert refused.take(["d:repo"], 1) == ([], [])
     assert len(refused) == 1
 
 
-def test_refused_are_bounded_and_what_had_to_go_is_known_by_its_keys() -> None:
-    refused = Refused(limit=2)
+def test_what_has_no_room_as_a_whole_is_known_by_id() -> None:
+    refused = Refused(Room(whole=2))
     events = [state_of(OWNER, name) for name in "abc"]
-    gone = [refused.add(e, (f"d:{e.first('d')}",)) for e in events]
+    gone = [refused.add(e, (f"d:{e.first('d')}",), 0) for e in events]
     assert gone == [[], [], [events[0]]]
-    assert refused.take(["d:a"]) == []
-    assert refused.take_lost(["d:a", "d:b"]) == ["d:a"]
-    assert refused.take_lost(["d:a"]) == []
+    assert [refused.knows(e.id, 0) for e in events] == [True, True, True]
+    assert refused.take(["d:a", "d:b"], 0) == ([events[1]], [events[0].id])
+    assert refused.take(["d:a", "d:b"], 0) == ([], [])
+    assert [refused.knows(e.id, 0) for e in events] == [False, False, True]
+
+
+def test_what_was_refused_is_known_for_seven_days() -> None:
+    assert Room().secs == 7 * 24 * 3600
+    refused, event = Refused(Room(whole=0)), state_of(OWNER, "a")
+    assert refused.add(event, ("d:a",), 10) == [event]
+    assert refused.knows(event.id, 10 + 7 * 24 * 3600 - 1)
+    assert not refused.knows(event.id, 10 + 7 * 24 * 3600)
+    assert refused.take(["d:a"], 10 + 7 * 24 * 3600) == ([], [])
+    assert (len(refused), refused._by_key, refused._key_chars) == (0, {}, 0)
+
+
+def test_ids_are_bounded_too() -> None:
+    refused = Refused(Room(ids=3))
+    events = [state_of(OWNER, name) for name in "abcde"]
+    gone = [refused.add(e, ("d:x",), 0) for e in events]
+    assert gone == [[], [], [], [events[0]], [events[1]]]
+    assert refused.take(["d:x"], 0)[1] == []
+    long = Refused(Room(key_chars=1_000))
+    for event in events:
+        long.add(event, ("d:" + "x" * 400,), 0)
+    assert len(long) == 1
 
 
 def test_refused_are_bounded_in_size() -> None:
-    refused = Refused(max_chars=100_000)
+    refused = Refused(Room(whole_chars=100_000))
     for number in range(10):
-        refused.add(note(OWNER, str(number) + "x" * 30_000), ("d:a",))
-    assert len(refused) == 3
-    assert refused.add(note(OWNER, "y" * 200_000), ("d:a",)) != []
-    assert len(refused) == 0
+        refused.add(note(OWNER, str(number) + "x" * 30_000), ("d:a",), 0)
+    assert len(refused) == 10
+    assert len(refused._whole) == 3
+    large = note(OWNER, "y" * 200_000)
+    assert large in refused.add(large, ("d:a",), 0)
+    assert (len(refused._whole), refused._whole_chars) == (0, 0)
 
 
 def test_the_same_event_is_kept_once() -> None:
     refused, event = Refused(), note(OWNER)
-    refused.add(event, ("d:a",))
-    refused.add(event, ("d:b",))
+    refused.add(event, ("d:a",), 0)
+    refused.add(event, ("d:b",), 0)
     assert len(refused) == 1
-    assert refused.take(["d:a"]) == []
-    assert refused.take(["d:b"]) == [event]
+    assert refused.take(["d:a"], 0) == ([], [])
+    assert refused.take(["d:b"], 0) == ([event], [])

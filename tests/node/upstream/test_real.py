@@ -60,7 +60,7 @@ async def offered(engine: Engine, *events: Event) -> None:
 
 
 async def error_of(upstream: Upstream) -> str:
-    while not (error := upstream.statistics()[0].error):  # noqa: ASYNC110
+    while not (error := upstream.looks()[0].reason):  # noqa: ASYNC110
         await trio.sleep(0.01)
     return error
 
@@ -123,7 +123,7 @@ async def test_wss_checks_the_name_and_the_issuer() -> None:
     async with relay(ANNOUNCED) as (_, plain), tls_in_front_of(plain) as port:
         async with following(f"wss://git.example:{port}", trusting) as (upstream, engine):
             await offered(engine, ANNOUNCED)
-            assert upstream.statistics()[0].connected
+            assert upstream.looks()[0].connected
         stranger = ssl.create_default_context()
         for host, tls in (("other", trusting), ("git", stranger)):
             async with following(f"wss://{host}.example:{port}", tls) as (upstream, engine):

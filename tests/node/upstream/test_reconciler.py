@@ -12,9 +12,10 @@ import trio
 import trio.testing
 
 from purgatory_sync.node.upstream import Upstream, reconciler
+from purgatory_sync.node.upstream.common import Shared
 from purgatory_sync.node.upstream.history import PAGE_EVENTS
 from purgatory_sync.node.upstream.progress import FULL_EVERY_SECS, OVERLAP_SECS
-from purgatory_sync.node.upstream.reconciler import MAX_NEEDED, PROBE, PROBE_SECS, Shared
+from purgatory_sync.node.upstream.reconciler import MAX_NEEDED, PROBE, PROBE_SECS
 from purgatory_sync.node.websocket import Socket
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter, parse_filter
@@ -254,7 +255,7 @@ def no_hex(session: str, _inventory: Inventory, _message: bytes) -> object:
     return ["NEG-MSG", session, "hello"]
 
 
-@pytest.mark.parametrize("says", [refuse, endless, broken, no_hex, silent])
+@pytest.mark.parametrize("says", [refuse, broken, no_hex, silent])
 async def test_whoever_answers_badly_is_asked_by_pages(
     autojump_clock: trio.testing.MockClock, says: Any
 ) -> None:
@@ -289,8 +290,8 @@ async def test_where_all_relays_leave_no_room_pages_are_asked_for(
 ) -> None:
     made: list[Shared] = []
 
-    def keep(local: Here) -> Shared:
-        made.append(Shared(local))
+    def keep(local: Here, knows: Callable[[str], bool]) -> Shared:
+        made.append(Shared(local, knows))
         return made[-1]
 
     monkeypatch.setattr("purgatory_sync.node.upstream.following.Shared", keep)

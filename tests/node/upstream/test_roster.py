@@ -21,10 +21,10 @@ def test_b_10_2_relays_come_and_go_with_announcements() -> None:
     assert roster.announced(newer)
     assert roster.chosen() == ("wss://three.example",)
     assert not roster.announced(first)
-    assert not roster.withdrawn(first)
+    assert not roster.withdrawn([first.id])
     assert roster.chosen() == ("wss://three.example",)
-    assert roster.withdrawn(newer)
-    assert not roster.withdrawn(newer)
+    assert roster.withdrawn([newer.id])
+    assert not roster.withdrawn([newer.id])
     assert roster.chosen() == ()
 
 
@@ -33,7 +33,7 @@ def test_a_relay_stays_while_somebody_names_it() -> None:
     one, two = (listed(OWNER, name, "wss://one.example") for name in "ab")
     roster.announced(one)
     roster.announced(two)
-    roster.withdrawn(one)
+    roster.withdrawn([one.id])
     assert roster.chosen() == ("wss://one.example",)
 
 
@@ -99,3 +99,14 @@ def test_one_host_is_connected_to_so_often_and_no_more() -> None:
         *paths[: MAX_RELAYS_OF_HOST - 1],
         "wss://other.example",
     )
+
+
+def test_who_named_a_relay() -> None:
+    roster = Roster([SERVICE])
+    roster.follow(["wss://both.example"])
+    for author in (OWNER, OTHER):
+        roster.announced(listed(author, "a", "wss://both.example", "wss://two.example"))
+        roster.announced(listed(author, "b", "wss://two.example"))
+    assert roster.named("wss://both.example") == (True, 2)
+    assert roster.named("wss://two.example") == (False, 2)
+    assert roster.named("wss://none.example") == (False, 0)

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from purgatory_sync.errors import InvalidEvent
 from purgatory_sync.node.upstream.wire import (
+    Challenge,
     Closed,
     EndOfStored,
     Other,
     Reconciled,
     Sent,
+    Taken,
     close,
     neg_close,
     neg_message,
@@ -37,9 +39,16 @@ def test_messages_are_read() -> None:
     assert parse_relay_message('["CLOSED","s","error: no"]') == Closed("s", "error: no")
     assert parse_relay_message('["CLOSED","s"]') == Closed("s", "")
     assert parse_relay_message('["NOTICE","hello"]') == Other("NOTICE", "hello")
-    assert parse_relay_message('["AUTH","challenge"]') == Other("AUTH")
+    assert parse_relay_message('["AUTH","challenge"]') == Challenge("challenge")
+    assert parse_relay_message('["OK","id",true,""]') == Taken("id", True, "")
+    assert parse_relay_message('["OK","id",false,"restricted: no"]') == Taken(
+        "id", False, "restricted: no"
+    )
+    assert parse_relay_message('["NEG-ERR","n"]') == Reconciled("n", None)
     assert parse_relay_message('["NEG-MSG","n","61ff"]') == Reconciled("n", b"\x61\xff")
-    assert parse_relay_message('["NEG-ERR","n","blocked: no"]') == Reconciled("n", None)
+    assert parse_relay_message('["NEG-ERR","n","blocked: no"]') == Reconciled(
+        "n", None, "blocked: no"
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,10 @@ def test_messages_are_read() -> None:
         "{}",
         "[]",
         "[1]",
+        '["AUTH"]',
+        '["AUTH",{}]',
+        '["OK","id"]',
+        '["OK","id","true",""]',
         "nonsense",
         '["EVENT","s"]',
         '["EVENT","s",{}]',

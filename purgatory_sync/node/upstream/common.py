@@ -1,0 +1,69 @@
+"""What the connections to all relays share, and what is remembered of one beyond a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import attrs
+
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.inventory import Inventory
+from ...nostr.keys import SecretKey
+from ...runtime.clock import WallClock
+from .health import Health
+from .intake import Judged
+from .progress import Progress
+from .wanted import Wanted
+
+
+class Local(Protocol):
+    """What is here, as reconciling with relays needs it."""
+
+    async def inventory(self, condition: Filter, limit: int) -> Inventory:
+        """What is served and matches, the newest first up to the limit."""
+
+    def holds(self, event_id: str) -> bool:
+        """Whether the event is held, and so need not be fetched."""
+
+
+@attrs.define(eq=False)
+class Shared:
+    """What the conversations with all relays share: what is here, and room for it.
+
+    Attributes:
+      knows: whether an id need not be fetched because it was refused (B 2.8).
+    """
+
+    local: Local
+    knows: Callable[[str], bool]
+    items: int = 0
+
+
+@attrs.frozen(eq=False)
+class Common:
+    """What every connection works with.
+
+    Attributes:
+      wanted: what by-reference filters carry; grows meanwhile.
+      take: offers an event; may wait, and then nothing more is read.
+      clock: Unix seconds.
+      shared: what is here; when given, history is reconciled with it where a relay offers that.
+      key: signs where a relay asks who we are; without one nobody is told.
+    """
+
+    wanted: Wanted
+    take: Callable[[Event, Judged], Awaitable[None]]
+    clock: WallClock
+    shared: Shared | None = None
+    key: SecretKey | None = None
+
+
+@attrs.define(eq=False)
+class Record:
+    """One relay, whatever becomes of its connections."""
+
+    url: str
+    progress: Progress = attrs.field(factory=Progress)
+    health: Health = attrs.field(factory=Health)

@@ -1,0 +1,64 @@
+"""One connection to one relay, as everything that talks over it sees it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import structlog
+import trio
+from websockets.exceptions import ConnectionClosed
+from websockets.trio.client import ClientConnection
+
+from .common import Common, Record
+from .health import MAX_REASON_CHARS, Ending, Trouble
+from .pace import Pace
+from .patience import Patience, Wrong
+
+_OVER: Final = Ending(Trouble.CLOSED, "ended")
+
+
+@attrs.define(eq=False)
+class Line:
+    """One connection: what is sent, what is suffered, and how it ends.
+
+    Attributes:
+      socket: open; its owner closes it.
+      scope: everything that happens over the connection happens within it.
+      ending: why it ended, or would if it ended now.
+    """
+
+    socket: ClientConnection
+    record: Record
+    common: Common
+    log: structlog.typing.FilteringBoundLogger
+    pace: Pace
+    patience: Patience = attrs.field(factory=Patience)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    ending: Ending = _OVER
+
+    async def send(self, message: str) -> None:
+        """Send a message; on a connection that is closed it waits for the end of everything."""
+        try:
+            await self.socket.send(message)
+        except ConnectionClosed:
+            # The reader notices too, and ends all tasks of the session.
+            await trio.sleep_forever()
+
+    def end(self, trouble: Trouble, reason: str) -> None:
+        """End everything that happens over the connection; the first reason counts."""
+        if not self.scope.cancel_called:
+            self.ending = Ending(trouble, reason[:MAX_REASON_CHARS])
+            self.scope.cancel()
+
+    def complain(self, trouble: Trouble, reason: str) -> None:
+        """Let the operator know what does not work while the connection stands."""
+        ending = Ending(trouble, reason[:MAX_REASON_CHARS])
+        self.record.health.complain(ending, self.common.clock.now())
+
+    def wrong(self, wrong: Wrong, times: int = 1) -> bool:
+        """The relay did something wrong; whether it is left because that was once too often."""
+        too_often = times > 0 and self.patience.ends(wrong, times)
+        if too_often:
+            self.end(Trouble.MISBEHAVED, f"it {wrong}")
+        return too_often
