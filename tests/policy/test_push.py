@@ -164,7 +164,7 @@ def test_b_4_3_nobody_overwrites_or_deletes_a_placeholder() -> None:
 
 def test_b_4_3_the_same_commit_again_or_elsewhere_is_accepted() -> None:
     assert judge_push({NOSTR: A}, known({NOSTR: A})).changes_nothing
-    elsewhere = attrs.evolve(known(), owner=STRANGER)
+    elsewhere = attrs.evolve(known(), owner=STRANGER.pubkey)
     assert judge_push({NOSTR: A}, elsewhere) == PushVerdict(None, {NOSTR: A}, (ID,))
 
 
