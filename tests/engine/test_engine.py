@@ -23,7 +23,7 @@ from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.children import ProcessIdentity, _identity
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
-from purgatory_sync.settings import Settings
+from purgatory_sync.settings import HuntSettings, Proxy, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import DomainRow
 from purgatory_sync.testing import events
@@ -336,3 +336,9 @@ async def test_limits_that_are_over_are_forgotten_at_start(
     async with home.running():
         domains = (await home.store.load()).domains
     assert [row.domain for row in domains] == ["rests.example.com"]
+
+
+def test_the_gate_is_what_the_settings_say() -> None:
+    assert not PurgatorySync(Settings()).gate.is_proxied
+    through = HuntSettings(proxy=Proxy("http", "proxy.example", 3128))
+    assert PurgatorySync(Settings(hunt=through)).gate.is_proxied

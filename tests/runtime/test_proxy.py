@@ -98,7 +98,7 @@ async def net(*replies: list[bytes]) -> AsyncIterator[Net]:
 
 
 async def failure(gate: Gate, host: str = "git.example") -> AttemptFailed:
-    with pytest.raises(AttemptFailed) as caught:
+    with pytest.raises(AttemptFailed) as caught, trio.fail_after(60):
         await gate.open_tcp(host, 443)
     return caught.value
 
@@ -258,6 +258,19 @@ async def test_a_proxy_that_takes_no_connection_has_the_same_time(
     started = trio.current_time()
     error = await failure(gate, "8.8.8.8")
     assert type(error) is ProxyFailed
+    assert trio.current_time() - started == 10
+
+
+async def test_a_slow_resolver_has_the_same_time_for_both_names(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def resolve(host: str) -> list[str]:
+        await trio.sleep(6)
+        return NAMES[host]
+
+    gate = Gate(resolve=resolve, proxy=Proxy("http", "proxy.inside", 1))
+    started = trio.current_time()
+    assert type(await failure(gate)) is ProxyFailed
     assert trio.current_time() - started == 10
 
 
