@@ -95,3 +95,9 @@ class Repacker:
             self._given_up.pop(combined.repository, None)
             packs = len(combined.replaces)
             log.info("repacked", path=str(combined.repository), packs=packs)
+            await blocking(self._place, self._share, combined)
+
+    def _share(self, combined: Combined) -> None:
+        for other in self.repositories.relatives(combined.repository):
+            if combined.share_with(other):
+                log.info("repacked", path=str(other), packs=len(combined.replaces))

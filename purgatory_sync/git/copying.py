@@ -25,7 +25,7 @@ from .object_lookup import ObjectLookup, existing
 
 _TRIES = 3
 _BESIDE = "tmp_link_"  # git prunes what begins with tmp_
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 _RANK = {"blob": 0, "tree": 1, "commit": 2, "tag": 3}
 
 
@@ -183,7 +183,7 @@ def _place(source: str, target: str) -> None:
     try:
         os.link(source, beside)
     except OSError as error:
-        if error.errno not in _NO_LINK:
+        if error.errno not in NO_LINK:
             raise
         shutil.copy2(source, beside)
         with open(beside, "rb") as file:

@@ -21,6 +21,7 @@ import attrs
 
 from ..errors import LocalFailure
 from ..runtime.children import ChildLimits, run_child, stop_if_cancelled
+from .copying import NO_LINK
 from .index_git import find_git
 from .layout import fsync_dir, objects_dir, pack_dir, require_format
 from .pack_index import PackIndexReader
@@ -63,12 +64,14 @@ class Combined:
       folder: the quarantine folder, which holds it.
       stem: its name, without suffix.
       replaces: the packs that it can stand for, oldest first.
+      older: the packs that it may lean on.
     """
 
     repository: Path
     folder: Path
     stem: str
     replaces: tuple[str, ...]
+    older: frozenset[str]
 
     def put_in_place(self) -> bool:
         """Show it, then remove what it stands for; blocks.
@@ -82,23 +85,53 @@ class Combined:
         Raises:
           DiskFull, LocalFailure: the disk refuses.
         """
-        folder = pack_dir(self.repository)
         with local_errors(f"repack {self.repository}"):
             times = {pack.stem: pack.time_ns for pack in _packs(self.repository) or ()}
             if not times.keys() >= set(self.replaces):
                 return False
-            here, there = self.folder / self.stem, f"{folder}/{self.stem}"
+            here, there = self.folder / self.stem, f"{pack_dir(self.repository)}/{self.stem}"
             oldest = times[self.replaces[0]]
             os.utime(f"{here}.pack", ns=(oldest, oldest))
             for suffix in ("pack", "idx"):
                 os.rename(f"{here}.{suffix}", f"{there}.{suffix}")
-            fsync_dir(folder)
-            for stem in self.replaces:
-                if stem != self.stem:
-                    _remove(f"{folder}/{stem}")
-            _remove_halves(folder)
-            fsync_dir(folder)
+            self._remove_replaced(pack_dir(self.repository))
         return True
+
+    def share_with(self, other: Path) -> bool:
+        """Let another repository have the same file in place of the same packs; blocks.
+
+        To be called after `put_in_place`, with the same care. Repositories of one identifier share
+        packs by links: without this each would come to have a copy of its own.
+
+        Returns False when it has not all of those packs, or there can be no links.
+
+        Raises:
+          DiskFull, LocalFailure: the disk refuses.
+        """
+        with local_errors(f"repack {other}"):
+            there = {pack.stem for pack in _packs(other) or ()}
+            if not there >= self.older.union(self.replaces):
+                return False
+            for suffix in ("pack", "idx"):
+                name = f"{self.stem}.{suffix}"
+                try:
+                    os.link(f"{pack_dir(self.repository)}/{name}", f"{pack_dir(other)}/{name}")
+                except FileExistsError:
+                    continue
+                except OSError as error:
+                    if error.errno in NO_LINK:
+                        return False
+                    raise
+            self._remove_replaced(pack_dir(other))
+        return True
+
+    def _remove_replaced(self, folder: str) -> None:
+        fsync_dir(folder)
+        for stem in self.replaces:
+            if stem != self.stem:
+                _remove(f"{folder}/{stem}")
+        _remove_halves(folder)
+        fsync_dir(folder)
 
     def discard(self) -> None:
         """Remove what lies in quarantine of it; nothing to do the second time. Blocks."""
@@ -135,7 +168,8 @@ def combine_packs(repository: Path, tmp: Path, min_free_bytes: int) -> Combined 
     git = find_git()
     with local_errors(f"repack {repository}"):
         require_format(repository)
-        newest = _worth_combining(_packs(repository) or ())
+        packs = _packs(repository) or []
+        newest = _worth_combining(packs)
         if git is None or len(newest) < 2:
             return None
         require_free_space(repository, min_free_bytes, sum(pack.size for pack in newest))
@@ -150,7 +184,8 @@ def combine_packs(repository: Path, tmp: Path, min_free_bytes: int) -> Combined 
         except BaseException:
             remove_quarantine(folder)
             raise
-    return Combined(repository, folder, stem, stems)
+    older = frozenset(pack.stem for pack in packs).difference(stems)
+    return Combined(repository, folder, stem, stems, older)
 
 
 def _packs(repository: Path) -> list[_Pack] | None:

@@ -139,6 +139,11 @@ class Repositories:
             if self.is_ours_alone(path):
                 yield path
 
+    def relatives(self, path: Path) -> list[Path]:
+        """The other repositories of the same identifier that nobody else ever wrote into."""
+        paths = (folder / path.name for folder in self.git_data.glob("npub1*"))
+        return [each for each in paths if each != path and self.is_ours_alone(each)]
+
     def here(
         self, wanted: Mapping[str, tuple[Sequence[Path], Collection[str]]]
     ) -> dict[str, frozenset[str]]:

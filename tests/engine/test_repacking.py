@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from purgatory_sync.engine import repacking
 from purgatory_sync.engine.repacking import Repacker
 from purgatory_sync.errors import LocalFailure
+from purgatory_sync.git.copying import link_objects
 from purgatory_sync.git.repacking import combine_packs, count_packs
 from purgatory_sync.release.repositories import PROVEN_MARKER
 from purgatory_sync.testing import events
@@ -34,12 +35,14 @@ def repacker(world: World) -> Repacker:
     return Repacker(world.repositories, world.releaser, 0)
 
 
-async def fill(world: World, author: Author = OWNER, count: int = 5) -> Path:
+async def fill(
+    world: World, author: Author = OWNER, count: int = 5, identifier: str = "repo"
+) -> Path:
     """A repository with a pack for each commit."""
-    await world.announce(author)
+    await world.announce(author, identifier)
     for step in STEPS[:count]:
-        world.give(author, [step])
-    return world.path(author)
+        world.give(author, [step], identifier)
+    return world.path(author, identifier)
 
 
 async def test_many_packs_become_few_and_few_stay(world: World) -> None:
@@ -53,6 +56,17 @@ async def test_many_packs_become_few_and_few_stay(world: World) -> None:
     await repack.look()  # the next round finds what is new
     assert count_packs(few) == 1
     assert list(world.repositories.tmp.iterdir()) == []
+
+
+async def test_relatives_go_on_sharing(world: World) -> None:
+    path = await fill(world)
+    await world.announce(OTHER, maintainers=[OWNER])
+    relative = world.path(OTHER)
+    link_objects([path], relative, [STEPS[4].oid])
+    await repacker(world).look()
+    (pack,) = (path / "objects/pack").glob("*.pack")
+    (other,) = (relative / "objects/pack").glob("*.pack")
+    assert pack.samefile(other)
 
 
 async def test_what_is_served_stays_served_and_what_comes_is_released(world: World) -> None:
@@ -107,7 +121,7 @@ async def test_somebody_may_begin_to_write_meanwhile(
 async def test_what_fails_holds_up_no_other_and_is_not_tried_at_once_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad, good = await fill(world), await fill(world, OTHER)
+    bad, good = await fill(world), await fill(world, OTHER, identifier="other")
     tried = []
 
     def combine(path: Path, tmp: Path, min_free_bytes: int) -> object:

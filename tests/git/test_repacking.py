@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from functools import partial
@@ -170,6 +171,44 @@ def test_killed_at_any_moment_nothing_is_lost(
             break
         moment += 1
     assert moment > 10
+
+
+def test_who_shares_the_packs_shares_what_comes_of_them(
+    repository: Path, tmp_path: Path, tmp: Path
+) -> None:
+    relative, poorer = new_repository(tmp_path, "relative"), new_repository(tmp_path, "poorer")
+    link_objects([repository], relative, OIDS)
+    add_pack(relative, history(1, seed="its own")[0].objects, 1_002.5)
+    for step in STEPS[:3]:
+        add_pack(poorer, step.objects)
+    made = combined(repository, tmp)
+    assert made.put_in_place()
+    assert made.share_with(relative)
+    assert not made.share_with(poorer)
+    assert (count_packs(relative), count_packs(poorer)) == (2, 3)
+    assert complete_oids(relative, OIDS) == set(OIDS)
+    (pack,) = (repository / "objects/pack").glob("*.pack")
+    assert pack.stat().st_nlink == 2
+    assert holes(relative, STEPS) == []
+
+
+def test_who_lacks_what_it_leans_on_or_can_have_no_link_keeps_its_packs(
+    repository: Path, tmp_path: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative = new_repository(tmp_path, "relative")
+    link_objects([repository], relative, OIDS)
+    add_pack(repository, [i for step in history(60, seed="large") for i in step.objects], 900)
+    made = combined(repository, tmp)
+    assert made.put_in_place()
+    assert not made.share_with(relative)
+    link_objects([repository], relative, [history(60, seed="large")[-1].oid])
+
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, "other disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert not made.share_with(relative)
+    assert holes(relative, STEPS) == []
 
 
 def test_halves_that_a_crash_left_go_with_it(repository: Path, tmp: Path) -> None:
