@@ -223,6 +223,15 @@ class PushSettings:
         GIB, "PUSH_MAX_PACK_BYTES", "bytes of the pack of one push", size=True
     )
     max_secs: float = setting(3600.0, "PUSH_MAX_SECS", "seconds until a push ends whatever it does")
+    max_concurrent: int = setting(
+        16, "PUSH_MAX_CONCURRENT", "pushes received at once; the rest wait"
+    )
+    min_bytes_per_sec: int = setting(
+        8 * KIB,
+        "PUSH_MIN_BYTES_PER_SEC",
+        "bytes a second that a push must send while others wait",
+        size=True,
+    )
 
 
 @attrs.frozen

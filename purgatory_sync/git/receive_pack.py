@@ -20,8 +20,8 @@ CAPABILITIES: Final = (
     b"report-status delete-refs side-band-64k quiet atomic ofs-delta push-options "
     b"object-format=sha1 agent=purgatory-sync"
 )
-MAX_COMMAND_BYTES: Final = 16 << 20
-"""Commands, shallow lines and push options together; 20,000 refs with long names fit in."""
+MAX_COMMAND_BYTES: Final = 8 << 20
+"""Commands, shallow lines and push options together; two states of 20,000 refs fit in (B 1.7)."""
 
 _ZERO: Final = "0" * 40
 _OID: Final = re.compile(r"[0-9a-f]{40}")

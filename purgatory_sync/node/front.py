@@ -62,7 +62,12 @@ def make_listener(
         settings=settings.relay,
         curation=settings.curation,
     )
-    push = GitPush(_Pushes(engine), settings.push.max_pack_bytes)
+    push = GitPush(
+        _Pushes(engine),
+        settings.push.max_pack_bytes,
+        trio.CapacityLimiter(settings.push.max_concurrent),
+        settings.push.min_bytes_per_sec,
+    )
     limits = settings.listener
     git = GitHttp(
         engine.hosted,

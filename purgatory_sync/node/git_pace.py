@@ -1,4 +1,4 @@
-"""How fast a client takes a clone: one that is slow must not keep git from others for long."""
+"""How fast a client takes a clone or sends a push: a slow one must not keep others from it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from .exchange import Exchange
+from .git_body import GitBody
 from .wire import Gone
 
 JUDGED_SECS: Final = 30.0
@@ -16,10 +17,10 @@ JUDGED_SECS: Final = 30.0
 
 @attrs.define
 class Pace:
-    """Writes an answer, and drops a client that takes it too slowly while others wait for git.
+    """Drops a client that takes or sends too slowly while others wait for its place.
 
     Only the time in which the client lets us wait counts, never what git needs itself. A client
-    that takes nothing at all is dropped by the listener.
+    that moves nothing at all is dropped by the listener.
 
     Attributes:
       least: bytes a second, on average over each 30 s of waiting.
@@ -39,10 +40,24 @@ class Pace:
         """
         start = trio.current_time()
         await exchange.write(data)
-        self._secs += trio.current_time() - start
-        self._bytes += len(data)
+        self._count(trio.current_time() - start, len(data))
+
+    async def read(self, body: GitBody) -> bytes:
+        """The next piece of the body; see `GitBody.read`.
+
+        Raises:
+          Gone: the client left, or is too slow.
+        """
+        start, sent = trio.current_time(), body.sent
+        piece = await body.read()
+        self._count(trio.current_time() - start, body.sent - sent)
+        return piece
+
+    def _count(self, secs: float, size: int) -> None:
+        self._secs += secs
+        self._bytes += size
         if self._secs >= JUDGED_SECS:
             pace = self._bytes / self._secs
             if pace < self.least and self.others_wait():
-                raise Gone(f"takes {pace:.0f} bytes a second while others wait for git")
+                raise Gone(f"moves {pace:.0f} bytes a second while others wait")
             self._secs, self._bytes = 0.0, 0

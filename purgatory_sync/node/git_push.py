@@ -21,8 +21,10 @@ from ..git.receive_pack import (
     advertisement,
     refused,
 )
+from ..settings import PushSettings
 from .exchange import Exchange
 from .git_body import GitBody, RefusedRequest
+from .git_pace import Pace
 from .git_paths import GitPath
 from .wire import Headers
 
@@ -76,11 +78,17 @@ class GitPush:
 
     Attributes:
       max_pack_bytes: most bytes of one pack.
+      places: pushes that are received at once; further ones wait for their turn.
+      least_pace: bytes a second that a client sends, or it is dropped when others wait.
       counts: what became of them.
     """
 
     pushes: Pushes
     max_pack_bytes: int
+    places: trio.CapacityLimiter = attrs.field(
+        factory=lambda: trio.CapacityLimiter(PushSettings().max_concurrent)
+    )
+    least_pace: int = PushSettings().min_bytes_per_sec
     counts: PushCounts = attrs.field(factory=PushCounts)
 
     async def advertise(self, exchange: Exchange, path: GitPath) -> None:
@@ -102,9 +110,18 @@ class GitPush:
         await exchange.write(answer)
 
     async def _counted(self, npub: str, identifier: str, body: GitBody) -> bytes:
+        pace = Pace(self.least_pace, lambda: self.places.statistics().tasks_waiting > 0)
+        conversation = _Conversation(body, pace)
         start, result = trio.current_time(), "broken"
         try:
-            result, answer = await self._converse(npub, identifier, _Conversation(body))
+            # Before the place: a client that says nothing must not hold one.
+            await conversation.begin()
+            try:
+                async with self.places:
+                    result, answer = await self._converse(npub, identifier, conversation)
+            except PushRefused as refusal:
+                result, answer = "refused", refused(conversation.parser.request, str(refusal))
+                await conversation.drain()
             return answer
         finally:
             if result != _PROBE:
@@ -116,15 +133,11 @@ class GitPush:
         self, npub: str, identifier: str, conversation: _Conversation
     ) -> tuple[str, bytes]:
         """What became of the push, and what is answered."""
-        try:
-            request = await conversation.commands()
-            if request is None:
-                return _PROBE, b""
-            await self.pushes.receive(npub, identifier, request.changes, conversation.read)
-            return "accepted", accepted(request)
-        except PushRefused as refusal:
-            await conversation.drain()
-            return "refused", refused(conversation.parser.request, str(refusal))
+        request = await conversation.commands()
+        if request is None:
+            return _PROBE, b""
+        await self.pushes.receive(npub, identifier, request.changes, conversation.read)
+        return "accepted", accepted(request)
 
     async def hosts(self, path: GitPath) -> bool:
         """Whether pushes to this path are taken (B 2.7: before its repository is made, too)."""
@@ -145,10 +158,15 @@ class GitPush:
 class _Conversation:
     """The body of one push: commands, then the pack."""
 
-    def __init__(self, body: GitBody) -> None:
+    def __init__(self, body: GitBody, pace: Pace) -> None:
         self.parser = RequestParser()
         self._body = body
+        self._pace = pace
         self._rest = b""
+
+    async def begin(self) -> None:
+        """Wait for the first bytes."""
+        self._rest = await self._body.read()
 
     async def commands(self) -> PushRequest | None:
         """What is asked for; None when it is git's probe before a large push.
@@ -158,8 +176,7 @@ class _Conversation:
         """
         parser = self.parser
         while not parser.done:
-            piece = await self._body.read()
-            if not piece:
+            if not (piece := await self.read()):
                 raise PushRefused("the request ends before its commands do")
             parser.feed(piece)
         self._rest = parser.rest()
@@ -171,9 +188,9 @@ class _Conversation:
         return None
 
     async def read(self) -> bytes:
-        """The next piece of the pack; empty at its end."""
+        """The next piece; empty at the end."""
         rest, self._rest = self._rest, b""
-        return rest or await self._body.read()
+        return rest or await self._pace.read(self._body)
 
     async def drain(self) -> None:
         """Read on until the client listens: it sends all it has before it reads an answer."""

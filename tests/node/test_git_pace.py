@@ -42,7 +42,7 @@ async def test_b_6_2_a_byte_every_29_seconds_is_too_slow_while_others_wait(
     autojump_clock: MockClock,
 ) -> None:
     pace = Pace(LEAST, lambda: True)
-    with pytest.raises(Gone, match="takes 0 bytes a second while others wait"):
+    with pytest.raises(Gone, match="moves 0 bytes a second while others wait"):
         await send(pace, 100, 1, 29)
     assert trio.current_time() == 58
 

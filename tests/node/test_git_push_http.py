@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from purgatory_sync.errors import PushRefused
+from purgatory_sync.node import git_pace
 from purgatory_sync.node.exchange import Exchange
 from purgatory_sync.node.git_http import GitHttp
 from purgatory_sync.node.git_push import GitPush
@@ -274,3 +275,43 @@ async def test_b_6_7_a_push_that_drips_holds_up_nobody(home: Home) -> None:
         assert await home.relay.has(event.id)
         slow.set()
     assert home.refs() == {MAIN: tip}
+
+
+async def pushing(home: Home, commands: bytes) -> trio.SocketStream:
+    """A client's stream that has sent this much of a long push."""
+    host, _, port = home.address.partition(":")
+    stream = await trio.open_tcp_stream(host, int(port))
+    path = home.url.partition(home.address)[2]
+    await stream.send_all(
+        f"POST {path}/git-receive-pack HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n"
+        f"Content-Type: {RECEIVE['content-type']}\r\n\r\n".encode()
+        + commands
+    )
+    await trio.sleep(0.1)
+    return stream
+
+
+async def test_b_6_7_a_push_that_drips_gives_its_place_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_pace, "JUDGED_SECS", 0.5)
+    settings = PushSettings(max_concurrent=1, min_bytes_per_sec=100_000)
+    async with home_in(tmp_path, settings) as home:
+        tip = home.commit("a")
+        event = await home.state(MAIN)
+        async with (
+            await pushing(home, b"") as silent,
+            await pushing(home, b"0035shallow ") as drips,
+            trio.open_nursery() as nursery,
+        ):
+            for _ in range(10):  # nobody else is there: it may take its time
+                await drips.send_all(b"0")
+                await trio.sleep(0.1)
+            nursery.start_soon(home.push, "main")
+            with pytest.raises(trio.BrokenResourceError):  # noqa: PT012
+                while True:
+                    await drips.send_all(b"0")
+                    await trio.sleep(0.1)
+            await silent.send_all(b"0000")
+        assert await home.relay.has(event.id)
+        assert home.refs() == {MAIN: tip}
