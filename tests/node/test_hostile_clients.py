@@ -20,7 +20,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from purgatory_sync.node import wire
+from purgatory_sync.node import websocket, wire
 from purgatory_sync.node.exchange import Exchange
 from purgatory_sync.node.websocket import Socket
 
@@ -199,8 +199,13 @@ def deflated(data: bytes) -> bytes:
 
 def gzip_bomb(victim: Victim) -> socket.socket:
     """Few bytes that become many, each line of which git takes."""
-    body = gzip.compress((b"0032want %b\n" % served_head(victim)) * 700_000, 1)
-    headers = LAST + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    lines = (b"0400ref-prefix " + b"x" * 1009) * ((33 << 20) // 1024)
+    body = gzip.compress(b"0014command=ls-refs\n0001" + lines)
+    headers = (
+        LAST
+        + b"Git-Protocol: version=2\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    )
     return victim.dial(UPLOAD + headers + body)
 
 
@@ -311,6 +316,10 @@ CASES: dict[str, Case] = {
 }
 
 
+# Whoever is not answered and sent away at once.
+STAYING = (leaves, ends_in_time, gives_up)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     folder = tmp_path_factory.mktemp("node")
@@ -369,10 +378,10 @@ def test_file_descriptors_used_up(victim: Victim) -> None:
     with victim.dial() as known:
         known.sendall(GET + b"\r\n")
         read_until(known, b"}")
-        limit = victim.descriptors() + 20
+        limit = len(os.listdir(f"/proc/{victim.pid}/fd")) + 20
         resource.prlimit(victim.pid, resource.RLIMIT_NOFILE, (limit, before[1]))
         crowd = [victim.dial(b"GET / HTTP/1.1\r\n") for _ in range(40)]
-        wait_until(lambda: victim.descriptors() >= limit, victim.descriptors)
+        wait_until(lambda: "no file descriptors" in victim.said(), victim.said)
         known.sendall(get(REFS))
         assert read_to_end(known).startswith(b"HTTP/1.1 503 ")
         time.sleep(0.3)
@@ -392,7 +401,8 @@ def test_stop_while_all_of_them_are_connected(
     no_sockets = shutil.ignore_patterns("*.sock")
     shutil.copytree(folder / "data", tmp_path / "data", ignore=no_sockets)
     with running(Victim(tmp_path, pack=pack, patience_secs=60)) as victim:
-        clients = [case.attack(victim) for case in CASES.values()]
+        clients = [case.attack(victim) for case in CASES.values() if case.judge in STAYING]
+        victim.serves_others()
         began = time.monotonic()
         for _ in range(signals):
             victim.signal(signal.SIGTERM)
@@ -444,6 +454,7 @@ async def test_exceptions_in_handlers_and_their_child_tasks(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "LINGER_SECS", 0.1)
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT_SECS", 0.1)
     path = where.replace(" ", "-").encode()
     with capture_logs() as logs:
         async with served(http_with_bugs, websocket_with_bugs, real=True) as place:
