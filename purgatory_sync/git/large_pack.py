@@ -70,7 +70,7 @@ class LargePack:
 
     @property
     def is_dense(self) -> bool:
-        """Whether what comes inflates to far more than usual, or nothing has come yet."""
+        """Whether what came last inflated to far more than usual, or nothing has come yet."""
         return self._scanner.is_dense
 
     def scan(self, data: bytes) -> bytes:

@@ -102,11 +102,12 @@ class PackScanner:
         self._offsets = array("Q")
         self._depths = array("I")
         self._tiny: set[tuple[int, bytes]] = set()
+        self._dense = True
 
     @property
     def is_dense(self) -> bool:
-        """Whether what came inflated to far more than usual, or nothing has come yet."""
-        return self._inflated >= _DENSE_RATIO * self._received
+        """Whether what came last inflated to far more than usual, or nothing has come yet."""
+        return self._dense
 
     def feed(self, data: bytes) -> bytes:
         """Judge the next bytes of the pack; returns those that are judged by now.
@@ -119,13 +120,14 @@ class PackScanner:
         """
         self._received += len(data)
         self._allowed_bytes += self._settings.max_inflated_ratio * len(data)
-        buffer = self._tail + data
+        buffer, before = self._tail + data, self._inflated
         try:
             end = self._scan(buffer)
         except (zlib.error, IndexError) as error:
             raise BadPack(f"the pack is damaged: {error}") from error
         self._tail = buffer[end:]
         self._tail_at += end
+        self._dense = self._inflated - before >= _DENSE_RATIO * len(data)
         return buffer[:end]
 
     def finish(self) -> tuple[Scanned, bytes]:

@@ -219,3 +219,13 @@ def test_no_damage_raises_anything_else(changes: list[tuple[int, int]]) -> None:
         body[position % len(body)] = value
     with contextlib.suppress(BadPack, TooLarge):
         scan(with_trailer(body))
+
+
+def test_what_came_last_is_dense_or_not() -> None:
+    scanner = PackScanner(HuntSettings())
+    assert scanner.is_dense
+    pack = encode_pack([blob(os.urandom(100_000)), blob(bytes(10_000_000))])
+    scanner.feed(pack[:90_000])
+    assert not scanner.is_dense
+    scanner.feed(pack[90_000:])
+    assert scanner.is_dense
