@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from dulwich.objects import Blob
@@ -12,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.engine.in_hand import Target
 from purgatory_sync.engine.pushing import Pusher, Read
+from purgatory_sync.git.ingest import Ingest
 from purgatory_sync.git.repository import present_oids
 from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
@@ -188,6 +190,22 @@ async def test_b_8_4_a_pusher_reads_which_limit_and_of_no_setting_of_hunts(
     said = await refusal(pusher_of(world, limits=limits), {MAIN: step.oid}, pack([step]))
     assert words in said
     assert "NGIT_" not in said
+
+
+async def test_b_8_4_a_full_disk_refuses_a_push_without_blaming_it(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    (step,) = history(1)
+    await world.announce(OWNER)
+    event = state({MAIN: step.oid})
+    await world.offer(event)
+    full = Ingest(HuntSettings(min_free_bytes=1 << 60), world.repositories.tmp)
+    said = await refusal(attrs.evolve(pusher, ingest=full), {MAIN: step.oid}, pack([step]))
+    assert said == "the server could not do it now, try again later"
+    assert event.id in await world.held()
+    assert world.refs(OWNER) == {}
+    await pusher.receive(TARGET, {MAIN: step.oid}, pack([step]))
+    assert event.id in await world.served()
 
 
 async def test_b_6_7_a_push_that_drips_holds_no_lock(
