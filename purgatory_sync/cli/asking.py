@@ -10,10 +10,11 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ..engine.explained import EventLook, Fate, NodeLook
+from ..engine.explained import EventLook, Fate
 from ..engine.explaining import Hunted
 from ..errors import NodeUnreachable
 from ..node.control import SOCKET, Request
+from ..node.looks import StatusLook
 
 ANSWER_SECS: Final = 60.0
 _NULL: Final = msgspec.Raw(b"null")
@@ -71,9 +72,9 @@ class Asker:
         self._lines.close()
         self._socket.close()
 
-    def status(self) -> NodeLook:
+    def status(self) -> StatusLook:
         """The whole node."""
-        answer: NodeLook = self._ask(Request("status"), NodeLook)
+        answer: StatusLook = self._ask(Request("status"), StatusLook)
         return answer
 
     def why(self, name: str) -> tuple[EventLook, ...]:

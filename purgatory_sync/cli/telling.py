@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from ..engine.explained import DomainLook, EventLook, Fate, NodeLook, SourceLook
+from ..engine.explained import DomainLook, EventLook, Fate, SourceLook
+from ..node.looks import StatusLook
 from ..node.pages.rendering import counter, from_now, tone, utc, words
+from ..node.upstream import RelayLook
 
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 
@@ -17,7 +19,7 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
-def tell_status(look: NodeLook) -> Text:
+def tell_status(look: StatusLook) -> Text:
     """The whole node."""
     held = ", ".join(f"{count} {kind}" for kind, count in look.held.items())
     lines = [
@@ -31,6 +33,9 @@ def tell_status(look: NodeLook) -> Text:
     if look.domains:
         lines += [Text(), Text("git servers", style="bold")]
         lines += [line for domain in look.domains for line in _domain(domain, look.at)]
+    if look.relays:
+        lines += [Text(), Text("relays", style="bold")]
+        lines += [line for relay in look.relays for line in _relay(relay, look.at)]
     counted = ", ".join(f"{counter(n)} {count}" for n, count in look.last_hour.counts.items())
     since = from_now(look.last_hour.since, look.at)
     lines += [Text(), Text(f"counted since {since}", style="bold"), Text(f"  {counted}")]
@@ -105,3 +110,27 @@ def _domain(look: DomainLook, now: float) -> Iterator[Text]:
         until = from_now(ban.until, now)
         key, why = plain(ban.key), plain(ban.reason)
         yield Text(f"    {ban.scope} {key} left alone until {until}: {why}", style="red")
+
+
+def _relay(look: RelayLook, now: float) -> Iterator[Text]:
+    line = Text(f"  {plain(look.url)}  ")
+    if look.connected_since is not None:
+        line.append(f"connected since {from_now(look.connected_since, now)}", style="green")
+    elif look.retry_at is not None:
+        line.append(f"lost, tried again {from_now(look.retry_at, now)}", style="yellow")
+        line.append(f"; {look.failures} in a row did not last")
+    else:
+        line.append("being connected")
+    owners = f"announced by {look.owners} owner{'' if look.owners == 1 else 's'}"
+    parts = ["named by the operator"] if look.found == "operator" else []
+    parts += [owners] if look.owners else []
+    parts += ["history by negentropy"] if look.history == "negentropy" else []
+    parts += ["history by REQ"] if look.history == "req" else []
+    yield line
+    yield Text(f"    {', '.join(parts)}")
+    if look.last_event_at is not None:
+        came = f"{look.received} events came, the last {from_now(look.last_event_at, now)}"
+        yield Text(f"    {came}; {look.accepted} new taken, {look.refused} refused")
+    if look.trouble is not None and look.trouble_at is not None:
+        what = f"    {words(look.trouble)} {from_now(look.trouble_at, now)}: {plain(look.reason)}"
+        yield Text(what, style=_STYLES[tone(look.trouble)])

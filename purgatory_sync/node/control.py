@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,10 @@ import trio
 from ..engine.explaining import Explainer
 from ..errors import PurgatorySyncError
 from ..settings import Settings
+from .looks import StatusLook
+from .upstream import RelayLook
+
+Relays = Callable[[], tuple[RelayLook, ...]]
 
 SOCKET: Final = "control.sock"
 MAX_REQUEST_BYTES: Final = 4096
@@ -41,9 +45,18 @@ class Request:
     name: str = ""
 
 
+def _no_relays() -> tuple[RelayLook, ...]:
+    return ()
+
+
 @asynccontextmanager
-async def control(settings: Settings, explainer: Explainer) -> AsyncIterator[None]:
+async def control(
+    settings: Settings, explainer: Explainer, relays: Relays = _no_relays
+) -> AsyncIterator[None]:
     """Answer on the socket while the block runs; to be used while the engine holds the folder.
+
+    Args:
+      relays: how it stands with each relay that is followed, at this moment.
 
     Without a data folder (the memory back end) there is no socket; where none can be made the
     node runs all the same. The socket is gone afterwards, whatever ended the block.
@@ -55,7 +68,7 @@ async def control(settings: Settings, explainer: Explainer) -> AsyncIterator[Non
     ours = os.stat(_path(settings))
     try:
         async with trio.open_nursery() as nursery:
-            handler = partial(_serve, explainer, trio.CapacityLimiter(MAX_CONNECTIONS))
+            handler = partial(_serve, explainer, relays, trio.CapacityLimiter(MAX_CONNECTIONS))
             nursery.start_soon(trio.serve_listeners, handler, [listener])
             yield
             nursery.cancel_scope.cancel()
@@ -105,14 +118,17 @@ def _remove(path: Path, ours: os.stat_result) -> None:
 
 
 async def _serve(
-    explainer: Explainer, places: trio.CapacityLimiter, stream: trio.SocketStream
+    explainer: Explainer,
+    relays: Relays,
+    places: trio.CapacityLimiter,
+    stream: trio.SocketStream,
 ) -> None:
     """Answer one client until it leaves; what it does wrong ends its connection only."""
     async with stream, places:
         rest = bytearray()
         try:
             while (line := await _line(stream, rest)) is not None:
-                await stream.send_all(await _answer(explainer, line) + b"\n")
+                await stream.send_all(await _answer(explainer, relays, line) + b"\n")
         except trio.BrokenResourceError:
             pass
 
@@ -128,10 +144,10 @@ async def _line(stream: trio.SocketStream, rest: bytearray) -> bytes | None:
     return line
 
 
-async def _answer(explainer: Explainer, line: bytes) -> bytes:
+async def _answer(explainer: Explainer, relays: Relays, line: bytes) -> bytes:
     try:
         request = msgspec.json.decode(line, type=Request)
-        return msgspec.json.encode({"result": await _do(explainer, request)})
+        return msgspec.json.encode({"result": await _do(explainer, relays, request)})
     except msgspec.MsgspecError as error:
         return msgspec.json.encode({"error": f"not understood: {error}"})
     except PurgatorySyncError as error:
@@ -141,9 +157,9 @@ async def _answer(explainer: Explainer, line: bytes) -> bytes:
         return msgspec.json.encode({"error": "failed inside: the node's log says why"})
 
 
-async def _do(explainer: Explainer, request: Request) -> Any:
+async def _do(explainer: Explainer, relays: Relays, request: Request) -> Any:
     if request.do == "status":
-        return await explainer.look()
+        return StatusLook.of(await explainer.look(), relays())
     if request.do == "why":
         return await explainer.why(request.name)
     if request.do == "fate":

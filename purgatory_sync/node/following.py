@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, Literal
 
 import trio
@@ -66,6 +66,11 @@ class Following:
     def relays(self) -> tuple[RelayLook, ...]:
         """How it stands with each relay that is followed."""
         return self._upstream.looks()
+
+    @property
+    def judged(self) -> Mapping[str, int]:
+        """How many events of relays were judged since the start: `taken` and `refused`."""
+        return self._upstream.judged
 
     async def run(self, key: SecretKey | None = None) -> None:
         """Follow relays until cancelled, beginning with what earlier days brought.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
+import attrs
 import trio
 
 from ..engine import PurgatorySync
@@ -27,7 +28,7 @@ from .identity import Identity
 from .listener import Listener
 from .metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .nip11 import RelayInfo
-from .pages.public import is_public, is_seen
+from .pages.public import is_public, is_seen, shows_relay
 from .pages.routes import Pages
 from .relay import Relay
 from .subscriptions import Subscriptions
@@ -78,12 +79,22 @@ def make_listener(
     )
     metrics = (
         Metrics(
-            lambda: _snapshot(engine.statistics(events=False), push, settings.hunt.allow_addresses)
+            lambda: _with_relays(
+                _snapshot(engine.statistics(events=False), push, settings.hunt.allow_addresses),
+                following,
+                settings.hunt.allow_addresses,
+            )
         )
         if settings.metrics_enabled
         else None
     )
-    pages = Pages(info, engine.explainer.look, engine.repository, settings.hunt.allow_addresses)
+    pages = Pages(
+        info,
+        engine.explainer.look,
+        engine.repository,
+        settings.hunt.allow_addresses,
+        following.relays,
+    )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
     relay = Relay(_Backend(engine, following), subscriptions, settings.relay, identify)
     return Listener(
@@ -157,3 +168,12 @@ def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> Metri
         push_bytes=push.counts.bytes,
         push_secs=push.counts.secs,
     )
+
+
+def _with_relays(
+    snapshot: MetricsSnapshot, following: Following, allow: Sequence[Network]
+) -> MetricsSnapshot:
+    seen = [each for each in following.relays() if shows_relay(each, allow)]
+    connected = sum(each.connected for each in seen)
+    relays = {"connected": connected, "lost": len(seen) - connected}
+    return attrs.evolve(snapshot, relays=relays, relay_events=following.judged)

@@ -46,6 +46,8 @@ class MetricsSnapshot:
       pushes: pushes that came to an end by result (`accepted`, `refused`, `broken`).
       push_bytes: what they sent.
       push_secs: how long they took, release included.
+      relays: relays that are followed by state (`connected`, `lost`).
+      relay_events: events that a relay was the first to bring, by result (`taken`, `refused`).
     """
 
     queue_size: int = 0
@@ -57,6 +59,8 @@ class MetricsSnapshot:
     pushes: Mapping[str, int] = attrs.field(factory=dict)
     push_bytes: int = 0
     push_secs: float = 0.0
+    relays: Mapping[str, int] = attrs.field(factory=dict)
+    relay_events: Mapping[str, int] = attrs.field(factory=dict)
 
 
 class Metrics:
@@ -103,6 +107,8 @@ class _Collector(Collector):
         yield CounterMetricFamily(
             "purgatory_push_seconds", "Seconds that pushes took.", now.push_secs
         )
+        yield _gauges("purgatory_relays", "Relays that are followed.", "state", now.relays)
+        yield _counters("purgatory_relay_events", "Events of relays.", "result", now.relay_events)
         in_flight, tokens = self._by_domain(now.domains)
         self._count_requests(now.domains)
         yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)

@@ -114,7 +114,10 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
         key = service_key(settings)
         nursery.start_soon(following.run, key)
         listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
-        async with control(settings, engine.explainer), trio.open_nursery() as front:
+        async with (
+            control(settings, engine.explainer, following.relays),
+            trio.open_nursery() as front,
+        ):
             host, port = split_address(settings.bind_address)
             bound = await front.start(partial(listener.serve, host, port, stop))
             _say_where(settings, host)

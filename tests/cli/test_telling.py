@@ -9,7 +9,7 @@ from purgatory_sync.engine.explained import DomainLook, Fate, SourceLook
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.statistics import DomainStatistics
 
-from ..node.pages.support import NOW, domain, event, node, source
+from ..node.pages.support import NOW, domain, event, node, relay, source
 
 
 def test_why() -> None:
@@ -64,7 +64,16 @@ def test_fate() -> None:
 def test_status() -> None:
     quiet = DomainLook("b.example", DomainStatistics(1, 29, 0, None, 1), ())
     look = attrs.evolve(
-        node(event(missing=()), domains=[domain("a.example"), quiet]), events_total=900
+        node(
+            event(missing=()),
+            domains=[domain("a.example"), quiet],
+            relays=[
+                relay("wss://a.example", found="operator"),
+                relay("wss://b.example", connected=False, owners=1, history=None),
+                relay("wss://c.example", connected_since=None, last_event_at=None, history="req"),
+            ],
+        ),
+        events_total=900,
     )
     assert tell_status(look).plain.split("\n") == [
         "held: 2 announcement, 0 soft-expired, 1 state, 0 pr",
@@ -82,6 +91,17 @@ def test_status() -> None:
         "  a.example  0 in flight, 23 tokens, 4 queued; resting until in 1 min",
         "    url https://a.example/x.git left alone until in 2 h: a secret ban",
         "  b.example  1 in flight, 29 tokens, 0 queued",
+        "",
+        "relays",
+        "  wss://a.example  connected since 1 h ago",
+        "    named by the operator, announced by 2 owners, history by negentropy",
+        "    40 events came, the last 5 s ago; 7 new taken, 30 refused",
+        "  wss://b.example  lost, tried again in 1 min; 3 in a row did not last",
+        "    announced by 1 owner",
+        "    40 events came, the last 5 s ago; 7 new taken, 30 refused",
+        "    unreachable 10 s ago: a secret reason",
+        "  wss://c.example  being connected",
+        "    announced by 2 owners, history by REQ",
         "",
         "counted since 1 h ago",
         "  attempts: forbidden 9, attempts: timeout 2",

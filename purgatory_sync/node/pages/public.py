@@ -16,12 +16,14 @@ from ...hunt.statistics import DomainStatistics
 from ...nostr.keys import encode_npub
 from ...runtime.addresses import may_contact, parse_address
 from ...settings import Network
-from ...urls import extract_domain
+from ...urls import RELAY_SCHEMES, extract_domain, parse_web_url
+from ..upstream import RelayLook, Trouble
 
 # Strangers write events: a page of a hundred of them must stay one that a phone can load.
 IDENTIFIERS_SHOWN = 5
 MISSING_SHOWN = 20
 TRIED_SHOWN = 10
+RELAYS_SHOWN = 100
 
 _FORBIDDEN_COUNTER = f"attempts.{ResultClass.FORBIDDEN.value}"
 _UNKNOWN = DomainStatistics(0, 0, 0, None, 0)
@@ -82,6 +84,30 @@ class PublicDomain:
 
 
 @attrs.frozen
+class PublicRelay:
+    """A relay that is followed; times in Unix seconds.
+
+    Attributes:
+      found: `operator` or `announcement`.
+      connected_since: None while it is not connected.
+      retry_at: when it is tried again; None while connected or connecting.
+      taken, refused: events that it was the first to bring, by what became of them.
+      history: `negentropy`, `req`, or None before that is known.
+      trouble: the coarse class of what went wrong last, or None.
+    """
+
+    url: str
+    found: str
+    connected_since: float | None
+    retry_at: float | None
+    last_event_at: float | None
+    taken: int
+    refused: int
+    history: str | None
+    trouble: str | None
+
+
+@attrs.frozen
 class PublicHour:
     """Counters since `since` (Unix seconds): the last hour, or the time since the start."""
 
@@ -101,15 +127,21 @@ class PublicLook:
     events: Sequence[PublicEvent]
     events_total: int
     domains: Sequence[PublicDomain]
+    relays: Sequence[PublicRelay]
+    relays_total: int
     last_hour: PublicHour
 
 
-def public_look(look: NodeLook, allow: Sequence[Network]) -> PublicLook:
+def public_look(
+    look: NodeLook, allow: Sequence[Network], relays: Sequence[RelayLook] = ()
+) -> PublicLook:
     """Choose what everybody may see.
 
     Args:
       allow: the operator's exceptions, by which an address is not forbidden.
+      relays: those that are followed.
     """
+    shown = [_relay(each) for each in relays if shows_relay(each, allow)]
     return PublicLook(
         at=look.at,
         started_at=look.started_at,
@@ -123,6 +155,8 @@ def public_look(look: NodeLook, allow: Sequence[Network]) -> PublicLook:
             for each in look.domains
             if (each.naughty or is_seen(each.limits or _UNKNOWN)) and is_public(each.domain, allow)
         ],
+        relays=shown[:RELAYS_SHOWN],
+        relays_total=len(shown),
         last_hour=_hour(look.last_hour),
     )
 
@@ -168,6 +202,26 @@ def _domain(look: DomainLook) -> PublicDomain:
         queued=limits.queued if limits else 0,
         resting_until=limits.resting_until if limits else None,
         naughty_until=max((entry.until for entry in look.naughty), default=None),
+    )
+
+
+def shows_relay(look: RelayLook, allow: Sequence[Network]) -> bool:
+    """Whether everybody may know of a relay: nobody does of one that the gate refused."""
+    host = parse_web_url(look.url, RELAY_SCHEMES).host
+    return not look.never_shown and look.trouble is not Trouble.FORBIDDEN and is_public(host, allow)
+
+
+def _relay(look: RelayLook) -> PublicRelay:
+    return PublicRelay(
+        url=look.url,
+        found=look.found,
+        connected_since=look.connected_since,
+        retry_at=look.retry_at,
+        last_event_at=look.last_event_at,
+        taken=look.accepted,
+        refused=look.refused,
+        history=look.history,
+        trouble=look.trouble.value if look.trouble else None,
     )
 
 

@@ -23,6 +23,9 @@ _WORDS: Final = {
     "bad_data": "sent bad data",
     "rate_limited": "asked to be left alone",
     "local": "failed here",
+    "closed": "hung up",
+    "no_relay": "is no relay",
+    "misbehaved": "was left for what it did",
 }
 _GOOD, _WAIT = ("success", "partial"), ("rate_limited", "cancelled", "local", "nothing")
 

@@ -17,12 +17,14 @@ from ...settings import Network
 from ..exchange import Exchange
 from ..git_paths import parse_git_path
 from ..nip11 import ICON_PATH, RelayInfo
+from ..upstream import RelayLook
 from ..wire import Headers
 from .public import public_look
 from .rendering import Renderer
 
 Look = Callable[[], Awaitable[NodeLook]]
 FindRepository = Callable[[str, str], Awaitable[RepositoryLook | None]]
+Relays = Callable[[], Sequence[RelayLook]]
 
 JSON: Final = b"application/json"
 STATUS, STATUS_JSON = "/purgatory", "/purgatory.json"
@@ -36,6 +38,10 @@ _ICON_HEADERS: Final[Headers] = [
 ]
 _NOT_HOSTED = "This service hosts no repository of that name."
 _NO_SUCH_PATH = "No page and no repository has this address."
+
+
+def _no_relays() -> Sequence[RelayLook]:
+    return ()
 
 
 @attrs.frozen
@@ -55,15 +61,22 @@ class Pages:
       look: the engine at this moment; asked for each status page.
       repository: from npub and identifier (judged) to what is hosted, or None.
       allow: the operator's exceptions of addresses that may be contacted.
+      relays: those that are followed; asked for each status page.
     """
 
     def __init__(
-        self, info: RelayInfo, look: Look, repository: FindRepository, allow: Sequence[Network]
+        self,
+        info: RelayInfo,
+        look: Look,
+        repository: FindRepository,
+        allow: Sequence[Network],
+        relays: Relays = _no_relays,
     ) -> None:
         self._info = info
         self._look = look
         self._repository = repository
         self._allow = tuple(allow)
+        self._relays = relays
         self._renderer = Renderer(info.service)
         self._last: _Written | None = None
 
@@ -91,7 +104,7 @@ class Pages:
     async def _written(self) -> _Written:
         look = await self._look()
         if self._last is None or self._last.look is not look:
-            public = public_look(look, self._allow)
+            public = public_look(look, self._allow, self._relays())
             page = self._renderer.render("status", "What waits here, and why", look=public)
             self._last = _Written(look, page, msgspec.json.encode(public))
         return self._last

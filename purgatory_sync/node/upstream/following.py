@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import attrs
@@ -131,6 +131,11 @@ class Upstream:
             pinned, owners = self._roster.named(url)
             looks.append(relay.record.health.look(url, pinned=pinned, owners=owners))
         return tuple(looks)
+
+    @property
+    def judged(self) -> Mapping[str, int]:
+        """How many events of relays were judged since the start: `taken` and `refused`."""
+        return self._intake.judged
 
     async def run(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -56,11 +56,15 @@ class Intake:
     Args:
       offer: the engine's; it verifies id and signature.
       ask_again: called with the ids of events to judge again that are known by id only.
+
+    Attributes:
+      judged: how many events were judged since the start, by result.
     """
 
     def __init__(self, offer: Offer, ask_again: Callable[[Sequence[str]], None]) -> None:
         self._offer = offer
         self._ask_again = ask_again
+        self.judged: Counter[str] = Counter({"taken": 0, "refused": 0})
         self._slots = trio.Semaphore(OFFERS_AT_ONCE)
         self._in_hand: set[Event] = set()
         self._settled = Settled()
@@ -129,6 +133,7 @@ class Intake:
                 if answer.accepted or not self._came_since(moment, answer.lacks):
                     break
             self._remember(event, answer)
+            self.judged["taken" if answer.accepted else "refused"] += 1
             judged(answer)
         except Exception:
             log.exception("event of a relay could not be offered", event_id=event.id)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import attrs
 
 from purgatory_sync.engine.explained import (
     DomainLook,
@@ -15,7 +18,9 @@ from purgatory_sync.engine.explained import (
 from purgatory_sync.engine.repository_look import RepositoryLook
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.statistics import DomainStatistics
+from purgatory_sync.node.looks import StatusLook
 from purgatory_sync.node.pages.routes import Pages
+from purgatory_sync.node.upstream import RelayLook, Trouble
 from purgatory_sync.runtime.addresses import networks
 from purgatory_sync.settings import RelaySettings
 from purgatory_sync.testing.events import Author
@@ -63,8 +68,31 @@ def domain(name: str, *, requests: int = 7, in_flight: int = 0) -> DomainLook:
     return DomainLook(name, limits, (ban,))
 
 
-def node(*events: EventLook, domains: Sequence[DomainLook] = ()) -> NodeLook:
-    return NodeLook(
+def relay(url: str, *, connected: bool = True, **changes: Any) -> RelayLook:
+    look = RelayLook(
+        url=url,
+        found="announcement",
+        owners=2,
+        connected_since=NOW - 3600 if connected else None,
+        retry_at=None if connected else NOW + 60,
+        failures=0 if connected else 3,
+        last_event_at=NOW - 5,
+        received=40,
+        accepted=7,
+        refused=30,
+        history="negentropy",
+        trouble=None if connected else Trouble.UNREACHABLE,
+        reason="" if connected else "a secret reason",
+        trouble_at=None if connected else NOW - 10,
+        never_shown=False,
+    )
+    return attrs.evolve(look, **changes)
+
+
+def node(
+    *events: EventLook, domains: Sequence[DomainLook] = (), relays: Sequence[RelayLook] = ()
+) -> StatusLook:
+    return StatusLook(
         at=NOW,
         started_at=NOW - 90_000,
         held={"announcement": 2, "soft-expired": 0, "state": 1, "pr": 0},
@@ -75,6 +103,7 @@ def node(*events: EventLook, domains: Sequence[DomainLook] = ()) -> NodeLook:
         domains=tuple(domains),
         domains_total=len(domains),
         last_hour=HourLook(NOW - 3600, {"attempts.forbidden": 9, "attempts.timeout": 2}),
+        relays=tuple(relays),
     )
 
 
@@ -87,7 +116,7 @@ def repository(
 
 
 def make_pages(
-    look: NodeLook | None = None,
+    look: StatusLook | None = None,
     hosted: RepositoryLook | None = None,
     settings: RelaySettings | None = None,
 ) -> Pages:
@@ -98,4 +127,7 @@ def make_pages(
     async def current() -> NodeLook:
         return look or node()
 
-    return Pages(make_info(settings), current, find, networks("10.1.0.0/16"))
+    def relays() -> Sequence[RelayLook]:
+        return look.relays if look else ()
+
+    return Pages(make_info(settings), current, find, networks("10.1.0.0/16"), relays)

@@ -14,7 +14,7 @@ from purgatory_sync.settings import RelaySettings
 from ..support import served
 from ..test_nip11 import make_info
 from .chromium import BROWSER, chromium
-from .support import ALICE, HOSTILE, domain, event, make_pages, node, repository, source
+from .support import ALICE, HOSTILE, domain, event, make_pages, node, relay, repository, source
 
 pytestmark = [
     pytest.mark.real,
@@ -37,6 +37,7 @@ def app() -> App:
         event(identifier=HOSTILE, kind="pr", missing=()),
         event(kind="announcement"),
         domains=[domain(f"{'d' * 60}.example"), domain("b.example", in_flight=2)],
+        relays=[relay("wss://r.example/" + LONG), relay("wss://b.example", connected=False)],
     )
     hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)

@@ -119,6 +119,8 @@ def test_b_10_3_the_shape_of_the_json() -> None:
         "hunting": 1,
         "events_total": 1,
         "domains": [],
+        "relays": [],
+        "relays_total": 0,
         "last_hour": {"since": NOW - 3600, "counts": {"attempts.timeout": 2}},
     }
     assert held == {
