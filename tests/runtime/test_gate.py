@@ -157,10 +157,12 @@ async def test_failures_of_the_resolver_contact_nobody(
 ) -> None:
     net = Net({})
     gate = Gate(connect_timeout_secs=10, resolve=resolve, connect=net.connect)
+    started = trio.current_time()
     with pytest.raises(expected) as caught:
         await gate.open_tcp("git.example", 443)
     assert not caught.value.contacted
     assert net.tried == []
+    assert trio.current_time() - started == (10 if resolve is hang else 0)
 
 
 CONNECTS = re.compile(
