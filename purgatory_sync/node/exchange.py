@@ -68,6 +68,9 @@ class Exchange:
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers; those of B 6.3 are added to every answer."""
+        if self._wire.h11.they_are_waiting_for_100_continue:
+            # The body that we never asked for may come or not: what follows cannot be told apart.
+            headers = [*headers, (b"connection", b"close")]
         await self._wire.send(h11.Response(status_code=status, headers=[*CORS, *headers]))
 
     async def write(self, data: bytes) -> None:
@@ -99,9 +102,11 @@ class Exchange:
         if h.our_state is h11.SEND_RESPONSE:
             await self._wire.refuse(500)
         await self._wire.send(h11.EndOfMessage())
+        if h.our_state is h11.MUST_CLOSE:
+            return False
         # A little that the route left unread is taken; more ends the connection.
         for _ in range(_UNREAD_PIECES):
-            if h.they_are_waiting_for_100_continue or not await self.read():
+            if not await self.read():
                 break
         if h.our_state is h11.DONE and h.their_state is h11.DONE:
             h.start_next_cycle()

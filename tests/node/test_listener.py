@@ -140,6 +140,20 @@ async def test_body_is_asked_for_when_it_is_held_back(
         assert (await read_until(stream, b"/x 3")).startswith(b"HTTP/1.1 200 ")
 
 
+async def test_body_that_is_held_back_and_not_wanted_is_not_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.respond(413)
+
+    async with served(refuse) as place:
+        began = trio.current_time()
+        answer = await talk(place, POST + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in answer.lower()
+        assert trio.current_time() == began
+
+
 @pytest.mark.real
 async def test_peer_that_takes_nothing_loses_its_connection() -> None:
     ended = trio.Event()
