@@ -113,6 +113,26 @@ async def test_the_proxy_is_asked_for_the_address_that_was_judged() -> None:
         assert isinstance(stream, trio.StapledStream)  # nothing of ours around it
 
 
+@pytest.mark.parametrize(
+    "granted",
+    [
+        [b"HTTP/1.0 200 Connection established\r\n\r\n"],
+        [b"HTTP/1.0 200 OK\r\nConnection: close\r\nProxy-Agent: x\r\n\r\n"],
+        [b"HTTP/1.1 204 Fine\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"],
+        [b"HTTP/1.1 100 Go on\r\n\r\n", b"+HTTP/1.1 200 \r\n\r\n"],
+        [b"HTTP/1.1 200", b"+ OK\r\n", b"+\r\n"],
+    ],
+)
+async def test_what_proxies_say_when_they_agree(granted: list[bytes]) -> None:
+    async with net([*granted, b"the server's"]) as place:
+        stream = await place.gate().open_tcp("git.example", 80)
+        await stream.send_all(b"ours")
+        assert await stream.receive_some() == b"the server's"
+        assert place.heard[0].endswith(b"\r\n\r\nours")
+
+
 async def test_credentials_go_to_the_proxy() -> None:
     async with net() as place:
         await place.gate(credentials=("me", "sé:cret")).open_tcp("git.example", 80)
