@@ -416,6 +416,21 @@ def test_stop_while_all_of_them_are_connected(
         assert "Traceback" not in victim.said()
 
 
+async def test_client_that_never_answers_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PING_SECS", "CLOSE_TIMEOUT_SECS"):
+        monkeypatch.setattr(websocket, name, 0.2)
+    monkeypatch.setattr(wire, "LINGER_SECS", 0.1)
+    async with served(real=True) as place:
+        descriptors = len(os.listdir("/proc/self/fd"))
+        async with await upgraded(place) as silent, await upgraded(place) as other:
+            said = await read_all(silent)
+            assert said[:2] == b"\x89\x04"
+            assert b"\x03\xf3keepalive ping timeout" in said
+            await other.send_all(b"\x88\x80" + bytes(4))
+        assert (await talk(place, get("/x"))).endswith(b"/x 0")
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
 async def fail(path: str) -> None:
     """As a bug does: at once, or in a task beside."""
 
