@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import attrs
 import structlog
@@ -55,8 +55,9 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep every minute until cancelled."""
-        async for _ in periodic(SWEEP_SECS):
-            await self.sweep()
+        async with aclosing(periodic(SWEEP_SECS)) as rounds:
+            async for _ in rounds:
+                await self.sweep()
 
     async def sweep(self) -> None:
         """One round; each event is judged and ended under its identifier's lock.

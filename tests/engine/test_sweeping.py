@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -90,3 +91,16 @@ async def test_b_8_10_a_failing_sweep_still_queues_what_was_lost(
     monkeypatch.setattr("purgatory_sync.engine.context.identify_missing_oids", fails)
     await sweeper(world).sweep()
     assert "good" in world.purgatory.sync_queue
+
+
+async def test_a_sweep_that_is_cancelled_in_the_middle_leaves_nothing_open(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def endless(self: Sweeper) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(Sweeper, "sweep", endless)
+    with trio.move_on_after(5):
+        await sweeper(world).run()
+    gc.collect()  # what is left open is warned of now
+    await trio.lowlevel.checkpoint()
