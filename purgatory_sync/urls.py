@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from socket import AF_INET6, inet_ntop
 from urllib.parse import quote, unquote, urlsplit
 
 import attrs
@@ -107,7 +108,7 @@ def _canonical_host(hostname: str, *, bracketed: bool) -> str:
     host = hostname.lower()
     if bracketed:
         try:
-            return IPv6Address(host).compressed
+            return inet_ntop(AF_INET6, IPv6Address(host).packed)
         except AddressValueError as error:
             raise InvalidUrl("not an IPv6 address") from error
     host = host.removesuffix(".")

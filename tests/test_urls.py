@@ -26,7 +26,7 @@ from purgatory_sync.urls import (
         ("https://fo_o.example/x//y", "https://fo_o.example/x//y", "fo_o.example", 443),
         ("http://127.0.0.1:3000/x", "http://127.0.0.1:3000/x", "127.0.0.1", 3000),
         ("http://[2001:DB8:0::1]:80/x", "http://[2001:db8::1]/x", "2001:db8::1", 80),
-        ("http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]", "::ffff:7f00:1", 80),
+        ("http://[::ffff:7f00:1]/", "http://[::ffff:127.0.0.1]", "::ffff:127.0.0.1", 80),
         ("https://bücher.example", "https://xn--bcher-kva.example", "xn--bcher-kva.example", 443),
         ("http://①②⑦.⓪.⓪.①/x", "http://127.0.0.1/x", "127.0.0.1", 80),
         ("http://127。0。0。1/x", "http://127.0.0.1/x", "127.0.0.1", 80),
