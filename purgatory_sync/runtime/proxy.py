@@ -100,10 +100,11 @@ Credentials = tuple[str, str] | None
 async def _ask_http(stream: Stream, credentials: Credentials, address: Address, port: int) -> None:
     host = f"[{address}]" if address.version == 6 else str(address)
     target = f"{host}:{port}".encode()
-    headers = [(b"host", target)]
+    # Written as most do: some proxies look for names letter by letter.
+    headers = [(b"Host", target)]
     if credentials is not None:
         basic = b64encode(":".join(credentials).encode())
-        headers.append((b"proxy-authorization", b"Basic " + basic))
+        headers.append((b"Proxy-Authorization", b"Basic " + basic))
     # The time is the caller's.
     connection = HttpConnection(stream, idle_timeout_secs=math.inf)
     try:

@@ -108,7 +108,7 @@ async def test_the_proxy_is_asked_for_the_address_that_was_judged() -> None:
         contacts: list[int] = []
         stream = await place.gate().open_tcp("git.example", 443, lambda: contacts.append(1))
         assert place.connected == ["10.0.0.9:3128"]
-        assert place.heard == [b"CONNECT 8.8.8.8:443 HTTP/1.1\r\nhost: 8.8.8.8:443\r\n\r\n"]
+        assert place.heard == [b"CONNECT 8.8.8.8:443 HTTP/1.1\r\nHost: 8.8.8.8:443\r\n\r\n"]
         assert contacts == [1]
         assert isinstance(stream, trio.StapledStream)  # nothing of ours around it
 
@@ -136,7 +136,7 @@ async def test_what_proxies_say_when_they_agree(granted: list[bytes]) -> None:
 async def test_credentials_go_to_the_proxy() -> None:
     async with net() as place:
         await place.gate(credentials=("me", "sé:cret")).open_tcp("git.example", 80)
-        assert b"\r\nproxy-authorization: Basic bWU6c8OpOmNyZXQ=\r\n" in place.heard[0]
+        assert b"\r\nProxy-Authorization: Basic bWU6c8OpOmNyZXQ=\r\n" in place.heard[0]
 
 
 async def test_an_address_of_the_other_family_is_asked_for_next() -> None:
