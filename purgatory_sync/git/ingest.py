@@ -16,7 +16,7 @@ from ..runtime.blocking import blocking
 from ..settings import HuntSettings
 from .closure import check_closure
 from .large_pack import LargePack
-from .layout import require_format
+from .layout import pack_dir, require_format
 from .pack_format import HEADER_BYTES, TRAILER_BYTES, read_count
 from .pack_index import encode_index
 from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
@@ -25,6 +25,7 @@ from .quarantine import (
     PackInFolder,
     PackInMemory,
     Quarantined,
+    fsync_file,
     local_errors,
     make_quarantine,
     remove_quarantine,
@@ -233,6 +234,10 @@ class PackSink:
         ):
             obtained = _obtained(wants, new.glance, stored)
         large.stop()
+        with local_errors("bring a pack to the disk"):
+            # Here, where it may take its time: joining holds a lock and a place of the small ones.
+            for suffix in ("pack", "idx"):
+                fsync_file(Path(pack_dir(folder), f"{indexed.name}.{suffix}"))
         self._folder = None
         return Quarantined(
             self._repository,

@@ -11,6 +11,8 @@ import pytest
 import trio
 
 from purgatory_sync.errors import TooLarge
+from purgatory_sync.git import ingest as ingest_module
+from purgatory_sync.git import large_pack, quarantine
 from purgatory_sync.git.ingest import Ingest
 from purgatory_sync.git.pack_format import GitObject
 from purgatory_sync.git.pack_scan import PackScanner
@@ -18,6 +20,7 @@ from purgatory_sync.git.pack_writer import encode_pack
 from purgatory_sync.settings import MIB, HuntSettings
 
 from .packs import blob, history, make_repository, tree
+from .ways import in_this_process
 
 GIANTS = 5
 
@@ -103,3 +106,24 @@ async def test_n3_a_bomb_gives_its_place_to_others_again_and_again(
             await sink.prove([])
     assert max(b - a for a, b in pairwise(inflated)) < 20 * MIB
     assert inflated[-1] > 24 * MIB
+
+
+async def test_n3_a_giant_is_on_disk_before_it_joins(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joining takes a place of the small ones, and the identifier's lock: nothing slow is left."""
+    synced: list[str] = []
+    real = quarantine.fsync_file
+
+    def noted(path: Path) -> None:
+        synced.append(path.suffix)
+        real(path)
+
+    monkeypatch.setattr(ingest_module, "fsync_file", noted)
+    monkeypatch.setattr(large_pack, "index_with_dulwich", in_this_process)
+    settings = HuntSettings(min_free_bytes=0, ingest="dulwich")
+    async with Ingest(settings, tmp_path / "tmp").open_sink(repository) as sink:
+        await sink.write(encode_pack([blob(os.urandom(2 * MIB))]))
+        async with await sink.prove([]) as proven:
+            assert sorted(synced) == [".idx", ".pack"]
+            await proven.join()
