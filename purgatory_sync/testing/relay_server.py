@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -15,20 +16,27 @@ import trio
 from ..errors import InvalidEvent
 from ..node.exchange import Exchange
 from ..node.listener import Listener
-from ..node.relay import Relay
+from ..node.relay import Relay, RelaySocket
 from ..node.subscriptions import Subscriptions
+from ..node.wire import Gone
 from ..nostr.event import Event, decode_event, verify_event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..settings import ListenerSettings, RelaySettings
 from ..store.memory import MemoryStore
 from ..store.protocol import Change
+from .doorkeeper import Doorkeeper
 
 
 class RelayServer:
-    """Keeps what is published in memory and serves it over NIP-01."""
+    """Keeps what is published in memory and serves it over NIP-01.
 
-    def __init__(self) -> None:
+    Args:
+      lets_in: keys that may read, once they have said who they are (NIP-42); None: everybody.
+    """
+
+    def __init__(self, lets_in: Collection[str] | None = None) -> None:
+        self._lets_in = lets_in
         self.store = MemoryStore()
         self._subscriptions = Subscriptions()
         self._relay = Relay(self, self._subscriptions, RelaySettings())
@@ -75,9 +83,20 @@ class RelayServer:
     ) -> None:
         """Serve until cancelled; reports the port that is listened on."""
         listener = Listener(
-            _no_http, self._relay.serve, ListenerSettings(), RelaySettings().max_message_bytes
+            _no_http, self._talk, ListenerSettings(), RelaySettings().max_message_bytes
         )
-        await listener.serve(host, port, self._stop, task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            bound = await nursery.start(listener.serve, host, port, self._stop)
+            self._service = f"{host}:{bound}"
+            task_status.started(bound)
+
+    async def _talk(self, socket: RelaySocket) -> None:
+        if self._lets_in is None:
+            return await self._relay.serve(socket)
+        door = Doorkeeper(socket, self._service, self._lets_in)
+        with suppress(Gone):
+            await door.greet()
+            await self._relay.serve(door)
 
 
 async def _no_http(exchange: Exchange) -> None:

@@ -27,10 +27,12 @@ class Proof:
 
     Attributes:
       given: how many proofs the relay took.
+      why_not: why it has not taken the last one, or empty.
     """
 
     def __init__(self, line: Line) -> None:
         self.given = 0
+        self.why_not = ""
         self._line = line
         self._signed = 0
         self._challenge: str | None = None
@@ -86,13 +88,14 @@ class Proof:
         try:
             event = auth_event(key, line.record.url, challenge, line.common.clock.now())
         except InvalidEvent as error:
-            line.complain(Trouble.REFUSED, f"AUTH: {error}")
+            self.why_not = f"AUTH: {error}"
             return False
         self._signed += 1
         taken = await self._send(event)
         if taken is None or not taken.accepted:
-            line.complain(Trouble.REFUSED, f"AUTH refused: {taken.text if taken else 'no answer'}")
+            self.why_not = f"AUTH refused: {taken.text if taken else 'no answer'}"
             return False
+        self.why_not = ""
         self.given += 1
         line.log.info("relay knows us")
         return True

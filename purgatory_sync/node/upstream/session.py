@@ -172,8 +172,10 @@ class Session:
 
     async def _reopen(self, name: str, live: _Live, reason: str) -> None:
         since = max(0, int(self._common.clock.now()) - OVERLAP_SECS)
-        if not reason.startswith(REQUIRED) or not await self._proof.gain(live.given):
-            self._line.complain(Trouble.REFUSED, f"subscription closed: {reason or 'no reason'}")
+        wants_proof = reason.startswith(REQUIRED)
+        if not wants_proof or not await self._proof.gain(live.given):
+            why = (self._proof.why_not if wants_proof else "") or reason or "no reason"
+            self._line.complain(Trouble.REFUSED, f"subscription closed: {why}")
             await trio.sleep(live.retry_secs)
             live.retry_secs = min(2 * live.retry_secs, MAX_RETRY_SECS)
         live.reopening = False

@@ -105,8 +105,10 @@ class Walks:
                 failure = await self._history(pages)
             if failure is None:
                 break
-            if failure.startswith(REQUIRED) and await self._proof.gain(given):
-                continue
+            if failure.startswith(REQUIRED):
+                if await self._proof.gain(given):
+                    continue
+                failure = self._proof.why_not or failure
             self._line.log.info("history cut short", error=failure)
             trouble = Trouble.TIMEOUT if failure == SILENT else Trouble.REFUSED
             self._line.complain(trouble, f"history: {failure}")

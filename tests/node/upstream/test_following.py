@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node.upstream import bootstrap_url, session, walks
+from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks
 from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.node.upstream.pace import Pace
 from purgatory_sync.nostr.event import Event
@@ -416,6 +416,22 @@ async def test_j_relays_inside_the_operators_network_are_refused(
         (look,) = upstream.looks()
         assert "not public" in look.reason
         assert network.attempts == []
+
+
+async def test_d_relays_inside_that_announcements_name_are_never_dialled_unless_allowed(
+    autojump_clock: MockClock,
+) -> None:
+    inside = ("ws://inside.example", "ws://192.168.0.7", "ws://[fd00::7]", "ws://0x7f000001")
+    async with following({HOST: ScriptedRelay()}, bootstrap=None) as (upstream, _, network):
+        upstream.announced(listed(OWNER, "repo", *inside, f"ws://{HOST}"))
+        await trio.sleep(100)
+        looks = {each.url: each for each in upstream.looks()}
+        assert len(looks) == len(inside), "0x7f000001 is no address that anybody writes"
+        assert [each.url for each in looks.values() if each.connected] == [f"ws://{HOST}"]
+        for url, look in looks.items():
+            if url != f"ws://{HOST}":
+                assert (look.trouble, look.never_shown) == (Trouble.FORBIDDEN, True)
+        assert {host for _, host in network.attempts} == {HOST}
 
 
 async def test_our_own_address_is_never_connected(autojump_clock: MockClock) -> None:

@@ -315,7 +315,7 @@ async def test_a_relay_that_answers_badly_says_so_in_its_health(
         assert set(engine.events) == set(EVENTS)
 
 
-async def test_what_was_refused_is_not_fetched_again(autojump_clock: MockClock) -> None:
+async def test_b_10_2_what_was_refused_is_not_fetched_again(autojump_clock: MockClock) -> None:
     relay = NegRelay(*EVENTS)
     relay.says = answer
     async with reconciling(relay) as (upstream, engine):

@@ -50,7 +50,7 @@ def test_what_has_no_room_as_a_whole_is_known_by_id() -> None:
     assert [refused.knows(e.id, 0) for e in events] == [False, False, True]
 
 
-def test_what_was_refused_is_known_for_seven_days() -> None:
+def test_b_10_2_what_was_refused_is_known_for_seven_days() -> None:
     assert Room().secs == 7 * 24 * 3600
     refused, event = Refused(Room(whole=0)), state_of(OWNER, "a")
     assert refused.add(event, ("d:a",), 10) == [event]
