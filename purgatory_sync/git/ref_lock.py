@@ -2,9 +2,10 @@
 
 Two locks, because neither is enough alone. `flock` on the repository's folder keeps our own writers
 apart and is freed by the kernel when one is killed. `<file>.lock` is what git itself honours; ours
-is a symbolic link with a mark as its target (made in one step, so a kill cannot leave it without
-the mark). Whoever holds the flock and finds such a mark knows that its maker is dead. A lock of
-somebody else's is respected until it is older than any ref update takes.
+is another name of the repository's `config`, which nobody else makes and which takes no new file;
+where that cannot be, a symbolic link with a mark as its target. Both are made in one step, so no
+kill can leave them without the mark. Whoever holds the flock and finds one knows that its maker is
+dead. A lock of somebody else's is respected until it is older than any ref update takes.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ def git_lock(repository: Path, name: str) -> Iterator[None]:
     """
     lock = f"{repository}/{name}.lock"
     try:
-        os.symlink(_MARK, lock)
+        _make(lock, repository)
     except FileExistsError:
-        if not _is_stale(lock):
+        if not _is_stale(lock, repository):
             raise RepositoryError(
                 f"another program holds {lock}; remove it if no git is at work there"
             ) from None
         os.unlink(lock)
-        os.symlink(_MARK, lock)
+        _make(lock, repository)
     try:
         yield
     finally:
@@ -69,12 +70,22 @@ def git_lock(repository: Path, name: str) -> Iterator[None]:
             os.unlink(lock)
 
 
-def _is_stale(lock: str) -> bool:
+def _make(lock: str, repository: Path) -> None:
     try:
+        os.link(f"{repository}/config", lock, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # no config, or one of another owner; a disk without hard links
+        os.symlink(_MARK, lock)
+
+
+def _is_stale(lock: str, repository: Path) -> bool:
+    with suppress(OSError):
+        if os.path.samestat(os.lstat(lock), os.lstat(f"{repository}/config")):
+            return True
+    with suppress(OSError):
         if os.readlink(lock) == _MARK:
             return True
-    except OSError:
-        pass
     try:
         return time.time() - os.lstat(lock).st_mtime > STALE_AFTER_SECS
     except FileNotFoundError:

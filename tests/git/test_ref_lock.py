@@ -20,19 +20,40 @@ def test_git_finds_the_lock_while_it_is_held(tmp_path: Path) -> None:
         with pytest.raises(FileExistsError):
             os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         replace_file(path, "packed-refs", b"new")
-    assert not lock.is_symlink()
+    assert not os.path.lexists(lock)
     assert (path / "packed-refs").read_bytes() == b"new"
     assert not (path / "purgatory-sync.new").exists()
 
 
-def test_a_lock_that_a_killed_process_of_ours_left_is_taken_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [True, False], ids=["config", "no config"])
+def test_a_lock_that_a_killed_process_of_ours_left_is_taken_over(
+    tmp_path: Path, config: bool
+) -> None:
     path = new_repository(tmp_path)
+    if not config:
+        (path / "config").unlink()
+    lock = path / "packed-refs.lock"
     with exclusive(path), git_lock(path, "packed-refs"):
-        left = os.readlink(path / "packed-refs.lock")
-    os.symlink(left, path / "packed-refs.lock")
+        os.link(lock, path / "kept", follow_symlinks=False)
+    os.rename(path / "kept", lock)
     with exclusive(path), git_lock(path, "packed-refs"):
-        pass
-    assert not (path / "packed-refs.lock").is_symlink()
+        assert os.path.lexists(lock)
+    assert not os.path.lexists(lock)
+
+
+def test_a_lock_makes_no_new_file(tmp_path: Path) -> None:
+    path = new_repository(tmp_path)
+    with exclusive(path), git_lock(path, "HEAD"):
+        assert (path / "HEAD.lock").samefile(path / "config")
+
+
+def test_what_is_ours_in_a_lock_changes_no_config(tmp_path: Path) -> None:
+    path = new_repository(tmp_path)
+    before = (path / "config").read_bytes()
+    with exclusive(path), git_lock(path, "HEAD"):
+        replace_file(path, "HEAD", b"ref: refs/heads/other\n")
+    assert (path / "config").read_bytes() == before
+    assert (path / "config").stat().st_nlink == 1
 
 
 def test_the_lock_of_another_program_is_respected_until_it_is_old(tmp_path: Path) -> None:
@@ -46,7 +67,7 @@ def test_the_lock_of_another_program_is_respected_until_it_is_old(tmp_path: Path
         old = time.time() - STALE_AFTER_SECS - 1
         os.utime(lock, (old, old))
         with git_lock(path, "HEAD"):
-            assert lock.is_symlink()
+            assert lock.stat().st_mtime != old
     assert not lock.exists()
 
 
