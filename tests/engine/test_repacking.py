@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from purgatory_sync.engine import repacking
-from purgatory_sync.engine.repacking import Repacker
+from purgatory_sync.engine.repacking import LOOK_SECS, Repacker
 from purgatory_sync.errors import LocalFailure
 from purgatory_sync.git.copying import link_objects
 from purgatory_sync.git.repacking import combine_packs, count_packs
@@ -17,8 +19,9 @@ from purgatory_sync.release.repositories import PROVEN_MARKER
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import history, holes
+from ..git.local_repos import add_pack, history, holes
 from ..world import NOW, World
+from .test_engine import Home, announce
 
 pytestmark = pytest.mark.real
 
@@ -156,3 +159,15 @@ async def test_cancelling_leaves_everything_as_it_was(
 
 async def test_where_nothing_is_there_yet_nothing_is_done(tmp_path: Path) -> None:
     await repacker(World(tmp_path / "none")).look()
+
+
+async def test_a_running_engine_repacks(tmp_path: Path, autojump_clock: MockClock) -> None:
+    home = Home(tmp_path)
+    hunt = attrs.evolve(home.settings.hunt, min_free_bytes=0)
+    home.settings = attrs.evolve(home.settings, hunt=hunt)
+    async with home.running() as engine:
+        await engine.offer(announce(OWNER), "user")
+        for step in STEPS[:5]:
+            add_pack(home.path(OWNER), step.objects)
+        await trio.sleep(LOOK_SECS + 1)
+        assert count_packs(home.path(OWNER)) == 1
