@@ -63,26 +63,28 @@ async def test_b_8_7_a_proxy_that_refuses_bans_nobody_and_a_good_one_releases(
     )
     state = events.state(OWNER, "r", {"refs/heads/main": tip.oid}, created_at=now - 8)
     released: list[str] = []
-    async with GitServer(upstream.parent) as server:
-        async with proxy_server(SECRET, leads_to=(server.host, server.port)) as proxy:
-            async with running(tmp_path, proxy.setting(), released) as engine:
-                for event in (announced, state):
-                    assert (await engine.offer(event, "user")).accepted
-                while not (sources := engine.statistics().events[-1].sources):  # noqa: ASYNC110
-                    await trio.sleep(0.05)
-                assert [(s.url, s.result, s.detail) for s in sources] == [
-                    (
-                        URL,
-                        ResultClass.LOCAL,
-                        "the proxy does not take our user and password (HTTP 407)",
-                    )
-                ]
-                (look,) = await engine.explainer.why(state.id)
-                assert [source.naughty_until for source in look.sources] == [None]
-            assert released == []
-            assert server.requests == []
-            async with running(tmp_path, proxy.setting("http", SECRET), released):
-                while len(released) < 2:  # noqa: ASYNC110
-                    await trio.sleep(0.05)
+    async with (
+        GitServer(upstream.parent) as server,
+        proxy_server(SECRET, leads_to=(server.host, server.port)) as proxy,
+    ):
+        async with running(tmp_path, proxy.setting(), released) as engine:
+            for event in (announced, state):
+                assert (await engine.offer(event, "user")).accepted
+            while not (sources := engine.statistics().events[-1].sources):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+            assert [(s.url, s.result, s.detail) for s in sources] == [
+                (
+                    URL,
+                    ResultClass.LOCAL,
+                    "the proxy does not take our user and password (HTTP 407)",
+                )
+            ]
+            (look,) = await engine.explainer.why(state.id)
+            assert [source.naughty_until for source in look.sources] == [None]
+        assert released == []
+        assert server.requests == []
+        async with running(tmp_path, proxy.setting("http", SECRET), released):
+            while len(released) < 2:  # noqa: ASYNC110
+                await trio.sleep(0.05)
     assert set(released) == {announced.id, state.id}
     assert proxy.asked == ["198.41.0.4:80"]
