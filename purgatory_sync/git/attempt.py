@@ -8,7 +8,6 @@ the refs tell what is worth one further request (B 8.3): two more than a server 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from typing import Final, Protocol
 
 import attrs
@@ -209,17 +208,16 @@ class Attempt:
 
     async def _receive(self, body: Body, sink: PackSink) -> None:
         curious = self._observer if isinstance(self._observer, PackObserver) else None
-        async with aclosing(body.pieces()) as pieces:
-            async for piece in pieces:
-                pack = self._answer.feed(piece)
-                if pack:
-                    self._observer.received(len(pack))
-                    await sink.write(pack)
-                if curious is not None and (objects := self._answer.pack_objects) is not None:
-                    curious.pack_begun(objects)
-                    curious = None
-                if self._answer.ended:
-                    break
+        async for piece in body.pieces():
+            pack = self._answer.feed(piece)
+            if pack:
+                self._observer.received(len(pack))
+                await sink.write(pack)
+            if curious is not None and (objects := self._answer.pack_objects) is not None:
+                curious.pack_begun(objects)
+                curious = None
+            if self._answer.ended:
+                break
         self._answer.finish()
 
     async def _useful(self, proven: Quarantined) -> Quarantined:
@@ -293,14 +291,13 @@ class Attempt:
 
     async def _read_list(self, body: Body, parser: _ListParser) -> None:
         size = 0
-        async with aclosing(body.pieces()) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                if size > self._settings.max_refs_bytes:
-                    raise TooLarge(f"more than {self._settings.max_refs_bytes} bytes of refs")
-                parser.feed(piece)
-                if parser.ended:
-                    break
+        async for piece in body.pieces():
+            size += len(piece)
+            if size > self._settings.max_refs_bytes:
+                raise TooLarge(f"more than {self._settings.max_refs_bytes} bytes of refs")
+            parser.feed(piece)
+            if parser.ended:
+                break
         parser.finish()
 
     def _enter_domain(self, domain: str) -> None:

@@ -1,12 +1,11 @@
-"""Requests to git servers over one shared httpx client; every answer's head is judged."""
+"""Requests to git servers; every answer's head is judged."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
-from http.cookiejar import CookieJar
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, cast
 
 import attrs
 import httpx
@@ -33,7 +32,6 @@ from .http_rules import (
 
 # After a short refusal the connection is good for the next URL of the same host.
 _READ_ON: Final = (ObjectsRefused, BadStatus, RateLimited, RedirectRefused)
-_LOCATION: Final = "purgatory_sync.location"
 _READ_ON_BYTES: Final = 64 * 1024
 _READ_ON_SECS: Final = 0.2
 # What was asked for is here, and the end of the answer nearly always too; a server that keeps it
@@ -71,18 +69,20 @@ class Body:
 
     _response: httpx.Response
 
-    def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives; for use within `contextlib.aclosing`.
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives.
 
         Iterating raises AttemptFailed's subclasses.
         """
-        # httpx wraps the transport's iterator in a generator of its own, which must be closed.
         stream = cast(httpx.AsyncByteStream, self._response.stream)
-        return cast(AsyncGenerator[bytes, None], stream.__aiter__())
+        return stream.__aiter__()
 
 
 class GitHttp:
-    """One httpx client for all git servers.
+    """One for all git servers.
+
+    httpx's client is left out: nothing of what it adds (redirects, cookies, credentials, proxies)
+    may happen here.
 
     Args:
       settings: the time-outs.
@@ -93,18 +93,11 @@ class GitHttp:
     def __init__(
         self, settings: HuntSettings, gate: Gate, tls: ssl.SSLContext | None = None
     ) -> None:
-        transport = GateTransport(
+        self._transport = GateTransport(
             gate,
             connect_timeout_secs=settings.connect_timeout_secs,
             idle_timeout_secs=settings.idle_timeout_secs,
             tls=tls,
-        )
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            trust_env=False,
-            follow_redirects=False,
-            cookies=_NoCookies(),
-            event_hooks={"response": [_take_location]},
         )
         self._headers = {
             "User-Agent": f"purgatory-sync/{__version__}",
@@ -162,7 +155,7 @@ class GitHttp:
     async def _judged(
         self, request: httpx.Request, content_type: str, steps: Steps
     ) -> AsyncIterator[Body | Elsewhere]:
-        response = await self._http.send(request, stream=True)
+        response = await self._transport.handle_async_request(request)
         steps.answer()
         try:
             yield _judge(response, content_type)
@@ -177,17 +170,12 @@ class GitHttp:
 
     async def aclose(self) -> None:
         """Close the connections that are kept; attempts that still run close theirs."""
-        await self._http.aclose()
-
-
-async def _take_location(response: httpx.Response) -> None:
-    """Keep a redirect from httpx, which would read it before it is judged."""
-    response.extensions[_LOCATION] = response.headers.pop("location", None)
+        await self._transport.aclose()
 
 
 def _judge(response: httpx.Response, content_type: str) -> Body | Elsewhere:
     if is_redirect(response.status_code):
-        return Elsewhere(response.extensions[_LOCATION])
+        return Elsewhere(response.headers.get("location"))
     now = WallClock.from_system().now()
     failure = status_failure(response.status_code, response.headers, now)
     if failure is not None:
@@ -200,15 +188,7 @@ async def _read_on(response: httpx.Response, secs: float) -> None:
     """Read a short rest, so that the connection can serve another request."""
     size = 0
     with trio.move_on_after(secs), suppress(AttemptFailed):
-        async with aclosing(Body(response).pieces()) as pieces:
-            async for piece in pieces:
-                size += len(piece)
-                if size > _READ_ON_BYTES:
-                    break
-
-
-class _NoCookies(CookieJar):
-    """Takes none, so that there are none to send."""
-
-    def extract_cookies(self, *args: Any) -> None:
-        pass
+        async for piece in Body(response).pieces():
+            size += len(piece)
+            if size > _READ_ON_BYTES:
+                break
