@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from socket import AF_INET6, inet_ntop
 from urllib.parse import quote, unquote, urlsplit
 
 import attrs
@@ -108,9 +107,12 @@ def _canonical_host(hostname: str, *, bracketed: bool) -> str:
     host = hostname.lower()
     if bracketed:
         try:
-            return inet_ntop(AF_INET6, IPv6Address(host).packed)
+            address = IPv6Address(host)
         except AddressValueError as error:
             raise InvalidUrl("not an IPv6 address") from error
+        # Which text these get depends on the version of Python.
+        mapped = address.ipv4_mapped
+        return f"::ffff:{mapped}" if mapped else address.compressed
     host = host.removesuffix(".")
     if not host.isascii():
         try:
