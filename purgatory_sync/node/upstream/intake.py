@@ -150,7 +150,7 @@ class Intake:
             if answer.message.startswith(TRANSIENT):
                 return
         self._settled.add(event)
-        if not answer.accepted and answer.lacks:
+        if not answer.accepted and not answer.forged:
             # What is known by id only must be looked at when it comes again.
             for gone in self._refused.add(event, answer.lacks, trio.current_time()):
                 self._settled.discard(gone)

@@ -101,14 +101,18 @@ class Refused:
         return event_id in self._kept
 
     def add(self, event: Event, keys: tuple[str, ...], now: float) -> list[Event]:
-        """Keep an event; returns those that are known by id only from now on."""
+        """Keep an event; returns those that are known by id only from now on.
+
+        One that lacks nothing is never judged again, and so is known by id at once.
+        """
         self._remove(event.id)
         kept = self._kept[event.id] = _Kept(keys, now)
         self._key_chars += kept.size
         for key in keys:
             self._by_key.setdefault(key, {})[event.id] = None
-        self._whole[event.id] = event
-        self._whole_chars += _size(event)
+        if keys:
+            self._whole[event.id] = event
+            self._whole_chars += _size(event)
         gone = []
         while len(self._whole) > self._room.whole or self._whole_chars > self._room.whole_chars:
             gone.append(self._strip(next(iter(self._whole))))

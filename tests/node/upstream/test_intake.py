@@ -147,6 +147,26 @@ async def test_final_refusals_are_remembered_passing_ones_are_not(said: Said, of
     assert len(offers.events) == offered
 
 
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        (Said(), False),
+        (LACKING, True),
+        (Said(False, "blocked: events of this author are not taken here"), True),
+        (Said(False, "invalid: deleted by its author"), True),
+        (Said(False, "invalid: signature does not fit", forged=True), False),
+        (Said(False, "error: could not be stored"), False),
+    ],
+)
+async def test_b_10_2_what_was_refused_for_good_is_known_by_its_id(said: Said, known: bool) -> None:
+    offers = Offers()
+    offers.says = always(said)
+    async with intake(offers) as taking:
+        await taking.take(STATE)
+        await wait_all_tasks_blocked()
+        assert taking.knows(STATE.id) is known
+
+
 async def test_an_offer_that_fails_occupies_nothing() -> None:
     offers = Offers()
 

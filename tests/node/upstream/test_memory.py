@@ -60,6 +60,13 @@ def test_b_10_2_what_was_refused_is_known_for_seven_days() -> None:
     assert (len(refused), refused._by_key, refused._key_chars) == (0, {}, 0)
 
 
+def test_what_lacks_nothing_is_known_by_id_at_once() -> None:
+    refused, event = Refused(), note(OWNER)
+    assert refused.add(event, (), 0) == []
+    assert refused.knows(event.id, 0)
+    assert (len(refused._whole), refused._whole_chars) == (0, 0)
+
+
 def test_ids_are_bounded_too() -> None:
     refused = Refused(Room(ids=3))
     events = [state_of(OWNER, name) for name in "abcde"]
