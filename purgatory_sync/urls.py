@@ -110,9 +110,9 @@ def _canonical_host(hostname: str, *, bracketed: bool) -> str:
             address = IPv6Address(host)
         except AddressValueError as error:
             raise InvalidUrl("not an IPv6 address") from error
-        # Which text these get depends on the version of Python.
+        # Pythons differ in how they write a mapped address.
         mapped = address.ipv4_mapped
-        return f"::ffff:{mapped}" if mapped else address.compressed
+        return f"::ffff:{mapped}" if mapped is not None else address.compressed
     host = host.removesuffix(".")
     if not host.isascii():
         try:
