@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 import trio
 
-_START_SECS: Final = 20.0
+_START_SECS: Final = 60.0
 _STOP_SECS: Final = 10.0
 _POLL_SECS: Final = 0.02
 
@@ -59,7 +59,7 @@ class NodeProcess:
         """Start it and wait until it answers.
 
         Raises:
-          NodeFailed: it ended, or does not answer within 20 s.
+          NodeFailed: it ended, or does not answer within 60 s.
         """
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("NGIT_")}
         with self.log.open("ab") as log:
