@@ -31,7 +31,14 @@ from .support import (
     state,
 )
 
-PREFIXES = ("invalid: ", "blocked: ", "duplicate: ", "rate-limited: ", "purgatory: ")
+PREFIXES = (
+    "invalid: ", "blocked: ", "restricted: ", "duplicate: ", "rate-limited: ", "purgatory: ",
+)  # fmt: skip
+LISTS = (
+    CurationSettings(),
+    CurationSettings(repository_blacklist=("x",)),
+    CurationSettings(archive_all=True),
+)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +86,7 @@ def test_any_tags_get_a_verdict_with_a_prefix(
         for name in identifiers_of(event)
     ]
     snapshot = known(*of, objects_here=here, referenced=here)
-    for lists in (CurationSettings(), CurationSettings(repository_blacklist=("x",))):
+    for lists in LISTS:
         verdict = judge(event, origin, snapshot, PurgatorySettings(), lists)
         assert verdict.message.startswith(PREFIXES) or verdict == type(verdict)(Action.SERVE)
         assert len(verdict.lacks) <= 2 * MAX_LACKS
