@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ...engine.explained import DomainLook, EventLook, HourLook, NodeLook, SourceLook
-from ...errors import ResultClass
+from ...engine.explained import DomainLook, EventLook, HourLook, NaughtyLook, NodeLook, SourceLook
+from ...errors import NaughtyScope, ResultClass
 from ...hunt.statistics import DomainStatistics
 from ...nostr.keys import encode_npub
 from ...runtime.addresses import may_contact, parse_address
@@ -153,7 +153,8 @@ def public_look(
         domains=[
             _domain(each)
             for each in look.domains
-            if (each.naughty or is_seen(each.limits or _UNKNOWN)) and is_public(each.domain, allow)
+            if (_naughty(each) or is_seen(each.limits or _UNKNOWN))
+            and is_public(each.domain, allow)
         ],
         relays=shown[:RELAYS_SHOWN],
         relays_total=len(shown),
@@ -201,8 +202,13 @@ def _domain(look: DomainLook) -> PublicDomain:
         tokens=limits.tokens if limits else None,
         queued=limits.queued if limits else 0,
         resting_until=limits.resting_until if limits else None,
-        naughty_until=max((entry.until for entry in look.naughty), default=None),
+        naughty_until=max((entry.until for entry in _naughty(look)), default=None),
     )
+
+
+def _naughty(look: DomainLook) -> list[NaughtyLook]:
+    """What may be told of: that a name does not exist may not, as with names inside."""
+    return [entry for entry in look.naughty if entry.scope != NaughtyScope.HOST.value]
 
 
 def shows_relay(look: RelayLook, allow: Sequence[Network]) -> bool:

@@ -6,8 +6,8 @@ import attrs
 import msgspec
 import pytest
 
-from purgatory_sync.engine.explained import DomainLook, SourceLook
-from purgatory_sync.errors import ResultClass
+from purgatory_sync.engine.explained import DomainLook, NaughtyLook, SourceLook
+from purgatory_sync.errors import NameUnknown, ResultClass
 from purgatory_sync.hunt.statistics import DomainStatistics
 from purgatory_sync.node.pages.public import (
     IDENTIFIERS_SHOWN,
@@ -66,6 +66,22 @@ def test_b_10_3_what_the_gate_refuses_is_not_told_at_all() -> None:
     assert public.domains == []
     for secret in ("inside", "192.168", "127.0", "::1", "169.254", "forbidden"):
         assert secret not in shown(public)
+
+
+def test_b_10_3_names_that_do_not_exist_are_told_no_more_than_names_inside() -> None:
+    assert NameUnknown.result is ResultClass.FORBIDDEN
+    unknown = NaughtyLook("host", "unknown.example", NOW + 7200, "the name does not exist")
+    url = domain("was.example").naughty
+    domains = [
+        DomainLook("unknown.example", None, (unknown,)),
+        DomainLook("was.example", DomainStatistics(0, 30, 0, None, 3), (unknown,)),
+        DomainLook("is.example", None, (unknown, *url)),
+    ]
+    public = public_look(node(domains=domains), ())
+    assert [(each.domain, each.naughty_until) for each in public.domains] == [
+        ("was.example", None),
+        ("is.example", NOW + 7200),
+    ]
 
 
 def test_b_10_3_addresses_that_the_operator_allows_are_told() -> None:

@@ -19,7 +19,7 @@ def status(code: int) -> InvalidStatus:
     ("error", "trouble"),
     [
         (errors.Forbidden("x"), Trouble.FORBIDDEN),
-        (errors.NameUnknown("x"), Trouble.UNREACHABLE),
+        (errors.NameUnknown("x"), Trouble.FORBIDDEN),
         (errors.ResolverFailed("x"), Trouble.UNREACHABLE),
         (errors.ConnectFailed("x"), Trouble.UNREACHABLE),
         (errors.TlsFailed("x"), Trouble.UNREACHABLE),
