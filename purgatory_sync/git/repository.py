@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import RepositoryError
 from ..refnames import is_valid_refname
@@ -38,6 +39,8 @@ __all__ = [
     "read_head",
     "remove_repository",
 ]
+
+T = TypeVar("T")
 
 _PLACING_TRIES = 3
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
@@ -161,12 +164,7 @@ def object_types(path: Path, oids: Collection[str]) -> dict[str, str]:
     Raises:
       RepositoryError: the repository is of a kind that is not supported.
     """
-    if not oids or not is_repository(path):
-        return {}
-    require_format(path)
-    with ObjectLookup(path) as lookup:
-        found = ((oid, lookup.kind(oid)) for oid in oids)
-        return {oid: kind for oid, kind in found if kind is not None}
+    return _known(path, oids, ObjectLookup.kind)
 
 
 def peeled_types(path: Path, oids: Collection[str]) -> dict[str, tuple[str, str]]:
@@ -177,12 +175,18 @@ def peeled_types(path: Path, oids: Collection[str]) -> dict[str, tuple[str, str]
     Raises:
       RepositoryError: the repository is of a kind that is not supported.
     """
+    return _known(path, oids, ObjectLookup.peel)
+
+
+def _known(
+    path: Path, oids: Collection[str], ask: Callable[[ObjectLookup, str], T | None]
+) -> dict[str, T]:
     if not oids or not is_repository(path):
         return {}
     require_format(path)
     with ObjectLookup(path) as lookup:
-        found = ((oid, lookup.peel(oid)) for oid in oids)
-        return {oid: target for oid, target in found if target is not None}
+        found = ((oid, ask(lookup, oid)) for oid in oids)
+        return {oid: answer for oid, answer in found if answer is not None}
 
 
 def list_refs(path: Path) -> dict[str, str]:
