@@ -329,9 +329,12 @@ async def test_b_10_2_what_was_refused_is_not_fetched_again(autojump_clock: Mock
         assert set(engine.events) == set(EVENTS)
         before = [each for each in relay.pages() if each.ids]
         assert before != []
-        upstream._relays["ws://relay.example"].record.progress.full_at = None
         await relay.hang_up()
+        await trio.sleep(1)
+        upstream._relays["ws://relay.example"].record.progress.full_at = None
+        asked = len(relay.asked)
         await trio.sleep(70)
+        assert [each.since for each in relay.asked[asked:]] == [None, None]
         assert [each for each in relay.pages() if each.ids] == before
         assert len(engine.events) == len(EVENTS)
 
