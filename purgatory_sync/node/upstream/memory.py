@@ -80,8 +80,8 @@ class _Kept:
 class Refused:
     """Refused events under the keys of what they lack (policy/lacking.py), oldest out first.
 
-    They are kept whole while there is room, the last ones at least two minutes of any sane flow,
-    and by id for seven days; all times are Trio's.
+    They are kept whole while there is room (at 160 a second for two minutes, else for longer), and
+    by id for seven days; all times are Trio's.
     """
 
     def __init__(self, room: Room | None = None) -> None:
