@@ -131,6 +131,12 @@ def test_b_6_6_the_reason_names_at_most_ten_refs() -> None:
     assert "b01 is missing, the state says aaaaaaaaaa," in said
 
 
+def test_b_6_6_ten_refs_are_all_of_ten() -> None:
+    many: dict[str, str | None] = {f"refs/x/{n}": A for n in range(10)}
+    assert "more" not in reason(many, known())
+    assert " and 1 more: " in reason({**many, "refs/x/last": A}, known())
+
+
 def test_b_6_6_the_reason_names_what_is_not_in_the_state() -> None:
     said = reason({MAIN: A, DEV: B}, known(held=(state({MAIN: A}),)))
     assert "refs/heads/dev is not in the state" in said
