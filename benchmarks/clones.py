@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from purgatory_sync.testing.node_process import free_port
+
 from .measuring import Effort, Goal, Line, middle_ms
 from .serving import serving_node
-from .world import CLEAN_GIT, free_port, git, git_servers
+from .world import CLEAN_GIT, git, git_servers
 
 ONE_AFTER_ANOTHER = 200
 AT_ONCE = 20

@@ -19,9 +19,10 @@ from purgatory_sync.git.repository import create_bare
 from purgatory_sync.runtime.blocking import blocking
 from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import HuntSettings
+from purgatory_sync.testing.node_process import free_port
 
 from .measuring import Effort, Goal, Line, middle_ms, spending
-from .world import free_port, git, git_servers, make_repository, show_refs
+from .world import git, git_servers, make_repository, show_refs
 
 HEAD = "refs/heads/main"
 OBJECTS_OF_A_COMMIT = 3

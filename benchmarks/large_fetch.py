@@ -18,10 +18,11 @@ from purgatory_sync.git.fetch import GitClient
 from purgatory_sync.git.repository import create_bare
 from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import HuntSettings
+from purgatory_sync.testing.node_process import free_port
 
 from .fetching import OBJECTS_OF_A_COMMIT, working_folder
 from .measuring import Effort, Goal, Line
-from .world import clean, free_port, git, git_servers, make_repository
+from .world import clean, git, git_servers, make_repository
 
 OBJECTS = 50_000
 MOST_TIMES = 7

@@ -17,12 +17,12 @@ import attrs
 
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import Author, announcement, state
+from purgatory_sync.testing.node_process import free_port
 
 from .world import (
     Process,
     Usage,
     Watcher,
-    free_port,
     git,
     git_servers,
     make_repository,

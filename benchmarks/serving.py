@@ -13,8 +13,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.testing.events import Author, announcement, state
+from purgatory_sync.testing.node_process import free_port
 
-from .world import START_SECS, Process, free_port, git, make_repository, node_environment
+from .world import START_SECS, Process, git, make_repository, node_environment
 
 IDENTIFIER = "repository"
 

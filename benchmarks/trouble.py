@@ -7,9 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from purgatory_sync.testing.node_process import free_port
+
 from .measuring import Effort, Goal, Line
 from .neighbourhood import Result, run
-from .world import free_port
 
 REPOSITORIES = 40
 HEALTHY_HOSTS = 4

@@ -7,7 +7,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -71,13 +70,6 @@ def make_repository(path: Path, name: str, commits: int) -> dict[str, str]:
 def show_refs(path: Path) -> str:
     """`OID ref` lines of a local repository."""
     return git("for-each-ref", "--format=%(objectname) %(refname)", folder=path)
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @attrs.define

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,17 +18,23 @@ import trio
 _START_SECS: Final = 60.0
 _STOP_SECS: Final = 10.0
 _POLL_SECS: Final = 0.02
+_PORTS: Final = (15_000, 32_000)
 
 
 class NodeFailed(Exception):
     """The node did not do as it should; the message ends with its last log lines."""
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on, and that no outgoing connection is given by the system.
+
+    Whoever asks a port of that kind again and again whether it answers can meet himself there.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((host, port))
+            return port
 
 
 class NodeProcess:
