@@ -34,7 +34,7 @@ from .relay import Relay
 from .subscriptions import Subscriptions
 
 SUPPORTED_NIPS: Final = (1, 9, 11, 34, 42, 45, 70, 77)
-SUPPORTED_GRASPS: Final = ("GRASP-01",)
+SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
 ARCHIVE: Final = "GRASP-05"
 # The store has four readers: what strangers ask for must not hold up admission and release.
 READS_AT_ONCE: Final = 2
