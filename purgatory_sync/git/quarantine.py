@@ -261,7 +261,7 @@ def _show(pack: Path, index: Path, repository: Path, name: str) -> None:
     fsync_dir(folder)
 
 
-def fsync_file(path: Path) -> None:
+def fsync_file(path: Path | str) -> None:
     """Bring a file's bytes to the disk."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

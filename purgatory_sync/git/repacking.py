@@ -13,6 +13,7 @@ import heapq
 import os
 import re
 import shutil
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -42,6 +43,7 @@ _FILE_BYTES = 64 * _MIB
 _CPU_SECS = 1800
 _NAMES_BETWEEN_STOPS = 4096
 _OLD_AND_LARGE = 2
+_HALF_FOR_SECS = 3600
 _SUFFIXES = ("idx", "pack", "rev", "bitmap")
 _NAME = re.compile(rb"[0-9a-f]{40}")
 # Whoever made these has plans of its own with the repository.
@@ -63,15 +65,17 @@ class Combined:
       repository: the repository.
       folder: the quarantine folder, which holds it.
       stem: its name, without suffix.
+      time_ns: its place in the order of joining.
       replaces: the packs that it can stand for, oldest first.
-      older: the packs that it may lean on.
+      seen: those, and the older ones that it may lean on, each at its place.
     """
 
     repository: Path
     folder: Path
     stem: str
+    time_ns: int
     replaces: tuple[str, ...]
-    older: frozenset[str]
+    seen: frozenset[_Pack]
 
     def put_in_place(self) -> bool:
         """Show it, then remove what it stands for; blocks.
@@ -80,18 +84,18 @@ class Combined:
         meanwhile (its identifier's lock). Readers find each object at every moment, if they look
         twice; a crash leaves objects that are there twice.
 
-        Returns False, and changes nothing, when one of those packs is not there any more.
+        Returns False, and changes nothing, when one of the packs is not there any more, or not at
+        its place.
 
         Raises:
           DiskFull, LocalFailure: the disk refuses.
         """
         with local_errors(f"repack {self.repository}"):
-            times = {pack.stem: pack.time_ns for pack in _packs(self.repository) or ()}
-            if not times.keys() >= set(self.replaces):
+            if not self.seen.issubset(_packs(self.repository) or ()):
                 return False
             here, there = self.folder / self.stem, f"{pack_dir(self.repository)}/{self.stem}"
-            oldest = times[self.replaces[0]]
-            os.utime(f"{here}.pack", ns=(oldest, oldest))
+            os.utime(f"{here}.pack", ns=(self.time_ns, self.time_ns))
+            fsync_file(f"{here}.pack")
             for suffix in ("pack", "idx"):
                 os.rename(f"{here}.{suffix}", f"{there}.{suffix}")
             self._remove_replaced(pack_dir(self.repository))
@@ -103,14 +107,13 @@ class Combined:
         To be called after `put_in_place`, with the same care. Repositories of one identifier share
         packs by links: without this each would come to have a copy of its own.
 
-        Returns False when it has not all of those packs, or there can be no links.
+        Returns False when it has not all of those packs in that order, or there can be no links.
 
         Raises:
           DiskFull, LocalFailure: the disk refuses.
         """
         with local_errors(f"repack {other}"):
-            there = {pack.stem for pack in _packs(other) or ()}
-            if not there >= self.older.union(self.replaces):
+            if not self.seen.issubset(_packs(other) or ()):
                 return False
             for suffix in ("pack", "idx"):
                 name = f"{self.stem}.{suffix}"
@@ -184,8 +187,7 @@ def combine_packs(repository: Path, tmp: Path, min_free_bytes: int) -> Combined 
         except BaseException:
             remove_quarantine(folder)
             raise
-    older = frozenset(pack.stem for pack in packs).difference(stems)
-    return Combined(repository, folder, stem, stems, older)
+    return Combined(repository, folder, stem, newest[0].time_ns, stems, frozenset(packs))
 
 
 def _packs(repository: Path) -> list[_Pack] | None:
@@ -214,6 +216,9 @@ def _worth_combining(packs: Sequence[_Pack]) -> Sequence[_Pack]:
     for number, pack in enumerate(packs):
         later -= pack.size
         if pack.size <= _OLD_AND_LARGE * later:
+            # Of one moment: which of them leans on which cannot be told.
+            while number and packs[number - 1].time_ns == pack.time_ns:
+                number -= 1
             return packs[number:]
     return ()
 
@@ -321,11 +326,16 @@ def _remove(stem: str) -> None:
 
 
 def _remove_halves(folder: str) -> None:
-    """Remove packs and indexes without the other, which nobody can use: crashes left them."""
+    """Remove packs and indexes without the other, which nobody can use: crashes left them.
+
+    Not new ones: somebody may be about to join the other half, with another program or no lock.
+    """
     names = frozenset(os.listdir(folder))
     for name in names:
         stem, _, suffix = name.rpartition(".")
         other = {"pack": "idx", "idx": "pack"}.get(suffix)
         if other is not None and f"{stem}.{other}" not in names:
             with suppress(FileNotFoundError):
-                os.unlink(f"{folder}/{name}")
+                # Of its name: a pack that was linked or moved here may have been written long ago.
+                if time.time() - os.stat(f"{folder}/{name}").st_ctime > _HALF_FOR_SECS:
+                    os.unlink(f"{folder}/{name}")

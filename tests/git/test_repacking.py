@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
@@ -211,11 +212,80 @@ def test_who_lacks_what_it_leans_on_or_can_have_no_link_keeps_its_packs(
     assert holes(relative, STEPS) == []
 
 
-def test_halves_that_a_crash_left_go_with_it(repository: Path, tmp: Path) -> None:
+def test_who_has_the_same_packs_in_another_order_keeps_them(
+    repository: Path, tmp_path: Path, tmp: Path
+) -> None:
+    add_pack(repository, [i for step in history(60, seed="large") for i in step.objects], 900)
+    other = new_repository(tmp_path, "other")
+    for number, file in enumerate(sorted((repository / "objects/pack").iterdir())):
+        copy = shutil.copy(file, other / "objects/pack")
+        os.utime(copy, (1_010 - number, 1_010 - number))
+    before = packs(other)
+    made = combined(repository, tmp)
+    assert made.put_in_place()
+    assert not made.share_with(other)
+    assert packs(other) == before
+
+
+def test_a_pack_that_was_given_an_earlier_place_meanwhile_is_not_moved_back(
+    repository: Path, tmp: Path
+) -> None:
+    made = combined(repository, tmp)
+    earlier = repository / "objects/pack" / f"{made.replaces[3]}.pack"
+    os.utime(earlier, (990, 990))
+    before = packs(repository)
+    assert not made.put_in_place()
+    assert packs(repository) == before
+
+
+def test_packs_of_one_moment_stay_together(tmp_path: Path, tmp: Path) -> None:
+    path = new_repository(tmp_path)
+    steps = history(60)
+    add_pack(path, [item for step in steps[:-3] for item in step.objects], 1_000)
+    for step in steps[-3:]:
+        add_pack(path, step.objects, 1_000)
+    assert len(combined(path, tmp).replaces) == 4
+
+
+def test_its_time_is_as_durable_as_the_pack(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = combined(repository, tmp)
+    durable: set[tuple[int, int]] = set()
+
+    def fsync(fd: int) -> None:
+        status = os.fstat(fd)
+        durable.add((status.st_ino, status.st_mtime_ns))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert made.put_in_place()
+    status = (repository / "objects/pack" / f"{made.stem}.pack").stat()
+    assert (status.st_ino, 1_000 * 10**9) in durable
+
+
+@pytest.mark.parametrize("secs", [0, 3500, -3700])
+def test_what_may_be_only_half_there_yet_stays(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch, secs: float
+) -> None:
+    half = repository / "objects/pack/pack-1.pack"
+    half.touch()
+    os.utime(half, (1, 1))  # as of what is linked from elsewhere
+    made = combined(repository, tmp)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + secs)
+    assert made.put_in_place()
+    assert half.exists()
+
+
+def test_halves_that_a_crash_left_go_with_it(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = repository / "objects/pack"
     (folder / "pack-1.pack").touch()
     (folder / "pack-2.idx").touch()
     made = combined(repository, tmp)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3700)
     assert made.put_in_place()
     assert sorted(os.listdir(folder)) == [f"{made.stem}.idx", f"{made.stem}.pack"]
 
