@@ -203,8 +203,9 @@ class Quarantined:
     async def join(self) -> None:
         """Make the objects part of the repository, durably (N5); nothing to do the second time.
 
-        The pack's modification time is the moment of joining: in its order, each pack leans on
-        earlier ones only. A pack that is there already is left as it is.
+        The pack's modification time is the moment of joining, and later than that of any other:
+        in its order, each pack leans on earlier ones only. A pack that is there already is left as
+        it is.
 
         Raises:
           DiskFull, LocalFailure: nothing was joined.
@@ -254,11 +255,21 @@ def _show(pack: Path, index: Path, repository: Path, name: str) -> None:
         fsync_dir(objects_dir(repository))
     # Readers want both files, so the second rename is the moment at which the pack is there.
     if pack.exists():
-        now = time.time_ns()
+        now = max(time.time_ns(), _newest_ns(folder) + 1)
         os.utime(pack, ns=(now, now))
         os.rename(pack, f"{folder}/{name}.pack")
     os.rename(index, f"{folder}/{name}.idx")
     fsync_dir(folder)
+
+
+def _newest_ns(folder: str) -> int:
+    """The time of the pack that joined last: the clock may have been set back since."""
+    newest = 0
+    for name in os.listdir(folder):
+        if name.endswith(".pack"):
+            with contextlib.suppress(FileNotFoundError):
+                newest = max(newest, os.stat(f"{folder}/{name}").st_mtime_ns)
+    return newest
 
 
 def fsync_file(path: Path | str) -> None:

@@ -88,6 +88,17 @@ async def test_the_time_of_the_pack_is_that_of_joining(
     assert joined >= (tmp_path / "before").stat().st_mtime - 0.1
 
 
+async def test_a_clock_that_was_set_back_does_not_change_the_order_of_joining(
+    repository: Path, proven: ProvenPack
+) -> None:
+    folder = repository / "objects" / "pack"
+    for name in ("pack-1.pack", "pack-2.pack"):
+        (folder / name).touch()
+        os.utime(folder / name, (4_000_000_000, 4_000_000_000))
+    await quarantined(repository, proven).join()
+    assert (folder / f"{NAME}.pack").stat().st_mtime_ns == 4_000_000_000 * 10**9 + 1
+
+
 async def test_the_same_pack_again_changes_nothing(
     repository: Path, tmp_path: Path, proven: ProvenPack
 ) -> None:
