@@ -15,7 +15,7 @@ from typing import Final
 import h11
 import trio
 
-from ..errors import AttemptFailed, NotReachedByProxy, ProxyFailed
+from ..errors import AttemptFailed, ConnectFailed, NotReachedByProxy, ProxyFailed
 from ..settings import Proxy
 from .addresses import Address, parse_address
 from .http11 import HttpConnection
@@ -55,20 +55,24 @@ class ThroughProxy:
         """See Way.
 
         Raises:
-          NotReachedByProxy: it was asked for every address and gave no connection.
-          ProxyFailed: it cannot be reached, refuses, or speaks something else.
+          NotReachedByProxy: it was asked for an address and gave no connection.
+          ProxyFailed: it cannot be reached, refuses, or speaks something else; it has not tried.
         """
-        failure: ProxyFailed = ProxyFailed("no address")
+        failure: NotReachedByProxy | None = None
         for text, until in shares(addresses, deadline):
             address = parse_address(text)
             if address is None:
                 continue
-            stream = await self._reach(deadline)
             try:
-                return await self._tunnel(stream, address, port, until)
+                return await self._tunnel(await self._reach(deadline), address, port, until)
             except NotReachedByProxy as error:
                 failure = error
-        raise failure
+            except ProxyFailed as error:
+                if failure is None:
+                    raise
+                # The start for an address before this one counts, whatever came then.
+                raise failure from error
+        raise failure or ProxyFailed("no address")
 
     async def _reach(self, deadline: float) -> Stream:
         try:
@@ -110,6 +114,8 @@ async def _ask_http(stream: Stream, credentials: Credentials, address: Address, 
     try:
         request = h11.Request(method=b"CONNECT", target=target, headers=headers)
         answer = await connection.request(request)
+    except ConnectFailed as error:  # some say so when they could not connect
+        raise NotReachedByProxy(f"the proxy gave no connection: {error}") from error
     except AttemptFailed as error:
         raise ProxyFailed(f"no way through the proxy: {error}") from error
     status = answer.status_code
@@ -140,7 +146,7 @@ async def _ask_socks5(
         raise ProxyFailed("the proxy wants other credentials than NGIT_HUNT_PROXY has")
     kind = _IPV4 if address.version == 4 else _IPV6
     await stream.send_all(bytes([5, 1, 0, kind]) + address.packed + port.to_bytes(2, "big"))
-    version, reply, _, kind = await _exactly(stream, 4)
+    version, reply, _, kind = await _exactly(stream, 4, NotReachedByProxy)
     if version != 5:
         raise ProxyFailed("the proxy speaks no SOCKS5")
     if reply in _REPLIES_OF_PROXY:
@@ -149,19 +155,27 @@ async def _ask_socks5(
         why = _REPLIES.get(reply, "it says no more")
         raise NotReachedByProxy(f"the proxy did not reach the server: {why} (SOCKS5 reply {reply})")
     if kind == _DOMAIN:
-        await _exactly(stream, (await _exactly(stream, 1))[0] + 2)
+        (length,) = await _exactly(stream, 1, NotReachedByProxy)
+        await _exactly(stream, length + 2, NotReachedByProxy)
     elif kind in _BOUND_BYTES:
-        await _exactly(stream, _BOUND_BYTES[kind] + 2)
+        await _exactly(stream, _BOUND_BYTES[kind] + 2, NotReachedByProxy)
     else:
         raise ProxyFailed("the proxy speaks no SOCKS5")
 
 
-async def _exactly(stream: Stream, count: int) -> bytes:
-    """So many bytes and no more: what follows is the server's."""
+async def _exactly(stream: Stream, count: int, closed: type[ProxyFailed] = ProxyFailed) -> bytes:
+    """So many bytes and no more: what follows is the server's.
+
+    Args:
+      closed: what an end before that means: NotReachedByProxy once an address was asked for.
+    """
     data = b""
     while len(data) < count:
-        piece = bytes(await stream.receive_some(count - len(data)))
+        try:
+            piece = bytes(await stream.receive_some(count - len(data)))
+        except trio.BrokenResourceError as error:
+            raise closed("the proxy closed the connection") from error
         if not piece:
-            raise ProxyFailed("the proxy closed the connection")
+            raise closed("the proxy closed the connection")
         data += piece
     return data

@@ -168,7 +168,7 @@ HTTP_FAILURES = {
     "moved": ([b"HTTP/1.1 302 Go\r\nlocation: http://x/\r\n\r\n"], ProxyFailed, "HTTP 302"),
     "502": ([b"HTTP/1.1 502 No\r\n\r\n"], NotReachedByProxy, r"did not reach .*HTTP 502"),
     "503": ([b"HTTP/1.1 503 No\r\nretry-after: 9\r\n\r\n"], NotReachedByProxy, "HTTP 503"),
-    "ended": ([b"-"], ProxyFailed, "closed without an answer"),
+    "ended": ([b"-"], NotReachedByProxy, "closed without an answer"),
     "half a head": ([b"HTTP/1.1 200 O", b"+-"], ProxyFailed, None),
     "no http": ([b"\x05\xff"], ProxyFailed, "does not speak HTTP/1.1"),
     "more": ([OK + b"HTTP/1.1 200 OK\r\n\r\n"], ProxyFailed, "more than its answer"),
@@ -185,6 +185,9 @@ SOCKS5_FAILURES = {
     "no socks": ([b"HTTP/1.1 400 No\r\n\r\n"], ProxyFailed, "speaks no SOCKS5"),
     "ended": ([b"-"], ProxyFailed, "closed the connection"),
     "half an answer": ([b"\x05", b"+-"], ProxyFailed, "closed the connection"),
+    "ended when asked": ([b"\x05\x00", b"-"], NotReachedByProxy, "closed the connection"),
+    "half a reply": ([b"\x05\x00", b"\x05\x00", b"+-"], NotReachedByProxy, "closed the conn"),
+    "half an address": ([b"\x05\x00", SOCKS_OK[:6], b"+-"], NotReachedByProxy, "closed the conn"),
     "no method": ([b"\x05\xff"], ProxyFailed, "wants other credentials"),
     "an unasked method": ([b"\x05\x01"], ProxyFailed, "wants other credentials"),
     "bad password": ([b"\x05\x02", b"\x01\x01"], ProxyFailed, "does not take our user"),
@@ -222,6 +225,25 @@ async def test_a_bad_proxy_is_never_the_servers_fault(
         assert "aHVudGVyMg" not in told
         await trio.testing.wait_all_tasks_blocked()
         assert place.open == 0
+
+
+@pytest.mark.parametrize("last", ["no", "unreachable"])
+async def test_b_8_2_what_one_address_saw_counts_whatever_the_proxy_says_of_the_next(
+    last: str,
+) -> None:
+    async with net([b"HTTP/1.1 502 No\r\n\r\n"], [b"HTTP/1.1 403 No\r\n\r\n"]) as place:
+
+        async def connect(address: str, port: int) -> trio.abc.HalfCloseableStream:
+            place.reachable = last == "no" or not place.connected
+            return await place._connect(address, port)
+
+        proxy = Proxy("http", "proxy.inside", 3128)
+        error = await failure(
+            Gate(resolve=place._resolve, connect=connect, proxy=proxy), "both.example"
+        )
+        assert type(error) is NotReachedByProxy
+        assert error.contacted
+        assert len(place.connected) == 2
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
