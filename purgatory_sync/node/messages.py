@@ -133,7 +133,7 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
         case "COUNT":
             return Count(*_asked(parts, max_filters))
         case "CLOSE":
-            return Close(_subscription(parts))
+            return Close(_subscription(parts, None))
         case "NEG-OPEN" | "NEG-MSG" | "NEG-CLOSE":
             return _reconcile(name, parts)
     raise InvalidMessage(f"{name[:20]!r} is not known here: EVENT, REQ, COUNT and CLOSE are")
@@ -167,7 +167,7 @@ def _readable_id(raw: msgspec.Raw) -> str | None:
 
 def _asked(parts: list[msgspec.Raw], max_filters: int) -> tuple[str, tuple[Filter, ...]]:
     """The id and the filters of a REQ or COUNT."""
-    subscription = _subscription(parts)
+    subscription = _subscription(parts, "subscription")
     wanted = parts[2:]
     if not 1 <= len(wanted) <= max_filters:
         sentence = f"1 to {max_filters} filters are asked for at once: split it"
@@ -182,7 +182,7 @@ def _asked(parts: list[msgspec.Raw], max_filters: int) -> tuple[str, tuple[Filte
 
 
 def _reconcile(name: str, parts: list[msgspec.Raw]) -> Reconcile | EndReconciling:
-    session = _subscription(parts)
+    session = _subscription(parts, "reconciling")
     if name == "NEG-CLOSE":
         return EndReconciling(session)
     opens = name == "NEG-OPEN"
@@ -196,13 +196,15 @@ def _reconcile(name: str, parts: list[msgspec.Raw]) -> Reconcile | EndReconcilin
         raise InvalidMessage(f"{name} has {form} a message in hex", reconciling=session) from error
 
 
-def _subscription(parts: list[msgspec.Raw]) -> str:
+def _subscription(parts: list[msgspec.Raw], answered_as: str | None) -> str:
+    """The id; one of a wrong length is refused by what InvalidMessage calls `answered_as`."""
     try:
         subscription = _text.decode(parts[1])
     except (*_DECODE_ERRORS, IndexError) as error:
         raise InvalidMessage("the subscription id is a string") from error
     if not 1 <= len(subscription) <= MAX_SUBSCRIPTION_ID_CHARS:
-        raise InvalidMessage(f"a subscription id has 1 to {MAX_SUBSCRIPTION_ID_CHARS} characters")
+        sentence = f"a subscription id has 1 to {MAX_SUBSCRIPTION_ID_CHARS} characters"
+        raise InvalidMessage(sentence, **({answered_as: subscription} if answered_as else {}))
     return subscription
 
 

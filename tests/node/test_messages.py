@@ -28,6 +28,7 @@ SENTENCE = (
     "invalid: not an event: Expected `str` matching regex '\\\\A[0-9a-f]{64}\\\\Z' - at `$.id`"
 )
 TOO_MANY = "invalid: 1 to 2 filters are asked for at once: split it"
+WRONG_LENGTH = "invalid: a subscription id has 1 to 64 characters"
 BROKEN = {**json.loads(encode_event(EVENT)), "kind": "one"}
 
 
@@ -55,11 +56,12 @@ def test_messages_that_are_understood() -> None:
         ('["NO"]', ["NOTICE", "invalid: 'NO' is not known here: EVENT, REQ, COUNT and CLOSE are"]),
         ('["CLOSE"]', ["NOTICE", "invalid: the subscription id is a string"]),
         ('["CLOSE",1]', ["NOTICE", "invalid: the subscription id is a string"]),
-        ('["REQ","",{}]', ["NOTICE", "invalid: a subscription id has 1 to 64 characters"]),
-        (
-            f'["REQ","{"a" * 65}",{{}}]',
-            ["NOTICE", "invalid: a subscription id has 1 to 64 characters"],
-        ),
+        ('["REQ","",{}]', ["CLOSED", "", WRONG_LENGTH]),
+        (f'["REQ","{"a" * 65}",{{}}]', ["CLOSED", "a" * 65, WRONG_LENGTH]),
+        (f'["COUNT","{"a" * 65}",{{}}]', ["CLOSED", "a" * 65, WRONG_LENGTH]),
+        (f'["NEG-OPEN","{"a" * 65}",{{}},"61"]', ["NEG-ERR", "a" * 65, WRONG_LENGTH]),
+        (f'["NEG-MSG","{"a" * 65}","61"]', ["NEG-ERR", "a" * 65, WRONG_LENGTH]),
+        (f'["CLOSE","{"a" * 65}"]', ["NOTICE", WRONG_LENGTH]),
         ('["REQ","a"]', ["CLOSED", "a", TOO_MANY]),
         ('["REQ","a",{},{},{}]', ["CLOSED", "a", TOO_MANY]),
         ('["REQ","a",[]]', ["CLOSED", "a", "invalid: a filter is a JSON object"]),

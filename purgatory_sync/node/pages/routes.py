@@ -15,7 +15,7 @@ from ...engine.repository_look import RepositoryLook
 from ...nostr.keys import encode_npub
 from ...settings import Network
 from ..exchange import Exchange
-from ..git_paths import parse_git_path
+from ..git_paths import GitPath, parse_git_path
 from ..nip11 import ICON_PATH, RelayInfo
 from ..upstream import RelayLook
 from ..wire import Headers
@@ -85,10 +85,12 @@ class Pages:
         await self._answer(exchange, 200, "landing", self._info.name, info=self._info)
 
     async def answer(self, exchange: Exchange) -> bool:
-        """Answer a GET or HEAD with a page; False for who wants none (nothing is sent then)."""
+        """Answer with a page, or 405 where one is; False for who wants none (nothing is sent)."""
         if exchange.method not in ("GET", "HEAD"):
-            return False
-        if exchange.path == STATUS_JSON:
+            if await self._find(exchange) is None:
+                return False
+            await exchange.refuse_method("GET, HEAD, OPTIONS", "a page is read with GET")
+        elif exchange.path == STATUS_JSON:
             headers = [(b"content-type", JSON), (b"cache-control", b"no-store")]
             await _send(exchange, 200, headers, (await self._written()).json)
         elif exchange.path == ICON_PATH:
@@ -110,16 +112,19 @@ class Pages:
         return self._last
 
     async def _repository_page(self, exchange: Exchange) -> None:
-        # The same reading as git's paths have, so that a page is where its repository is.
-        path = parse_git_path(f"{exchange.path.rstrip('/')}/info/refs")
-        if path is None:
-            await self._missing(exchange, _NO_SUCH_PATH)
-            return
-        for identifier in path.identifiers:
-            if (look := await self._repository(path.npub, identifier)) is not None:
-                await self._show(exchange, look)
-                return
-        await self._missing(exchange, _NOT_HOSTED)
+        if (look := await self._find(exchange)) is not None:
+            await self._show(exchange, look)
+        else:
+            await self._missing(exchange, _NOT_HOSTED if _path(exchange) else _NO_SUCH_PATH)
+
+    async def _find(self, exchange: Exchange) -> RepositoryLook | None:
+        """The repository whose page this is."""
+        path = _path(exchange)
+        if path is not None:
+            for identifier in path.identifiers:
+                if (look := await self._repository(path.npub, identifier)) is not None:
+                    return look
+        return None
 
     async def _missing(self, exchange: Exchange, reason: str) -> None:
         await self._answer(exchange, 404, "missing", "Nothing is served here", reason=reason)
@@ -145,6 +150,11 @@ class Pages:
     ) -> None:
         body = self._renderer.render(page, title, **values)
         await _send(exchange, status, self._renderer.headers, body)
+
+
+def _path(exchange: Exchange) -> GitPath | None:
+    # The same reading as git's paths have, so that a page is where its repository is.
+    return parse_git_path(f"{exchange.path.rstrip('/')}/info/refs")
 
 
 async def _send(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:

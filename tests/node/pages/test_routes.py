@@ -107,6 +107,17 @@ async def test_b_6_4_git_paths_stay_gits_whatever_is_accepted(
         assert "<html" not in body
 
 
+async def test_b_6_1_the_page_of_a_repository_is_only_read(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    for path in (f"/{ALICE.npub}/repo.git", f"/{ALICE.npub}/repo/"):
+        for method in ("POST", "DELETE"):
+            status, headers, _ = await ask(make_pages(hosted=repository()), path, method=method)
+            assert (status, headers.get("allow")) == (405, "GET, HEAD, OPTIONS")
+    for path in (f"/{ALICE.npub}/other.git", "/npub1nobody/repo.git"):
+        assert (await ask(make_pages(), path, method="POST"))[0] == 404
+
+
 async def test_b_10_3_the_status_page_and_its_json(autojump_clock: trio.testing.MockClock) -> None:
     for accept in (BROWSER, "*/*"):
         status, headers, body = await ask(make_pages(), "/purgatory", accept)
