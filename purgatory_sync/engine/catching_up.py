@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
+import trio
 
-from ..errors import PurgatorySyncError
+from ..errors import PurgatorySyncError, StoreError
 from ..nostr import kinds
 from ..nostr.filters import Filter
 from ..release.knowledge import EVERYTHING
@@ -16,6 +17,7 @@ from ..release.serving import Parts
 from ..store.protocol import Store
 
 READ_AT_ONCE: Final = 200
+AGAIN_SECS: Final = 60
 log = structlog.get_logger()
 
 
@@ -23,10 +25,21 @@ async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:
     """Look at every repository that is served once; make and align those that lag (B 6.4, 7.2).
 
     A crash may have come between an announcement's transaction and the alignment that it brings;
-    or the disk is an older one. What fails is logged and stops nothing. Runs beside everything
-    else, one identifier after another; cancelled, it begins anew at the next start.
+    or the disk is an older one. What fails is logged and stops nothing; a store that fails is asked
+    again a minute later. Runs beside everything else, one identifier after another; cancelled, it
+    begins anew at the next start.
     """
     seen: set[str] = set()
+    while True:
+        try:
+            await _look_at_all(store, parts, releaser, seen)
+            return
+        except StoreError as error:
+            log.warning("could not look what lags behind", error=str(error))
+            await trio.sleep(AGAIN_SECS)
+
+
+async def _look_at_all(store: Store, parts: Parts, releaser: Releaser, seen: set[str]) -> None:
     ids = await store.find([Filter(kinds=frozenset((kinds.ANNOUNCEMENT,)))], EVERYTHING)
     for start in range(0, len(ids), READ_AT_ONCE):
         some = frozenset(ids[start : start + READ_AT_ONCE])

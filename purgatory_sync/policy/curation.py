@@ -69,11 +69,11 @@ def _judge_announcement(
 ) -> Verdict | None:
     if _is_blacklisted(coordinate_of(announcement), lists):
         return refuse(BLOCKED_REPOSITORY)
-    if _is_taken(announcement, lists) or not hosts(announcement, known.service, lists):
+    if is_taken(announcement, lists) or not hosts(announcement, known.service, lists):
         return None
     data = known.data.get(announcement.identifier)
     owners = (
-        [o for o, each in data.known.items() if _is_taken(each.announcement, lists)] if data else []
+        [o for o, each in data.known.items() if is_taken(each.announcement, lists)] if data else []
     )
     if data is None or not is_co_maintainer(data, announcement.owner, owners):
         return refuse(NOT_NAMED, lacks_announcement(announcement.identifier))
@@ -117,14 +117,14 @@ def _judge_concerned(
     if not concerned:
         blacklisted = bool(named) and all(_is_blacklisted(each, lists) for each in named)
         return refuse(BLOCKED_REPOSITORY, lacks) if blacklisted else None
-    if any(_is_taken(each, lists) for each in concerned):
+    if any(is_taken(each, lists) for each in concerned):
         return None
     blacklisted = all(_is_blacklisted(coordinate_of(each), lists) for each in concerned)
     return refuse(BLOCKED_REPOSITORY if blacklisted else NOT_NAMED, lacks)
 
 
-def _is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
-    """Whether the operator wants the repository, wherever it is listed."""
+def is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
+    """Whether the operator takes the repository, wherever it is listed (B 5.1, GRASP-05)."""
     repository = coordinate_of(announcement)
     if _is_blacklisted(repository, lists):
         return False

@@ -16,6 +16,7 @@ from ..nostr.filters import Filter
 from ..nostr.pull_request import PullRequest
 from ..nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ..nostr.state import State
+from ..policy.curation import is_taken
 from ..policy.hosting import hosts
 from ..purgatory.purgatory import Purgatory
 from ..settings import CurationSettings
@@ -96,9 +97,21 @@ class Knowledge:
         return RepositoryData.of(identifier, known)
 
     async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
-        """The owners whose served announcements have their repository here, made or not."""
+        """The owners whose served announcements have their repository here, made or not.
+
+        Whoever is served for an owner's sake only (B 2.2 b, 5.1) has none, listing us or not.
+        """
         served = await self._read(identifier)
-        return tuple(sorted(each.owner for each, hosted in served.announcements if hosted))
+        return tuple(
+            sorted(
+                each.owner
+                for each, hosted in served.announcements
+                if hosted
+                and (
+                    is_taken(each, self._lists) or self._repositories.exists(each.owner, identifier)
+                )
+            )
+        )
 
     async def served_states(self, identifier: str) -> tuple[State, ...]:
         """The served states of the identifier, of any author."""

@@ -8,14 +8,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.engine.catching_up import catch_up
-from purgatory_sync.errors import RepositoryError
+from purgatory_sync.errors import RepositoryError, StoreError
 from purgatory_sync.git.alignment import align_refs
 from purgatory_sync.git.refs import update_refs
 from purgatory_sync.git.repository import is_repository, list_refs
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.release.lagging import lags
 from purgatory_sync.release.releaser import Releaser
+from purgatory_sync.runtime.blocking import blocking_in_place
+from purgatory_sync.settings import CurationSettings
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -139,6 +143,57 @@ async def test_b_9_one_that_cannot_be_brought_up_stops_no_other(
     await caught_up(world)
     found = {each: world.refs(OWNER, each) for each in ("one", "two", "three")}
     assert found == {"one": {MAIN: step.oid}, "two": {}, "three": {MAIN: step.oid}}
+
+
+async def test_b_9_a_store_that_fails_is_asked_again(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (step,) = history(1)
+    await world.announce(OWNER)
+    world.give(OWNER, [step])
+    await serve(world, OWNER, {MAIN: step.oid})
+    align_refs(world.path(OWNER), {}, None)
+    times: list[float] = []
+
+    async def fails(*anything: object) -> list[Event]:
+        times.append(trio.current_time())
+        if len(times) == 2:
+            monkeypatch.undo()
+        raise StoreError("busy")
+
+    monkeypatch.setattr(world.store, "find", fails)
+    start = trio.current_time()
+    await caught_up(world)
+    assert [at - start for at in times] == [0, 60]
+    assert world.refs(OWNER) == {MAIN: step.oid}
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        CurationSettings(repository_whitelist=(OWNER.npub,)),
+        CurationSettings(archive_whitelist=(OWNER.npub,)),
+    ],
+    ids=["whitelist", "archive"],
+)
+async def test_b_5_1_a_co_maintainer_who_is_not_taken_gets_no_repository_at_a_start(
+    tmp_path: Path, autojump_clock: MockClock, lists: CurationSettings
+) -> None:
+    with blocking_in_place():
+        world = World(tmp_path, lists)
+        (step,) = history(1)
+        await world.announce(OWNER, maintainers=[MAINTAINER], origin=Origin.SYNC)
+        listed = await world.announce(MAINTAINER, maintainers=[OWNER], origin=Origin.SYNC)
+        assert listed.id in await world.served()
+        world.give(OWNER, [step])
+        state = events.state(OWNER, "repo", {MAIN: step.oid}, created_at=NOW - 50)
+        assert (await world.offer(state, Origin.SYNC)).outcome is Outcome.SERVED
+        await caught_up(world)
+        assert not is_repository(world.path(MAINTAINER))
+        world.repositories.remove(OWNER.pubkey, "repo")
+        await caught_up(world)
+        assert not is_repository(world.path(MAINTAINER))
+        assert is_repository(world.path(OWNER))
 
 
 async def test_b_9_objects_that_are_not_here_move_nothing(
