@@ -20,12 +20,15 @@ from ..errors import ConfigurationError
 from ..settings import ListenerSettings
 from .exchange import Exchange
 from .websocket import Socket, Sockets, has_body
-from .wire import CORS, Gone, Wire
+from .wire import CORS, PIECE_BYTES, Gone, Wire
 
 StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 
 DEFAULT_PER_ADDRESS = 100
 WEBSOCKET_PATH = "/"
+# Whoever finds no place is heard out so long, and so many at once are.
+TURNED_AWAY_SECS, MAX_TURNED_AWAY = 1.0, 64
+_TURNED_AWAY_PIECES = 16
 
 _DESCRIPTORS_SAID_EVERY_SECS = 60.0
 
@@ -79,6 +82,7 @@ class Listener:
         self._settings = settings
         self._sockets = Sockets(max_message_bytes)
         self._open: Counter[str] = Counter()
+        self._turned_away = 0
         self._idle: set[trio.CancelScope] = set()
         self._stopping = False
 
@@ -128,7 +132,7 @@ class Listener:
                 peer = _peer(stream)
                 with self._place(peer) as free:
                     if not free:
-                        await stream.send_all(_BUSY)
+                        await self._turn_away(stream)
                         return
                     wire = Wire(stream, self._settings)
                     if request := await self._talk(wire, peer):
@@ -138,6 +142,21 @@ class Listener:
             log.debug("connection gone", error=repr(gone.exceptions))
         except* Exception:
             log.exception("connection failed")
+
+    async def _turn_away(self, stream: trio.abc.HalfCloseableStream) -> None:
+        """Say that there is no place; what is read of the request cuts no answer by a reset."""
+        await stream.send_all(_BUSY)
+        if self._turned_away >= MAX_TURNED_AWAY:
+            return
+        self._turned_away += 1
+        try:
+            with trio.move_on_after(TURNED_AWAY_SECS):
+                await stream.send_eof()
+                for _ in range(_TURNED_AWAY_PIECES):
+                    if not await stream.receive_some(PIECE_BYTES):
+                        break
+        finally:
+            self._turned_away -= 1
 
     @contextmanager
     def _place(self, peer: str) -> Iterator[bool]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import trio
@@ -13,11 +14,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
 from purgatory_sync.errors import ConfigurationError
+from purgatory_sync.node import listener
 from purgatory_sync.node.exchange import Exchange
 from purgatory_sync.node.listener import Listener
 from purgatory_sync.settings import ListenerSettings
 
-from .support import echo, hello, read_to_end, read_until, served, talk
+from .support import Served, echo, hello, read_to_end, read_until, served, talk
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -217,8 +219,7 @@ async def test_connections_of_all_are_limited(autojump_clock: trio.testing.MockC
 )
 def test_limit_of_one_address(peer: str, configured: int | None, group: str, most: int) -> None:
     settings = ListenerSettings(max_connections_per_address=configured)
-    listener = Listener(hello, echo, settings, 1)
-    assert listener._limit_of(peer) == (group, most)
+    assert Listener(hello, echo, settings, 1)._limit_of(peer) == (group, most)
 
 
 @pytest.mark.real
@@ -228,6 +229,59 @@ async def test_connections_of_one_address_are_limited() -> None:
         await stream.send_all(GET)
         await read_until(stream, b"/x 0")
         assert (await talk(place, LAST)).startswith(b"HTTP/1.1 503 ")
+
+
+async def turned_away(place: Served) -> bytes:
+    """What somebody is told who has sent all before anybody listens to him."""
+    client = socket.create_connection(("127.0.0.1", place.port))
+    client.sendall(POST + b"Content-Length: 100000\r\n\r\n" + bytes(100_000))
+    client.setblocking(False)
+    answer = b""
+    with trio.fail_after(20):
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(client)) as stream:
+            async for piece in stream:
+                answer += piece
+    return answer
+
+
+@pytest.mark.real
+async def test_whoever_finds_no_place_hears_why_although_nobody_reads_his_request() -> None:
+    settings = ListenerSettings(max_connections=1)
+    async with served(settings=settings, real=True) as place, await place.connect() as stream:
+        await stream.send_all(GET)
+        await read_until(stream, b"/x 0")
+        for _ in range(3):
+            assert (await turned_away(place)).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(("pause_secs", "secs"), [(0.1, 1.0), (0.0, 0.0)])
+async def test_whoever_finds_no_place_is_listened_to_shortly(
+    pause_secs: float, secs: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with served(settings=ListenerSettings(max_connections=1)) as place:
+        await place.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        began, client = trio.current_time(), await place.connect()
+        with pytest.raises(trio.BrokenResourceError):  # noqa: PT012 - it is closed some time
+            while trio.current_time() < began + 10:
+                await client.send_all(bytes(65536))
+                await trio.sleep(pause_secs)
+        assert (await read_to_end(client)).startswith(b"HTTP/1.1 503 ")
+        assert trio.current_time() - began == pytest.approx(secs, abs=0.2)
+
+
+async def test_not_more_are_listened_to_without_a_place_than_there_is_room_for(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "MAX_TURNED_AWAY", 2)
+    async with served(settings=ListenerSettings(max_connections=1)) as place:
+        crowd = [await place.connect() for _ in range(4)]
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.BrokenResourceError):
+            await crowd[3].send_all(b"x")
+        for client in crowd[:3]:
+            await client.send_all(b"x")
+        assert (await read_to_end(crowd[3])).startswith(b"HTTP/1.1 503 ")
 
 
 @pytest.mark.real
