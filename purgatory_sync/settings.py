@@ -168,6 +168,11 @@ class PurgatorySettings:
     placeholder_expiry_secs: float = setting(
         1200.0, "PLACEHOLDER_EXPIRY_SECS", "seconds a pushed refs/nostr/<id> waits for its event"
     )
+    max_placeholders_per_repository: int = setting(
+        1_000,
+        "PLACEHOLDER_MAX_PER_REPOSITORY",
+        "pushed refs/nostr/<id> of one repository that wait for their events",
+    )
     expired_memory_secs: float = setting(
         604800.0, "EXPIRED_MEMORY_SECS", "seconds an expired id is remembered"
     )

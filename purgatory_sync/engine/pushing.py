@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 
 import attrs
 import structlog
@@ -29,7 +30,7 @@ from ..runtime.clock import WallClock
 from ..settings import PushSettings
 from ..store.protocol import Change, Placeholder
 from .admission import row_of
-from .in_hand import PushesInHand, Target
+from .in_hand import PushesInHand, Target, Waiting
 
 Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]
@@ -86,6 +87,10 @@ class Pusher:
         repositories = self.parts.repositories
         path = repositories.path(target.owner, target.identifier)
         return await repositories.run(list_refs, path)
+
+    def waiting(self, target: Target) -> AbstractContextManager[None]:
+        """Within it a push waits for its turn, and nothing that it may rely on ends (B 6.7)."""
+        return self.in_hand.holding([target, Waiting(target)])
 
     async def receive(self, target: Target, changes: Changes, read: Read) -> None:
         """Take a whole push, or nothing of it; when this returns, release has finished (B 6.8).
@@ -156,8 +161,15 @@ class Pusher:
             tuple(held.state for held in self.parts.purgatory.find_state(target.identifier)),
             await knowledge.served_states(target.identifier),
             await knowledge.pull_requests(event_ids_of(changes)),
+            self._room_for_placeholders(target),
         )
         return judge_push(changes, known)
+
+    def _room_for_placeholders(self, target: Target) -> int:
+        """How many more may wait: of this repository, and in all as many as events (B 4.3)."""
+        bounds, waiting = self.parts.purgatory.settings, self.parts.purgatory.placeholders
+        here = waiting.count(target.owner, target.identifier)
+        return min(bounds.max_placeholders_per_repository - here, bounds.max_events - len(waiting))
 
     async def _prove(self, target: Target, pack: _Pack) -> Quarantined | None:
         """The proven pack; None when there is none (B 6.5)."""

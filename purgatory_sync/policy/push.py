@@ -23,6 +23,7 @@ _NO_STATE = (
     "no state event (kind 30618) of a maintainer waits for this push: publish the state first, "
     "then push what it names"
 )
+_NO_ROOM = "too many refs/nostr/<event id> wait for their events here: publish the event first"
 
 
 @attrs.frozen
@@ -35,6 +36,7 @@ class PushKnown:
       refs: what the repository holds now: ref → OID.
       held: the states held under the identifier, of any author.
       served: the served states of the identifier, of any author.
+      room: how many more placeholders may wait here.
       events: of each event id that a pushed `refs/nostr/<id>` names and that is known: the pull
         request, or None when the event is of another kind.
     """
@@ -45,6 +47,7 @@ class PushKnown:
     held: tuple[State, ...] = ()
     served: tuple[State, ...] = ()
     events: Mapping[str, PullRequest | None] = attrs.field(factory=dict)
+    room: int = 1_000
 
 
 @attrs.frozen
@@ -88,6 +91,8 @@ def judge_push(changes: Mapping[str, str | None], known: PushKnown) -> PushVerdi
     }
     moved = {name: oid for name, oid in nostr.items() if known.refs.get(name) != oid}
     waiting = tuple(i for name in moved if (i := name.removeprefix(NOSTR)) not in known.events)
+    if len(waiting) > max(known.room, 0):
+        raise PushRefused(_NO_ROOM)
     aligned = {name: new for name, new in changes.items() if name not in nostr}
     return PushVerdict(_authorising(aligned, known), moved, waiting)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import attrs
@@ -32,9 +33,10 @@ class Placeholders:
     """All placeholders, found by key or by event."""
 
     _by_event: dict[str, dict[tuple[str, str, str], HeldPlaceholder]] = attrs.field(factory=dict)
+    _counts: Counter[tuple[str, str]] = attrs.field(factory=Counter)
 
     def __len__(self) -> int:
-        return sum(len(group) for group in self._by_event.values())
+        return self._counts.total()
 
     def __iter__(self) -> Iterator[HeldPlaceholder]:
         for group in self._by_event.values():
@@ -43,7 +45,13 @@ class Placeholders:
     def add(self, placeholder: HeldPlaceholder) -> HeldPlaceholder:
         """Keep it; the one that is there already stays as it is (nobody overwrites another)."""
         group = self._by_event.setdefault(placeholder.event_id, {})
+        if placeholder.key not in group:
+            self._counts[placeholder.owner, placeholder.identifier] += 1
         return group.setdefault(placeholder.key, placeholder)
+
+    def count(self, owner: str, identifier: str) -> int:
+        """How many wait in one repository."""
+        return self._counts[owner, identifier]
 
     def get(self, owner: str, identifier: str, event_id: str) -> HeldPlaceholder | None:
         """The placeholder of that repository and id, or None."""
@@ -56,6 +64,10 @@ class Placeholders:
     def remove(self, placeholder: HeldPlaceholder) -> None:
         """Forget it; nothing happens when it is gone."""
         group = self._by_event.get(placeholder.event_id, {})
-        group.pop(placeholder.key, None)
+        if group.pop(placeholder.key, None) is not None:
+            repository = placeholder.owner, placeholder.identifier
+            self._counts[repository] -= 1
+            if not self._counts[repository]:
+                del self._counts[repository]
         if not group:
             self._by_event.pop(placeholder.event_id, None)

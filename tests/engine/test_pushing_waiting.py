@@ -7,9 +7,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.in_hand import PushesInHand
+from purgatory_sync.engine.in_hand import PushesInHand, Target
 from purgatory_sync.engine.pushing import Pusher
 from purgatory_sync.engine.sweeping import Sweeper
+from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.repository import is_repository
 from purgatory_sync.purgatory.entries import HeldAnnouncement, HeldState
 from purgatory_sync.testing import events
@@ -18,6 +19,7 @@ from ..git.local_repos import history, oid_of
 from ..world import NOW, World
 from .pushing_support import (
     MAIN,
+    MAINTAINER,
     NOSTR,
     OWNER,
     STRANGER,
@@ -68,6 +70,41 @@ async def test_b_4_2_a_pushed_commit_releases_the_waiting_pull_request(
     assert event.id in await world.served()
     assert world.refs(OWNER) == {name: step.oid}
     assert not (await world.store.load()).placeholders
+
+
+async def test_b_4_3_placeholders_are_bounded(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    for author in (OWNER, MAINTAINER):
+        await world.announce(author)
+    bounds = attrs.evolve(world.purgatory.settings, max_placeholders_per_repository=2, max_events=3)
+    world.purgatory.settings = bounds
+    (step,) = history(1)
+    names = [f"refs/nostr/{digit * 64}" for digit in "123456"]
+
+    async def push(*pushed: str, target: Target = TARGET) -> str:
+        try:
+            await pusher.receive(target, dict.fromkeys(pushed, step.oid), pack([step]))
+        except PushRefused as error:
+            return str(error)
+        return ""
+
+    full = "too many refs/nostr/<event id> wait for their events here: publish the event first"
+    assert await push(*names[:3]) == full
+    assert world.refs(OWNER) == {}
+    assert await push(names[0]) == await push(names[0], names[1]) == ""
+    assert await push(names[2]) == full
+    assert await push(names[1]) == ""
+    other = Target(MAINTAINER.pubkey, "repo")
+    assert await push(names[0], target=other) == ""
+    assert await push(names[3], target=other) == full
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    await world.offer(event)
+    assert await push(f"refs/nostr/{event.id}") == ""
+    await trio.sleep(1200)
+    await sweeper(world).sweep()
+    assert len(world.purgatory.placeholders) == 0
+    assert await push(names[4]) == ""
 
 
 async def test_b_4_2_a_placeholder_names_a_commit_that_came(
@@ -137,6 +174,30 @@ async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
         assert isinstance(world.purgatory.get(event.id), HeldState)
     assert event.id in await world.served()
     assert pusher.in_hand == PushesInHand()
+
+
+async def test_b_6_7_nothing_expires_while_a_push_that_may_rely_on_it_waits_for_its_turn(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    await world.announce(STRANGER)
+    (step,) = history(1)
+    ours = state({MAIN: step.oid})
+    theirs = events.state(STRANGER, "repo", {MAIN: step.oid}, created_at=NOW - 10)
+    asked = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    for event in (ours, theirs, asked):
+        await world.offer(event)
+    sweeper = sweeper_of(world, pusher)
+    with pusher.waiting(TARGET):
+        await trio.sleep(1801)
+        await sweeper.sweep()
+        assert world.purgatory.get(ours.id) is not None
+        assert world.purgatory.get(asked.id) is not None
+        assert world.purgatory.get(theirs.id) is None
+    assert pusher.in_hand == PushesInHand()
+    await sweeper.sweep()
+    assert world.purgatory.get(ours.id) is None
+    assert world.purgatory.get(asked.id) is None
 
 
 async def test_b_2_7_a_repository_stays_while_a_push_for_it_is_in_hand(
