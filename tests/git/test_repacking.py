@@ -247,20 +247,32 @@ def test_packs_of_one_moment_stay_together(tmp_path: Path, tmp: Path) -> None:
     assert len(combined(path, tmp).replaces) == 4
 
 
-def test_its_time_is_as_durable_as_the_pack(
-    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_goes_before_what_stands_for_it_is_durable(
+    repository: Path, tmp_path: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = combined(repository, tmp)
-    durable: set[tuple[int, int]] = set()
+    relative = new_repository(tmp_path, "relative")
+    link_objects([repository], relative, OIDS)
+    real, durable = os.unlink, set[tuple[int, int]]()
 
     def fsync(fd: int) -> None:
         status = os.fstat(fd)
         durable.add((status.st_ino, status.st_mtime_ns))
 
+    def unlink(path: str) -> None:
+        folder = Path(path).parent
+        for place in (folder, folder / f"{made.stem}.pack", folder / f"{made.stem}.idx"):
+            status = place.stat()
+            assert (status.st_ino, status.st_mtime_ns) in durable
+        monkeypatch.setattr(os, "unlink", real)
+
     monkeypatch.setattr(os, "fsync", fsync)
-    assert made.put_in_place()
-    status = (repository / "objects/pack" / f"{made.stem}.pack").stat()
-    assert (status.st_ino, 1_000 * 10**9) in durable
+    made = combined(repository, tmp)
+    for work in (made.put_in_place, lambda: made.share_with(relative)):
+        monkeypatch.setattr(os, "unlink", unlink)
+        assert work()
+        assert os.unlink is real, "nothing went"
+    (pack,) = (repository / "objects/pack").glob("*.pack")
+    assert pack.stat().st_mtime_ns == 1_000 * 10**9
 
 
 @pytest.mark.parametrize("secs", [0, 3500, -3700])
