@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeAlias
 
 import attrs
 
@@ -22,16 +23,26 @@ class Target:
 
 
 @attrs.frozen
+class Waiting:
+    """A push that waits for its turn: nobody has read yet what it relies on."""
+
+    target: Target
+
+
+Key: TypeAlias = Target | Waiting | str
+
+
+@attrs.frozen
 class PushesInHand:
     """The repositories that pushes are received for, and the ids of events that they rely on."""
 
-    _counts: Counter[Target | str] = attrs.field(factory=Counter)
+    _counts: Counter[Key] = attrs.field(factory=Counter)
 
-    def __contains__(self, key: Target | str) -> bool:
+    def __contains__(self, key: Key) -> bool:
         return key in self._counts
 
     @contextmanager
-    def holding(self, keys: Iterable[Target | str]) -> Iterator[None]:
+    def holding(self, keys: Iterable[Key]) -> Iterator[None]:
         """Keep these in hand until the block ends, however it ends."""
         keys = tuple(keys)
         self._counts.update(keys)
@@ -42,3 +53,7 @@ class PushesInHand:
                 self._counts[key] -= 1
                 if not self._counts[key]:
                     del self._counts[key]
+
+    def waiting(self, target: Target) -> AbstractContextManager[None]:
+        """Within it a push waits for its turn: nothing ends that it may rely on."""
+        return self.holding([target, Waiting(target)])

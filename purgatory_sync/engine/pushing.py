@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
 
 import attrs
 import structlog
@@ -30,7 +29,7 @@ from ..runtime.clock import WallClock
 from ..settings import PushSettings
 from ..store.protocol import Change, Placeholder
 from .admission import row_of
-from .in_hand import PushesInHand, Target, Waiting
+from .in_hand import PushesInHand, Target
 
 Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]
@@ -87,10 +86,6 @@ class Pusher:
         repositories = self.parts.repositories
         path = repositories.path(target.owner, target.identifier)
         return await repositories.run(list_refs, path)
-
-    def waiting(self, target: Target) -> AbstractContextManager[None]:
-        """Within it a push waits for its turn, and nothing that it may rely on ends (B 6.7)."""
-        return self.in_hand.holding([target, Waiting(target)])
 
     async def receive(self, target: Target, changes: Changes, read: Read) -> None:
         """Take a whole push, or nothing of it; when this returns, release has finished (B 6.8).

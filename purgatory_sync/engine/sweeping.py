@@ -13,7 +13,7 @@ from trio_util import periodic
 from ..errors import PurgatorySyncError, RepositoryError
 from ..hunt.choice import survey
 from ..hunt.manager import ThrottleManager
-from ..purgatory.entries import HeldAnnouncement, HuntedEvent
+from ..purgatory.entries import HeldAnnouncement, HeldState, HuntedEvent
 from ..purgatory.expiry import (
     AnnouncementStep,
     Outlook,
@@ -30,7 +30,7 @@ from ..runtime.clock import WallClock
 from ..settings import PurgatorySettings
 from ..store.protocol import Change, Expired, Placeholder
 from .admission import row_of
-from .in_hand import PushesInHand, Target
+from .in_hand import PushesInHand, Target, Waiting
 
 SWEEP_SECS = 60
 log = structlog.get_logger()
@@ -112,7 +112,21 @@ class Sweeper:
                     target = self.throttles.ctx.find_target_repo(seen.data, source)
                     if target is None or self.throttles.is_naughty(source.url):
                         excused.append(source.url)
-        return Outlook(sources, excused, push_in_hand=held.event_id in self.in_hand)
+        return Outlook(sources, excused, push_in_hand=await self._is_pushed(held))
+
+    async def _is_pushed(self, held: HuntedEvent) -> bool:
+        """Whether a push relies on it, or may: one that waits has not said so yet (B 6.7)."""
+        if held.event_id in self.in_hand:
+            return True
+        for identifier in held.identifiers:
+            data = await self.parts.knowledge.data(identifier)
+            if isinstance(held, HeldState):
+                owners = data.owners_authorising(held.state.author)
+            else:
+                owners = data.owners_of_pr(held.pr)
+            if any(Waiting(Target(owner, identifier)) in self.in_hand for owner in owners):
+                return True
+        return False
 
     async def _end_announcement(self, held: HeldAnnouncement, now: float) -> None:
         purgatory, announcement = self.parts.purgatory, held.announcement

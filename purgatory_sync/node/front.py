@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
@@ -142,6 +143,9 @@ class _Pushes:
 
     async def refs(self, npub: str, identifier: str) -> Mapping[str, str] | None:
         return await self._engine.pusher.refs(Target(decode_npub(npub), identifier))
+
+    def waiting(self, npub: str, identifier: str) -> AbstractContextManager[None]:
+        return self._engine.pusher.in_hand.waiting(Target(decode_npub(npub), identifier))
 
     async def receive(self, npub: str, identifier: str, changes: Changes, read: Read) -> None:
         await self._engine.pusher.receive(Target(decode_npub(npub), identifier), changes, read)

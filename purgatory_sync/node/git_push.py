@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 import attrs
@@ -44,6 +45,9 @@ class Pushes(Protocol):
 
     async def refs(self, npub: str, identifier: str) -> Mapping[str, str] | None:
         """What a push to a repository builds on; None when it is not hosted."""
+
+    def waiting(self, npub: str, identifier: str) -> AbstractContextManager[None]:
+        """Within it a push waits for its turn: nothing ends that it may rely on (B 6.7)."""
 
     async def receive(
         self,
@@ -117,7 +121,7 @@ class GitPush:
             # Before the place: a client that says nothing must not hold one.
             await conversation.begin()
             try:
-                async with self.places:
+                async with self._turn(npub, identifier):
                     result, answer = await self._converse(npub, identifier, conversation)
             except PushRefused as refusal:
                 result, answer = "refused", refused(conversation.parser.request, str(refusal))
@@ -128,6 +132,13 @@ class GitPush:
                 self.counts.results[result] += 1
                 self.counts.bytes += body.sent
                 self.counts.secs += trio.current_time() - start
+
+    @asynccontextmanager
+    async def _turn(self, npub: str, identifier: str) -> AsyncIterator[None]:
+        """A place among those that are received; nothing that the push needs ends before it."""
+        with self.pushes.waiting(npub, identifier):
+            async with self.places:
+                yield
 
     async def _converse(
         self, npub: str, identifier: str, conversation: _Conversation

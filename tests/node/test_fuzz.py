@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import trio
 import trio.testing
@@ -157,6 +158,9 @@ class Pushes:
 
     async def refs(self, npub: str, identifier: str) -> Mapping[str, str]:
         return {"refs/heads/main": "1" * 40}
+
+    def waiting(self, npub: str, identifier: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def receive(
         self,
