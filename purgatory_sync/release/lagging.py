@@ -49,7 +49,7 @@ def _any_lags(ruled: Sequence[tuple[Path, State | None]]) -> bool:
 
 
 def _differs(path: Path, state: State | None) -> bool:
-    if state is None or state.unsatisfiable or state.empty:
+    if state is None or state.unsatisfiable:
         return False
     refs = {name: oid for name, oid in list_refs(path).items() if name.startswith(ALIGNED)}
     head = choose_head(state)

@@ -34,7 +34,7 @@ async def realign(parts: Parts, owner: str, identifier: str, tally: Tally) -> No
 async def _bring_up(parts: Parts, data: RepositoryData, owner: str, tally: Tally) -> bool:
     """Whether the owner's repository now holds the served state that rules it, with real refs."""
     state = newest_for(owner, data, await parts.knowledge.served_states(data.identifier))
-    if state is None or state.unsatisfiable or state.empty or not data.with_repository([owner]):
+    if state is None or state.unsatisfiable or not data.with_repository([owner]):
         return False
     concerned = data.with_repository(data.owners_authorising(state.author))
     repositories = parts.repositories
@@ -46,4 +46,4 @@ async def _bring_up(parts: Parts, data: RepositoryData, owner: str, tally: Tally
     tally.repositories += await repositories.run(
         bring_state, repositories, sources, [target], state
     )
-    return True
+    return not state.empty

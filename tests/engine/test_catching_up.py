@@ -145,6 +145,21 @@ async def test_b_9_one_that_cannot_be_brought_up_stops_no_other(
     assert found == {"one": {MAIN: step.oid}, "two": {}, "three": {MAIN: step.oid}}
 
 
+async def test_b_3_5_a_state_without_refs_rules_an_older_disk_too(
+    world: World, autojump_clock: MockClock
+) -> None:
+    (step,) = history(1)
+    await world.announce(OWNER)
+    world.give(OWNER, [step])
+    await serve(world, OWNER, {MAIN: step.oid}, NOW - 60)
+    await serve(world, OWNER, {})
+    assert world.refs(OWNER) == {}
+    align_refs(world.path(OWNER), {MAIN: step.oid}, None)
+    await caught_up(world)
+    assert world.refs(OWNER) == {}
+    assert not await lags(world.parts, "repo")
+
+
 async def test_b_9_a_store_that_fails_is_asked_again(
     world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

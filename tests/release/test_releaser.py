@@ -202,6 +202,20 @@ async def test_b_2_6_co_maintainer_who_only_announces_is_filled_and_promoted(
     assert world.told[-1] == announcement.id
 
 
+async def test_b_3_5_an_announcement_that_brings_a_state_without_refs(world: World) -> None:
+    for author in (OWNER, MAINTAINER):
+        await world.announce(author)
+        steps = history(1, author.npub)
+        world.give(author, steps)
+        await world.offer(events.state(author, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50))
+    await world.offer(events.state(MAINTAINER, "repo", {}, created_at=NOW - 40))
+    assert list(world.refs(OWNER)) == [MAIN]
+    await world.announce(OWNER, maintainers=[MAINTAINER], created_at=NOW - 30)
+    assert world.refs(OWNER) == {}
+    only_announces = await world.announce(STRANGER, maintainers=[MAINTAINER])
+    assert only_announces.id in await world.held()
+
+
 async def test_b_7_3_pull_request_is_released_in_every_repository_concerned(world: World) -> None:
     await world.announce(OWNER, maintainers=[MAINTAINER])
     await world.announce(MAINTAINER, maintainers=[OWNER])
