@@ -7,6 +7,7 @@ packs. It also compares what is here already with what comes under the same name
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -70,7 +71,10 @@ def child_limits(
       scanned: what the scan found.
       max_file_bytes: how much the bases of a thin pack may add, at most.
     """
-    indexes = sum(path.stat().st_size for path in Path(pack_dir(repository)).glob("*.idx"))
+    indexes = 0
+    for path in Path(pack_dir(repository)).glob("*.idx"):
+        with contextlib.suppress(FileNotFoundError):  # repacked meanwhile
+            indexes += path.stat().st_size
     return ChildLimits(
         memory_bytes=_BASE_MEMORY_BYTES
         + 2 * pack_bytes

@@ -15,7 +15,7 @@ from purgatory_sync.git.fsck_rules import judge_object
 from purgatory_sync.git.index_git import RECEIVED, child_limits, index_with_git
 from purgatory_sync.git.pack_format import COMMIT, TAG, TREE, GitObject
 from purgatory_sync.git.pack_reader import Unsure
-from purgatory_sync.git.pack_scan import PackScanner
+from purgatory_sync.git.pack_scan import PackScanner, Scanned
 from purgatory_sync.git.pack_writer import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
 from purgatory_sync.settings import HuntSettings
@@ -24,6 +24,10 @@ from .objects_git_judges import BYSTANDERS, ODD_BUT_FINE, REFUSED, USUAL
 from .packs import history, make_repository, oid_of, write_loose
 
 pytestmark = pytest.mark.real
+
+SMALL = Scanned(
+    objects=1, total_bytes=1, largest_bytes=1, named_bases=0, named_base_bytes=0, depth=0
+)
 
 
 def unwatched() -> None:
@@ -57,6 +61,16 @@ def accepts(repository: Path, tmp: Path, object: GitObject) -> bool:
     except BadPack:
         return False
     return True
+
+
+def test_an_index_that_goes_while_limits_are_found_is_not_counted(tmp_path: Path) -> None:
+    """Somebody repacks beside us; this is what a look at it then meets."""
+    repository = make_repository(tmp_path / "r.git")
+    before = child_limits(repository, 1, SMALL, 1)
+    (repository / "objects/pack/gone.idx").symlink_to("nowhere")
+    assert child_limits(repository, 1, SMALL, 1) == before
+    (repository / "objects/pack/here.idx").write_bytes(bytes(1000))
+    assert child_limits(repository, 1, SMALL, 1).memory_bytes == before.memory_bytes + 1000
 
 
 @pytest.mark.parametrize("name", [*USUAL, *ODD_BUT_FINE])

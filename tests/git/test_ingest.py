@@ -359,6 +359,23 @@ async def test_what_is_no_pack_ends_before_all_of_it_came(way: Way) -> None:
     assert way.leftovers() == []
 
 
+@pytest.mark.parametrize("count", [2, 1001])
+async def test_a_pack_is_handed_on_as_soon_as_it_says_that_it_is_large(
+    tmp_path: Path, count: int
+) -> None:
+    place = Way(
+        HuntSettings(min_free_bytes=0, ingest="dulwich"),
+        make_repository(tmp_path / "r.git"),
+        tmp_path / "tmp",
+    )
+    pack = PackBuilder()
+    pack.add(blob(os.urandom(300 * 1024)))
+    async with Ingest(place.settings, place.tmp).open_sink(place.repository) as sink:
+        await sink.write(pack.build(count=count)[:-20])
+        assert bool(place.leftovers()) is (count > 1000)
+    assert place.leftovers() == []
+
+
 async def test_a_pack_beyond_the_limit_is_refused(way: Way) -> None:
     settings = attrs.evolve(way.settings, max_pack_bytes=100)
     async with Ingest(settings, way.tmp).open_sink(way.repository) as sink:
