@@ -176,30 +176,6 @@ async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
     assert pusher.in_hand == PushesInHand()
 
 
-async def test_b_6_7_nothing_expires_while_a_push_that_may_rely_on_it_waits_for_its_turn(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    await world.announce(OWNER)
-    await world.announce(STRANGER)
-    (step,) = history(1)
-    ours = state({MAIN: step.oid})
-    theirs = events.state(STRANGER, "repo", {MAIN: step.oid}, created_at=NOW - 10)
-    asked = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
-    for event in (ours, theirs, asked):
-        await world.offer(event)
-    sweeper = sweeper_of(world, pusher)
-    with pusher.waiting(TARGET):
-        await trio.sleep(1801)
-        await sweeper.sweep()
-        assert world.purgatory.get(ours.id) is not None
-        assert world.purgatory.get(asked.id) is not None
-        assert world.purgatory.get(theirs.id) is None
-    assert pusher.in_hand == PushesInHand()
-    await sweeper.sweep()
-    assert world.purgatory.get(ours.id) is None
-    assert world.purgatory.get(asked.id) is None
-
-
 async def test_b_2_7_a_repository_stays_while_a_push_for_it_is_in_hand(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
