@@ -64,6 +64,7 @@ async def test_an_event_that_cannot_be_stored_is_refused(
         "error: could not be stored, try again later",
     )
     assert world.purgatory.get(event.id) is None
+    assert world.purgatory.room.total == Load()
 
 
 async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_forgotten(
@@ -84,6 +85,7 @@ async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_fo
     assert answer.message == "error: the repository could not be made"
     assert await world.held() == set()
     assert world.purgatory.get(event.id) is None
+    assert world.purgatory.room.total == Load()
 
 
 @pytest.mark.parametrize("field", ["id", "pubkey", "created_at", "kind", "tags", "content", "sig"])
