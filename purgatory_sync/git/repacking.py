@@ -23,7 +23,7 @@ import attrs
 from ..errors import LocalFailure
 from ..runtime.children import ChildLimits, run_child, stop_if_cancelled
 from .copying import NO_LINK
-from .index_git import find_git
+from .index_git import find_git, git_environment
 from .layout import fsync_dir, objects_dir, pack_dir, require_format
 from .pack_index import PackIndexReader
 from .quarantine import (
@@ -229,7 +229,7 @@ def _combine(git: str, repository: Path, folder: Path, packs: Sequence[_Pack]) -
     with wanted.open("rb") as stdin:
         result = run_child(
             _command(git, folder / "pack"),
-            env=_environment(repository),
+            env=git_environment(repository),
             stdin=stdin,
             scratch=folder,
             limits=_limits(repository, packs),
@@ -277,21 +277,6 @@ def _command(git: str, base: Path) -> list[str]:
         "-q",
         os.path.abspath(base),
     ]
-
-
-def _environment(repository: Path) -> dict[str, str]:
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": "/nonexistent",
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_DIR": os.path.abspath(repository),
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_GRAFT_FILE": os.devnull,
-        "GIT_SHALLOW_FILE": "",
-        "GIT_NO_LAZY_FETCH": "1",
-    }
 
 
 def _require_all(repository: Path, stems: Collection[str], combined: Path) -> None:
