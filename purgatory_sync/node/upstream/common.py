@@ -46,7 +46,7 @@ class Common:
     """What every connection works with.
 
     Attributes:
-      wanted: what by-reference filters carry; grows meanwhile.
+      wanted: what by-reference filters carry; changes meanwhile.
       take: offers an event; may wait, and then nothing more is read.
       clock: Unix seconds.
       shared: what is here; when given, history is reconciled with it where a relay offers that.

@@ -112,12 +112,13 @@ class Upstream:
         self._intake.brought(brings(event, served=True))
 
     def withdrawn(self, event_ids: Iterable[str]) -> None:
-        """Announcements are neither held nor served any more: nobody follows relays for them.
+        """Events are neither held nor served any more.
 
-        Args:
-          event_ids: those of other events are passed over.
+        Relays are not followed for them any more, nor asked for what refers to them.
         """
-        if self._roster.withdrawn(event_ids):
+        gone = tuple(event_ids)
+        unlisted, unwanted = self._roster.withdrawn(gone), self._wanted.withdrawn(gone)
+        if unlisted or unwanted:
             self._changed.set()
 
     def judge_again(self, identifier: str) -> None:
@@ -160,6 +161,7 @@ class Upstream:
                 await trio.sleep(RECONCILE_SECS)
 
     def _reconcile(self, nursery: trio.Nursery) -> None:
+        self._wanted.forget()
         chosen = self._roster.chosen()
         for url in [url for url in self._relays if url not in chosen]:
             self._relays.pop(url).scope.cancel()

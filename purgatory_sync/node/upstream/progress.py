@@ -14,7 +14,7 @@ class Progress:
     """What one relay was asked for; outlives its sessions.
 
     Attributes:
-      walked: by letters of `Values`, how many of them were asked for through all of history.
+      walked: by letters of `Values`, up to which number they were asked for through all of history.
       full_at: Unix seconds of the last walk through all of history.
       synced_until: Unix seconds until which nothing was missed.
       plain_until: Unix seconds until which it is not asked by negentropy.

@@ -51,7 +51,7 @@ class _Live:
 
 @attrs.frozen
 class _LastBatch:
-    """The live subscription that grows: its number, and the positions of its values."""
+    """The live subscription that grows: its number, and between which numbers its values are."""
 
     number: int
     start: int
@@ -150,19 +150,16 @@ class Session:
 
     async def _ask_for(self, nursery: trio.Nursery, values: Values) -> None:
         """New values: through all of history, and from now on beside the old ones."""
-        asked, end = self._asked.get(values.letters, 0), len(values)
+        asked, end = self._asked.get(values.letters, 0), values.end
         self._asked[values.letters] = end
         for filters in values.between(asked, end):
             self._walks.begin(nursery, filters, None)
         last = self._live_batches.get(values.letters, _LastBatch(0, 0, 0))
         if end == last.end:
             return
-        for number, filters in enumerate(values.between(last.start, end), last.number):
-            (batch,) = filters[0].tags.values()
-            start = last.start if number == last.number else last.end
-            last = _LastBatch(number, start, start + len(batch))
-            self._live_batches[values.letters] = last
-            await self._subscribe(f"{values.letters}{number}", filters)
+        for number, batch in enumerate(values.batches(last.start, end), last.number):
+            self._live_batches[values.letters] = _LastBatch(number, batch.start, batch.end)
+            await self._subscribe(f"{values.letters}{number}", batch.filters)
 
     async def _subscribe(self, name: str, filters: tuple[Filter, ...]) -> None:
         """Live: of what the relay has only the newest is asked for, a walk brings the rest."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
+import attrs
 import trio
 
 from ...errors import InvalidEvent
@@ -29,40 +31,93 @@ EVERYTHING = (
 )
 
 
+@attrs.define(eq=False)
+class Value:
+    """Something that events refer to.
+
+    Attributes:
+      number: from 0, in the order in which values came; none comes a second time.
+      holders: how many events want it.
+    """
+
+    text: str
+    number: int
+    holders: int = 0
+
+
+@attrs.frozen
+class Batch:
+    """Values with numbers from `start` to before `end`: one filter for each letter."""
+
+    start: int
+    end: int
+    filters: tuple[Filter, ...]
+
+
 class Values:
     """Values in the order in which they came, in batches of which only the last one grows.
 
     Args:
       letters: the tags that may hold such a value.
       limit: how many are taken; further ones are not asked for.
+
+    Attributes:
+      end: the number of the next new value.
     """
 
     def __init__(self, letters: str, limit: int = MAX_WANTED) -> None:
         self.letters = letters
+        self.end = 0
         self._limit = limit
-        self._all: dict[str, None] = {}
-        self._order: list[str] = []
+        self._all: dict[str, Value] = {}
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._all)
 
-    def __contains__(self, value: str) -> bool:
-        return value in self._all
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
 
-    def add(self, values: Iterable[str]) -> bool:
-        """Take new values; whether there were any."""
-        before = len(self._order)
-        for value in values:
-            if value not in self._all and len(self._order) < self._limit:
-                self._all[value] = None
-                self._order.append(value)
-        return len(self._order) > before
+    def __contains__(self, text: str) -> bool:
+        return text in self._all
+
+    def hold(self, texts: Iterable[str]) -> tuple[Value, ...]:
+        """Want these once more; those for which there is room, to be released some time."""
+        held = []
+        for text in dict.fromkeys(texts):
+            value = self._all.get(text)
+            if value is None:
+                if len(self._all) >= self._limit:
+                    continue
+                value = self._all[text] = Value(text, self.end)
+                self.end += 1
+            value.holders += 1
+            held.append(value)
+        return tuple(held)
+
+    def release(self, held: Iterable[Value]) -> None:
+        """Want these once less; what nobody wants is gone."""
+        for value in held:
+            value.holders -= 1
+            if not value.holders:
+                del self._all[value.text]
 
     def between(self, start: int, end: int) -> Iterator[tuple[Filter, ...]]:
-        """The filters of the values with these positions: one for each letter, batch by batch."""
-        for batch in in_batches(self._order[start:end]):
-            values = frozenset(batch)
-            yield tuple(Filter(tags={letter: values}) for letter in self.letters)
+        """The filters of the values with these numbers, batch by batch."""
+        return (batch.filters for batch in self.batches(start, end))
+
+    def batches(self, start: int, end: int) -> Iterator[Batch]:
+        """The values with these numbers that are wanted still."""
+        # What is asked for is mostly what came last.
+        latest = takewhile(lambda value: value.number >= start, reversed(self._all.values()))
+        values = [value for value in latest if value.number < end][::-1]
+        position = 0
+        for texts in in_batches([value.text for value in values]):
+            position += len(texts)
+            until = values[position].number if position < len(values) else end
+            wanted = frozenset(texts)
+            filters = tuple(Filter(tags={letter: wanted}) for letter in self.letters)
+            yield Batch(start, until, filters)
+            start = until
 
 
 def in_batches(values: Sequence[str]) -> Iterator[list[str]]:
@@ -80,11 +135,13 @@ def in_batches(values: Sequence[str]) -> Iterator[list[str]]:
 
 
 class Wanted:
-    """Coordinates of announcements here and of what is served, ids of roots; only grows."""
+    """Coordinates of announcements here and of what is served, ids of roots."""
 
     def __init__(self) -> None:
         self.coordinates = Values("aAq")
         self.roots = Values("eEq")
+        self._held: dict[str, tuple[Values, tuple[Value, ...]]] = {}
+        self._left: dict[str, None] = {}
         self._grown = trio.Event()
 
     def announced(self, event: Event) -> None:
@@ -94,7 +151,8 @@ class Wanted:
         except InvalidEvent:
             return
         members = (announcement.owner, *announcement.maintainers[:MAX_MAINTAINERS])
-        self._add(self.coordinates, (str(Coordinate(m, announcement.identifier)) for m in members))
+        names = (str(Coordinate(member, announcement.identifier)) for member in members)
+        self._hold(event, self.coordinates, names)
 
     def served(self, event: Event) -> None:
         """Want what refers to a served event.
@@ -105,18 +163,41 @@ class Wanted:
         if event.kind in ALWAYS_ACCEPTED or event.kind == kinds.ANNOUNCEMENT:
             return
         if (address := address_text(event)) is not None:
-            self._add(self.coordinates, (address,))
+            self._hold(event, self.coordinates, (address,))
             return
         ids, _ = references_of(event)
         if not any(each in self.roots for each in ids):
-            self._add(self.roots, (event.id,))
+            self._hold(event, self.roots, (event.id,))
+
+    def withdrawn(self, event_ids: Iterable[str]) -> bool:
+        """Events left, and `forget` may forget what they wanted; whether there were any."""
+        left = [each for each in event_ids if each in self._held]
+        self._left |= dict.fromkeys(left)
+        return bool(left)
+
+    def forget(self) -> None:
+        """Want no more what only events wanted that left.
+
+        To be called a moment later: what replaces them mostly wants the same, which need not be
+        asked for through all of history once more.
+        """
+        left, self._left = self._left, {}
+        for event_id in left:
+            values, held = self._held.pop(event_id)
+            values.release(held)
 
     async def wait_beyond(self, coordinates: int, roots: int) -> None:
-        """Return when there are more values than these numbers of them."""
-        while len(self.coordinates) <= coordinates and len(self.roots) <= roots:
+        """Return when there are values with these numbers, or higher ones."""
+        while self.coordinates.end <= coordinates and self.roots.end <= roots:
             await self._grown.wait()
 
-    def _add(self, values: Values, new: Iterable[str]) -> None:
-        if values.add(new):
+    def _hold(self, event: Event, values: Values, texts: Iterable[str]) -> None:
+        self._left.pop(event.id, None)
+        if event.id in self._held:
+            return
+        before = values.end
+        if held := values.hold(texts):
+            self._held[event.id] = values, held
+        if values.end > before:
             self._grown.set()
             self._grown = trio.Event()

@@ -23,11 +23,12 @@ def test_b_10_2_batches_have_so_many_values_and_characters() -> None:
 
 def test_only_the_last_batch_grows() -> None:
     values = Values("ab")
-    assert values.add(str(n) for n in range(1500))
-    before = list(values.between(0, len(values)))
-    assert values.add(["more"])
-    assert not values.add(["more", "7"])
-    after = list(values.between(0, len(values)))
+    values.hold(str(n) for n in range(1500))
+    before = list(values.between(0, values.end))
+    assert (values.end, len(values)) == (1500, 1500)
+    values.hold(["more", "7"])
+    assert (values.end, len(values)) == (1501, 1501)
+    after = list(values.between(0, values.end))
     assert (
         after[0]
         == before[0]
@@ -35,14 +36,57 @@ def test_only_the_last_batch_grows() -> None:
     )
     assert len(after) == 2
     assert "more" in after[1][0].tags["a"]
+    assert [(each.start, each.end) for each in values.batches(3, 1501)] == [(3, 1003), (1003, 1501)]
 
 
 def test_values_are_bounded() -> None:
     values = Values("ab", limit=3)
-    assert values.add("ab")
-    assert values.add("cd")
-    assert not values.add("ef")
+    values.hold("ab")
+    held = values.hold("cd")
+    values.hold("ef")
     assert [f.tags["a"] for f, _ in values.between(0, 9)] == [frozenset("abc")]
+    values.release(held)
+    values.hold("g")
+    assert [f.tags["a"] for f, _ in values.between(0, 9)] == [frozenset("abg")]
+    assert values.end == 4
+
+
+def test_a_value_is_asked_for_while_somebody_holds_it() -> None:
+    values = Values("a")
+    first, second = values.hold("xyx"), values.hold("yz")
+    values.release(first)
+    assert [f.tags["a"] for (f,) in values.between(0, 9)] == [frozenset("yz")]
+    assert [f.tags["a"] for (f,) in values.between(0, 2)] == [frozenset("y")]
+    values.release(second)
+    assert list(values.between(0, 9)) == []
+    assert (values.end, len(values)) == (3, 0)
+
+
+def test_b_10_2_what_left_is_not_asked_for_any_more() -> None:
+    wanted = Wanted()
+    first = announcement(OWNER, "repo", maintainers=[OTHER], created_at=1)
+    second = announcement(OWNER, "repo", created_at=2)
+    root, issue = note(STRANGER, kind=1621), note(OTHER, kind=1621)
+    state = state_of(OWNER, "repo")
+    for event in (first, second):
+        wanted.announced(event)
+        wanted.announced(event)
+    for event in (root, issue, state, second, root):
+        wanted.served(event)
+    assert wanted.withdrawn([first.id, root.id, "f" * 64])
+    assert len(wanted.coordinates) == 3, "whoever replaces it may be announced a moment later"
+    wanted.forget()
+    assert [*wanted.coordinates] == [
+        str(OWNER.coordinate("repo")),
+        f"30618:{OWNER.pubkey}:repo",
+    ]
+    assert [*wanted.roots] == [issue.id]
+    assert not wanted.withdrawn([first.id, root.id])
+    assert wanted.withdrawn([second.id, state.id])
+    wanted.announced(second)
+    wanted.forget()
+    assert [*wanted.coordinates] == [str(OWNER.coordinate("repo"))]
+    assert wanted.coordinates.end == 3
 
 
 def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
