@@ -103,6 +103,20 @@ async def test_b_9_refs_of_an_older_disk(
     assert world.refs(OWNER) == {MAIN: steps[1].oid, **nostr}
 
 
+async def test_b_9_a_head_that_names_another_branch(
+    world: World, autojump_clock: MockClock
+) -> None:
+    (step,) = history(1)
+    await world.announce(OWNER)
+    world.give(OWNER, [step])
+    refs = {MAIN: step.oid, DEV: step.oid}
+    await serve(world, OWNER, refs)
+    align_refs(world.path(OWNER), refs, DEV)
+    assert world.head(OWNER) == DEV
+    await caught_up(world)
+    assert world.head(OWNER) == MAIN
+
+
 async def test_b_9_what_is_as_it_should_be_is_left_alone(
     world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,17 +127,25 @@ async def test_b_9_what_is_as_it_should_be_is_left_alone(
             world.give(author, steps)
             await serve(world, author, {MAIN: steps[0].oid})
 
-    def never(*anything: object) -> None:
-        raise AssertionError
+    update_refs(world.path(OWNER), {f"refs/nostr/{'5' * 64}": steps[0].oid})
+    begun: list[str] = []
+
+    async def never(releaser: Releaser, identifier: str, *, bring_up: bool = False) -> None:
+        begun.append(identifier)
 
     monkeypatch.setattr(Releaser, "process_locked", never)
     await caught_up(world)
+    assert begun == []
     assert not await lags(world.parts, "repo")
     assert not is_repository(world.path(MAINTAINER))
 
 
+@pytest.mark.parametrize("failure", [RepositoryError("no"), OSError("gone"), KeyError("?")])
 async def test_b_9_one_that_cannot_be_brought_up_stops_no_other(
-    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
 ) -> None:
     (step,) = history(1)
     for identifier in ("one", "two", "three"):
@@ -136,7 +158,7 @@ async def test_b_9_one_that_cannot_be_brought_up_stops_no_other(
 
     async def fails(self: Releaser, identifier: str, *, bring_up: bool = False) -> object:
         if identifier == "two":
-            raise RepositoryError("no")
+            raise failure
         return await process(self, identifier, bring_up=bring_up)
 
     monkeypatch.setattr(Releaser, "process_locked", fails)
