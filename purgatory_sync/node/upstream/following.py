@@ -33,6 +33,8 @@ RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0
 # Whoever lies is not asked again at once, however long he was listened to.
 MISBEHAVED_SECS = 600.0
+# So many are known still that nobody names any more: they may be named again.
+MAX_LEFT = 1_000
 
 EXPECTED = (AttemptFailed, OSError, WebSocketException, trio.BrokenResourceError)
 
@@ -84,6 +86,7 @@ class Upstream:
         if local is not None and not self._settings.disable_negentropy:
             self._shared = Shared(local, self._intake.knows)
         self._relays: dict[str, _Relay] = {}
+        self._left: dict[str, Record] = {}
         self._changed = trio.Event()
         if self._settings.bootstrap_relay_url:
             self.follow([bootstrap_url(self._settings.bootstrap_relay_url)])
@@ -164,15 +167,24 @@ class Upstream:
         self._wanted.forget()
         chosen = self._roster.chosen()
         for url in [url for url in self._relays if url not in chosen]:
-            self._relays.pop(url).scope.cancel()
+            self._leave(self._relays.pop(url))
         for url in chosen:
             if url not in self._relays:
-                relay = self._relays[url] = _Relay(Record(url))
+                relay = self._relays[url] = _Relay(self._left.pop(url, None) or Record(url))
                 nursery.start_soon(self._stay, relay)
+
+    def _leave(self, relay: _Relay) -> None:
+        """End a connection that nobody wants; were it forgotten, no backoff would hold."""
+        relay.scope.cancel()
+        relay.record.health.left(self._clock.now() + self._settings.base_backoff_secs)
+        self._left[relay.record.url] = relay.record
+        if len(self._left) > MAX_LEFT:
+            del self._left[next(iter(self._left))]
 
     async def _stay(self, relay: _Relay) -> None:
         health, url = relay.record.health, relay.record.url
         with relay.scope:
+            await trio.sleep(max(0.0, (health.retry_at or 0.0) - self._clock.now()))
             while True:
                 started = trio.current_time()
                 health.retry_at = None

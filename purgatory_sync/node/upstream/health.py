@@ -159,6 +159,11 @@ class Health:
             self._known = True
         self.connected_since = None
 
+    def left(self, until: float) -> None:
+        """Nobody wants it any more; should somebody again, it is not tried before this time."""
+        if self.connected_since is not None or self.retry_at is None:
+            self.connected_since, self.retry_at = None, until
+
     def look(self, url: str, *, pinned: bool, owners: int) -> RelayLook:
         """The relay at this moment."""
         return RelayLook(

@@ -197,6 +197,45 @@ async def test_relays_of_announcements_are_followed_while_they_are_named(
         assert second._sockets == {}
 
 
+async def test_b_10_2_who_leaves_and_comes_again_is_not_asked_more_often(
+    autojump_clock: MockClock,
+) -> None:
+    fine = ScriptedRelay()
+    hosts = {HOST: ScriptedRelay(), "fine.example": fine, "dead.example": None}
+    async with start(hosts) as (upstream, _, network):
+        for number in range(20):  # somebody announces and deletes, again and again
+            names = listed(OWNER, f"r{number}", "ws://fine.example", "ws://dead.example")
+            upstream.announced(names)
+            await trio.sleep(1.5)
+            upstream.withdrawn([names.id])
+            await trio.sleep(1.5)
+        attempts = [round(at) for at, host in network.attempts if host == "dead.example"]
+        assert len(attempts) <= 4
+        gaps = [after - before for before, after in pairwise(fine.connections)]
+        assert len(gaps) >= 3
+        assert min(gaps) >= 5
+        upstream.announced(listed(OWNER, "stays", "ws://fine.example"))
+        await trio.sleep(10)
+        assert [each.connected for each in upstream.looks()] == [True, True]
+
+
+async def test_b_10_2_a_new_connection_asks_for_nothing_that_left(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        upstream.announced(ANNOUNCED)
+        upstream.announced(other := listed(OTHER, "second"))
+        await trio.sleep(3)
+        upstream.withdrawn([other.id])
+        await trio.sleep(3)
+        relay.requests.clear()
+        await relay.hang_up()
+        await trio.sleep(10)
+        asked = [f.tags["a"] for _, filters in relay.requests for f in filters if "a" in f.tags]
+        assert set(asked) == {frozenset({str(OWNER.coordinate("repo"))})}
+
+
 async def test_reconnects_after_5_s_doubling_to_an_hour(autojump_clock: MockClock) -> None:
     async with start({HOST: None}) as (upstream, _, network):
         await trio.sleep(5000)
