@@ -56,9 +56,12 @@ class Repacker:
         for path, count in await blocking(self._place, self._find):
             try:
                 await self._repack(path)
-            except PurgatorySyncError as error:
+            except (PurgatorySyncError, OSError) as error:
                 self._given_up[path] = count
                 log.warning("not repacked", path=str(path), packs=count, error=str(error))
+            except Exception:
+                self._given_up[path] = count
+                log.exception("repacking crashed", path=str(path), packs=count)
 
     def _find(self) -> list[tuple[Path, int]]:
         paths = list(islice(self._round, LOOKS_AT_ONCE))

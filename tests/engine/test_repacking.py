@@ -121,8 +121,17 @@ async def test_somebody_may_begin_to_write_meanwhile(
     assert list(world.repositories.tmp.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (LocalFailure("damaged"), "not repacked"),
+        (PermissionError("not yours"), "not repacked"),
+        (RuntimeError("a bug"), "repacking crashed"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
 async def test_what_fails_holds_up_no_other_and_is_not_tried_at_once_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
 ) -> None:
     bad, good = await fill(world), await fill(world, OTHER, identifier="other")
     tried = []
@@ -130,7 +139,7 @@ async def test_what_fails_holds_up_no_other_and_is_not_tried_at_once_again(
     def combine(path: Path, tmp: Path, min_free_bytes: int) -> object:
         tried.append(path)
         if path == bad:
-            raise LocalFailure("damaged")
+            raise failure
         return combine_packs(path, tmp, min_free_bytes)
 
     monkeypatch.setattr(repacking, "combine_packs", combine)
@@ -140,7 +149,7 @@ async def test_what_fails_holds_up_no_other_and_is_not_tried_at_once_again(
             await repack.look()
     assert sorted(tried) == sorted([bad, good])
     assert (count_packs(bad), count_packs(good)) == (5, 1)
-    assert [log["packs"] for log in logs if log["event"] == "not repacked"] == [5]
+    assert [log["packs"] for log in logs if log["event"] == said] == [5]
 
 
 async def test_cancelling_leaves_everything_as_it_was(
