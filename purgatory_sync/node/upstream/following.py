@@ -170,7 +170,8 @@ class Upstream:
             self._leave(self._relays.pop(url))
         for url in chosen:
             if url not in self._relays:
-                relay = self._relays[url] = _Relay(self._left.pop(url, None) or Record(url))
+                record = self._left.pop(url) if url in self._left else Record(url)
+                relay = self._relays[url] = _Relay(record)
                 nursery.start_soon(self._stay, relay)
 
     def _leave(self, relay: _Relay) -> None:
