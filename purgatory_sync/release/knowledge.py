@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-import attrs
 import structlog
 
 from ..errors import InvalidEvent
@@ -21,28 +19,17 @@ from ..policy.hosting import hosts
 from ..purgatory.purgatory import Purgatory
 from ..settings import CurationSettings
 from ..store.protocol import Applied, Change, Store
+from .remembered import Remembered, Served
 from .repositories import Repositories
 
 Gone = Callable[[frozenset[str]], None]
 
-REMEMBERED_IDENTIFIERS = 20_000
 EVERYTHING = 10_000_000
 log = structlog.get_logger()
 
 
 def _tell_nobody(event_ids: frozenset[str]) -> None:
     """Nobody asked."""
-
-
-@attrs.frozen
-class _Served:
-    announcements: tuple[tuple[Announcement, bool], ...]
-    states: tuple[State, ...]
-
-    def holds(self, event_ids: frozenset[str]) -> bool:
-        return any(a.event.id in event_ids for a, _ in self.announcements) or any(
-            s.event.id in event_ids for s in self.states
-        )
 
 
 class Knowledge:
@@ -71,7 +58,7 @@ class Knowledge:
         self._service = service
         self._lists = lists or CurationSettings()
         self._gone = gone
-        self._served: OrderedDict[str, _Served] = OrderedDict()
+        self._served = Remembered()
         self._reading: dict[str, object] = {}
 
     async def data(self, identifier: str) -> RepositoryData:
@@ -146,9 +133,8 @@ class Knowledge:
         except Exception:
             log.exception("nobody could be told what is gone", event_ids=sorted(event_ids)[:10])
 
-    async def _read(self, identifier: str) -> _Served:
+    async def _read(self, identifier: str) -> Served:
         if (served := self._served.get(identifier)) is not None:
-            self._served.move_to_end(identifier)
             return served
         condition = Filter(
             kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)),
@@ -158,15 +144,13 @@ class Knowledge:
         try:
             served = self._sorted_out(await self._store.query([condition], EVERYTHING))
             if self._reading.get(identifier) is token:
-                self._served[identifier] = served
-                if len(self._served) > REMEMBERED_IDENTIFIERS:
-                    self._served.popitem(last=False)
+                self._served.put(identifier, served)
             return served
         finally:
             if self._reading.get(identifier) is token:
                 del self._reading[identifier]
 
-    def _sorted_out(self, events: list[Event]) -> _Served:
+    def _sorted_out(self, events: list[Event]) -> Served:
         announcements, states = [], []
         for event in events:
             try:
@@ -178,18 +162,17 @@ class Knowledge:
                     states.append(State.parse(event))
             except InvalidEvent:
                 continue
-        return _Served(tuple(announcements), tuple(states))
+        return Served(tuple(announcements), tuple(states))
 
     def _forget(self, change: Change) -> None:
         for event in change.save:
             if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
-                self._served.pop(event.first("d") or "", None)
+                self._served.drop(event.first("d") or "")
                 self._reading.pop(event.first("d") or "", None)
         if change.delete:
             gone = frozenset(change.delete)
             self._reading.clear()
-            for identifier in [i for i, s in self._served.items() if s.holds(gone)]:
-                del self._served[identifier]
+            self._served.drop_holding(gone)
 
 
 def _as_pull_request(event: Event) -> PullRequest | None:
