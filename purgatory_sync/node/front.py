@@ -63,6 +63,7 @@ def make_listener(
         supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
         settings=settings.relay,
         curation=settings.curation,
+        listener=settings.listener,
     )
     push = GitPush(
         _Pushes(engine),

@@ -8,10 +8,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..policy.limits import MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
-from ..settings import CurationSettings, RelaySettings
+from ..policy.limits import MAX_EVENT_BYTES, MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
+from ..settings import CurationSettings, ListenerSettings, RelaySettings
 from ..urls import scheme_of
 from ..version import __version__
+from .listener import DEFAULT_PER_ADDRESS
 from .messages import MAX_SUBSCRIPTION_ID_CHARS
 
 MEDIA_TYPE = "application/nostr+json"
@@ -37,6 +38,7 @@ class RelayInfo:
       supported_nips, supported_grasps: only what works.
       settings: name, description and limits.
       curation: whose events and which repositories are taken.
+      listener: how many connections there may be.
     """
 
     service: str
@@ -45,6 +47,7 @@ class RelayInfo:
     supported_grasps: Sequence[str]
     settings: RelaySettings
     curation: CurationSettings = attrs.field(factory=CurationSettings)
+    listener: ListenerSettings = attrs.field(factory=ListenerSettings)
 
     @property
     def name(self) -> str:
@@ -96,9 +99,13 @@ def document(info: RelayInfo) -> bytes:
             "max_limit": limits.max_limit,
             "default_limit": limits.max_limit,
             "max_subid_length": MAX_SUBSCRIPTION_ID_CHARS,
+            "max_event_bytes": MAX_EVENT_BYTES,
             "max_event_tags": MAX_EVENT_TAGS,
             "created_at_upper_limit": MAX_SECONDS_AHEAD,
             **({"max_events_per_minute": per_minute} if per_minute else {}),
+            "max_connections": info.listener.max_connections,
+            "max_connections_per_address": info.listener.max_connections_per_address
+            or DEFAULT_PER_ADDRESS,
             "auth_required": False,
             "payment_required": False,
             "restricted_writes": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import attrs
 import httpx
 import pytest
 import trio
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.trio.client import ClientConnection, connect
 
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.settings import MIB, RelaySettings
+from purgatory_sync.settings import MIB, ListenerSettings, RelaySettings
 from purgatory_sync.testing.events import Author
 
 from .relay_support import plain
@@ -32,6 +32,7 @@ SMALL = RelaySettings(
     max_limit=5,
     events_per_minute=20,
 )
+FEW = ListenerSettings(max_connections=8, max_connections_per_address=5)
 FREE_KIND = 10317
 
 
@@ -126,6 +127,15 @@ async def length_of_subscription_ids(relay: Relay, limit: int) -> None:
         assert (await say(client, "REQ", longer, nothing))[:2] == ["CLOSED", longer]
 
 
+async def bytes_of_an_event(relay: Relay, limit: int) -> None:
+    frame = len(json.dumps(plain(free(57, ["t", ""])), separators=(",", ":")))
+    async with relay.client() as client:
+        assert (await publish(client, free(57, ["t", "x" * (limit - frame)])))[0]
+        accepted, why = await publish(client, free(58, ["t", "x" * (limit - frame + 1)]))
+        assert not accepted
+        assert why.startswith("invalid: larger than")
+
+
 async def tags_of_an_event(relay: Relay, limit: int) -> None:
     async with relay.client() as client:
         assert (await publish(client, free(51, *[["t"]] * limit)))[0]
@@ -149,6 +159,26 @@ async def events_a_minute(relay: Relay, limit: int) -> None:
         accepted, why = await publish(client, free(55))
         assert not accepted
         assert why.startswith("rate-limited: ")
+
+
+async def connections(relay: Relay, limit: int) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(limit):
+            await stack.enter_async_context(connect_from(f"127.0.0.{2 + number}", relay.address))
+        with pytest.raises(InvalidStatus, match="503"):
+            await stack.enter_async_context(connect_from("127.0.0.99", relay.address))
+
+
+async def connections_of_an_address(relay: Relay, limit: int) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(limit):
+            await stack.enter_async_context(connect_from("127.0.0.9", relay.address))
+        with pytest.raises(InvalidStatus, match="503"):
+            await stack.enter_async_context(connect_from("127.0.0.9", relay.address))
+
+
+def connect_from(source: str, address: str) -> AbstractAsyncContextManager[ClientConnection]:
+    return connect(f"ws://{address}", proxy=None, local_address=source)
 
 
 async def no_auth(relay: Relay, required: bool) -> None:
@@ -175,9 +205,12 @@ CHECKS: dict[str, Callable[[Relay, Any], Awaitable[None]]] = {
     "max_limit": limit_of_a_filter,
     "default_limit": no_limit_in_a_filter,
     "max_subid_length": length_of_subscription_ids,
+    "max_event_bytes": bytes_of_an_event,
     "max_event_tags": tags_of_an_event,
     "created_at_upper_limit": time_ahead,
     "max_events_per_minute": events_a_minute,
+    "max_connections": connections,
+    "max_connections_per_address": connections_of_an_address,
     "auth_required": no_auth,
     "payment_required": no_payment,
     "restricted_writes": not_everything_is_taken,
@@ -185,7 +218,8 @@ CHECKS: dict[str, Callable[[Relay, Any], Awaitable[None]]] = {
 
 
 async def test_b_10_1_what_is_announced_is_what_is_enforced(tmp_path: Path) -> None:
-    async with running(attrs.evolve(settings_in(tmp_path), relay=SMALL)) as address:
+    settings = attrs.evolve(settings_in(tmp_path), relay=SMALL, listener=FEW)
+    async with running(settings) as address:
         async with httpx.AsyncClient(trust_env=False) as http:
             accept = {"accept": "application/nostr+json"}
             document = (await http.get(f"http://{address}", headers=accept)).json()
