@@ -153,7 +153,7 @@ def _take(source: Path, target: Path, path: str) -> None:
         return
     os.makedirs(os.path.dirname(there), exist_ok=True)
     for ending in endings:
-        _place(here + ending, there + ending)
+        place(here + ending, there + ending)
 
 
 def _keep_earlier_time(source: Path, target: Path, pack: _Item) -> None:
@@ -164,7 +164,7 @@ def _keep_earlier_time(source: Path, target: Path, pack: _Item) -> None:
     here = f"{objects_dir(source)}/{pack.path}.pack"
     there = f"{objects_dir(target)}/{pack.path}.pack"
     if os.stat(there).st_mtime_ns > pack.time_ns and _trailer(here) == _trailer(there):
-        _place(here, there)
+        place(here, there)
 
 
 def _trailer(pack: str) -> bytes:
@@ -173,7 +173,7 @@ def _trailer(pack: str) -> bytes:
         return file.read()
 
 
-def _place(source: str, target: str) -> None:
+def place(source: str, target: str) -> None:
     """Make `target` the same file as `source`, or a durable copy; in one step if it is there."""
     folder, name = os.path.split(target)
     # Without an ending of its own: what a crash leaves must not look like a pack or an index.

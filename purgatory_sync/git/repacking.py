@@ -22,7 +22,7 @@ import attrs
 
 from ..errors import LocalFailure
 from ..runtime.children import ChildLimits, run_child, stop_if_cancelled
-from .copying import NO_LINK
+from .copying import NO_LINK, place
 from .index_git import find_git, git_environment
 from .layout import fsync_dir, objects_dir, pack_dir, require_format
 from .pack_index import PackIndexReader
@@ -116,11 +116,12 @@ class Combined:
             if not self.seen.issubset(_packs(other) or ()):
                 return False
             for suffix in ("pack", "idx"):
-                name = f"{self.stem}.{suffix}"
+                here = f"{pack_dir(self.repository)}/{self.stem}.{suffix}"
+                there = f"{pack_dir(other)}/{self.stem}.{suffix}"
                 try:
-                    os.link(f"{pack_dir(self.repository)}/{name}", f"{pack_dir(other)}/{name}")
+                    os.link(here, there)
                 except FileExistsError:
-                    continue
+                    place(here, there)  # one of those replaced has the same bytes, at its own place
                 except OSError as error:
                     if error.errno in NO_LINK:
                         return False

@@ -212,6 +212,27 @@ def test_who_lacks_what_it_leans_on_or_can_have_no_link_keeps_its_packs(
     assert holes(relative, STEPS) == []
 
 
+def test_a_pack_that_holds_all_already_gets_the_earliest_place_everywhere(
+    repository: Path, tmp_path: Path, tmp: Path
+) -> None:
+    whole = combined(repository, tmp)
+    for suffix in ("pack", "idx"):
+        file = shutil.copy(f"{whole.folder / whole.stem}.{suffix}", repository / "objects/pack")
+        os.utime(file, (1_010, 1_010))
+    whole.discard()
+    relative = new_repository(tmp_path, "relative")
+    link_objects([repository], relative, OIDS)
+    made = combined(repository, tmp)
+    assert made.stem in made.replaces
+    assert made.put_in_place()
+    assert made.share_with(relative)
+    for path in (repository, relative):
+        assert packs(path) == [made.stem]
+        (pack,) = (path / "objects/pack").glob("*.pack")
+        assert pack.stat().st_mtime_ns == 1_000 * 10**9
+    assert not list((relative / "objects/pack").glob("tmp_*"))
+
+
 def test_who_has_the_same_packs_in_another_order_keeps_them(
     repository: Path, tmp_path: Path, tmp: Path
 ) -> None:
