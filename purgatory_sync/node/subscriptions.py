@@ -10,9 +10,9 @@ from ..nostr.event import Event, encode_event
 from ..nostr.filters import Filter
 from . import messages
 from .interests import Interests
-from .outbox import Outbox
+from .outbox import MAX_BYTES, Outbox
 
-MAX_PENDING = 1000
+MAX_PENDING, MAX_PENDING_BYTES = 1000, MAX_BYTES
 # An event is saved a moment before it is told: for so long a query may have yielded it already.
 REMEMBER_SECS = 10.0
 
@@ -27,6 +27,7 @@ class Subscription:
         self._message = messages.event_message(name)
         self._sent: set[str] = set()
         self._pending: list[tuple[str, bytes]] | None = []
+        self._pending_bytes = 0
 
     async def send_stored(self, events: Sequence[Event]) -> int:
         """Send stored events at the client's pace; how many bytes they have."""
@@ -52,7 +53,9 @@ class Subscription:
             return
         if self._pending is None:
             self._outbox.offer(self._message(encoded))
-        elif len(self._pending) < MAX_PENDING:
+            return
+        self._pending_bytes += len(encoded)
+        if len(self._pending) < MAX_PENDING and self._pending_bytes <= MAX_PENDING_BYTES:
             self._pending.append((event_id, encoded))
         else:
             self._outbox.end("too slow: take what is stored before more comes")

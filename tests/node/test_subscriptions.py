@@ -10,6 +10,7 @@ import trio.testing
 from purgatory_sync.node.outbox import Outbox
 from purgatory_sync.node.subscriptions import (
     MAX_PENDING,
+    MAX_PENDING_BYTES,
     REMEMBER_SECS,
     Subscription,
     Subscriptions,
@@ -85,6 +86,19 @@ async def test_what_waits_for_stored_events_is_bounded(
     hub.add(Subscription("a", ALL, outbox))
     event = make_event(1)
     for _ in range(MAX_PENDING):
+        hub.broadcast(event)
+    assert outbox.ended is None
+    hub.broadcast(event)
+    assert outbox.ended == "too slow: take what is stored before more comes"
+
+
+async def test_what_waits_for_stored_events_is_bounded_in_bytes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    hub, outbox = Subscriptions(), Outbox()
+    hub.add(Subscription("a", ALL, outbox))
+    event = make_event(1, content="x" * (MAX_PENDING_BYTES // 4))
+    for _ in range(3):
         hub.broadcast(event)
     assert outbox.ended is None
     hub.broadcast(event)
