@@ -82,6 +82,13 @@ def test_what_is_inflated_is_limited_by_what_has_come() -> None:
         scanner.feed(pack[:3000])
 
 
+def test_many_small_objects_end_as_soon_as_they_are_too_much() -> None:
+    pack = encode_pack([blob(b"%04d" % number + bytes(4000)) for number in range(200)])
+    scanner = PackScanner(attrs.evolve(LIMITS, max_inflated_bytes=100_000))
+    with pytest.raises(TooLarge, match="to inflate"):
+        scanner.feed(pack[: len(pack) // 2])
+
+
 def test_the_whole_pack_counts_for_deltas() -> None:
     pack = PackBuilder()
     at = pack.add(blob(bytes(1 << 16)))

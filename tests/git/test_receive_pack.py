@@ -147,6 +147,16 @@ def test_commands_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         parser.feed(line)
 
 
+def test_b_1_7_two_states_of_the_largest_size_fit_into_one_push() -> None:
+    """One that removes all refs of another: each has 20,000, and their names alone 1 MiB."""
+    names = [f"refs/heads/{number:042}" for number in range(40_000)]
+    assert sum(map(len, names)) > 2 << 20
+    lines = (pkt_line(f"{ZERO} {A} {name}".encode()) for name in names)
+    parser = RequestParser()
+    parser.feed(b"".join(lines) + FLUSH_BYTES)
+    assert parser.done
+
+
 def test_b_6_5_advertisement() -> None:
     first, flush, *refs, end = packets(advertisement({MAIN: A, "refs/tags/v": B}))
     assert (first, flush, end) == (b"# service=git-receive-pack\n", Mark.FLUSH, Mark.FLUSH)
