@@ -153,7 +153,8 @@ def test_b_1_7_two_states_of_the_largest_size_fit_into_one_push() -> None:
     assert sum(map(len, names)) > 2 << 20
     lines = (pkt_line(f"{ZERO} {A} {name}".encode()) for name in names)
     parser = RequestParser()
-    parser.feed(b"".join(lines) + FLUSH_BYTES)
+    parser.feed(b"".join(lines))
+    parser.feed(FLUSH_BYTES)
     assert parser.done
 
 
