@@ -21,7 +21,7 @@ from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import Step
+from ..git.local_repos import Step, history
 from ..world import NOW, World
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
@@ -45,6 +45,15 @@ def pusher_of(
         world.admission.clock,
         PushesInHand(),
     )
+
+
+async def awaiting(world: World) -> tuple[Step, Event]:
+    """Let the owner announce, and a state of one commit be held; the commit, and the state."""
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = state({MAIN: step.oid})
+    await world.offer(event)
+    return step, event
 
 
 def pack_of(objects: Sequence[ShaFile]) -> bytes:

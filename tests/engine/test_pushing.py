@@ -27,6 +27,7 @@ from .pushing_support import (
     OWNER,
     STRANGER,
     TARGET,
+    awaiting,
     pack,
     pack_of,
     pieces,
@@ -34,11 +35,6 @@ from .pushing_support import (
     refusal,
     state,
 )
-
-
-@pytest.fixture
-def pusher(world: World) -> Pusher:
-    return pusher_of(world)
 
 
 async def test_b_6_8_release_has_finished_when_the_push_is_answered(
@@ -211,9 +207,7 @@ async def test_b_8_4_a_full_disk_refuses_a_push_without_blaming_it(
 async def test_b_6_7_a_push_that_drips_holds_no_lock(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    await world.offer(state({MAIN: step.oid}))
+    step, _ = await awaiting(world)
     data = pack_of(step.objects)
     drip = pieces(*(data[i : i + 1] for i in range(len(data))))
     start = trio.current_time()
@@ -241,10 +235,7 @@ async def test_b_6_7_a_push_that_drips_holds_no_lock(
 async def test_b_6_7_another_push_of_the_same_overtakes_one_that_drips(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    event = state({MAIN: step.oid})
-    await world.offer(event)
+    step, event = await awaiting(world)
     whole = pack([step])
 
     async def slowly() -> bytes:
@@ -263,10 +254,7 @@ async def test_b_6_7_another_push_of_the_same_overtakes_one_that_drips(
 async def test_b_6_7_judged_again_under_the_lock(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    event = state({MAIN: step.oid})
-    await world.offer(event)
+    step, event = await awaiting(world)
     first = pack([step])
 
     async def meanwhile_deleted() -> bytes:
@@ -281,9 +269,7 @@ async def test_b_6_7_judged_again_under_the_lock(
 async def test_b_6_7_refs_move_under_the_identifiers_lock(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    await world.offer(state({MAIN: step.oid}))
+    step, _ = await awaiting(world)
     async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
         nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, pack([step]))
         await trio.sleep(60)
@@ -295,9 +281,7 @@ async def test_b_6_7_refs_move_under_the_identifiers_lock(
 async def test_two_pushes_of_the_same_at_once(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    await world.offer(state({MAIN: step.oid}))
+    step, _ = await awaiting(world)
     async with trio.open_nursery() as nursery:
         for _ in range(2):
             nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, pack([step]))
@@ -331,9 +315,7 @@ async def test_b_6_5_a_repository_that_lags_is_brought_up_by_a_push(
 async def test_cancelled_while_the_pack_comes_leaves_nothing(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    await world.offer(state({MAIN: step.oid}))
+    step, _ = await awaiting(world)
 
     async def hangs() -> bytes:
         await trio.sleep_forever()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import attrs
-import pytest
 import trio
 from trio.testing import MockClock
 
@@ -24,18 +23,12 @@ from .pushing_support import (
     OWNER,
     STRANGER,
     TARGET,
+    awaiting,
     pack,
     pieces,
-    pusher_of,
     refusal,
-    state,
 )
 from .test_sweeping import sweeper
-
-
-@pytest.fixture
-def pusher(world: World) -> Pusher:
-    return pusher_of(world)
 
 
 async def test_b_4_3_a_placeholder_then_its_event(
@@ -157,10 +150,7 @@ async def test_b_2_7_a_push_that_changes_nothing_revives_too(
 async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER)
-    (step,) = history(1)
-    event = state({MAIN: step.oid})
-    await world.offer(event)
+    step, event = await awaiting(world)
     sweeper, whole = sweeper_of(world, pusher), pack([step])
 
     async def slowly() -> bytes:

@@ -39,6 +39,18 @@ async def git(*arguments: str | Path, stdin: bytes = b"") -> str:
     return done.stdout.decode().strip()
 
 
+async def make_tree(path: Path) -> str:
+    """A working tree with a first commit on main; its OID."""
+    await git("init", "-q", "-b", "main", path)
+    return await commit(path, "first")
+
+
+async def commit(tree: Path, message: str) -> str:
+    """Commit in a working tree; the new tip."""
+    await git("-C", tree, "commit", "-q", "--allow-empty", "-m", message)
+    return await git("-C", tree, "rev-parse", "HEAD")
+
+
 async def make_source(path: Path, name: str, commits: int = 2, branch: str = "main") -> str:
     """A bare repository with some commits, unlike those of other names; the tip."""
     await git("init", "-q", "--bare", "-b", branch, path)

@@ -19,7 +19,9 @@ from .support import (
     ENVIRONMENT,
     MAIN,
     clone_and_check,
+    commit,
     git,
+    make_tree,
     network,
     publish,
     repository_url,
@@ -37,9 +39,7 @@ async def nip11(node: NodeProcess) -> dict[str, object]:
 @pytest.mark.real
 async def test_b_2_2_a_an_archive_copies_what_does_not_list_it(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    await git("init", "-q", "-b", "main", tree)
-    await git("-C", tree, "commit", "-q", "--allow-empty", "-m", "first")
-    first = await git("-C", tree, "rev-parse", "HEAD")
+    first = await make_tree(tree)
     async with network(tmp_path) as net:
         host = await net.node("host")
         # It follows that service by itself; nobody tells it of a relay that knows anything.
@@ -52,8 +52,7 @@ async def test_b_2_2_a_an_archive_copies_what_does_not_list_it(tmp_path: Path) -
         await served(archive, announcement, state)
         assert await clone_and_check(mirror, tmp_path / "one") == {MAIN: first}
 
-        await git("-C", tree, "commit", "-q", "--allow-empty", "-m", "second")
-        second = await git("-C", tree, "rev-parse", "HEAD")
+        second = await commit(tree, "second")
         newer = net.state(ALICE, {MAIN: second})
         request = events.pull_request(BOB, [ALICE.coordinate("repo")], second, created_at=net.now())
         await publish(host, newer, request)
@@ -87,9 +86,7 @@ async def test_b_2_2_a_an_archive_copies_what_does_not_list_it(tmp_path: Path) -
 @pytest.mark.real
 async def test_b_2_2_a_what_is_archived_survives_a_restart(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    await git("init", "-q", "-b", "main", tree)
-    await git("-C", tree, "commit", "-q", "--allow-empty", "-m", "first")
-    first = await git("-C", tree, "rev-parse", "HEAD")
+    first = await make_tree(tree)
     async with network(tmp_path) as net:
         host = await net.node("host")
         archive = await net.node(
@@ -109,8 +106,7 @@ async def test_b_2_2_a_what_is_archived_survives_a_restart(tmp_path: Path) -> No
         mirror = repository_url(archive, ALICE)
         assert await clone_and_check(mirror, tmp_path / "one") == {MAIN: first}
 
-        await git("-C", tree, "commit", "-q", "--allow-empty", "-m", "second")
-        second = await git("-C", tree, "rev-parse", "HEAD")
+        second = await commit(tree, "second")
         newer = net.state(ALICE, {MAIN: second})
         await publish(host, newer)
         await git("-C", tree, "push", "-q", repository_url(host, ALICE), "main")

@@ -14,7 +14,9 @@ from .support import (
     DEV,
     MAIN,
     clone_and_check,
+    commit,
     git,
+    make_tree,
     network,
     publish,
     repository_url,
@@ -25,9 +27,7 @@ from .support import (
 @pytest.mark.real
 async def test_what_is_pushed_to_one_node_appears_on_the_other(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    await git("init", "-q", "-b", "main", tree)
-    await git("-C", tree, "commit", "-q", "--allow-empty", "-m", "first")
-    first = await git("-C", tree, "rev-parse", "HEAD")
+    first = await make_tree(tree)
     async with network(tmp_path) as net:
         here = await net.node("here")
         there = await net.node("there", follows=here.relay_url)
@@ -39,8 +39,7 @@ async def test_what_is_pushed_to_one_node_appears_on_the_other(tmp_path: Path) -
         await served(there, announcement, state)
         assert await clone_and_check(mirror, tmp_path / "one") == {MAIN: first}
 
-        await git("-C", tree, "commit", "-q", "--allow-empty", "-m", "second")
-        second = await git("-C", tree, "rev-parse", "HEAD")
+        second = await commit(tree, "second")
         newer = net.state(ALICE, {DEV: second, MAIN: second})
         request = events.pull_request(BOB, [ALICE.coordinate("repo")], second, created_at=net.now())
         await publish(here, newer, request)
