@@ -343,16 +343,16 @@ def test_hostile_client_ends_itself_and_nothing_else(victim: Victim, name: str) 
 
 
 def refused_as_busy(victim: Victim, source: str) -> bool:
-    """Whether a newcomer is sent away (it says nothing, so that no reset cuts the answer)."""
-    with victim.dial(source=source) as client:
-        client.settimeout(0.3)
-        with suppress(TimeoutError):
-            return client.recv(65536).startswith(b"HTTP/1.1 503 ")
-        return False
+    """Whether a newcomer is sent away."""
+    with victim.dial(INFO, source=source) as client:
+        answer = read_to_end(client)
+    assert answer.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 200 ")), answer[:100]
+    return answer.startswith(b"HTTP/1.1 503 ")
 
 
 def test_more_connections_than_one_address_may_have(victim: Victim) -> None:
-    crowd = [victim.dial(b"GET / HTTP/1.1\r\n") for _ in range(MAX_PER_ADDRESS)]
+    # WebSockets: half a head would have to be sent by all of them within the node's patience.
+    crowd = [victim.upgraded() for _ in range(MAX_PER_ADDRESS)]
     assert refused_as_busy(victim, "127.0.0.1")
     victim.serves_others()
     for client in crowd:
@@ -363,8 +363,7 @@ def test_more_connections_than_one_address_may_have(victim: Victim) -> None:
 
 def test_more_connections_than_all_may_have(victim: Victim) -> None:
     crowd = [
-        victim.dial(b"GET / HTTP/1.1\r\n", source=f"127.0.0.{1 + number % 2}")
-        for number in range(MAX_CONNECTIONS)
+        victim.upgraded(source=f"127.0.0.{1 + number % 2}") for number in range(MAX_CONNECTIONS)
     ]
     assert refused_as_busy(victim, "127.0.0.9")
     for client in crowd:

@@ -190,6 +190,16 @@ async def test_route_that_fails_answers_500(autojump_clock: trio.testing.MockClo
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["request failed"]
 
 
+async def test_b_6_1_an_upgrade_by_post_is_told_what_is_allowed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with served() as place:
+        answer = await talk(place, UPGRADE.replace(b"GET", b"POST") + KEY + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 405 ")
+        assert answer.lower().count(b"\r\nallow: get\r\n") == 1
+        assert b"\r\naccess-control-allow-origin: *\r\n" in answer.lower()
+
+
 async def test_connections_of_all_are_limited(autojump_clock: trio.testing.MockClock) -> None:
     async with served(settings=ListenerSettings(max_connections=2)) as place:
         first, second = await place.connect(), await place.connect()
