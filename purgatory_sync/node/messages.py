@@ -125,9 +125,9 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
         raise InvalidMessage('a message is a JSON array like ["REQ", …]') from error
     match name:
         case "EVENT":
-            return _publish(parts)
+            return Publish(_event(parts, 'an event is sent as ["EVENT", {…}]'))
         case "AUTH":
-            return _authenticate(parts)
+            return Authenticate(_event(parts, 'a proof is sent as ["AUTH", {…}]'))
         case "REQ":
             return Request(*_asked(parts, max_filters))
         case "COUNT":
@@ -139,20 +139,12 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
     raise InvalidMessage(f"{name[:20]!r} is not known here: EVENT, REQ, COUNT and CLOSE are")
 
 
-def _publish(parts: list[msgspec.Raw]) -> Publish:
+def _event(parts: list[msgspec.Raw], form: str) -> Event:
+    """The event of an EVENT or AUTH."""
     if len(parts) != 2:
-        raise InvalidMessage('an event is sent as ["EVENT", {…}]')
+        raise InvalidMessage(form)
     try:
-        return Publish(decode_event(memoryview(parts[1])))
-    except InvalidEvent as error:
-        raise InvalidMessage(str(error), event_id=_readable_id(parts[1])) from error
-
-
-def _authenticate(parts: list[msgspec.Raw]) -> Authenticate:
-    if len(parts) != 2:
-        raise InvalidMessage('a proof is sent as ["AUTH", {…}]')
-    try:
-        return Authenticate(decode_event(memoryview(parts[1])))
+        return decode_event(memoryview(parts[1]))
     except InvalidEvent as error:
         raise InvalidMessage(str(error), event_id=_readable_id(parts[1])) from error
 
