@@ -34,7 +34,7 @@ LONG_EVENT_CHARS: Final = 100_000
 PATIENCE_SECS: Final = 1.0
 MAX_CONNECTIONS, MAX_PER_ADDRESS = 240, 180
 MAX_MESSAGE_BYTES: Final = 256 * 1024
-ANSWER_SECS, SETTLE_SECS = 10.0, 10.0
+START_SECS, ANSWER_SECS, SETTLE_SECS = 60.0, 30.0, 10.0
 MAX_GROWTH_MIB: Final = 48.0
 INFO: Final = (
     b"GET /purgatory.json HTTP/1.1\r\nHost: a\r\nAccept: application/nostr+json\r\n"
@@ -91,7 +91,7 @@ class Victim:
                 stderr=log,
             )
         try:
-            wait_until(self._listens, self.said)
+            wait_until(self._listens, self.said, START_SECS)
         except BaseException:
             self.kill()
             raise
@@ -297,9 +297,9 @@ def reset(client: socket.socket) -> None:
     client.close()
 
 
-def wait_until(holds: object, otherwise: object) -> None:
+def wait_until(holds: object, otherwise: object, secs: float = SETTLE_SECS) -> None:
     """Return when something holds; fail with a sentence when it does not in time."""
-    until = time.monotonic() + SETTLE_SECS
+    until = time.monotonic() + secs
     while not holds():  # type: ignore[operator]
         if time.monotonic() > until:
             raise AssertionError(otherwise() if callable(otherwise) else otherwise)
