@@ -158,7 +158,7 @@ def _start(repository: Path, folder: Path, limits: ChildLimits, stdin: IO[bytes]
     os.makedirs(pack_dir(folder), exist_ok=True)
     return Child(
         _command(git),
-        env=_environment(repository, folder),
+        env=git_environment(repository, folder),
         stdin=stdin,
         scratch=folder,
         limits=limits,
@@ -197,10 +197,11 @@ def _command(git: str) -> list[str]:
     ]
 
 
-def git_environment(repository: Path) -> dict[str, str]:
-    """The whole environment of a git at work in a repository: nobody's configuration but its own.
+def git_environment(repository: Path, folder: Path) -> dict[str, str]:
+    """The whole environment of a git that reads a repository and writes into quarantine only.
 
-    Nothing may stand in for objects that are missing.
+    Args:
+      folder: the quarantine folder; what a killed git leaves goes with it.
     """
     return {
         "PATH": os.environ.get("PATH", os.defpath),
@@ -209,17 +210,13 @@ def git_environment(repository: Path) -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_DIR": os.path.abspath(repository),
+        "GIT_OBJECT_DIRECTORY": os.path.abspath(objects_dir(folder)),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(os.path.abspath(objects_dir(repository))),
+        # Nothing may stand in for what is missing.
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_GRAFT_FILE": os.devnull,
         "GIT_SHALLOW_FILE": "",
         "GIT_NO_LAZY_FETCH": "1",
-    }
-
-
-def _environment(repository: Path, folder: Path) -> dict[str, str]:
-    return git_environment(repository) | {
-        "GIT_OBJECT_DIRECTORY": os.path.abspath(objects_dir(folder)),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(os.path.abspath(objects_dir(repository))),
     }
 
 

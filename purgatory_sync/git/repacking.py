@@ -225,12 +225,13 @@ def _worth_combining(packs: Sequence[_Pack]) -> Sequence[_Pack]:
 
 
 def _combine(git: str, repository: Path, folder: Path, packs: Sequence[_Pack]) -> str:
+    os.makedirs(pack_dir(folder))
     wanted = folder / "packs"
     wanted.write_text("".join(f"{pack.stem}.pack\n" for pack in packs))
     with wanted.open("rb") as stdin:
         result = run_child(
             _command(git, folder / "pack"),
-            env=git_environment(repository),
+            env=git_environment(repository, folder),
             stdin=stdin,
             scratch=folder,
             limits=_limits(repository, packs),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+from dulwich.objects import Blob
 
 from purgatory_sync.errors import DiskFull, LocalFailure
 from purgatory_sync.git import repacking
@@ -18,6 +20,7 @@ from purgatory_sync.git.copying import link_objects
 from purgatory_sync.git.repacking import Combined, combine_packs, count_packs
 from purgatory_sync.git.repository import present_oids
 from purgatory_sync.git.stored import StoredObjects
+from purgatory_sync.runtime.children import ChildLimits
 
 from .local_repos import (
     Step,
@@ -80,6 +83,13 @@ def test_many_packs_become_one_and_nothing_is_lost(repository: Path, tmp: Path) 
     assert pack.stat().st_mtime_ns == 1_000 * 10**9
     assert pack.stat().st_mode & 0o777 == 0o444
     assert combine_packs(repository, tmp, 0) is None
+
+
+def test_a_name_that_git_must_be_told_in_quotes(tmp_path: Path, tmp: Path) -> None:
+    path = with_packs(tmp_path, name="odd:\"name'\\ \u00fc \U0001f600")
+    assert combined(path, tmp).put_in_place()
+    assert count_packs(path) == 1
+    assert complete_oids(path, OIDS) == set(OIDS)
 
 
 def test_a_large_old_pack_is_not_written_anew(tmp_path: Path, tmp: Path) -> None:
@@ -368,6 +378,20 @@ def test_failures_leave_everything_as_it_is(
         with pytest.raises(LocalFailure, match=expected):
             combine_packs(repository, tmp, 0)
     assert packs(repository) == before
+    assert os.listdir(tmp) == []
+
+
+def test_a_git_that_is_killed_while_it_writes_leaves_nothing_behind(
+    repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        add_pack(repository, [Blob.from_string(os.urandom(300_000))], 2_000 + number)
+    limits = ChildLimits(memory_bytes=1 << 30, cpu_secs=60, file_bytes=64 * 1024)
+    monkeypatch.setattr(repacking, "_limits", lambda *_: limits)
+    before = sorted(repository.rglob("*"))
+    with pytest.raises(LocalFailure, match=f"ended with -{signal.SIGXFSZ}"):
+        combine_packs(repository, tmp, 0)
+    assert sorted(repository.rglob("*")) == before
     assert os.listdir(tmp) == []
 
 
