@@ -44,6 +44,7 @@ _CPU_SECS = 1800
 _NAMES_BETWEEN_STOPS = 4096
 _OLD_AND_LARGE = 2
 _HALF_FOR_SECS = 3600
+_ON_THEIR_WAY = "tmp_"  # git's and ours
 _SUFFIXES = ("idx", "pack", "rev", "bitmap")
 _NAME = re.compile(rb"[0-9a-f]{40}")
 # Whoever made these has plans of its own with the repository.
@@ -313,7 +314,7 @@ def _remove(stem: str) -> None:
 
 
 def _remove_halves(folder: str) -> None:
-    """Remove packs and indexes without the other, which nobody can use: crashes left them.
+    """Remove what crashes left: packs and indexes without the other, files on their way.
 
     Not new ones: somebody may be about to join the other half, with another program or no lock.
     """
@@ -321,7 +322,8 @@ def _remove_halves(folder: str) -> None:
     for name in names:
         stem, _, suffix = name.rpartition(".")
         other = {"pack": "idx", "idx": "pack"}.get(suffix)
-        if other is not None and f"{stem}.{other}" not in names:
+        half = other is not None and f"{stem}.{other}" not in names
+        if half or name.startswith(_ON_THEIR_WAY):
             with suppress(FileNotFoundError):
                 # Of its name: a pack that was linked or moved here may have been written long ago.
                 if time.time() - os.stat(f"{folder}/{name}").st_ctime > _HALF_FOR_SECS:

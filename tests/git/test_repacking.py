@@ -326,6 +326,7 @@ def test_halves_that_a_crash_left_go_with_it(
     folder = repository / "objects/pack"
     (folder / "pack-1.pack").touch()
     (folder / "pack-2.idx").touch()
+    os.link(folder / "pack-1.pack", folder / "tmp_link_pack-1-pack")
     made = combined(repository, tmp)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3700)
