@@ -32,7 +32,7 @@ from .support import (
     repository_url,
 )
 
-KILLS: Final = int(os.environ.get("KILLS", "15"))
+KILLS: Final = int(os.environ.get("KILLS", "8"))
 ANSWERED: Final = 4 * KILLS
 CLIENTS: Final = 3
 LONGEST_LIFE_SECS: Final = 1.2
