@@ -10,9 +10,10 @@ from purgatory_sync.errors import StoreError
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.store.protocol import Change
+from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..world import World
+from ..world import NOW, World
 
 OWNER = Author.from_seed(1)
 
@@ -32,9 +33,13 @@ async def test_a_look_up_that_fails_or_is_cancelled_leaves_nothing_behind(
     assert world.knowledge._reading == {}
 
 
-async def test_what_is_saved_during_a_look_up_is_not_forgotten(
-    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+@pytest.mark.parametrize("change", ["save", "delete"])
+async def test_what_changes_during_a_look_up_is_not_overlooked(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock, change: str
 ) -> None:
+    announcement = events.announcement(OWNER, "repo", created_at=NOW)
+    if change == "delete":
+        await world.knowledge.apply(Change(save=[announcement]))
     working = world.store.query
     let_go = trio.Event()
 
@@ -48,10 +53,10 @@ async def test_what_is_saved_during_a_look_up_is_not_forgotten(
             patch.setattr(world.store, "query", slow)
             nursery.start_soon(world.knowledge.data, "repo")
             await wait_all_tasks_blocked()
-        announcement = await world.announce(OWNER)
-        held = world.purgatory.get(announcement.id)
-        assert held is not None
-        await world.knowledge.apply(Change(save=[announcement], unhold=[announcement.id]))
-        world.purgatory.remove_announcement(announcement.id)
+        if change == "save":
+            await world.knowledge.apply(Change(save=[announcement]))
+        else:
+            await world.knowledge.apply(Change(delete=[announcement.id]))
         let_go.set()
-    assert list((await world.knowledge.data("repo")).known) == [OWNER.pubkey]
+    known = (await world.knowledge.data("repo")).known
+    assert list(known) == ([OWNER.pubkey] if change == "save" else [])
