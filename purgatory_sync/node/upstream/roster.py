@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import attrs
 
@@ -41,6 +42,8 @@ class Roster:
         self._listed: dict[tuple[int, str, str], _Listed] = {}
         self._addresses: dict[str, tuple[int, str, str]] = {}
         self._named_by: dict[str, dict[str, int]] = {}
+        # By number of owners and by host, so that no crowd of URLs makes choosing slow.
+        self._ranks: dict[int, dict[str, dict[str, None]]] = {}
 
     def follow(self, urls: Iterable[str]) -> None:
         """Follow these before all that announcements name."""
@@ -60,14 +63,13 @@ class Roster:
         old = self._listed.get(address)
         if old is not None and old.order >= event.order:
             return False
-        relays = self._usable(announcement.relays)[:MAX_RELAYS_OF_ANNOUNCEMENT]
+        relays = dict.fromkeys(self._usable(announcement.relays)[:MAX_RELAYS_OF_ANNOUNCEMENT])
+        for url in relays:
+            self._name(url, announcement.owner)
         if old is not None:
             self._unlist(address)
         self._listed[address] = _Listed(event.order, event.id, announcement.owner, tuple(relays))
         self._addresses[event.id] = address
-        for url in relays:
-            owners = self._named_by.setdefault(url, {})
-            owners[announcement.owner] = owners.get(announcement.owner, 0) + 1
         return True
 
     def withdrawn(self, event_ids: Iterable[str]) -> bool:
@@ -86,28 +88,54 @@ class Roster:
 
         Owners count, not announcements, so that nobody fills the places with a list of their own.
         """
-        by_owners = sorted(self._named_by.items(), key=lambda item: -len(item[1]))
         chosen = dict.fromkeys(self._pinned)
         of_host = Counter(parse_web_url(url, RELAY_SCHEMES).host for url in chosen)
-        for url, _ in by_owners:
-            host = parse_web_url(url, RELAY_SCHEMES).host
-            if url not in chosen and of_host[host] < MAX_RELAYS_OF_HOST:
-                of_host[host] += 1
-                chosen[url] = None
-            if len(chosen) >= self._limit:
-                break
+        for owners in sorted(self._ranks, reverse=True):
+            for host, urls in self._ranks[owners].items():
+                if len(chosen) >= self._limit:
+                    return tuple(chosen)[: self._limit]
+                new = (url for url in urls if url not in self._pinned)
+                here = list(islice(new, max(0, MAX_RELAYS_OF_HOST - of_host[host])))
+                of_host[host] += len(here)
+                chosen |= dict.fromkeys(here)
         return tuple(chosen)[: self._limit]
 
     def _unlist(self, address: tuple[int, str, str]) -> None:
         listed = self._listed.pop(address)
         del self._addresses[listed.event_id]
         for url in listed.relays:
-            owners = self._named_by[url]
-            owners[listed.owner] -= 1
-            if not owners[listed.owner]:
-                del owners[listed.owner]
-            if not owners:
-                del self._named_by[url]
+            self._unname(url, listed.owner)
+
+    def _name(self, url: str, owner: str) -> None:
+        owners = self._named_by.setdefault(url, {})
+        before = len(owners)
+        owners[owner] = owners.get(owner, 0) + 1
+        self._rank(url, before, len(owners))
+
+    def _unname(self, url: str, owner: str) -> None:
+        owners = self._named_by[url]
+        before = len(owners)
+        owners[owner] -= 1
+        if not owners[owner]:
+            del owners[owner]
+        self._rank(url, before, len(owners))
+        if not owners:
+            del self._named_by[url]
+
+    def _rank(self, url: str, before: int, after: int) -> None:
+        """Note how many owners name a URL; where it is the same number, it keeps its place."""
+        if before == after:
+            return
+        host = parse_web_url(url, RELAY_SCHEMES).host
+        if before:
+            urls = self._ranks[before][host]
+            del urls[url]
+            if not urls:
+                del self._ranks[before][host]
+            if not self._ranks[before]:
+                del self._ranks[before]
+        if after:
+            self._ranks.setdefault(after, {}).setdefault(host, {})[url] = None
 
     def _usable(self, urls: Iterable[str]) -> Sequence[str]:
         return [

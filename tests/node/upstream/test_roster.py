@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from purgatory_sync.node.upstream import roster as roster_module
 from purgatory_sync.node.upstream.roster import (
     MAX_RELAYS_OF_ANNOUNCEMENT,
     MAX_RELAYS_OF_HOST,
     Roster,
 )
 from purgatory_sync.testing.events import Author, announcement
+from purgatory_sync.urls import WebUrl, parse_web_url
 
 from .support import NOW, OTHER, OWNER, SERVICE, listed
 
@@ -99,6 +101,40 @@ def test_one_host_is_connected_to_so_often_and_no_more() -> None:
         *paths[: MAX_RELAYS_OF_HOST - 1],
         "wss://other.example",
     )
+
+
+def test_a_crowd_of_urls_does_not_make_choosing_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    roster, looked_at = Roster([SERVICE]), 0
+    for number in range(50):
+        paths = [f"wss://victim.example/{number}/{path}" for path in range(20)]
+        roster.announced(listed(OTHER, str(number), *paths))
+    roster.announced(listed(OWNER, "x", "wss://other.example"))
+
+    def judged(text: str, schemes: tuple[str, ...]) -> WebUrl:
+        nonlocal looked_at
+        looked_at += 1
+        return parse_web_url(text, schemes)
+
+    monkeypatch.setattr(roster_module, "parse_web_url", judged)
+    assert len(roster.chosen()) == MAX_RELAYS_OF_HOST + 1
+    assert looked_at == 0
+
+
+def test_what_a_newer_announcement_names_again_keeps_its_place() -> None:
+    roster = Roster([SERVICE], limit=2)
+    roster.announced(listed(OWNER, "a", "wss://one.example", "wss://two.example"))
+    roster.announced(listed(OTHER, "b", "wss://three.example"))
+    assert roster.announced(listed(OWNER, "a", "wss://two.example", created_at=NOW))
+    assert roster.chosen() == ("wss://two.example", "wss://three.example")
+
+
+def test_nothing_is_kept_of_what_nobody_names() -> None:
+    roster = Roster([SERVICE])
+    announced = [listed(author, "a", "wss://one.example") for author in (OWNER, OTHER)]
+    for event in announced:
+        roster.announced(event)
+    assert roster.withdrawn([event.id for event in announced])
+    assert (roster._ranks, roster._named_by) == ({}, {})
 
 
 def test_who_named_a_relay() -> None:
