@@ -53,10 +53,10 @@ def fuzz(seconds: float) -> tuple[int, float]:
 
     Returns how often tests ran, and by how many MiB the process has grown since each ran once.
     """
-    tests = property_tests()
+    until, tests = time.monotonic() + seconds, property_tests()
     for test in tests:
         test()
-    until, before, runs = time.monotonic() + seconds, _resident_mib(), len(tests)
+    before, runs = _resident_mib(), len(tests)
     while time.monotonic() < until:
         tests[runs % len(tests)]()
         runs += 1
