@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import attrs
@@ -220,6 +221,9 @@ class SoftlyExpired:
 
     async def refs(self, npub: str, identifier: str) -> dict[str, str] | None:
         return {} if identifier == "repo" else None
+
+    def waiting(self, npub: str, identifier: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def receive(self, *anything: object) -> None:
         raise PushRefused("not now")
