@@ -141,6 +141,8 @@ class World:
                 connection.start_next_cycle()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+        except h11.RemoteProtocolError:
+            pass  # TLS, which nobody speaks here
         finally:
             self.open -= 1
             with trio.CancelScope(shield=True):

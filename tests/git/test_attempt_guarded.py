@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -291,6 +291,7 @@ PIECES = st.sampled_from(
 )
 
 
+@example("https://elsewhere.example/info/refs?service=git-upload-pack")
 @given(st.lists(PIECES | st.text(max_size=4), max_size=8).map("".join))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
