@@ -6,7 +6,7 @@ import structlog
 
 from ..errors import RepositoryError
 from ..policy.curation import judge_author, judge_repositories
-from ..policy.hosting import hosts
+from ..policy.hosting import NO_LISTS, hosts
 from ..policy.known import Known
 from ..policy.verdict import Action
 from ..purgatory.entries import HeldAnnouncement, HeldEvent
@@ -44,7 +44,7 @@ async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: st
 async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, service: str) -> bool:
     if isinstance(held, HeldAnnouncement) and not hosts(held.announcement, service, lists):
         return True
-    if lists == CurationSettings():
+    if lists == NO_LISTS:
         return False
     data = {each: await parts.knowledge.data(each) for each in held.identifiers}
     known = Known(now=held.accepted_at, service=service, data=data)

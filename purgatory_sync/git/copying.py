@@ -20,7 +20,7 @@ from pathlib import Path
 import attrs
 
 from ..errors import RepositoryError
-from .layout import fsync_dir, local_failure, objects_dir, pack_dir, require_format
+from .layout import fsync_dir, fsync_file, local_failure, objects_dir, pack_dir, require_format
 from .object_lookup import ObjectLookup, existing
 
 _TRIES = 3
@@ -186,8 +186,7 @@ def place(source: str, target: str) -> None:
         if error.errno not in NO_LINK:
             raise
         shutil.copy2(source, beside)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
+        fsync_file(beside)
     os.rename(beside, target)
     with suppress(FileNotFoundError):
         os.unlink(beside)  # both were the same file already, then rename does nothing

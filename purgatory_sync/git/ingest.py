@@ -16,7 +16,7 @@ from ..runtime.blocking import blocking
 from ..settings import HuntSettings
 from .closure import check_closure
 from .large_pack import LargePack
-from .layout import pack_dir, require_format
+from .layout import fsync_file, pack_dir, require_format
 from .pack_format import HEADER_BYTES, TRAILER_BYTES, read_count
 from .pack_index import encode_index
 from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
@@ -25,7 +25,6 @@ from .quarantine import (
     PackInFolder,
     PackInMemory,
     Quarantined,
-    fsync_file,
     local_errors,
     make_quarantine,
     remove_quarantine,

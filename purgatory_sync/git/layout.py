@@ -85,7 +85,16 @@ def require_format(repository: Path) -> None:
 
 def fsync_dir(path: Path | str) -> None:
     """Make names that were created, renamed or removed in a folder survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _fsync(path, os.O_DIRECTORY)
+
+
+def fsync_file(path: Path | str) -> None:
+    """Bring a file's bytes (not its name) to the disk."""
+    _fsync(path)
+
+
+def _fsync(path: Path | str, flags: int = 0) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(fd)
     finally:

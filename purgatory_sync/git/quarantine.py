@@ -19,7 +19,7 @@ import trio
 from ..errors import DiskFull, LocalFailure, RepositoryError
 from ..runtime.blocking import blocking
 from ..runtime.children import ProcessIdentity
-from .layout import fsync_dir, local_failure, objects_dir, pack_dir, write_durably
+from .layout import fsync_dir, fsync_file, local_failure, objects_dir, pack_dir, write_durably
 from .scratch import scratch_name
 
 _NAME = re.compile(r"[a-z_]+-(?P<pid>[0-9]+)-(?P<ticks>[0-9]+)-[0-9a-f]+(?:\.[a-z]+)?")
@@ -270,12 +270,3 @@ def _newest_ns(folder: str) -> int:
             with contextlib.suppress(FileNotFoundError):
                 newest = max(newest, os.stat(f"{folder}/{name}").st_mtime_ns)
     return newest
-
-
-def fsync_file(path: Path | str) -> None:
-    """Bring a file's bytes to the disk."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

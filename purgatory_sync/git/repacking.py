@@ -24,10 +24,9 @@ from ..errors import LocalFailure
 from ..runtime.children import ChildLimits, run_child, stop_if_cancelled
 from .copying import NO_LINK, place
 from .index_git import find_git, git_environment
-from .layout import fsync_dir, objects_dir, pack_dir, require_format
+from .layout import fsync_dir, fsync_file, objects_dir, pack_dir, require_format
 from .pack_index import PackIndexReader
 from .quarantine import (
-    fsync_file,
     local_errors,
     make_quarantine,
     remove_quarantine,

@@ -7,8 +7,8 @@ import zlib
 import attrs
 
 from .exchange import Exchange
+from .wire import PIECE_BYTES
 
-PIECE_BYTES = 65536
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import trio
 
+from ..git.http_rules import ADVERTISEMENT, REQUEST, RESULT
 from ..git.pktline import FLUSH_BYTES
 from ..settings import ListenerSettings
 from .exchange import Exchange
@@ -18,12 +19,11 @@ from .git_child import GitChild, git_child, git_environment
 from .git_empty import LEAST_BYTES, PREAMBLE, with_capabilities
 from .git_pace import Pace
 from .git_paths import GitPath, parse_git_path
-from .git_push import NOT_CACHED, GitPush
-from .wire import Gone
+from .git_push import GitPush, uncached
+from .wire import PIECE_BYTES, Gone
 
 Resolve = Callable[[str, str], Path | None]
 
-PIECE_BYTES = 65536
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 # What git's clients send fits in; a child is held only while the rest of a longer body arrives,
 # and a body that drips must not hold it for ever.
@@ -101,8 +101,8 @@ class GitHttp:
             await self._pushing().receive(exchange, path)
             return
         repository = self._find(path)
-        if exchange.headers.get("content-type") != "application/x-git-upload-pack-request":
-            raise RefusedRequest(415, "the content type is application/x-git-upload-pack-request")
+        if exchange.headers.get("content-type") != REQUEST:
+            raise RefusedRequest(415, f"the content type is {REQUEST}")
         await self._upload_pack(exchange, repository)
 
     def _pushing(self) -> GitPush:
@@ -129,14 +129,12 @@ class GitHttp:
 
     async def _advertise_nothing(self, exchange: Exchange) -> None:
         # v0 whatever was asked: after it no client asks for more.
-        content_type = b"application/x-git-upload-pack-advertisement"
-        await exchange.start(200, [*NOT_CACHED, (b"content-type", content_type)])
+        await exchange.start(200, uncached(ADVERTISEMENT))
         await exchange.write(PREAMBLE)
         await exchange.write(with_capabilities(FLUSH_BYTES))
 
     async def _advertise(self, exchange: Exchange, repository: Path) -> None:
-        content_type = b"application/x-git-upload-pack-advertisement"
-        headers = [*NOT_CACHED, (b"content-type", content_type)]
+        headers = uncached(ADVERTISEMENT)
         if exchange.method == "HEAD":
             await exchange.start(200, headers)
             return
@@ -171,8 +169,7 @@ class GitHttp:
                 answer = await _first_piece(child, 1)
                 if not answer and await child.wait():
                     raise RefusedRequest(400, "git does not understand this request")
-                content_type = b"application/x-git-upload-pack-result"
-                await exchange.start(200, [*NOT_CACHED, (b"content-type", content_type)])
+                await exchange.start(200, uncached(RESULT))
                 await exchange.write(answer)
                 await self._stream(child, exchange)
             nursery.cancel_scope.cancel()

@@ -29,7 +29,7 @@ from .git_pace import Pace
 from .git_paths import GitPath
 from .wire import Headers
 
-NOT_CACHED: Final[Headers] = [
+_NOT_CACHED: Final[Headers] = [
     (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
     (b"pragma", b"no-cache"),
     (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
@@ -100,7 +100,7 @@ class GitPush:
         _, refs = await self._find(path)
         if await exchange.read():
             raise RefusedRequest(400, "info/refs takes no body")
-        await exchange.start(200, _headers(ADVERTISEMENT_TYPE))
+        await exchange.start(200, uncached(ADVERTISEMENT_TYPE))
         await exchange.write(advertisement(refs))
 
     async def receive(self, exchange: Exchange, path: GitPath) -> None:
@@ -110,7 +110,7 @@ class GitPush:
         identifier, _ = await self._find(path)
         body = GitBody(exchange, MAX_COMMAND_BYTES + self.max_pack_bytes)
         answer = await self._counted(path.npub, identifier, body)
-        await exchange.start(200, _headers(RESULT_TYPE))
+        await exchange.start(200, uncached(RESULT_TYPE))
         await exchange.write(answer)
 
     async def _counted(self, npub: str, identifier: str, body: GitBody) -> bytes:
@@ -209,5 +209,6 @@ class _Conversation:
             await self._body.skip(DRAIN_BYTES)
 
 
-def _headers(content_type: str) -> Headers:
-    return [*NOT_CACHED, (b"content-type", content_type.encode())]
+def uncached(content_type: str) -> Headers:
+    """The headers of an answer to git, which nobody may keep."""
+    return [*_NOT_CACHED, (b"content-type", content_type.encode())]

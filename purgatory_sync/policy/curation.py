@@ -16,12 +16,11 @@ from ..nostr.repository_data import RepositoryData
 from ..nostr.state import State
 from ..settings import CurationSettings
 from .announcements import is_co_maintainer
-from .hosting import coordinate_of, hosts, names, wants
+from .hosting import NO_LISTS, coordinate_of, hosts, names, wants
 from .known import Known
 from .lacking import lacks_announcement
 from .verdict import Action, Verdict, refuse
 
-TAKES_ALL = CurationSettings()
 BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
 BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"
 NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
@@ -50,7 +49,7 @@ def judge_repositories(event: Event, known: Known, lists: CurationSettings) -> V
     Returns a verdict where the lists decide: a refusal, or that a co-maintainer's announcement is
     served without a repository (B 2.2 b). None: the event is judged as if there were no lists.
     """
-    if lists == TAKES_ALL:
+    if lists == NO_LISTS:
         return None
     try:
         if event.kind == kinds.ANNOUNCEMENT:

@@ -7,6 +7,9 @@ from ..nostr.keys import encode_npub
 from ..nostr.pull_request import Coordinate
 from ..settings import CurationSettings
 
+NO_LISTS = CurationSettings()
+"""The operator names nothing: every repository that lists us is taken, and none is copied."""
+
 
 def hosts(announcement: Announcement, service: str, lists: CurationSettings) -> bool:
     """Whether an announcement has its repository here (B 2.1, 2.2 a); blacklists are not asked.

@@ -11,8 +11,9 @@ from ..nostr.identifier import check_identifier
 from ..nostr.pull_request import PullRequest
 from ..settings import CurationSettings, PurgatorySettings
 from .announcements import judge_announcement
-from .curation import TAKES_ALL, judge_author, judge_origin, judge_repositories
+from .curation import judge_author, judge_origin, judge_repositories
 from .deletion import judge_deletion
+from .hosting import NO_LISTS
 from .known import Known
 from .lacking import lacks_reference
 from .limits import judge_form
@@ -32,7 +33,7 @@ def judge(
     origin: Literal["user", "sync"],
     known: Known,
     settings: PurgatorySettings,
-    lists: CurationSettings = TAKES_ALL,
+    lists: CurationSettings = NO_LISTS,
 ) -> Verdict:
     """May this event stay (B 1-5)? Id and signature are verified already.
 

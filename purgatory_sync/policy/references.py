@@ -13,11 +13,10 @@ from ..nostr.filters import Filter
 from ..nostr.keys import is_hex_key
 from ..nostr.repository_data import RepositoryData, Standing
 from ..settings import CurationSettings
-from .hosting import hosts
+from .hosting import NO_LISTS, hosts
 from .verdict import address_text
 
 UNREFERENCED = "invalid: must reference an accepted repository or event"
-NO_LISTS = CurationSettings()
 ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")

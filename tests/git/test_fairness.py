@@ -12,7 +12,7 @@ import trio
 
 from purgatory_sync.errors import TooLarge
 from purgatory_sync.git import ingest as ingest_module
-from purgatory_sync.git import large_pack, quarantine
+from purgatory_sync.git import large_pack, layout
 from purgatory_sync.git.ingest import Ingest
 from purgatory_sync.git.pack_format import GitObject
 from purgatory_sync.git.pack_scan import PackScanner
@@ -113,7 +113,7 @@ async def test_n3_a_giant_is_on_disk_before_it_joins(
 ) -> None:
     """Joining takes a place of the small ones, and the identifier's lock: nothing slow is left."""
     synced: list[str] = []
-    real = quarantine.fsync_file
+    real = layout.fsync_file
 
     def noted(path: Path) -> None:
         synced.append(path.suffix)

@@ -3,7 +3,6 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -28,6 +27,7 @@ from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing.git_server import Fault, GitServer
 
+from ..passing_on import CERTIFICATE, tls_in_front_of
 from .local_repos import (
     MADE_UP,
     add_loose,
@@ -50,7 +50,6 @@ STOCK = {
     "uploadpack.allowReachableSHA1InWant": "false",
     "uploadpack.allowAnySHA1InWant": "false",
 }
-CERTIFICATE = Path(__file__).with_name("git.example.pem")
 
 
 @asynccontextmanager
@@ -191,43 +190,6 @@ async def test_nobody_listens(tmp_path: Path, upstream: Path) -> None:
             await client.fetch_oids(repository, url, [OIDS[2]])
 
 
-def tls_context(named: list[str | None] | None = None) -> ssl.SSLContext:
-    """A server's context; the names that clients ask for are noted."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    if named is not None:
-        context.sni_callback = lambda stream, name, context: named.append(name)
-    return context
-
-
-@asynccontextmanager
-async def tls_in_front_of(
-    server: GitServer, named: list[str | None] | None = None
-) -> AsyncIterator[int]:
-    """TLS with a certificate for git.example, handed on to the server."""
-
-    async def relay(source: trio.abc.Stream, target: trio.abc.Stream) -> None:
-        try:
-            async for data in source:
-                await target.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            await trio.aclose_forcefully(target)
-
-    async def accept(stream: trio.SSLStream[trio.SocketStream]) -> None:
-        behind = await trio.open_tcp_stream(server.host, server.port)
-        async with stream, behind, trio.open_nursery() as nursery:
-            nursery.start_soon(relay, stream, behind)
-            nursery.start_soon(relay, behind, stream)
-
-    async with trio.open_nursery() as nursery:
-        serve = partial(trio.serve_ssl_over_tcp, accept, 0, tls_context(named), host="127.0.0.1")
-        listeners = await nursery.start(serve)
-        yield listeners[0].transport_listener.socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
-
-
 async def loopback(host: str) -> list[str]:
     return ["127.0.0.1"]
 
@@ -237,7 +199,7 @@ async def test_certificates_are_judged_by_name_and_issuer(tmp_path: Path, upstre
     settings, gate = HuntSettings(min_free_bytes=0), Gate(LOOPBACK, resolve=loopback)
     trusting = ssl.create_default_context(cafile=str(CERTIFICATE))
     named: list[str | None] = []
-    async with GitServer(upstream) as server, tls_in_front_of(server, named) as port:
+    async with GitServer(upstream) as server, tls_in_front_of(server.port, named) as port:
         there = f"https://git.example:{port}/r.git"
         misnamed = f"https://other.example:{port}/r.git"
         no_tls = f"https://git.example:{server.port}/r.git"

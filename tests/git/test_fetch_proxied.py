@@ -26,9 +26,9 @@ from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy
 from purgatory_sync.testing.git_server import GitServer
 
+from ..passing_on import CERTIFICATE, tls_in_front_of
 from ..runtime.proxies import ProxyServer, proxy_server
 from .local_repos import add_pack, history, new_repository, write_loose_ref
-from .test_fetch import CERTIFICATE, tls_in_front_of
 
 pytestmark = pytest.mark.real
 
@@ -104,7 +104,7 @@ async def test_git_comes_through_the_proxy(
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
 async def test_tls_reaches_through_it_and_verifies_the_name(scheme: str, scene: Scene) -> None:
     async with (
-        tls_in_front_of(scene.server) as port,
+        tls_in_front_of(scene.server.port) as port,
         proxy_server(leads_to=("127.0.0.1", port)) as proxy,
     ):
         setting = proxy.setting(scheme)

@@ -12,6 +12,8 @@ import trio
 
 from purgatory_sync.settings import Proxy
 
+from ..passing_on import pass_on
+
 
 @attrs.define(eq=False)
 class ProxyServer:
@@ -90,9 +92,7 @@ class ProxyServer:
             await stream.send_all(bad)
             return
         await stream.send_all(good)
-        async with behind, trio.open_nursery() as nursery:
-            nursery.start_soon(_relay, stream, behind)
-            nursery.start_soon(_relay, behind, stream)
+        await pass_on(stream, behind)
 
 
 async def _exactly(stream: trio.SocketStream, count: int) -> bytes:
@@ -103,16 +103,6 @@ async def _exactly(stream: trio.SocketStream, count: int) -> bytes:
             return b""
         data += piece
     return data
-
-
-async def _relay(source: trio.SocketStream, target: trio.SocketStream) -> None:
-    try:
-        async for data in source:
-            await target.send_all(data)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        pass
-    finally:
-        await trio.aclose_forcefully(target)
 
 
 @asynccontextmanager

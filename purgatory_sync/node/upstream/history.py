@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 import attrs
 
@@ -15,23 +15,30 @@ MAX_PAGES = 1_000
 OVERFULL_PAGES = 100
 
 
-class Pages(Protocol):
+class Pages(ABC):
     """What is asked for page by page."""
 
+    _count = 0
+
+    @abstractmethod
     def begin_page(self) -> Filter:
         """The filter to ask for; the same page once more when it was cut short."""
 
+    @abstractmethod
     def received(self, event: Event) -> bool:
         """Note an event of the page; False when the page does not ask for it."""
 
     @property
     def overfull(self) -> bool:
         """Whether the relay sends far more than was asked for."""
+        return self._count > OVERFULL_PAGES * PAGE_EVENTS
 
     @property
+    @abstractmethod
     def endless(self) -> bool:
         """Whether there were more pages than any history has."""
 
+    @abstractmethod
     def page_ended(self) -> bool:
         """Whether there is another page to ask for."""
 
@@ -56,7 +63,6 @@ class Walk(Pages):
         self._page = attrs.evolve(self.condition, limit=PAGE_EVENTS)
         self._pages = 0
         self._fullest = 0
-        self._count = 0
         self._oldest: int | None = None
 
     def begin_page(self) -> Filter:
@@ -73,11 +79,6 @@ class Walk(Pages):
         if self._oldest is None or event.created_at < self._oldest:
             self._oldest = event.created_at
         return True
-
-    @property
-    def overfull(self) -> bool:
-        """Whether the relay sends far more than was asked for."""
-        return self._count > OVERFULL_PAGES * PAGE_EVENTS
 
     @property
     def endless(self) -> bool:
@@ -107,7 +108,6 @@ class Batch(Pages):
     def __init__(self, ids: Iterable[str]) -> None:
         self._left = frozenset(ids)
         self._came: set[str] = set()
-        self._count = 0
 
     def begin_page(self) -> Filter:
         """The filter to ask for; what came meanwhile is not asked for once more."""
@@ -123,11 +123,6 @@ class Batch(Pages):
         self._came.add(event.id)
         self._count += 1
         return True
-
-    @property
-    def overfull(self) -> bool:
-        """Whether the relay sends far more than was asked for."""
-        return self._count > OVERFULL_PAGES * PAGE_EVENTS
 
     @property
     def endless(self) -> bool:

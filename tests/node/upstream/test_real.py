@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
 import trio
@@ -16,12 +15,12 @@ from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import Proxy, Settings, SyncSettings
 from purgatory_sync.testing.relay_server import RelayServer
 
+from ...passing_on import CERTIFICATE, tls_in_front_of
 from ...runtime.proxies import proxy_server
 from .support import OWNER, SERVICE, Engine, listed, state_of
 
 pytestmark = pytest.mark.real
 
-CERTIFICATE = Path(__file__).parents[2] / "git" / "git.example.pem"
 ANNOUNCED, STATE = listed(OWNER, "repo"), state_of(OWNER, "repo")
 
 
@@ -88,34 +87,6 @@ async def test_relays_are_followed_through_the_operators_proxy() -> None:
         nobody = Proxy("http", "127.0.0.1", 1)
         async with following(f"ws://relay.example:{port}", tls, nobody) as (upstream, _):
             assert "no connection to the proxy" in await error_of(upstream)
-
-
-@asynccontextmanager
-async def tls_in_front_of(port: int) -> AsyncIterator[int]:
-    """TLS with a certificate for git.example, handed on to a relay."""
-
-    async def pass_on(source: trio.abc.Stream, target: trio.abc.Stream) -> None:
-        try:
-            async for data in source:
-                await target.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            await trio.aclose_forcefully(target)
-
-    async def accept(stream: trio.SSLStream[trio.SocketStream]) -> None:
-        behind = await trio.open_tcp_stream("127.0.0.1", port)
-        async with stream, behind, trio.open_nursery() as nursery:
-            nursery.start_soon(pass_on, stream, behind)
-            nursery.start_soon(pass_on, behind, stream)
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    async with trio.open_nursery() as nursery:
-        serve = partial(trio.serve_ssl_over_tcp, accept, 0, context, host="127.0.0.1")
-        listeners = await nursery.start(serve)
-        yield listeners[0].transport_listener.socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
 
 
 async def test_wss_checks_the_name_and_the_issuer() -> None:
