@@ -6,6 +6,8 @@ from collections import deque
 
 import trio
 
+from .wire import PIECE_BYTES
+
 # Stored events wait from here on; live events may fill what is above.
 LOW_MESSAGES, LOW_BYTES = 64, 1 << 20
 MAX_MESSAGES, MAX_BYTES = 1000, 8 << 20
@@ -51,17 +53,21 @@ class Outbox:
         """Return when the outbox has ended."""
         await self._end.wait()
 
-    async def take(self) -> bytes | None:
-        """The next message to send; None when the outbox has ended."""
+    async def take(self) -> list[bytes]:
+        """What is to be sent next, together; nothing when the outbox has ended."""
         while not self._queue:
             if self.ended is not None:
-                return None
+                return []
             await self._filled.park()
-        message = self._queue.popleft()
-        self._bytes -= len(message)
+        taken = [self._queue.popleft()]
+        size = len(taken[0])
+        while self._queue and size + len(self._queue[0]) <= PIECE_BYTES:
+            taken.append(self._queue.popleft())
+            size += len(taken[-1])
+        self._bytes -= size
         if len(self._queue) < LOW_MESSAGES and self._bytes < LOW_BYTES:
             self._room.unpark_all()
-        return message
+        return taken
 
     def _add(self, message: bytes) -> None:
         if self.ended is None:

@@ -70,7 +70,7 @@ class RelaySocket(Protocol):
 
     async def receive(self) -> str | bytes: ...
 
-    async def send(self, message: str | bytes) -> None: ...
+    async def send(self, *messages: bytes) -> None: ...
 
     async def close(self, code: int, reason: str) -> None: ...
 
@@ -122,8 +122,8 @@ class Relay:
 
 
 async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
-    while (message := await outbox.take()) is not None:
-        await socket.send(message)
+    while messages := await outbox.take():
+        await socket.send(*messages)
     scope.cancel()
 
 

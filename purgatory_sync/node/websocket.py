@@ -1,23 +1,29 @@
 """An upgraded stream as a WebSocket: websockets' connection on a stream that h11 accepted.
 
-`process_event`, `handshake`, `start_keepalive` and `close_stream` are undocumented names of
-websockets 17: the version is pinned and the tests of this module notice a change.
+`process_event`, `handshake`, `send_context`, `start_keepalive` and `close_stream` are undocumented
+names of websockets 17: the version is pinned and the tests of this module notice a change.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 
 import h11
 import trio
 from websockets.exceptions import ConnectionClosed
-from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
-from websockets.frames import CloseCode
+from websockets.extensions import Extension, ServerExtensionFactory
+from websockets.extensions.permessage_deflate import (
+    ServerPerMessageDeflateFactory,
+)
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
+from websockets.protocol import SEND_EOF
 from websockets.server import ServerProtocol
 from websockets.trio.server import Server, ServerConnection
+from websockets.typing import ExtensionParameter
 
 from .wire import CORS, Gone, Wire
 
@@ -25,10 +31,51 @@ PING_SECS = 20
 CLOSE_TIMEOUT_SECS = 2
 # Frames that wait for the relay; with the size limit this bounds what one client makes us keep.
 QUEUED_FRAMES = 4
+LARGE_BYTES = 1024
 
 # websockets' own, but for what any client can cause by being silent.
 _LOGGER = logging.getLogger(f"{__name__}.websockets")
 _LOGGER.addFilter(lambda record: record.msg != "keepalive ping failed")
+
+
+class _Protocol(ServerProtocol):
+    """What is to be sent at once leaves in one piece: each piece is a call of the system."""
+
+    def data_to_send(self) -> list[bytes]:
+        pieces = super().data_to_send()
+        end = pieces[-1:] if pieces and pieces[-1] == SEND_EOF else []
+        return [b"".join(pieces), *end] if len(pieces) > 1 else pieces
+
+
+class _OfLarge(Extension):
+    """Deflates large messages; an event is mostly hex, and most are not worth the time."""
+
+    def __init__(self, deflate: Extension) -> None:
+        self.name = deflate.name
+        self._deflate = deflate
+
+    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
+        return self._deflate.decode(frame, max_size=max_size)
+
+    def encode(self, frame: Frame) -> Frame:
+        return self._deflate.encode(frame) if len(frame.data) >= LARGE_BYTES else frame
+
+
+class _Deflate(ServerExtensionFactory):
+    """permessage-deflate (RFC 7692) with little memory for each client."""
+
+    name = ServerPerMessageDeflateFactory.name
+
+    def __init__(self) -> None:
+        self._factory = ServerPerMessageDeflateFactory(
+            server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
+        )
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], Extension]:
+        answer, deflate = self._factory.process_request_params(params, accepted_extensions)
+        return answer, _OfLarge(deflate)
 
 
 class Socket:
@@ -49,10 +96,12 @@ class Socket:
         except ConnectionClosed as error:
             raise Gone("closed") from error
 
-    async def send(self, message: str | bytes) -> None:
-        """Send one message; bytes are taken for UTF-8 text. Raises Gone when it is closed."""
+    async def send(self, *messages: bytes) -> None:
+        """Send messages, each of them UTF-8 text, in one piece. Raises Gone when it is closed."""
         try:
-            await self._connection.send(message, text=True)
+            async with self._connection.send_context():
+                for message in messages:
+                    self._connection.protocol.send_text(message)
         except ConnectionClosed as error:
             raise Gone("closed") from error
 
@@ -81,8 +130,8 @@ class Sockets:
 
     def connect(self, nursery: trio.Nursery, wire: Wire, request: h11.Request) -> ServerConnection:
         """A connection that has read the request but not answered it."""
-        protocol = ServerProtocol(
-            extensions=enable_server_permessage_deflate(None),
+        protocol = _Protocol(
+            extensions=[_Deflate()],
             max_size=self._max_message_bytes,
             logger=_LOGGER,
         )

@@ -53,9 +53,9 @@ class Doorkeeper:
                 name = "NEG-ERR" if message[0] == "NEG-OPEN" else "CLOSED"
                 await self._say([name, message[1], "auth-required: say who you are"])
 
-    async def send(self, message: str | bytes) -> None:
+    async def send(self, *messages: bytes) -> None:
         """Pass on what the relay says."""
-        await self.socket.send(message)
+        await self.socket.send(*messages)
 
     async def close(self, code: int, reason: str) -> None:
         """Pass on the end."""
@@ -74,4 +74,4 @@ class Doorkeeper:
         await self._say(["OK", event.id, not why, why])
 
     async def _say(self, message: list[Any]) -> None:
-        await self.socket.send(json.dumps(message))
+        await self.socket.send(json.dumps(message).encode())

@@ -90,8 +90,9 @@ class MemorySocket:
         except trio.EndOfChannel as error:
             raise Gone("closed") from error
 
-    async def send(self, message: str | bytes) -> None:
-        await self._to_client.send(message)
+    async def send(self, *messages: bytes) -> None:
+        for message in messages:
+            await self._to_client.send(message)
 
     async def close(self, code: int, reason: str) -> None:
         await trio.lowlevel.checkpoint()

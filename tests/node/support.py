@@ -54,7 +54,8 @@ async def hello(exchange: Exchange) -> None:
 async def echo(socket: Socket) -> None:
     """Sends back what it receives."""
     while True:
-        await socket.send(await socket.receive())
+        message = await socket.receive()
+        await socket.send(message.encode() if isinstance(message, str) else message)
 
 
 @attrs.frozen
@@ -125,10 +126,10 @@ async def talk(place: Served, request: bytes) -> bytes:
         return await read_to_end(stream)
 
 
-async def upgraded(place: Served) -> Client:
+async def upgraded(place: Served, request: bytes = UPGRADE) -> Client:
     """A client's stream after the handshake, for raw frames."""
     stream = await place.connect()
-    await stream.send_all(UPGRADE)
+    await stream.send_all(request)
     assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
     return stream
 

@@ -458,7 +458,7 @@ async def http_with_bugs(exchange: Exchange) -> None:
 async def websocket_with_bugs(socket: Socket) -> None:
     message = str(await socket.receive())
     if message == "hello":
-        await socket.send(message)
+        await socket.send(message.encode())
     else:
         await fail(message)
 

@@ -6,6 +6,7 @@ import trio
 import trio.testing
 
 from purgatory_sync.node.outbox import LOW_BYTES, LOW_MESSAGES, MAX_BYTES, MAX_MESSAGES, Outbox
+from purgatory_sync.node.wire import PIECE_BYTES
 
 
 async def put_many(outbox: Outbox, count: int, size: int = 1) -> None:
@@ -18,7 +19,17 @@ async def test_order_is_kept(autojump_clock: trio.testing.MockClock) -> None:
     await outbox.put(b"1")
     outbox.offer(b"2")
     await outbox.put(b"3")
-    assert [await outbox.take() for _ in range(3)] == [b"1", b"2", b"3"]
+    assert await outbox.take() == [b"1", b"2", b"3"]
+
+
+async def test_what_is_taken_together_fits_into_one_piece(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    outbox = Outbox()
+    for size in (PIECE_BYTES - 1, 1, 1, PIECE_BYTES + 1, 1):
+        await outbox.put(bytes(size))
+    sizes = [[len(each) for each in await outbox.take()] for _ in range(4)]
+    assert sizes == [[PIECE_BYTES - 1, 1], [1], [PIECE_BYTES + 1], [1]]
 
 
 async def test_put_waits_for_room(autojump_clock: trio.testing.MockClock) -> None:
@@ -31,9 +42,10 @@ async def test_put_waits_for_room(autojump_clock: trio.testing.MockClock) -> Non
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outbox.put, b"last")
             await trio.testing.wait_all_tasks_blocked()
-            taken = [await outbox.take() for _ in range(count)]
+            taken = await outbox.take()
+        assert len(taken) == count
         assert b"more" not in taken
-        assert await outbox.take() == b"last"
+        assert await outbox.take() == [b"last"]
 
 
 async def test_offer_ends_a_client_that_does_not_keep_up(
@@ -46,7 +58,7 @@ async def test_offer_ends_a_client_that_does_not_keep_up(
             outbox.offer(bytes(size))
         assert reasons == [None] * (count + 1)
         assert outbox.ended == "too slow: reconnect and ask again for what is new"
-        assert await outbox.take() is None
+        assert await outbox.take() == []
 
 
 async def test_end_wakes_whoever_waits(autojump_clock: trio.testing.MockClock) -> None:

@@ -26,9 +26,9 @@ async def names(outbox: Outbox) -> list[str]:
     """What waits in an outbox: EOSE, or the number in an event's tag."""
     found = []
     with trio.move_on_after(1):
-        while (message := await outbox.take()) is not None:
-            decoded = json.loads(message)
-            found.append(decoded[2]["tags"][0][1] if decoded[0] == "EVENT" else decoded[0])
+        while messages := await outbox.take():
+            for decoded in map(json.loads, messages):
+                found.append(decoded[2]["tags"][0][1] if decoded[0] == "EVENT" else decoded[0])
     return found
 
 

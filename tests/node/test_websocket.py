@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 import trio
 import trio.testing
@@ -10,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
 from purgatory_sync.node import wire
-from purgatory_sync.node.websocket import CLOSE_TIMEOUT_SECS, PING_SECS, Socket
+from purgatory_sync.node.websocket import CLOSE_TIMEOUT_SECS, LARGE_BYTES, PING_SECS, Socket
 
 from .support import (
     MAX_MESSAGE_BYTES,
@@ -77,6 +79,46 @@ async def test_relay_may_close_with_a_reason() -> None:
             await socket.recv()
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "enough")
+
+
+async def test_what_is_sent_at_once_leaves_in_one_piece(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def say(socket: Socket) -> None:
+        await socket.send(b"one", b"two", b"")
+        await socket.receive()
+
+    async with served(websocket=say) as place, await upgraded(place) as stream:
+        assert await stream.receive_some() == b"\x81\x03one\x81\x03two\x81\x00"
+
+
+async def test_only_large_messages_are_deflated(autojump_clock: trio.testing.MockClock) -> None:
+    small, large = b"x" * (LARGE_BYTES - 1), b"x" * LARGE_BYTES
+
+    async def say(socket: Socket) -> None:
+        await socket.send(small)
+        await socket.receive()
+        await socket.send(large, b"after it", large)
+        await socket.receive()
+
+    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    request = UPGRADE.removesuffix(b"\r\n") + offer
+    async with served(websocket=say) as place, await upgraded(place, request) as stream:
+        assert await stream.receive_some() == b"\x81\x7e\x03\xff" + small
+        await stream.send_all(text_frame(b"go on"))
+        first, rest = split_frame(bytes(await stream.receive_some()))
+        between, last = split_frame(rest)
+        assert between == b"after it"
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        for deflated in (first, split_frame(last)[0]):
+            assert len(deflated) < 100
+            assert inflate.decompress(deflated + b"\x00\x00\xff\xff") == large
+
+
+def split_frame(data: bytes) -> tuple[bytes, bytes]:
+    """The payload of a short frame, and what comes after it."""
+    end = 2 + data[1]
+    return data[2:end], data[end:]
 
 
 async def test_frames_that_nobody_takes_hold_no_connection() -> None:
