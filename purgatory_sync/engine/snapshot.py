@@ -33,7 +33,7 @@ from ..release.repositories import Repositories
 from ..settings import CurationSettings
 from ..store.protocol import Store
 
-JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
+JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE, kinds.DELETION))
 REFERRERS_READ = 50
 
 
@@ -60,8 +60,9 @@ class Witness:
         """
         data = {each: await self.knowledge.data(each) for each in identifiers_of(event)}
         held = self.purgatory.get(event.id)
+        anchoring = () if _is_judged_without(event, data) else anchor_filters(event)
         found, tombstones = await self.store.look(
-            _itself_and_its_address(event), REFERRERS_READ, bar_targets(event)
+            [*_itself_and_its_address(event), *anchoring], REFERRERS_READ, bar_targets(event)
         )
         known = Known(
             now=now,
@@ -80,7 +81,7 @@ class Witness:
         known = attrs.evolve(
             known,
             objects_here=await self._objects_here(event),
-            referenced=await self._referenced(event, data),
+            referenced=await self._referenced(event, data, found, anchoring),
             targets_served=targets_served,
             targets_held=targets_held,
         )
@@ -114,12 +115,14 @@ class Witness:
         missing = await identify_missing_oids([entry], self.knowledge, self.repositories)
         return event.id in missing and not missing[event.id].oids
 
-    async def _referenced(self, event: Event, data: dict[str, RepositoryData]) -> bool:
-        if event.kind in JUDGED_BY_KIND or event.kind == kinds.DELETION:
-            return False
-        if event.kind in kinds.PR_KINDS and any(each.known for each in data.values()):
-            return False
-        found = await self.store.query(anchor_filters(event), REFERRERS_READ)
+    async def _referenced(
+        self,
+        event: Event,
+        data: dict[str, RepositoryData],
+        found: Sequence[Event],
+        anchoring: Sequence[Filter],
+    ) -> bool:
+        found = [e for e in found if any(each.matches(e) for each in anchoring)]
         needed = {e.first("d") or "" for e in found if e.kind == kinds.ANNOUNCEMENT} - data.keys()
         known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
         return is_anchored(event, found, self.service, known, self.lists)
@@ -136,6 +139,13 @@ class Witness:
             )
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
         return tuple(served), tuple(e.event for e in held_targets(self.purgatory, event))
+
+
+def _is_judged_without(event: Event, data: dict[str, RepositoryData]) -> bool:
+    """Whether no verdict on it asks what it refers to (B 5)."""
+    if event.kind in kinds.PR_KINDS:
+        return any(each.known for each in data.values())
+    return event.kind in JUDGED_BY_KIND
 
 
 def _itself_and_its_address(event: Event) -> list[Filter]:

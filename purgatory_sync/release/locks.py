@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import attrs
 import trio
@@ -27,22 +27,23 @@ class IdentifierLocks:
 
         Cancellation while waiting leaves none of them held.
         """
-        async with AsyncExitStack() as stack:
-            for identifier in sorted(set(identifiers)):
-                await stack.enter_async_context(self._one(identifier))
-            yield
-
-    @asynccontextmanager
-    async def _one(self, identifier: str) -> AsyncIterator[None]:
-        held = self._locks.setdefault(identifier, _Held())
-        held.users += 1
+        names = sorted(set(identifiers))
+        used: list[_Held] = []
+        locked: list[trio.Lock] = []
         try:
-            async with held.lock:
-                yield
+            for name in names:
+                used.append(self._locks.setdefault(name, _Held()))
+                used[-1].users += 1
+                await used[-1].lock.acquire()
+                locked.append(used[-1].lock)
+            yield
         finally:
-            held.users -= 1
-            if not held.users:
-                del self._locks[identifier]
+            for lock in locked:
+                lock.release()
+            for name, held in zip(names, used, strict=False):
+                held.users -= 1
+                if not held.users:
+                    del self._locks[name]
 
     def in_use(self) -> Iterable[str]:
         """Identifiers whose lock is held or awaited."""

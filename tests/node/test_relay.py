@@ -226,12 +226,16 @@ async def test_client_that_does_not_read_is_dropped_and_delays_nobody(
         for client in (stuck, brisk):
             client.say("REQ", "s", {})
             assert await client.hear() == ["EOSE", "s"]
-        for _ in range(MAX_MESSAGES + 2):
+        for _ in range(MAX_MESSAGES + 100):
             backend.serve(event)
             assert (await brisk.hear())[0] == "EVENT"
         await trio.sleep(1)
-        assert (await stuck.hear())[0] == "EVENT"  # what was on its way
-        await trio.sleep(1)
+        heard = []
+        with trio.move_on_after(1):
+            while True:
+                heard.append((await stuck.hear())[0])
+        assert set(heard) == {"EVENT"}  # what was on its way
+        assert len(heard) < 100
         assert stuck.closed == (1008, "too slow: reconnect and ask again for what is new")
         assert len(backend.subscriptions) == 1
 
@@ -243,7 +247,7 @@ async def test_client_that_never_reads_again_is_dropped(
     async with talking(backend, room=0) as stuck:
         stuck.say("REQ", "s", {})
         await stuck.hear()
-        for number in range(MAX_MESSAGES + 2):
+        for number in range(MAX_MESSAGES + 100):
             backend.serve(make_event(number))
             await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked()
@@ -284,7 +288,7 @@ async def test_query_that_fails_after_the_client_was_dropped(
     backend = MemoryBackend()
 
     async def fail_late() -> None:
-        for number in range(MAX_MESSAGES + 2):
+        for number in range(MAX_MESSAGES + 100):
             backend.serve(make_event(number))
         await trio.sleep(1)
         raise RuntimeError("the disk")
