@@ -190,3 +190,15 @@ async def test_b_5_somebody_elses_request_ends_nothing_that_is_served(world: Wor
     tags = [("a", str(OWNER.coordinate("repo"))), ("e", announcement.id)]
     assert (await world.offer(STRANGER.sign(5, "", tags, NOW))).outcome is Outcome.SERVED
     assert announcement.id in await world.served()
+
+
+async def test_b_5_an_older_version_of_itself_anchors_nothing(world: World) -> None:
+    await serve(world)
+    tags = [("d", "page"), ("a", str(OWNER.coordinate("repo")))]
+    older = STRANGER.sign(30818, "", tags, NOW - 1)
+    assert (await world.offer(older)).outcome is Outcome.SERVED
+    newer = STRANGER.sign(30818, "about something else", tags[:1], NOW)
+    assert (
+        await world.offer(newer)
+    ).message == "invalid: must reference an accepted repository or event"
+    assert older.id in await world.served()
