@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import structlog
@@ -13,9 +12,7 @@ from ..errors import AttemptFailed, NaughtyScope, RateLimited, RedirectRefused, 
 from .choice import Reservation
 from .context import SyncContext
 from .throttle import Place
-
-if TYPE_CHECKING:
-    from .manager import ThrottleManager
+from .throttles import Throttles
 
 log = structlog.get_logger()
 
@@ -93,7 +90,7 @@ class AttemptObserver:
         return True
 
 
-async def fly(ctx: SyncContext, reservation: Reservation, throttles: ThrottleManager) -> int:
+async def fly(ctx: SyncContext, reservation: Reservation, throttles: Throttles) -> int:
     """Make the attempt, settle it, and release what became releasable.
 
     Returns the number of OIDs obtained; 0 when it failed. Whatever happens, cancellation and
@@ -114,7 +111,7 @@ async def fly(ctx: SyncContext, reservation: Reservation, throttles: ThrottleMan
 
 
 async def _fetch(
-    ctx: SyncContext, reservation: Reservation, throttles: ThrottleManager
+    ctx: SyncContext, reservation: Reservation, throttles: Throttles
 ) -> tuple[Path | None, Outcome]:
     observer = AttemptObserver(reservation)
     outcome = Outcome(ResultClass.CANCELLED, "cancelled")
@@ -155,7 +152,7 @@ def _obtained(asked: frozenset[str], obtained: frozenset[str]) -> Outcome:
     return Outcome(result, detail, obtained, tried=True)
 
 
-def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: ThrottleManager) -> Outcome:
+def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: Throttles) -> Outcome:
     counted = error.contacted or observer.was_answered
     limited = isinstance(error, RateLimited)
     refused = observer.redirect_refused if isinstance(error, RedirectRefused) else None
@@ -177,7 +174,7 @@ def _passed_over(why: str) -> Outcome:
 def _settle(
     ctx: SyncContext,
     reservation: Reservation,
-    throttles: ThrottleManager,
+    throttles: Throttles,
     observer: AttemptObserver,
     outcome: Outcome,
 ) -> None:
@@ -204,7 +201,7 @@ def _settle(
 
 def _judge_server(
     reservation: Reservation,
-    throttles: ThrottleManager,
+    throttles: Throttles,
     observer: AttemptObserver,
     outcome: Outcome,
 ) -> None:

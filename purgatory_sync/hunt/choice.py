@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -13,10 +12,8 @@ from .context import Need, Source, SyncContext
 from .memory import Flight, Hunt
 from .sources import find_sources
 from .throttle import Place
+from .throttles import Throttles
 from .tried import TriedUrls
-
-if TYPE_CHECKING:
-    from .manager import ThrottleManager
 
 
 @attrs.frozen
@@ -74,7 +71,7 @@ class Reservation:
       seen: the survey by which it was chosen.
     """
 
-    throttles: ThrottleManager
+    throttles: Throttles
     hunt: Hunt
     place: Place
     source: Source
@@ -113,7 +110,7 @@ class Reservation:
 
 
 def askable(
-    seen: Survey, hunt: Hunt, throttles: ThrottleManager, tried: TriedUrls
+    seen: Survey, hunt: Hunt, throttles: Throttles, tried: TriedUrls
 ) -> Iterator[tuple[Source, frozenset[str]]]:
     """The sources that are neither naughty nor passed over, with what they are untried for.
 
@@ -130,7 +127,7 @@ def askable(
 def choose(
     seen: Survey,
     hunt: Hunt,
-    throttles: ThrottleManager,
+    throttles: Throttles,
     tried: TriedUrls,
     *,
     domain: str | None = None,

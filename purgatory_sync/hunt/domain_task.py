@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import structlog
 import trio
 
@@ -12,14 +10,12 @@ from .domains import IDLE_SECS, LivingDomain
 from .memory import Hunt
 from .pursuit import pursue
 from .throttle import Place
-
-if TYPE_CHECKING:
-    from .manager import ThrottleManager
+from .throttles import Throttles
 
 log = structlog.get_logger()
 
 
-async def run_domain(throttles: ThrottleManager, living: LivingDomain) -> None:
+async def run_domain(throttles: Throttles, living: LivingDomain) -> None:
     """Give turns to those who wait, as places and tokens allow; ends after ten idle minutes.
 
     It sleeps until the doorbell rings, or until the oldest token returns or the rest ends when
@@ -42,14 +38,14 @@ async def run_domain(throttles: ThrottleManager, living: LivingDomain) -> None:
                 )
 
 
-def _begin_turn(throttles: ThrottleManager, living: LivingDomain, nursery: trio.Nursery) -> None:
+def _begin_turn(throttles: Throttles, living: LivingDomain, nursery: trio.Nursery) -> None:
     domain = living.throttle.domain
     place = throttles.start_request(domain)
     if place is not None and (identifier := living.throttle.next_ready_identifier()) is not None:
-        nursery.start_soon(throttles.process_queued_identifier, domain, identifier, place)
+        nursery.start_soon(take_turn, throttles, domain, identifier, place)
 
 
-async def take_turn(throttles: ThrottleManager, domain: str, identifier: str, place: Place) -> None:
+async def take_turn(throttles: Throttles, domain: str, identifier: str, place: Place) -> None:
     """Ask one URL of the domain for the identifier; it leaves the queue when none is left.
 
     However it ends, cancellation and crashes included, the place is free and the identifier is
@@ -70,7 +66,7 @@ async def take_turn(throttles: ThrottleManager, domain: str, identifier: str, pl
             throttles.remove_identifier(domain, identifier)
 
 
-async def _turn(throttles: ThrottleManager, hunt: Hunt, domain: str, place: Place) -> bool:
+async def _turn(throttles: Throttles, hunt: Hunt, domain: str, place: Place) -> bool:
     """Returns whether the identifier goes on waiting at the domain."""
     ctx, identifier = throttles.ctx, hunt.identifier
     tried = throttles.tried_at(domain, identifier)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import attrs
 import structlog
 import trio
@@ -15,10 +13,8 @@ from .choice import Reservation, Survey, choose, survey
 from .context import SyncContext
 from .memory import Flight, Hunt
 from .pursuit import pursue, throttled_domains
+from .throttles import Throttles
 from .tried import TriedUrls
-
-if TYPE_CHECKING:
-    from .manager import ThrottleManager
 
 log = structlog.get_logger()
 
@@ -31,7 +27,7 @@ class ThrottledDomainInfo:
     tried_urls_for_domain: TriedUrls
 
 
-async def sync_identifier(ctx: SyncContext, identifier: str, throttles: ThrottleManager) -> bool:
+async def sync_identifier(ctx: SyncContext, identifier: str, throttles: Throttles) -> bool:
     """Hunt for everything that the identifier's held events lack (mission S5).
 
     Asks unthrottled domains until nothing is missing or nobody is left to ask, and queues the
@@ -53,7 +49,7 @@ async def sync_identifier_next_url(
     identifier: str,
     domain: str | None,
     tried_urls: TriedUrls,
-    throttles: ThrottleManager,
+    throttles: Throttles,
 ) -> Reservation | None:
     """Choose the next URL to ask and reserve its place and token in the same step (mission S6).
 
@@ -75,7 +71,7 @@ async def sync_identifier_next_url(
 
 
 async def sync_identifier_from_url(
-    ctx: SyncContext, identifier: str, url: str | Reservation, throttles: ThrottleManager
+    ctx: SyncContext, identifier: str, url: str | Reservation, throttles: Throttles
 ) -> int:
     """Ask one URL for what is needed at this moment, and release what became satisfiable (S7).
 
@@ -99,7 +95,7 @@ async def sync_identifier_from_url(
 
 
 def _reserve_by_hand(
-    url: str, seen: Survey | None, hunt: Hunt, throttles: ThrottleManager
+    url: str, seen: Survey | None, hunt: Hunt, throttles: Throttles
 ) -> Reservation | None:
     try:
         source = seen.source(parse_web_url(url).text) if seen is not None else None
@@ -136,7 +132,7 @@ def _renew(reserved: Reservation, seen: Survey | None, ctx: SyncContext) -> Rese
 
 
 async def get_throttled_domains_with_untried_urls(
-    ctx: SyncContext, identifier: str, tried_urls: TriedUrls, throttles: ThrottleManager
+    ctx: SyncContext, identifier: str, tried_urls: TriedUrls, throttles: Throttles
 ) -> list[ThrottledDomainInfo]:
     """The throttled domains that have untried URLs, with what was tried there (mission S8)."""
     seen = await survey(ctx, identifier)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -12,10 +11,8 @@ from .attempt import fly
 from .choice import Reservation, Survey, askable, choose, survey
 from .context import Source, SyncContext
 from .memory import Flight, Hunt, Look
+from .throttles import Throttles
 from .tried import TriedUrls
-
-if TYPE_CHECKING:
-    from .manager import ThrottleManager
 
 log = structlog.get_logger()
 
@@ -23,7 +20,7 @@ log = structlog.get_logger()
 async def pursue(
     ctx: SyncContext,
     hunt: Hunt,
-    throttles: ThrottleManager,
+    throttles: Throttles,
     *,
     first: Reservation | None = None,
 ) -> None:
@@ -68,7 +65,7 @@ async def pursue(
 async def _step(
     ctx: SyncContext,
     hunt: Hunt,
-    throttles: ThrottleManager,
+    throttles: Throttles,
     launch: Callable[[Reservation], None],
 ) -> tuple[Look, Survey | None]:
     """Look at all that is missing and begin what can be begun; nothing waits after the choice."""
@@ -110,7 +107,7 @@ async def _ask_for_releases(ctx: SyncContext, hunt: Hunt, seen: Survey) -> bool:
     return asked
 
 
-def queue_at_throttled(seen: Survey, hunt: Hunt, throttles: ThrottleManager) -> tuple[str, ...]:
+def queue_at_throttled(seen: Survey, hunt: Hunt, throttles: Throttles) -> tuple[str, ...]:
     """Let the identifier wait at every throttled domain with untried URLs; returns those."""
     queued = []
     for domain in throttled_domains(seen, hunt, throttles, hunt.tried):
@@ -121,7 +118,7 @@ def queue_at_throttled(seen: Survey, hunt: Hunt, throttles: ThrottleManager) -> 
 
 
 def throttled_domains(
-    seen: Survey, hunt: Hunt, throttles: ThrottleManager, tried: TriedUrls
+    seen: Survey, hunt: Hunt, throttles: Throttles, tried: TriedUrls
 ) -> tuple[str, ...]:
     """The throttled domains with URLs that are untried for something missing."""
     return tuple(
