@@ -70,13 +70,18 @@ class Tally:
 
 
 async def serve(
-    parts: Parts, tally: Tally, promotes: Sequence[str], entry: HuntedEvent | None = None
+    parts: Parts,
+    tally: Tally,
+    promotes: Sequence[str],
+    entry: HuntedEvent | None = None,
+    superseded: Sequence[HeldEvent] = (),
 ) -> None:
     """Save the announcements that become served, then the event, and un-hold them all at once.
 
     Args:
       promotes: ids of held announcements.
       entry: the event whose release promotes them, if there is one.
+      superseded: what is un-held unsaved because the event is served (B 1.6).
 
     Raises:
       StoreError: nothing was saved, everything stays held.
@@ -86,8 +91,10 @@ async def serve(
     promoted = [held for each in promotes if (held := parts.purgatory.get(each))]
     entries: list[HeldEvent] = [*promoted, *([entry] if entry else [])]
     events = [held.event for held in entries]
-    ids = tuple(event.id for event in events)
+    ids = tuple(held.event_id for held in (*entries, *superseded))
     applied = await parts.knowledge.apply(Change(save=tuple(events), unhold=ids))
+    for held in superseded:
+        forget(parts.purgatory, held)
     for held in entries:
         forget(parts.purgatory, held)
         tally.count(held)

@@ -33,4 +33,10 @@ async def release_state(parts: Parts, entry: HeldState, tally: Tally) -> None:
     tally.repositories += await parts.repositories.run(
         bring_state, parts.repositories, lack.concern.repositories, targets, state
     )
-    await serve(parts, tally, ruling.promotes, entry)
+    # What the author replaced is not worth a hunt (B 1.6).
+    superseded = [
+        held
+        for held in parts.purgatory.find_state(identifier)
+        if held.state.author == state.author and held.event.order < entry.event.order
+    ]
+    await serve(parts, tally, ruling.promotes, entry, superseded)

@@ -130,6 +130,25 @@ async def test_b_1_6_held_state_is_dropped_when_its_author_has_a_newer_served_on
     assert world.purgatory.get(older.id) is None
 
 
+async def test_b_1_6_what_its_author_replaced_goes_with_the_release(world: World) -> None:
+    await world.announce(OWNER, maintainers=[MAINTAINER])
+    steps = history(2)
+    world.give(OWNER, steps[:1])
+    await world.offer(events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 70))
+    older = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 60)
+    others = events.state(MAINTAINER, "repo", {MAIN: "1" * 40}, created_at=NOW - 65)
+    newer = events.state(OWNER, "repo", {MAIN: steps[1].oid}, created_at=NOW - 50)
+    newest = events.state(OWNER, "repo", {MAIN: "2" * 40}, created_at=NOW - 40)
+    for each in (older, others, newer, newest):
+        assert (await world.offer(each)).outcome is Outcome.HELD
+    world.give(OWNER, steps)
+    result = await world.releaser.process("repo")
+    assert result.states_released == (newer.id,)
+    assert await world.held() == {others.id, newest.id}
+    assert world.purgatory.get(older.id) is None
+    assert older.id not in await world.served()
+
+
 async def test_b_7_1_oldest_first(world: World) -> None:
     await world.announce(OWNER, maintainers=[MAINTAINER])
     steps = history(2)
