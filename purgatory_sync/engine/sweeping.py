@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 
 import attrs
 import structlog
@@ -168,18 +169,22 @@ class Sweeper:
         repositories = self.parts.repositories
         row = Placeholder(held.owner, held.identifier, held.event_id, held.oid, held.at)
         async with self.releaser.hold(held.identifier):
-            if repositories.exists(held.owner, held.identifier) and not await self._named(held):
+            if repositories.exists(held.owner, held.identifier):
                 path = repositories.path(held.owner, held.identifier)
-                await repositories.run(drop_ref, path, f"refs/nostr/{held.event_id}")
+                drop = partial(drop_ref, unless=await self._commit_of(held))
+                await repositories.run(drop, path, f"refs/nostr/{held.event_id}")
             await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
             self.parts.purgatory.placeholders.remove(held)
 
-    async def _named(self, held: HeldPlaceholder) -> bool:
-        """Whether the pull request came that the ref belongs to."""
+    async def _commit_of(self, held: HeldPlaceholder) -> str | None:
+        """What the ref shall name: the commit of the pull request, if that came, for good.
+
+        It may be another one than was pushed first (B 4.2).
+        """
         knowledge = self.parts.knowledge
         pr = (await knowledge.pull_requests([held.event_id])).get(held.event_id)
         data = await knowledge.data(held.identifier)
-        return pr is not None and pr.commit == held.oid and held.owner in data.owners_of_pr(pr)
+        return pr.commit if pr is not None and held.owner in data.owners_of_pr(pr) else None
 
 
 @contextmanager

@@ -202,3 +202,21 @@ async def test_b_4_3_a_placeholder_ends_but_not_the_ref_of_a_pull_request(
     assert world.refs(OWNER) == {name: step.oid}
     assert not (await world.store.load()).placeholders
     assert len(world.purgatory.placeholders) == 0
+
+
+async def test_b_4_2_a_ref_that_replaced_a_wrong_placeholder_stays(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    right, wrong = history(1)[0], history(1, "wrong")[0]
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], right.oid, created_at=NOW)
+    name = f"refs/nostr/{event.id}"
+    await pusher.receive(TARGET, {name: wrong.oid}, pack([wrong]))
+    await world.offer(event)
+    assert world.refs(OWNER) == {}
+    await pusher.receive(TARGET, {name: right.oid}, pack([right]))
+    assert event.id in await world.served()
+    await trio.sleep(1200)
+    await sweeper_of(world, pusher).sweep()
+    assert world.refs(OWNER) == {name: right.oid}
+    assert len(world.purgatory.placeholders) == 0
