@@ -151,6 +151,8 @@ class Sweeper:
         identifier, owner = held.identifier, held.announcement.owner
         if Target(owner, identifier) in self.in_hand:
             return True
+        if self.parts.purgatory.placeholders.count(owner, identifier):
+            return True  # halves of pull requests: their commits are nowhere else
         data = await self.parts.knowledge.data(identifier)
         states = self.parts.purgatory.find_state(identifier)
         prs = self.parts.purgatory.find_prs_for_identifier(identifier)

@@ -86,7 +86,7 @@ def announcement_step(
     """Whether its repository goes (30 minutes), and the announcement itself (24 hours later).
 
     Args:
-      concerned: a state or pull request that concerns it is still held.
+      concerned: a state or pull request that concerns it, or half of one, still waits.
       now: Unix seconds.
     """
     if held.soft_expired_at is not None:

@@ -220,3 +220,31 @@ async def test_b_4_2_a_ref_that_replaced_a_wrong_placeholder_stays(
     await sweeper_of(world, pusher).sweep()
     assert world.refs(OWNER) == {name: right.oid}
     assert len(world.purgatory.placeholders) == 0
+
+
+async def test_b_2_7_a_repository_stays_while_a_placeholder_waits_in_it(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    await trio.sleep(1750)
+    await pusher.receive(TARGET, {f"refs/nostr/{event.id}": step.oid}, pack([step]))
+    await trio.sleep(1100)
+    await sweeper_of(world, pusher).sweep()
+    await world.offer(event)
+    assert event.id in await world.served()
+    assert world.refs(OWNER) == {f"refs/nostr/{event.id}": step.oid}
+
+
+async def test_b_2_7_a_placeholder_that_nobody_claims_keeps_no_repository(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    await trio.sleep(1750)
+    await pusher.receive(TARGET, {NOSTR: step.oid}, pack([step]))
+    await trio.sleep(1200)
+    for _ in range(2):
+        await sweeper_of(world, pusher).sweep()
+    assert not is_repository(world.path(OWNER))
