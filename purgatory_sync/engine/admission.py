@@ -18,8 +18,7 @@ from ..policy.deletion import targets_of
 from ..policy.judge import identifiers_of, judge
 from ..policy.known import Known
 from ..policy.limits import judge_room
-from ..policy.references import split_coordinate
-from ..policy.verdict import HELD_MESSAGE, Action, Verdict
+from ..policy.verdict import HELD_MESSAGE, Action, Verdict, address_text
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
 from ..release.pr_release import drop_other_pull_request_refs
 from ..release.releaser import Releaser
@@ -27,7 +26,7 @@ from ..release.serving import Parts, forget, tell
 from ..runtime.clock import WallClock
 from ..settings import Settings
 from ..store.protocol import Change, HeldRow, Tombstone
-from .snapshot import Witness, as_entry, held_targets
+from .snapshot import Witness, as_entry
 
 RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
 log = structlog.get_logger()
@@ -98,26 +97,27 @@ class Admission:
 
     @asynccontextmanager
     async def _hold_locks(self, event: Event) -> AsyncIterator[None]:
-        """Lock whatever the event may change; a target that was held meanwhile is locked too."""
+        """Lock whatever the event may change; a target that came meanwhile is locked too."""
         while True:
-            names = self._to_lock(event)
+            names = await self._to_lock(event)
             async with self.releaser.hold(*names):
-                if event.kind != kinds.DELETION or self._to_lock(event) <= names:
+                if event.kind != kinds.DELETION or await self._to_lock(event) <= names:
                     yield
                     return
 
-    def _to_lock(self, event: Event) -> frozenset[str]:
-        """The event's id and identifiers; of a deletion also its targets' ids and identifiers.
+    async def _to_lock(self, event: Event) -> frozenset[str]:
+        """The event's id, address and identifiers; of a deletion also those of its targets.
 
         A deletion and its target may come at the same moment: whichever is second sees the first.
         """
         found = {event.id, *identifiers_of(event)}
+        if (address := address_text(event)) is not None:
+            found.add(address)
         if event.kind == kinds.DELETION:
             ids, addresses = targets_of(event)
-            found.update(ids)
-            found.update(c[2] for c in map(split_coordinate, addresses) if c)
-            for entry in held_targets(self.parts.purgatory, event):
-                found.update(entry.identifiers)
+            found.update(ids, addresses)
+            for targets in await self.witness.targets(event):
+                found.update(each for target in targets for each in identifiers_of(target))
         return frozenset(found)
 
     async def _offer_locked(self, event: Event, origin: Origin) -> Answer:

@@ -77,7 +77,7 @@ class Witness:
         )
         if known.served or known.held:
             return known
-        targets_served, targets_held = await self._targets(event)
+        targets_served, targets_held = await self.targets(event)
         known = attrs.evolve(
             known,
             objects_here=await self._objects_here(event),
@@ -127,7 +127,8 @@ class Witness:
         known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
         return is_anchored(event, found, self.service, known, self.lists)
 
-    async def _targets(self, event: Event) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    async def targets(self, event: Event) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+        """The served and the held events that a deletion request names; none for other kinds."""
         if event.kind != kinds.DELETION:
             return (), ()
         ids, addresses = targets_of(event)
@@ -138,7 +139,7 @@ class Witness:
                 Filter(kinds=frozenset((kind,)), authors=frozenset((pubkey,)), tags=tags)
             )
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
-        return tuple(served), tuple(e.event for e in held_targets(self.purgatory, event))
+        return tuple(served), tuple(e.event for e in _held_targets(self.purgatory, event))
 
 
 def _is_judged_without(event: Event, data: dict[str, RepositoryData]) -> bool:
@@ -167,7 +168,7 @@ def _newest_of_address(event: Event, found: Sequence[Event]) -> Event | None:
     return max(same, key=lambda e: e.order, default=None)
 
 
-def held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
+def _held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
     """Held events of the author that a deletion request names, by id or by address."""
     ids, addresses = targets_of(request)
     named: list[HeldEvent | None] = [purgatory.get(each) for each in ids]

@@ -361,16 +361,21 @@ async def test_b_2_7_a_revival_without_repository_changes_nothing(
 
 
 @pytest.mark.parametrize("deletion_first", [True, False])
-@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("by", ["e", "a"])
+@pytest.mark.parametrize("kind", [30618, 10317, 30023])
 async def test_b_5_a_deletion_that_comes_with_its_target_ends_it(
-    world: World, deletion_first: bool, held: bool
+    world: World, deletion_first: bool, by: str, kind: int
 ) -> None:
-    await world.announce(OWNER)
-    if held:
+    announcement = await world.announce(OWNER)
+    if kind == 30618:
         target = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
     else:
-        target = OWNER.sign(10317, "", [], NOW - 50)
-    request = events.deletion(OWNER, ids=[target.id], created_at=NOW)
+        await world.parts.knowledge.apply(Change(save=[announcement]))
+        of_repository = [("a", str(OWNER.coordinate("repo"))), ("d", "x")]
+        target = OWNER.sign(kind, "", of_repository if kind == 30023 else [], NOW - 50)
+    assert target.address is not None
+    name = target.id if by == "e" else ":".join(map(str, target.address))
+    request = OWNER.sign(5, "", [(by, name)], NOW)
     both = [request, target] if deletion_first else [target, request]
     async with trio.open_nursery() as nursery:
         for event in both:
