@@ -26,7 +26,7 @@ from ..release.serving import Parts, forget, tell
 from ..runtime.clock import WallClock
 from ..settings import Settings
 from ..store.protocol import Change, HeldRow, Tombstone
-from .snapshot import Witness, as_entry
+from .snapshot import JUDGED_BY_KIND, Witness, as_entry
 
 RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
 log = structlog.get_logger()
@@ -131,6 +131,8 @@ class Admission:
         # What is begun is ended: journal, memory, disk, refs.
         with trio.CancelScope(shield=True), self._room_for(entry):
             answer = await self._follow(event, origin, verdict, entry)
+            for identifier in _unruled(verdict, known):
+                await self.releaser.process_locked(identifier, bring_up=True)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
                 answer = await self._find_room(event, known) or answer
         return answer
@@ -283,6 +285,17 @@ class Admission:
             await drop_other_pull_request_refs(self.parts, entry)
         except RepositoryError as error:
             log.warning("ref not deleted", event_id=entry.event_id, error=str(error))
+
+
+def _unruled(verdict: Verdict, known: Known) -> tuple[str, ...]:
+    """The identifiers of announcements and states that were deleted (B 3.4).
+
+    Another state may rule there now. Who is delisted or evicted is in nobody else's set (B 2.2 b).
+    """
+    left = {*verdict.deletes, *verdict.evicts}
+    gone = [e for e in (*known.targets_served, *known.targets_held) if e.id in left]
+    judged = [event for event in gone if event.kind in JUDGED_BY_KIND]
+    return tuple(dict.fromkeys(each for event in judged for each in identifiers_of(event)))
 
 
 def row_of(held: HeldEvent) -> HeldRow:

@@ -138,6 +138,8 @@ class Sweeper:
             await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
             forget(purgatory, held)
             await self._remove_repository(announcement.owner, announcement.identifier)
+            # Whom it authorised is not authorised any more: another state may rule (B 3.4).
+            await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
             await self.parts.knowledge.apply(Change(hold=[row]))
