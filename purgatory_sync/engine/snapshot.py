@@ -33,7 +33,9 @@ from ..release.repositories import Repositories
 from ..settings import CurationSettings
 from ..store.protocol import Store
 
-JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE, kinds.DELETION))
+JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
+# Whatever these refer to, no verdict on them asks for it (B 5).
+JUDGED_WITHOUT = JUDGED_BY_KIND | {kinds.DELETION}
 REFERRERS_READ = 50
 
 
@@ -60,7 +62,7 @@ class Witness:
         """
         data = {each: await self.knowledge.data(each) for each in identifiers_of(event)}
         held = self.purgatory.get(event.id)
-        anchoring = () if _is_judged_without(event, data) else anchor_filters(event)
+        anchoring = () if event.kind in JUDGED_WITHOUT else anchor_filters(event)
         found, tombstones = await self.store.look(
             [*_itself_and_its_address(event), *anchoring], REFERRERS_READ, bar_targets(event)
         )
@@ -140,13 +142,6 @@ class Witness:
             )
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
         return tuple(served), tuple(e.event for e in _held_targets(self.purgatory, event))
-
-
-def _is_judged_without(event: Event, data: dict[str, RepositoryData]) -> bool:
-    """Whether no verdict on it asks what it refers to (B 5)."""
-    if event.kind in kinds.PR_KINDS:
-        return any(each.known for each in data.values())
-    return event.kind in JUDGED_BY_KIND
 
 
 def _itself_and_its_address(event: Event) -> list[Filter]:

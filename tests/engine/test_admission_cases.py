@@ -160,6 +160,21 @@ async def test_b_4_1_a_pr_that_only_refers_to_something_served_is_held(world: Wo
     assert (await world.offer(request)).outcome is Outcome.HELD
 
 
+async def test_b_4_1_a_pr_to_a_repository_that_is_not_here_may_refer_to_something_served(
+    world: World,
+) -> None:
+    """Somebody else's repository of the same name makes no difference."""
+    await serve(world)
+    issue = STRANGER.sign(1621, "bug", [("a", str(OWNER.coordinate("repo")))], NOW)
+    assert (await world.offer(issue)).outcome is Outcome.SERVED
+    tags = [("c", "1" * 40), ("a", str(STRANGER.coordinate("repo")))]
+    for kind in (1618, 1619):
+        lonely = STRANGER.sign(kind, "", tags, NOW)
+        referring = STRANGER.sign(kind, "", [*tags, ("e", issue.id)], NOW)
+        assert (await world.offer(lonely)).outcome is Outcome.REFUSED
+        assert (await world.offer(referring)).outcome is Outcome.HELD
+
+
 async def test_b_5_a_deletes_held_versions_up_to_the_request_with_their_repository(
     world: World,
 ) -> None:
