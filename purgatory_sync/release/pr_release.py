@@ -32,6 +32,10 @@ async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
     for identifier in concern.owners:
         promotes += rule_pr(entry.pr, await parts.knowledge.data(identifier)).promotes
     await serve(parts, tally, promotes, entry)
+    if len(entry.identifiers) > 1:  # data came to repositories of the others, too (B 7.1)
+        for identifier in entry.identifiers:
+            if parts.purgatory.has_pending_events(identifier):
+                parts.purgatory.trigger_immediate_sync(identifier)
 
 
 async def drop_other_pull_request_refs(parts: Parts, entry: HeldPr) -> None:

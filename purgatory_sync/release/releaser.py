@@ -71,9 +71,10 @@ class Releaser:
     async def process_locked(self, identifier: str, *, bring_up: bool = False) -> ProcessResult:
         """The same for a caller that is inside `hold(identifier)`."""
         tally = Tally()
-        promoted = -1
-        while promoted != len(tally.announcements):  # a promotion lets empty states go (B 3.5)
-            promoted = len(tally.announcements)
+        released = -1
+        # A promotion lets empty states go (B 3.5), and objects are gathered for others, too.
+        while released != tally.released:
+            released = tally.released
             for state in sorted(self._purgatory.find_state(identifier), key=_order):
                 await self._guarded(state, release_state, tally)
             for pr in sorted(self._purgatory.find_prs_for_identifier(identifier), key=_order):

@@ -47,6 +47,11 @@ class Tally:
     repositories: int = 0
     errors: dict[str, str] = attrs.field(factory=dict)
 
+    @property
+    def released(self) -> int:
+        """How many events became served."""
+        return len(self.states) + len(self.prs) + len(self.announcements)
+
     def count(self, held: HeldEvent) -> None:
         """One more that is served now."""
         self.errors.pop(held.event_id, None)

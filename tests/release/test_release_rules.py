@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from trio.testing import MockClock
 
 from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.git.alignment import Alignment, align_refs
@@ -17,7 +18,7 @@ from purgatory_sync.testing.events import Author
 from ..git.local_repos import Step, history
 from ..world import NOW, World
 
-OWNER, STRANGER = Author.from_seed(1), Author.from_seed(3)
+OWNER, MAINTAINER, STRANGER, OTHER = (Author.from_seed(n) for n in (1, 2, 3, 4))
 MAIN, MASTER, DEV = "refs/heads/main", "refs/heads/master", "refs/heads/dev"
 
 
@@ -126,6 +127,49 @@ async def test_b_7_2_refs_of_pull_requests_are_untouched(world: World) -> None:
     await world.offer(state({MAIN: steps[1].oid, DEV: steps[0].oid}))
     await world.offer(state({MAIN: steps[1].oid}, NOW - 40))
     assert world.refs(OWNER) == {MAIN: steps[1].oid, **nostr}
+
+
+@pytest.mark.parametrize("what", ["pull request", "state"])
+async def test_b_7_1_what_was_gathered_for_one_event_releases_others(
+    world: World, what: str
+) -> None:
+    """The objects are in a repository that does not count for the state that is judged first."""
+    await world.announce(OWNER, maintainers=[MAINTAINER])
+    await world.announce(OTHER, maintainers=[MAINTAINER])
+    steps = history(1)
+    first = events.state(OTHER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60)
+    if what == "state":
+        second = events.state(MAINTAINER, "repo", {DEV: steps[0].oid}, created_at=NOW - 50)
+    else:
+        second = events.pull_request(
+            STRANGER, [MAINTAINER.coordinate("repo")], steps[0].oid, created_at=NOW - 50
+        )
+    for each in (first, second):
+        assert (await world.offer(each)).outcome is Outcome.HELD
+    # Both are served already, so that no promotion makes it judge again.
+    served = [held.event for held in world.purgatory.announcements()]
+    await world.knowledge.apply(Change(save=served, unhold=[each.id for each in served]))
+    for each in served:
+        world.purgatory.remove_announcement(each.id)
+    world.give(OWNER, steps)
+    await world.releaser.process("repo")
+    assert {first.id, second.id} <= await world.served()
+    assert await world.held() == set()
+
+
+async def test_b_7_1_what_was_gathered_under_another_identifier_is_looked_at_soon(
+    world: World, autojump_clock: MockClock
+) -> None:
+    for identifier in ("repo", "fork"):
+        await world.announce(OWNER, identifier)
+    steps = history(1)
+    named = [OWNER.coordinate("repo"), OWNER.coordinate("fork")]
+    await world.offer(events.pull_request(STRANGER, named, steps[0].oid, created_at=NOW - 40))
+    await world.offer(events.state(OWNER, "fork", {MAIN: steps[0].oid}, created_at=NOW - 50))
+    assert world.purgatory.sync_queue.due(1) == ()
+    world.give(OWNER, steps)
+    await world.releaser.process("repo")
+    assert world.purgatory.sync_queue.due(1) == ("fork",)
 
 
 async def test_b_7_2_symbolic_values_are_not_in_the_map(world: World) -> None:
