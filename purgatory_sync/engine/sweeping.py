@@ -173,6 +173,8 @@ class Sweeper:
         repositories = self.parts.repositories
         row = Placeholder(held.owner, held.identifier, held.event_id, held.oid, held.at)
         async with self.releaser.hold(held.identifier):
+            if held not in self.parts.purgatory.placeholders:
+                return
             if repositories.exists(held.owner, held.identifier):
                 path = repositories.path(held.owner, held.identifier)
                 drop = partial(drop_ref, unless=await self._commit_of(held))

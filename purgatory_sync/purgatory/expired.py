@@ -28,10 +28,6 @@ class ExpiredIds:
         self._at.pop(event_id, None)
         self._at[event_id] = at
 
-    def forget(self, event_id: str) -> None:
-        """Let the id in again, as a user's event is (B 3.3)."""
-        self._at.pop(event_id, None)
-
     def was_expired(self, event_id: str, now: float) -> bool:
         """Whether the event expired within the time that is remembered; `now` in Unix seconds."""
         return self.expired_at(event_id, now) is not None

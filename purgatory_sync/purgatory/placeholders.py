@@ -30,44 +30,36 @@ class HeldPlaceholder:
 
 @attrs.define(eq=False)
 class Placeholders:
-    """All placeholders, found by key or by event."""
+    """All placeholders, one for each key."""
 
-    _by_event: dict[str, dict[tuple[str, str, str], HeldPlaceholder]] = attrs.field(factory=dict)
+    _by_key: dict[tuple[str, str, str], HeldPlaceholder] = attrs.field(factory=dict)
     _counts: Counter[tuple[str, str]] = attrs.field(factory=Counter)
 
+    def __contains__(self, placeholder: HeldPlaceholder) -> bool:
+        return self._by_key.get(placeholder.key) == placeholder
+
     def __len__(self) -> int:
-        return self._counts.total()
+        return len(self._by_key)
 
     def __iter__(self) -> Iterator[HeldPlaceholder]:
-        for group in self._by_event.values():
-            yield from group.values()
+        yield from self._by_key.values()
 
-    def add(self, placeholder: HeldPlaceholder) -> HeldPlaceholder:
-        """Keep it; the one that is there already stays as it is (nobody overwrites another)."""
-        group = self._by_event.setdefault(placeholder.event_id, {})
-        if placeholder.key not in group:
+    def add(self, placeholder: HeldPlaceholder) -> None:
+        """Keep it; an older one of that key is over: its ref was gone (policy/push.py)."""
+        if placeholder.key not in self._by_key:
             self._counts[placeholder.owner, placeholder.identifier] += 1
-        return group.setdefault(placeholder.key, placeholder)
+        self._by_key[placeholder.key] = placeholder
 
     def count(self, owner: str, identifier: str) -> int:
         """How many wait in one repository."""
         return self._counts[owner, identifier]
 
-    def get(self, owner: str, identifier: str, event_id: str) -> HeldPlaceholder | None:
-        """The placeholder of that repository and id, or None."""
-        return self._by_event.get(event_id, {}).get((owner, identifier, event_id))
-
-    def of_event(self, event_id: str) -> tuple[HeldPlaceholder, ...]:
-        """The placeholders in all repositories that wait for the event."""
-        return tuple(self._by_event.get(event_id, {}).values())
-
     def remove(self, placeholder: HeldPlaceholder) -> None:
         """Forget it; nothing happens when it is gone."""
-        group = self._by_event.get(placeholder.event_id, {})
-        if group.pop(placeholder.key, None) is not None:
-            repository = placeholder.owner, placeholder.identifier
-            self._counts[repository] -= 1
-            if not self._counts[repository]:
-                del self._counts[repository]
-        if not group:
-            self._by_event.pop(placeholder.event_id, None)
+        if placeholder not in self:
+            return
+        del self._by_key[placeholder.key]
+        repository = placeholder.owner, placeholder.identifier
+        self._counts[repository] -= 1
+        if not self._counts[repository]:
+            del self._counts[repository]

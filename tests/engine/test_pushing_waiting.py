@@ -248,3 +248,23 @@ async def test_b_2_7_a_placeholder_that_nobody_claims_keeps_no_repository(
     for _ in range(2):
         await sweeper_of(world, pusher).sweep()
     assert not is_repository(world.path(OWNER))
+
+
+async def test_b_4_3_a_placeholder_after_a_wrong_one_has_its_own_20_minutes(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    wrong, other = history(1, "wrong")[0], history(1, "other")[0]
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], "1" * 40, created_at=NOW)
+    name = f"refs/nostr/{event.id}"
+    await pusher.receive(TARGET, {name: wrong.oid}, pack([wrong]))
+    await world.offer(event)
+    await world.offer(STRANGER.sign(5, "", [("e", event.id)], NOW))
+    await trio.sleep(600)
+    await pusher.receive(TARGET, {name: other.oid}, pack([other]))
+    await trio.sleep(1199)
+    await sweeper_of(world, pusher).sweep()
+    assert world.refs(OWNER) == {name: other.oid}
+    await trio.sleep(1)
+    await sweeper_of(world, pusher).sweep()
+    assert world.refs(OWNER) == {}

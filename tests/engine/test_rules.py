@@ -185,11 +185,12 @@ async def test_b_9_placeholders_expired_ids_and_naughty_sources_survive(
     async with home.running() as engine:
         answer = await engine.offer(expired, "sync")
         assert answer.message == "invalid: previously expired from purgatory without git data"
-        (placeholder,) = engine.purgatory.placeholders.of_event(ID)
-        assert (placeholder.oid, placeholder.owner) == (steps[0].oid, OWNER.pubkey)
+        (placeholder,) = engine.purgatory.placeholders
+        named = placeholder.event_id, placeholder.oid, placeholder.owner
+        assert named == (ID, steps[0].oid, OWNER.pubkey)
         assert engine._throttles.is_naughty(FAR)
         await trio.sleep(1300)
-        assert engine.purgatory.placeholders.of_event(ID) == ()
+        assert len(engine.purgatory.placeholders) == 0
 
 
 async def test_b_9_what_is_served_stays_served(home: Home, autojump_clock: MockClock) -> None:

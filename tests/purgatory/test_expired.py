@@ -22,14 +22,6 @@ def test_prune_returns_what_the_journal_forgets_too() -> None:
     assert expired.prune(WEEK) == ()
 
 
-def test_forget_lets_an_id_in_again() -> None:
-    expired = ExpiredIds(WEEK)
-    expired.remember("e", at=0.0)
-    expired.forget("e")
-    expired.forget("e")
-    assert not expired.was_expired("e", 1.0)
-
-
 def test_expiring_again_starts_the_time_anew() -> None:
     expired = ExpiredIds(WEEK)
     expired.remember("e", at=0.0)

@@ -7,11 +7,16 @@ from purgatory_sync.purgatory.placeholders import HeldPlaceholder, Placeholders
 ONE = HeldPlaceholder("alice", "repo", "event", "oid", at=0.0)
 
 
-def test_b_4_3_nobody_overwrites_anothers_placeholder() -> None:
+def test_the_newest_of_a_key_is_kept_as_in_the_journal() -> None:
     placeholders = Placeholders()
-    assert placeholders.add(ONE) is ONE
-    assert placeholders.add(attrs.evolve(ONE, oid="other")) is ONE
-    assert placeholders.get("alice", "repo", "event") is ONE
+    later = attrs.evolve(ONE, oid="other", at=5.0)
+    for each in (ONE, later):
+        placeholders.add(each)
+    assert tuple(placeholders) == (later,)
+    assert placeholders.count("alice", "repo") == 1
+    assert ONE not in placeholders
+    placeholders.remove(ONE)
+    assert later in placeholders
 
 
 def test_b_4_3_one_id_may_wait_in_several_repositories() -> None:
@@ -19,9 +24,9 @@ def test_b_4_3_one_id_may_wait_in_several_repositories() -> None:
     other = attrs.evolve(ONE, owner="bob")
     placeholders.add(ONE)
     placeholders.add(other)
-    assert placeholders.of_event("event") == (ONE, other)
     assert tuple(placeholders) == (ONE, other)
     placeholders.remove(ONE)
     placeholders.remove(ONE)
-    assert placeholders.of_event("event") == (other,)
+    assert tuple(placeholders) == (other,)
     assert len(placeholders) == 1
+    assert [placeholders.count(each, "repo") for each in ("alice", "bob")] == [0, 1]
