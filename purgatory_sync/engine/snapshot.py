@@ -147,7 +147,7 @@ class Witness:
 def _itself_and_its_address(event: Event) -> list[Filter]:
     filters = [Filter(ids=frozenset((event.id,)))]
     if event.address is not None:
-        identifier = event.first("d")
+        identifier = event.first("d") if kinds.is_addressable(event.kind) else None
         filters.append(
             Filter(
                 authors=frozenset((event.pubkey,)),

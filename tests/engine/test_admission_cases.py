@@ -150,6 +150,13 @@ async def test_b_3_3_expired_before_comes_back_from_users_only(world: World) -> 
     assert (await world.offer(state, Origin.USER)).outcome is Outcome.HELD
 
 
+async def test_b_1_8_a_replaceable_event_has_one_version_whatever_its_d(world: World) -> None:
+    newer = OWNER.sign(10317, "", [], NOW)
+    assert (await world.offer(newer)).outcome is Outcome.SERVED
+    older = OWNER.sign(10317, "", [("d", "x")], NOW - 10)
+    assert (await world.offer(older)).message == "duplicate: a newer version is served"
+
+
 async def test_b_4_1_a_pr_that_only_refers_to_something_served_is_held(world: World) -> None:
     await serve(world)
     issue = STRANGER.sign(1621, "bug", [("a", str(OWNER.coordinate("repo")))], NOW)
