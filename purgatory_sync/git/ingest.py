@@ -16,7 +16,7 @@ from ..runtime.blocking import blocking
 from ..settings import HuntSettings
 from .closure import check_closure
 from .large_pack import LargePack
-from .layout import fsync_file, pack_dir, require_format
+from .layout import Pinned, fsync_file, pack_dir, require_format
 from .pack_format import HEADER_BYTES, TRAILER_BYTES, read_count
 from .pack_index import encode_index
 from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
@@ -120,6 +120,7 @@ class PackSink:
         self._bytes = 0
         self._folder: Path | None = None
         self._large: LargePack | None = None
+        self._pinned: Pinned | None = None
 
     async def write(self, data: bytes) -> None:
         """Take the next bytes of the pack.
@@ -131,6 +132,7 @@ class PackSink:
 
         After an error or a cancellation the sink is of no use but to be closed.
         """
+        self._pin()
         self._bytes += len(data)
         if self._bytes > self._ingest.settings.max_pack_bytes:
             raise TooLarge(
@@ -158,26 +160,30 @@ class PackSink:
 
         Cancellation ends children and threads within moments; `aclose` removes the rest.
         """
-        ingest = self._ingest
+        ingest, pinned = self._ingest, self._pin()
         # Of a pack without objects there is nothing for git to judge.
         if self._large is None and (ingest.settings.ingest != "git" or self._bytes <= _NO_OBJECTS):
-            small = _SmallPack(ingest, self._repository, bytes(self._buffer))
+            small = _SmallPack(ingest, self._repository, pinned, bytes(self._buffer))
             named = wants if asked is None else asked
             quarantined = await blocking(ingest.limiter, small.prove, wants, named)
             if quarantined is not None:
+                self._pinned = None
                 return quarantined
         if self._large is None:
             scan_limiter = limiter = ingest.unsure_limiter
         else:
             scan_limiter, limiter = ingest.scan_limiter, ingest.large_limiter
         await self._hand_on(scan_limiter)
-        quarantined = await blocking(limiter, self._prove_large, wants)
+        quarantined = await blocking(limiter, self._prove_large, wants, pinned)
+        self._pinned = None
         ingest.give_back_stream(self)
         return quarantined
 
     async def aclose(self) -> None:
         """Remove what was not proven; nothing to do the second time. Not to be cancelled."""
         self._buffer.clear()
+        if self._pinned is not None:
+            self._pinned.close()
         if self._large is not None or self._folder is not None:
             with trio.CancelScope(shield=True):
                 await blocking(self._ingest.limiter, self._remove)
@@ -193,6 +199,13 @@ class PackSink:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def _pin(self) -> Pinned:
+        """The repository as it is when the proof begins; what it proves joins no other."""
+        if self._pinned is None:
+            with local_errors(f"open {self._repository}"):
+                self._pinned = Pinned(self._repository)
+        return self._pinned
 
     def _is_large(self) -> bool:
         """Whether the pack is, or says of itself that it is, beyond the small way."""
@@ -221,7 +234,7 @@ class PackSink:
             self._folder = make_quarantine(self._ingest.tmp, "pack")
         return LargePack(self._ingest.settings, self._repository, self._folder)
 
-    def _prove_large(self, wants: Collection[str]) -> Quarantined:
+    def _prove_large(self, wants: Collection[str], pinned: Pinned) -> Quarantined:
         large, folder = self._large, self._folder
         if large is None or folder is None:
             raise LocalFailure("there is no quarantine")
@@ -243,6 +256,7 @@ class PackSink:
             obtained,
             size=(indexed.objects, self._bytes),
             pack=PackInFolder(folder, indexed.name),
+            pinned=pinned,
             limiter=self._ingest.limiter,
         )
 
@@ -261,6 +275,7 @@ class _SmallPack:
 
     ingest: Ingest
     repository: Path
+    pinned: Pinned
     pack: bytes
 
     def prove(self, wants: Collection[str], asked: Collection[str]) -> Quarantined | None:
@@ -282,6 +297,7 @@ class _SmallPack:
             obtained,
             size=(len(unpacked.objects), len(self.pack)),
             pack=proven,
+            pinned=self.pinned,
             limiter=self.ingest.limiter,
         )
 

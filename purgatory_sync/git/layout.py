@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import TracebackType
 
 from dulwich.config import ConfigFile
 
@@ -81,6 +82,54 @@ def require_format(repository: Path) -> None:
                 f"{repository} has {name.decode()} {value.decode(errors='replace')}; "
                 f"only {only.decode()} is supported: convert the repository first"
             )
+
+
+class Pinned:
+    """A repository that is not mistaken for one that was made at its place later.
+
+    The open folder keeps its number from being given to another. As a context manager it is closed
+    on leaving.
+
+    Attributes:
+      fd: the open folder.
+
+    Raises OSError when it cannot be opened.
+    """
+
+    def __init__(self, repository: Path) -> None:
+        self._repository = repository
+        self._closed = False
+        self.fd = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def require_same(self) -> None:
+        """Refuse another one.
+
+        Raises:
+          RepositoryError: what is at its place now is not the repository that was opened.
+        """
+        try:
+            there = os.stat(self._repository)
+        except FileNotFoundError as error:
+            raise RepositoryError(f"{self._repository} is gone") from error
+        if not os.path.samestat(os.fstat(self.fd), there):
+            raise RepositoryError(f"{self._repository} was replaced meanwhile")
+
+    def close(self) -> None:
+        """Let it go; nothing to do the second time."""
+        if not self._closed:
+            self._closed = True
+            os.close(self.fd)
+
+    def __enter__(self) -> Pinned:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def fsync_dir(path: Path | str) -> None:

@@ -19,7 +19,15 @@ import trio
 from ..errors import DiskFull, LocalFailure, RepositoryError
 from ..runtime.blocking import blocking
 from ..runtime.children import ProcessIdentity
-from .layout import fsync_dir, fsync_file, local_failure, objects_dir, pack_dir, write_durably
+from .layout import (
+    Pinned,
+    fsync_dir,
+    fsync_file,
+    local_failure,
+    objects_dir,
+    pack_dir,
+    write_durably,
+)
 from .scratch import scratch_name
 
 _NAME = re.compile(r"[a-z_]+-(?P<pid>[0-9]+)-(?P<ticks>[0-9]+)-[0-9a-f]+(?:\.[a-z]+)?")
@@ -175,7 +183,11 @@ class PackInFolder:
 class Quarantined:
     """Proven objects that are not yet part of their repository.
 
-    As a context manager (`async with`) it discards on leaving what was not joined.
+    As a context manager (`async with`) it discards on leaving what was not joined; whoever does
+    not use it as one calls `discard` in the end.
+
+    Args:
+      pinned: the repository as it was when the proof began; closed with this.
 
     Attributes:
       repository: the bare repository that they were proven for, and join.
@@ -191,9 +203,11 @@ class Quarantined:
         *,
         size: tuple[int, int],
         pack: ProvenPack | None,
+        pinned: Pinned,
         limiter: trio.CapacityLimiter,
     ) -> None:
         self.repository = repository
+        self._pinned = pinned
         self.obtained = obtained
         self.objects, self.pack_bytes = size
         self._pack = pack
@@ -208,7 +222,8 @@ class Quarantined:
         it is.
 
         Raises:
-          DiskFull, LocalFailure: nothing was joined.
+          DiskFull, LocalFailure: nothing was joined; so when the repository was made anew since the
+            proof began, too: what the pack leans on went with the old one.
 
         Cancellation is noticed before it begins; then it is finished.
         """
@@ -217,13 +232,16 @@ class Quarantined:
         if self._pack is not None:
             await blocking(self._limiter, self._join, self._pack)
             self._pack = None
+        self._pinned.close()
 
     def _join(self, pack: ProvenPack) -> None:
         with local_errors(f"join a pack to {self.repository}"):
+            self._pinned.require_same()
             pack.join(self.repository)
 
     async def discard(self) -> None:
         """Remove what was not joined; nothing to do the second time. Not to be cancelled."""
+        self._pinned.close()
         pack, self._pack = self._pack, None
         self._discarded = self._discarded or pack is not None
         if pack is None or isinstance(pack, PackInMemory):

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import RepositoryError
-from .layout import fsync_dir, require_format, write_durably
+from .layout import Pinned, fsync_dir, require_format, write_durably
 
 STALE_AFTER_SECS = 600.0
 """Age (by its file's time) at which a lock that git or a person left is taken for forgotten."""
@@ -35,15 +35,11 @@ def exclusive(repository: Path) -> Iterator[None]:
       RepositoryError: the repository is gone (perhaps while waiting) or of a kind not supported.
     """
     require_format(repository)
-    fd = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with Pinned(repository) as pinned:
+        fcntl.flock(pinned.fd, fcntl.LOCK_EX)
         require_format(repository)
-        if not os.path.samestat(os.fstat(fd), os.stat(repository)):
-            raise RepositoryError(f"{repository} was replaced meanwhile")
+        pinned.require_same()
         yield
-    finally:
-        os.close(fd)
 
 
 @contextmanager

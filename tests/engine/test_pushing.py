@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -24,6 +25,7 @@ from .pushing_support import (
     DEV,
     MAIN,
     MAINTAINER,
+    NOSTR,
     OWNER,
     STRANGER,
     TARGET,
@@ -348,3 +350,32 @@ async def test_b_6_4_what_is_hosted(
     await world.offer(events.announcement(OWNER, "repo", clone=elsewhere, created_at=NOW))
     assert await pusher.refs(TARGET) is None
     assert "no announcement" in await refusal(pusher, {MAIN: None}, pieces())
+
+
+async def test_n5_a_pack_joins_only_the_repository_that_it_was_proven_for(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    announcement = await world.announce(OWNER)
+    steps = history(2)
+    await pusher.receive(TARGET, {NOSTR: steps[0].oid}, pack(steps[:1]))
+    await world.offer(state({MAIN: steps[1].oid}))
+    changes: dict[str, str | None] = {MAIN: steps[1].oid}
+    said: list[str] = []
+
+    async def announced_again() -> None:
+        await world.announce(OWNER, created_at=NOW - 50)
+
+    async def pushed() -> None:
+        said.append(await refusal(pusher, changes, pack(steps[1:])))
+
+    deletion = events.deletion(OWNER, ids=[announcement.id], created_at=NOW)
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        # The pack is proven while all of them wait for the lock, the push as the last.
+        for each in (partial(world.offer, deletion), announced_again, pushed):
+            nursery.start_soon(each)
+            await trio.sleep(1)
+    assert "try again" in said[0]
+    assert world.refs(OWNER) == {}
+    assert present_oids(world.path(OWNER), [steps[1].oid]) == frozenset()
+    await pusher.receive(TARGET, changes, pack(steps))
+    assert world.refs(OWNER) == changes

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import trio
 
 from purgatory_sync.errors import DiskFull, LocalFailure, RepositoryError
+from purgatory_sync.git.layout import Pinned
 from purgatory_sync.git.pack_index import encode_index
 from purgatory_sync.git.pack_reader import UnpackLimits, unpack
 from purgatory_sync.git.pack_writer import encode_pack
@@ -56,7 +58,12 @@ def proven(request: pytest.FixtureRequest, tmp_path: Path) -> ProvenPack:
 
 def quarantined(repository: Path, proven: ProvenPack | None) -> Quarantined:
     return Quarantined(
-        repository, frozenset(), size=(3, len(PACK)), pack=proven, limiter=trio.CapacityLimiter(1)
+        repository,
+        frozenset(),
+        size=(3, len(PACK)),
+        pack=proven,
+        pinned=Pinned(repository),
+        limiter=trio.CapacityLimiter(1),
     )
 
 
@@ -152,12 +159,21 @@ async def test_what_fails_shows_nothing_and_can_be_done_again(
     assert has_all(repository)
 
 
-async def test_a_repository_that_is_gone(tmp_path: Path, proven: ProvenPack) -> None:
-    handle = quarantined(tmp_path / "gone.git", proven)
-    with pytest.raises(LocalFailure, match=r"gone\.git"):
+@pytest.mark.parametrize("again", [False, True])
+async def test_n5_a_repository_that_is_gone_or_made_anew(
+    repository: Path, tmp_path: Path, proven: ProvenPack, again: bool
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    handle = quarantined(repository, proven)
+    shutil.rmtree(repository)
+    if again:
+        make_repository(repository)
+    with pytest.raises(LocalFailure, match="was replaced" if again else "is gone"):
         await handle.join()
     await handle.discard()
     assert leftovers(tmp_path) == []
+    assert not again or not has_all(repository)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_discarding_is_not_cancelled(
