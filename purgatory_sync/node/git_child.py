@@ -28,6 +28,10 @@ _CONFIG = {
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
     "pack.threads": "1",
+    # Ten objects wait in memory to become deltas: of 512 MiB each they would be 5 GiB for a clone.
+    "core.bigFileThreshold": "16m",
+    "pack.windowMemory": "64m",
+    "pack.deltaCacheSize": "64m",
 }
 
 

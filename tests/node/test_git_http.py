@@ -296,6 +296,26 @@ async def test_b_6_2_a_request_that_comes_slowly_holds_no_place(
         assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_b_6_2_large_files_do_not_wait_in_memory_to_become_deltas(tmp_path: Path) -> None:
+    path = tmp_path / "large.git"
+    git("init", "-q", "--bare", "-b", "main", path)
+    zeros = bytes(17 << 20)
+    blobs = [
+        git("-C", path, "hash-object", "-w", "--stdin", stdin=zeros + end) for end in (b"", b"1")
+    ]
+    entries = "".join(f"100644 blob {oid}\tfile{i}\n" for i, oid in enumerate(blobs))
+    tree = git("-C", path, "mktree", stdin=entries.encode())
+    git(
+        "-C", path, "update-ref", "refs/heads/main", git("-C", path, "commit-tree", "-m", "a", tree)
+    )
+    async with git_served(tmp_path) as server:
+        await server.client("clone", "-q", "--bare", server.url("large.git"), tmp_path / "copy")
+    asked = "".join(f"{oid}\n" for oid in blobs).encode()
+    format_ = "--batch-check=%(objectname) %(deltabase)"
+    came = git("-C", tmp_path / "copy", "cat-file", format_, stdin=asked)
+    assert came.splitlines() == [f"{oid} {'0' * 40}" for oid in blobs]
+
+
 async def test_child_dies_with_its_connection_and_frees_its_place(
     tmp_path: Path, commits: list[str]
 ) -> None:
