@@ -23,6 +23,11 @@ _NO_STATE = (
     "no state event (kind 30618) of a maintainer waits for this push: publish the state first, "
     "then push what it names"
 )
+_PUSH_ALL = "push all refs of the state at once, they belong into one push"
+_PUBLISH_FIRST = (
+    "no newer one waits for this push: publish the new state (kind 30618) first, then push all "
+    "refs that it changes, they belong into one push"
+)
 _NO_ROOM = "too many refs/nostr/<event id> wait for their events here: publish the event first"
 
 
@@ -134,7 +139,10 @@ def _authorising(changes: Mapping[str, str | None], known: PushKnown) -> State |
     for state in candidates:
         if state.refs == result:
             return state
-    raise PushRefused(_what_differs(result, candidates[0]) if candidates else _NO_STATE)
+    if not candidates:
+        raise PushRefused(_NO_STATE)
+    remedy = _PUSH_ALL if candidates[0].refs != current else _PUBLISH_FIRST
+    raise PushRefused(f"{_what_differs(result, candidates[0])}; {remedy}")
 
 
 def _candidates(known: PushKnown) -> list[State]:
@@ -166,10 +174,7 @@ def _what_differs(result: Mapping[str, str], state: State) -> str:
         elif want != have:
             would = f"would be {have[:_SHOWN_DIGITS]}" if have else "is missing"
             lines.append(f"{name} {would}, the state says {want[:_SHOWN_DIGITS]}")
-    return (
-        f"the repository would not be what the newest state event says: {_listed(lines)}; "
-        "push all refs of the state at once, they belong into one push"
-    )
+    return f"the repository would not be what the newest state event says: {_listed(lines)}"
 
 
 def _listed(lines: list[str]) -> str:

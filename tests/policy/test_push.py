@@ -143,6 +143,21 @@ def test_b_6_6_the_reason_names_what_is_not_in_the_state() -> None:
     assert "refs/heads/main" not in said
 
 
+def test_b_6_6_the_reason_says_whether_a_state_or_a_part_of_the_push_is_missing() -> None:
+    now, next_ = state({MAIN: A}, at=10), state({MAIN: B, DEV: B}, at=20)
+    without = known({MAIN: A}, served=(now,))
+    said = reason({MAIN: B}, without)
+    assert "refs/heads/main would be bbbbbbbbbb, the state says aaaaaaaaaa" in said
+    assert "publish the new state (kind 30618) first" in said
+    assert "refs/heads/main is missing" in reason({MAIN: None}, without)
+    said = reason({MAIN: B}, attrs.evolve(without, held=(next_,)))
+    assert "refs/heads/dev is missing" in said
+    assert "push all refs of the state at once" in said
+    assert "publish" not in said
+    # Behind what is served: the state is there, and everything of it may be pushed.
+    assert "publish" not in reason({MAIN: A}, known({}, served=(next_,)))
+
+
 @pytest.mark.parametrize(
     "name",
     [
