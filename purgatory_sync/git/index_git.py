@@ -240,6 +240,11 @@ def _refusal(result: ChildResult) -> Exception:
         return LocalFailure(f"git index-pack was ended by signal {-result.returncode}")
     if result.returncode in _NOT_STARTED:
         return LocalFailure(f"git could not be started: {said}")
+    if not text.strip():  # git always says why, but where a full disk keeps its words
+        return LocalFailure(
+            f"git index-pack ended with {result.returncode} and its words were lost: "
+            "free some disk space"
+        )
     if _OURS.search(text):
         return LocalFailure(f"git index-pack could not work: {said}")
     if _MISSING.search(text):

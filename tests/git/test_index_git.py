@@ -125,6 +125,7 @@ ROOMY = ChildLimits(memory_bytes=1 << 32, cpu_secs=60, file_bytes=1 << 30)
         ("echo 'fatal: pack is corrupted' >&2; exit 128", BadPack),
         ("echo 'fatal: did not receive expected object 12' >&2; exit 128", NotClosed),
         ("echo nonsense", LocalFailure),
+        ("exit 128", LocalFailure),
     ],
 )
 def test_how_git_ended_is_understood(
