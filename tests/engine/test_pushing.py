@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -238,7 +239,8 @@ async def test_b_6_7_another_push_of_the_same_overtakes_one_that_drips(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
     step, event = await awaiting(world)
-    whole = pack([step])
+    more = Blob.from_string(b"what only the slow one brings")
+    whole = pack([step], more)
 
     async def slowly() -> bytes:
         await trio.sleep(1700)
@@ -251,6 +253,20 @@ async def test_b_6_7_another_push_of_the_same_overtakes_one_that_drips(
             await pusher.receive(TARGET, {MAIN: step.oid}, pack([step]))
         assert event.id in await world.served()
     assert world.refs(OWNER) == {MAIN: step.oid}
+    assert not present_oids(world.path(OWNER), [oid_of(more)])  # nothing is left that needs it
+
+
+async def test_b_8_5_a_hunt_is_told_of_objects_that_a_push_brings(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    steps = history(2)
+    event = state({MAIN: steps[1].oid, DEV: steps[0].oid})
+    await world.offer(event)
+    before = world.purgatory.version("repo")
+    await pusher.receive(TARGET, {NOSTR: steps[0].oid}, pack(steps[:1]))
+    assert event.id in await world.held()
+    assert world.purgatory.version("repo") != before
 
 
 async def test_b_6_7_judged_again_under_the_lock(
@@ -266,6 +282,28 @@ async def test_b_6_7_judged_again_under_the_lock(
     assert "no state event" in await refusal(pusher, {MAIN: step.oid}, meanwhile_deleted)
     assert world.refs(OWNER) == {}
     assert present_oids(world.path(OWNER), [step.oid]) == frozenset()
+
+
+async def test_b_6_7_what_is_refused_after_its_proof_leaves_nothing(
+    world: World, autojump_clock: MockClock
+) -> None:
+    pusher = pusher_of(world, limits=HuntSettings(ingest="git"))  # which works in a folder
+    step, event = await awaiting(world)
+    changes: dict[str, str | None] = {MAIN: step.oid}
+    said: list[str] = []
+
+    async def pushed() -> None:
+        said.append(await refusal(pusher, changes, pack([step])))
+
+    open_files = len(os.listdir("/proc/self/fd"))
+    deletion = events.deletion(OWNER, ids=[event.id], created_at=NOW)
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        for each in (partial(world.offer, deletion), pushed):
+            nursery.start_soon(each)
+            await trio.sleep(1)
+    assert "no state event" in said[0]
+    assert files_in(world.repositories.tmp) == []
+    assert len(os.listdir("/proc/self/fd")) == open_files
 
 
 async def test_b_6_7_refs_move_under_the_identifiers_lock(
@@ -314,6 +352,32 @@ async def test_b_6_5_a_repository_that_lags_is_brought_up_by_a_push(
     assert world.refs(OWNER) == {MAIN: steps[1].oid}
 
 
+async def test_b_6_5_what_a_repository_that_lags_still_lacks_refuses_its_push(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    world.give(OWNER, [step])
+    await world.offer(state({MAIN: step.oid}))
+    world.repositories.remove(OWNER.pubkey, "repo")
+    world.repositories.create(OWNER.pubkey, "repo")
+    assert "push them all" in await refusal(pusher, {MAIN: step.oid}, pieces())
+    assert world.refs(OWNER) == {}
+
+
+async def test_b_3_4_a_push_that_brings_what_a_newer_state_waits_for_is_accepted(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    steps = history(2)
+    older, newer = state({MAIN: steps[0].oid}, NOW - 5), state({MAIN: steps[1].oid})
+    for event in (older, newer):
+        await world.offer(event)
+    await pusher.receive(TARGET, {MAIN: steps[0].oid}, pack(steps))
+    assert newer.id in await world.served()
+    assert world.refs(OWNER) == {MAIN: steps[1].oid}
+
+
 async def test_cancelled_while_the_pack_comes_leaves_nothing(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
@@ -350,6 +414,15 @@ async def test_b_6_4_what_is_hosted(
     await world.offer(events.announcement(OWNER, "repo", clone=elsewhere, created_at=NOW))
     assert await pusher.refs(TARGET) is None
     assert "no announcement" in await refusal(pusher, {MAIN: None}, pieces())
+
+
+async def test_b_6_4_whoever_is_served_for_an_owners_sake_is_not_hosted(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER, maintainers=[MAINTAINER])
+    beside = await world.announce(MAINTAINER, listed=False)
+    assert beside.id in await world.served()
+    assert await pusher.refs(Target(MAINTAINER.pubkey, "repo")) is None
 
 
 async def test_n5_a_pack_joins_only_the_repository_that_it_was_proven_for(

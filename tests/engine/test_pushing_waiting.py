@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -12,6 +15,7 @@ from purgatory_sync.engine.sweeping import Sweeper
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.repository import is_repository
 from purgatory_sync.purgatory.entries import HeldAnnouncement, HeldState
+from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 
 from ..git.local_repos import history, oid_of
@@ -48,6 +52,28 @@ async def test_b_4_3_a_placeholder_then_its_event(
     await world.offer(event)
     assert await world.served() == {announcement.id, event.id}
     assert world.refs(OWNER) == {name: step.oid}
+
+
+async def test_b_4_3_a_placeholder_that_is_journaled_has_its_ref_though_the_push_is_cancelled(
+    world: World, pusher: Pusher, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    apply = world.store.apply
+    with trio.CancelScope() as scope:
+
+        async def cancelled_after(change: Change) -> Applied:
+            applied = await apply(change)
+            if change.placeholders:
+                scope.cancel()
+            return applied
+
+        monkeypatch.setattr(world.store, "apply", cancelled_after)
+        await pusher.receive(TARGET, {NOSTR: step.oid}, pack([step]))
+    assert scope.cancel_called
+    assert len((await world.store.load()).placeholders) == 1
+    assert len(world.purgatory.placeholders) == 1
+    assert world.refs(OWNER) == {NOSTR: step.oid}
 
 
 async def test_b_4_2_a_pushed_commit_releases_the_waiting_pull_request(
@@ -147,6 +173,25 @@ async def test_b_2_7_a_push_that_changes_nothing_revives_too(
     assert is_repository(world.path(OWNER))
 
 
+async def test_b_2_7_what_was_deleted_meanwhile_is_not_revived(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    held = await softly_expired(world, pusher)
+    said: list[str] = []
+
+    async def pushed() -> None:
+        said.append(await refusal(pusher, {NOSTR: "1" * 40}, pieces()))
+
+    deletion = events.deletion(OWNER, ids=[held.event_id], created_at=NOW)
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        for each in (partial(world.offer, deletion), pushed):
+            nursery.start_soon(each)
+            await trio.sleep(1)
+    assert said
+    assert await world.held() == set()
+    assert not is_repository(world.path(OWNER))
+
+
 async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
@@ -164,6 +209,27 @@ async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
         assert isinstance(world.purgatory.get(event.id), HeldState)
     assert event.id in await world.served()
     assert pusher.in_hand == PushesInHand()
+
+
+async def test_b_6_7_nor_does_a_pull_request(
+    world: World, pusher: Pusher, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
+    await world.offer(event)
+    sweeper, whole = sweeper_of(world, pusher), pack([step])
+
+    async def slowly() -> bytes:
+        await trio.sleep(1750)
+        return await whole()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pusher.receive, TARGET, {f"refs/nostr/{event.id}": step.oid}, slowly)
+        await trio.sleep(1801 + 900)
+        await sweeper.sweep()
+        assert world.purgatory.get(event.id) is not None
+    assert event.id in await world.served()
 
 
 async def test_b_2_7_a_repository_stays_while_a_push_for_it_is_in_hand(

@@ -120,6 +120,7 @@ def test_b_1_3_a_state_that_can_never_be_satisfied_authorises_nothing() -> None:
     held = state({MAIN: A, DEV: "not an oid"})
     assert held.unsatisfiable
     assert "no state event" in reason({MAIN: A}, known(held=(held,)))
+    assert "no state event" in reason({MAIN: A}, known(served=(held,)))
 
 
 def test_b_6_6_the_reason_names_at_most_ten_refs() -> None:
