@@ -115,6 +115,7 @@ def test_b_6_5_zero_to_zero_is_fine() -> None:
         (f"{ZERO} {A}".encode(), "no name of a ref"),
         (f"{ZERO} {A} ".encode(), "no name of a ref"),
         (f"{ZERO} {A} HEAD".encode(), "no name of a ref"),
+        (f"{ZERO} {A} heads/main".encode(), "no name of a ref"),
         (f"{ZERO} {A} refs/heads/a b".encode(), "no name of a ref"),
         (f"{ZERO} {A} refs/heads/../x".encode(), "no name of a ref"),
         (f"{ZERO} {A} refs/heads/\xff".encode("latin-1"), "not UTF-8"),

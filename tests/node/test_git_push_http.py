@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from purgatory_sync.errors import PushRefused
-from purgatory_sync.node import git_pace
+from purgatory_sync.node import git_pace, wire
 from purgatory_sync.node.exchange import Exchange
 from purgatory_sync.node.git_http import GitHttp
 from purgatory_sync.node.git_push import GitPush
@@ -164,6 +164,26 @@ async def test_b_6_6_who_sends_far_too_much_reads_the_reason(tmp_path: Path) -> 
                 )
                 assert answer.status_code == 200
                 assert b"ERR the pack " in answer.content
+
+
+async def test_b_6_6_a_refusal_waits_for_who_still_sends(
+    home: Home, raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "LINGER_SECS", 0)  # else it is heard out for two seconds anyway
+    ended = False
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal ended
+        yield pkt(f"{ZERO} {'1' * 40} {MAIN}\0report-status".encode()) + b"0000"
+        for _ in range(40):
+            yield bytes(64 << 10)
+            await trio.sleep(0.01)
+        ended = True
+
+    url = f"{home.url}/git-receive-pack"
+    answer = await raw.http.post(url, content=pieces(), headers=RECEIVE)
+    assert b"ERR no state event" in answer.content
+    assert ended
 
 
 async def test_pushes_are_counted(home: Home, raw: Raw) -> None:
