@@ -79,22 +79,25 @@ class Exchange:
             await self._wire.send(h11.Data(data=data))
 
     async def respond(
-        self, status: int, body: bytes = b"", content_type: str = "text/plain; charset=utf-8"
+        self,
+        status: int,
+        body: bytes = b"",
+        content_type: str = "text/plain; charset=utf-8",
+        more: Headers | None = None,
     ) -> None:
-        """Send a whole answer."""
-        headers = [(b"content-length", b"%d" % len(body))] if status != 204 else []
+        """Send a whole answer, with `more` headers beside those that every answer has."""
+        headers = [*(more or [])]
+        if status != 204:
+            headers.append((b"content-length", b"%d" % len(body)))
         if body:
             headers.append((b"content-type", content_type.encode("ascii")))
         await self.start(status, headers)
         await self.write(body)
 
-    async def refuse_method(self, allowed: str, sentence: str) -> None:
+    async def refuse_method(self, allowed: str, sentence: str, more: Headers | None = None) -> None:
         """Answer 405; `allowed` names the methods of this path."""
-        body = f"{sentence}\n".encode()
-        length = (b"content-length", b"%d" % len(body))
-        content_type = (b"content-type", b"text/plain; charset=utf-8")
-        await self.start(405, [(b"allow", allowed.encode("ascii")), length, content_type])
-        await self.write(body)
+        allow = (b"allow", allowed.encode("ascii"))
+        await self.respond(405, f"{sentence}\n".encode(), more=[allow, *(more or [])])
 
     async def finish(self) -> bool:
         """End the response; says whether the connection can serve another request."""

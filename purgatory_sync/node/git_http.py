@@ -19,7 +19,7 @@ from .git_child import GitChild, git_child, git_environment
 from .git_empty import LEAST_BYTES, PREAMBLE, with_capabilities
 from .git_pace import Pace
 from .git_paths import GitPath, parse_git_path
-from .git_push import GitPush, uncached
+from .git_push import NOT_CACHED, GitPush, uncached
 from .wire import PIECE_BYTES, Gone
 
 Resolve = Callable[[str, str], Path | None]
@@ -74,9 +74,9 @@ class GitHttp:
             if exchange.answered:
                 raise Gone(str(refusal)) from refusal
             if isinstance(refusal, RefusedMethod):
-                await exchange.refuse_method(refusal.allowed, str(refusal))
+                await exchange.refuse_method(refusal.allowed, str(refusal), NOT_CACHED)
             else:
-                await exchange.respond(refusal.status, f"{refusal}\n".encode())
+                await exchange.respond(refusal.status, f"{refusal}\n".encode(), more=NOT_CACHED)
         return True
 
     async def _route(self, exchange: Exchange, path: GitPath) -> None:

@@ -29,7 +29,7 @@ from .git_pace import Pace
 from .git_paths import GitPath
 from .wire import Headers
 
-_NOT_CACHED: Final[Headers] = [
+NOT_CACHED: Final[Headers] = [
     (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
     (b"pragma", b"no-cache"),
     (b"expires", b"Fri, 01 Jan 1980 00:00:00 GMT"),
@@ -211,4 +211,4 @@ class _Conversation:
 
 def uncached(content_type: str) -> Headers:
     """The headers of an answer to git, which nobody may keep."""
-    return [*_NOT_CACHED, (b"content-type", content_type.encode())]
+    return [*NOT_CACHED, (b"content-type", content_type.encode())]

@@ -24,6 +24,10 @@ pytestmark = pytest.mark.real
 UPLOAD = {"content-type": "application/x-git-upload-pack-request"}
 V2 = {"git-protocol": "version=2"}
 LS_REFS = b"0014command=ls-refs\n00010000"
+FLUSH = (
+    f"POST /{NPUB}/repo/git-upload-pack HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"
+    "Content-Type: application/x-git-upload-pack-request\r\n\r\n0000"
+).encode()
 
 
 def pkt(line: bytes) -> bytes:
@@ -142,6 +146,7 @@ async def test_push_is_refused_with_a_sentence(tmp_path: Path, commits: list[str
         ("POST", "repo/info/refs?service=git-upload-pack", {}, 405),
         ("GET", "repo/git-upload-pack", {}, 405),
         ("GET", "repo/info/refs", {}, 403),
+        ("GET", "repo/info/refs?service=git-upload-pack", {"content-length": "1"}, 400),
         ("GET", "repo/info/refs?service=git-upload-archive", {}, 403),
         ("GET", "repo/info/refs?service=git-upload-pack&x=y", {}, 403),
         ("POST", "repo/git-upload-pack", {}, 415),
@@ -159,9 +164,12 @@ async def test_b_6_1_requests_that_are_refused(
 ) -> None:
     async with git_served(tmp_path) as server:
         body = b"0000" if "content-length" not in headers and method == "POST" else b""
+        body = b"x" if headers.get("content-length") == "1" else body
         answer = await _request(server, method, path, headers, body)
         assert answer.status_code == status
         assert answer.headers["access-control-allow-origin"] == "*"
+        git_answers = answer.text != ""  # what is no path of git's is not
+        assert git_answers == ("no-cache" in answer.headers.get("cache-control", ""))
         reads = "info/refs" in path
         allowed = ("GET, HEAD, OPTIONS" if reads else "POST, OPTIONS") if status == 405 else None
         assert answer.headers.get("allow") == allowed
@@ -336,13 +344,7 @@ async def test_child_dies_with_its_connection_and_frees_its_place(
 async def test_client_that_leaves_while_git_thinks_is_noticed(
     tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = tmp_path / "bin" / "git"
-    script.parent.mkdir()
-    started = tmp_path / "pid"
-    write = f"echo $$ > {started}.tmp && mv {started}.tmp {started}"
-    script.write_text(f"#!/bin/sh\n{write}\nsleep 100 & sleep 100\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    started = _stand_in(tmp_path, monkeypatch, "{write}\nsleep 100 & sleep 100")
     async with git_served(tmp_path, max_processes=1) as server:
         stream = await server.place.connect()
         refs = f"GET /{NPUB}/repo/info/refs?service=git-upload-pack HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -355,6 +357,48 @@ async def test_client_that_leaves_while_git_thinks_is_noticed(
             await stream.aclose()
             while _alive(group):  # noqa: ASYNC110 - the kernel's news
                 await trio.sleep(0.01)
+
+
+async def test_client_that_leaves_after_its_request_is_noticed(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As above, for a request with a body."""
+    started = _stand_in(tmp_path, monkeypatch, "{write}\nsleep 100 & sleep 100")
+    async with git_served(tmp_path, max_processes=1) as server:
+        stream = await server.place.connect()
+        await stream.send_all(FLUSH)
+        with trio.fail_after(30):
+            while not started.exists():  # noqa: ASYNC110 - another process makes it
+                await trio.sleep(0.01)
+            group = started.read_text().strip()
+            await stream.aclose()
+            while _alive(group):  # noqa: ASYNC110 - the kernel's news
+                await trio.sleep(0.01)
+
+
+async def test_an_answer_that_git_was_killed_in_is_cut(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stand_in(tmp_path, monkeypatch, "printf 0008NAK; kill -KILL $$")
+    async with git_served(tmp_path) as server, await server.place.connect() as stream:
+        await stream.send_all(FLUSH)
+        answer = b""
+        while piece := await stream.receive_some():
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"0008NAK" in answer
+        assert not answer.endswith(b"0\r\n\r\n")
+
+
+def _stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """Put a program of ours where git is looked for; the file that `{write}` writes its pid to."""
+    program, started = folder / "bin" / "git", folder / "pid"
+    program.parent.mkdir()
+    write = f"echo $$ > {started}.tmp && mv {started}.tmp {started}"
+    program.write_text(f"#!/bin/sh\n{script.format(write=write)}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return started
 
 
 def _alive(group: str) -> bool:

@@ -232,6 +232,8 @@ async def test_b_6_1_not_hosted_and_other_methods(raw: Raw) -> None:
     other = raw.home.url.replace("repo.git", "none.git")
     assert (await raw.http.post(f"{other}/git-receive-pack", headers=RECEIVE)).status_code == 404
     assert (await raw.http.get(f"{raw.home.url}/git-receive-pack")).status_code == 405
+    refs = f"{raw.home.url}/info/refs?service=git-receive-pack"
+    assert (await raw.http.request("GET", refs, content=b"x")).status_code == 400
     options = await raw.http.options(f"{raw.home.url}/git-receive-pack")
     assert (options.status_code, options.content) == (204, b"")
 
