@@ -304,6 +304,32 @@ async def test_b_6_2_a_request_that_comes_slowly_holds_no_place(
         assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_b_6_2_a_long_request_that_drips_gives_its_place_back(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_http, "BODY_SECS", 1.0)
+    begun = half_a_request(commits[-1], git_http.READ_AHEAD_BYTES)
+    more = half_a_request(commits[-1], git_http.READ_AHEAD_BYTES + 5_000)[len(begun) :]
+    async with (
+        git_served(tmp_path, max_processes=1) as server,
+        await server.place.connect() as stream,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def drip() -> None:
+            await stream.send_all(begun)
+            for byte in more:
+                await trio.sleep(0.05)
+                await stream.send_all(bytes([byte]))
+
+        nursery.start_soon(drip)
+        await trio.sleep(0.5)
+        with trio.fail_after(30):
+            refs = "repo/info/refs?service=git-upload-pack"
+            assert (await _get(server, refs)).status_code == 200
+        nursery.cancel_scope.cancel()
+
+
 async def test_b_6_2_large_files_do_not_wait_in_memory_to_become_deltas(tmp_path: Path) -> None:
     path = tmp_path / "large.git"
     git("init", "-q", "--bare", "-b", "main", path)
