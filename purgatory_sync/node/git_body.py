@@ -44,7 +44,6 @@ class GitBody:
     _max_bytes: int
     sent: int = attrs.field(default=0, init=False)
     _inflated: int = attrs.field(default=0, init=False)
-    _held: bytes = attrs.field(default=b"", init=False)
     _inflate: zlib._Decompress | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:

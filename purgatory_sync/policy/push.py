@@ -115,7 +115,10 @@ def _judge_nostr(name: str, new: str | None, known: PushKnown) -> str:
     """B 4.3: the event's commit, or the first commit for an event that has not come yet."""
     event_id = name.removeprefix(NOSTR)
     if new is None:
-        raise PushRefused(f"{name} cannot be deleted by a push")
+        raise PushRefused(
+            f"{name} cannot be deleted by a push; instead of --mirror: "
+            "git push --prune URL '+refs/heads/*' '+refs/tags/*'"
+        )
     if known.refs.get(name) == new:
         return new
     if event_id in known.events:

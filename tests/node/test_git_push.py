@@ -138,6 +138,10 @@ async def test_b_4_3_a_pull_request_before_its_event(home: Home) -> None:
     home.commit("b")
     assert "cannot be changed" in await home.refused(f"+main:{name}")
     assert "cannot be deleted" in await home.refused(f":{name}")
+    await home.state(MAIN)
+    assert "instead of --mirror" in await home.refused("--mirror")
+    await home.push("--prune", "+refs/heads/*", "+refs/tags/*")
+    assert set(home.refs()) == {MAIN, name}
     assert (await home.relay.publish(event)) == (True, "")
     assert await home.relay.has(event.id)
 
