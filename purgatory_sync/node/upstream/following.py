@@ -22,12 +22,12 @@ from ...runtime.transport import default_tls_context
 from ...settings import Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
 from .common import Common, Local, Record, Shared
+from .dialling import dial
 from .health import Ending, RelayLook, Trouble
 from .intake import Intake, Offer
 from .roster import Roster
 from .session import Session
 from .wanted import Wanted
-from .wire import dial
 
 RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0

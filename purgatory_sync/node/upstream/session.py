@@ -13,6 +13,7 @@ from websockets.trio.client import ClientConnection
 from ...errors import InvalidEvent
 from ...nostr.filters import Filter
 from .common import Common, Record
+from .dialling import ended
 from .health import Ending, Trouble
 from .history import in_batches
 from .intake import Answer
@@ -191,7 +192,8 @@ class Session:
                     await self._heard(raw)
             self._line.end(Trouble.NO_RELAY, "it speaks no NIP-01")
         except ConnectionClosed as error:
-            self._line.end(Trouble.CLOSED, f"closed: {error}")
+            ending = ended(error)
+            self._line.end(ending.trouble, ending.reason)
 
     async def _heard(self, raw: bytes) -> None:
         try:

@@ -1,32 +1,17 @@
-"""The conversation with one relay: a connection through the gate, and its messages (NIP-01)."""
+"""The messages of the conversation with one relay (NIP-01, 42, 77)."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import attrs
 import msgspec
-import trio
-from websockets.exceptions import ConnectionClosed
-from websockets.trio.client import ClientConnection, connect
 
 from ...errors import InvalidEvent
 from ...nostr.auth import MAX_CHALLENGE_CHARS
 from ...nostr.event import Event, decode_event
 from ...nostr.filters import Filter
-from ...runtime.gate import Gate
-from ...runtime.http11 import start_tls
-from ...settings import KIB, MIB
-from ...urls import WebUrl
-
-MAX_MESSAGE_BYTES = MIB + 64 * KIB
-QUEUED_FRAMES = 4
-OPEN_TIMEOUT_SECS = 10
-CLOSE_TIMEOUT_SECS = 2
-PING_SECS = 20
 
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
@@ -155,69 +140,3 @@ def neg_message(subscription: str, message: bytes) -> str:
 def neg_close(subscription: str) -> str:
     """NEG-CLOSE."""
     return _encode(["NEG-CLOSE", subscription]).decode()
-
-
-class _Direct(connect):
-    """One connection to one place; a test notices when websockets renames what is overridden."""
-
-    async def enable_tls(self, stream: trio.abc.Stream) -> trio.abc.Stream:
-        """TLS whose failures say what is wrong."""
-        assert self.ssl is not None  # noqa: S101 - dial() gives one for wss
-        return await start_tls(stream, self.ssl, self.ws_uri.host, OPEN_TIMEOUT_SECS)
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        """A redirect is an answer that is no WebSocket: nobody has judged where it leads."""
-        return exc
-
-
-@asynccontextmanager
-async def dial(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> AsyncIterator[ClientConnection]:
-    """A WebSocket to a relay, through the gate only: no proxy, no redirects, bounded messages.
-
-    Args:
-      url: a judged ws or wss URL.
-      tls: for wss; the name is checked against the certificate.
-
-    Raises what the gate, TLS and websockets raise. Leaving closes the connection.
-    """
-    stream = await gate.open_tcp(url.host, url.port)
-    try:
-        socket = _Direct(
-            url.text,
-            stream=stream,
-            ssl=tls if url.scheme == "wss" else None,
-            proxy=None,
-            compression=None,
-            user_agent_header="purgatory-sync",
-            open_timeout=OPEN_TIMEOUT_SECS,
-            ping_interval=PING_SECS,
-            ping_timeout=PING_SECS,
-            close_timeout=CLOSE_TIMEOUT_SECS,
-            max_size=MAX_MESSAGE_BYTES,
-            max_queue=QUEUED_FRAMES,
-        )
-        async with socket as connection:
-            try:
-                yield connection
-            finally:
-                await _hang_up(connection, stream)
-    finally:
-        await trio.aclose_forcefully(stream)
-
-
-async def _hang_up(connection: ClientConnection, stream: trio.abc.Stream) -> None:
-    """Say that this is the end, and throw away what still comes.
-
-    The reader of websockets would wait for ever for somebody to take what it has read.
-    """
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_throw_away, connection)
-        with trio.move_on_after(CLOSE_TIMEOUT_SECS):
-            await connection.aclose()
-        await trio.aclose_forcefully(stream)
-
-
-async def _throw_away(connection: ClientConnection) -> None:
-    with suppress(ConnectionClosed):
-        while True:
-            await connection.recv(decode=False)

@@ -446,6 +446,18 @@ async def test_n3_a_slow_store_does_not_look_like_a_silent_relay(autojump_clock:
         assert [each["event"] for each in logs] == ["relay connected"]
 
 
+async def test_n3_a_connection_lost_over_a_slow_store_is_not_the_last(
+    autojump_clock: MockClock,
+) -> None:
+    """The reader of websockets, closed while it is paused, would wait for ever."""
+    relay = ScriptedRelay(*(listed(OWNER, f"r{n}", created_at=NOW - n) for n in range(250)))
+    async with start({HOST: relay}) as (_, engine, _):
+        engine.delay = 100.0
+        await trio.sleep(600)
+        assert len(engine.events) == 250
+        assert len(relay.connections) > 1
+
+
 @pytest.mark.parametrize("url", ["ws://inside.example", "ws://127.0.0.1:9", "ws://[::1]:9"])
 async def test_j_relays_inside_the_operators_network_are_refused(
     autojump_clock: MockClock, url: str
