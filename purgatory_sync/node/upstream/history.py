@@ -59,7 +59,7 @@ class Walk(Pages):
     """
 
     def __init__(self, condition: Filter, since: int | None = None) -> None:
-        self.condition = attrs.evolve(condition, since=since)
+        self.condition = attrs.evolve(condition, since=since, limit=None)
         self._page = attrs.evolve(self.condition, limit=PAGE_EVENTS)
         self._pages = 0
         self._fullest = 0

@@ -132,6 +132,12 @@ class ScriptedRelay:
         for socket in list(self._sockets):
             await send(socket, message)
 
+    async def close(self, subscription: str) -> None:
+        """End a subscription of every connection."""
+        for socket, subscriptions in list(self._sockets.items()):
+            if subscriptions.pop(subscription, None) is not None:
+                await send(socket, ["CLOSED", subscription, "error: restart"])
+
     async def hang_up(self) -> None:
         for socket in list(self._sockets):
             await socket.close(1001, "restart")

@@ -62,6 +62,7 @@ class NegRelay(ScriptedRelay):
             condition = parse_filter(rest.pop(0))
             self.opened.append(condition)
             found = [event for event in self.events if condition.matches(event)]
+            found = sorted(found, key=lambda e: -e.created_at)[: condition.limit]
             self._sessions[session] = Inventory((e.created_at, e.id) for e in found)
         said = self.says(session, self._sessions[session], bytes.fromhex(rest[0]))
         if said is not None:
@@ -152,6 +153,21 @@ async def test_gaps_after_a_reconnect_are_filled_by_it(
         again = relay.asked[asked:]
         assert {each.since for each in again if each.kinds} == {NOW + 100 - OVERLAP_SECS}
         assert {each.ids for each in relay.pages()[pages:]} <= {frozenset({missed.id})}
+
+
+async def test_gaps_of_a_subscription_that_the_relay_closed_are_filled_by_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    relay, here = NegRelay(*EVENTS), Here(served=EVENTS)
+    missed = [listed(OWNER, f"missed{n}", created_at=NOW + n) for n in range(5)]
+    async with following(relay, here) as engine:
+        await trio.sleep(100)
+        await relay.close("live")
+        relay.events += missed
+        await trio.sleep(100)
+        assert set(missed) <= set(engine.events)
+        assert [each.limit for each in relay.asked if each.kinds] == [None] * 4
+        assert all(each.ids for each in relay.pages())
 
 
 def notice(_session: str, _inventory: Inventory, _message: bytes) -> object:
