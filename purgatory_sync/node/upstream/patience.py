@@ -17,6 +17,7 @@ class Wrong(enum.StrEnum):
 
     FORGED = "sends events that are not what their ids and signatures say"
     UNASKED = "sends events that were not asked for"
+    REPEATED = "sends the same events again and again"
     UNDELIVERED = "names ids that it does not deliver"
     NOISE = "sends messages that mean nothing"
 
@@ -25,6 +26,8 @@ class Wrong(enum.StrEnum):
 ALLOWED: Final = {
     Wrong.FORGED: (100, 0.01),
     Wrong.UNASKED: (5_000, 1.0),
+    # Whatever matches several subscriptions comes with each of them.
+    Wrong.REPEATED: (10_000, 10.0),
     Wrong.UNDELIVERED: (1_000, 1.0),
     Wrong.NOISE: (10_000, 1.0),
 }
@@ -35,7 +38,7 @@ class Patience:
     """What one connection's relay did.
 
     Attributes:
-      good: events that were asked for and came.
+      good: events that were asked for and came, but not shortly before.
     """
 
     good: int = 0

@@ -18,6 +18,7 @@ from .health import Ending, Trouble
 from .history import in_batches
 from .intake import Answer
 from .line import Line
+from .memory import Settled
 from .pace import Pace
 from .patience import Wrong
 from .progress import OVERLAP_SECS
@@ -40,12 +41,14 @@ from .wire import (
 
 RENEW_SECS = 1.0
 MAX_MALFORMED_IN_A_ROW = 100
+RECENT_EVENTS = 500
 
 
 @attrs.define(eq=False)
 class _Live:
     filters: tuple[Filter, ...]
     given: int
+    answered: bool = False
     retry_secs: float = RETRY_SECS
     reopening: bool = False
 
@@ -87,6 +90,7 @@ class Session:
         self._asked: dict[str, int] = {}
         self._live_batches: dict[str, _LastBatch] = {}
         self._malformed_in_a_row = 0
+        self._recent = Settled(RECENT_EVENTS)
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> Ending:
@@ -107,11 +111,6 @@ class Session:
                 if since is None:
                     self._progress.full_at = started
         return self._line.ending
-
-    def ask(self, condition: Filter) -> None:
-        """Walk through all that matches once more."""
-        if self._nursery is not None:
-            self._walks.begin(self._nursery, (condition,), None)
 
     def fetch(self, ids: Iterable[str]) -> None:
         """Fetch what has these ids."""
@@ -178,7 +177,7 @@ class Session:
             live.retry_secs = min(2 * live.retry_secs, MAX_RETRY_SECS)
         live.reopening = False
         if self._live.get(name) is live and self._nursery is not None:
-            live.given = self._proof.given
+            live.given, live.answered = self._proof.given, False
             await self._line.send(request(name, live.filters))
             self._walks.begin(self._nursery, live.filters, since)
 
@@ -212,9 +211,7 @@ class Session:
         """Do what a message that brings no event says; False when it belongs to nothing."""
         match message:
             case EndOfStored(name):
-                if self._walks.has(name):
-                    self._walks.ended(name)
-                return self._walks.has(name) or name in self._live
+                return self._ended(name)
             case Closed(name, reason):
                 return self._closed(name, reason)
             case Reconciled():
@@ -228,6 +225,16 @@ class Session:
                 self._reconciler.refused(text)
         return False
 
+    def _ended(self, name: str) -> bool:
+        if self._walks.has(name):
+            self._walks.ended(name)
+            return True
+        live = self._live.get(name)
+        if live is None or live.answered:
+            return False
+        live.answered = True
+        return True
+
     async def _sent(self, message: Sent) -> None:
         """Take what was asked for; whatever else a relay sends is dropped."""
         name, event = message.subscription, message.event
@@ -239,7 +246,11 @@ class Session:
         if not asked:
             self._line.wrong(Wrong.UNASKED)
             return
-        self._line.patience.good += 1
+        if event in self._recent:
+            self._line.wrong(Wrong.REPEATED)
+        else:
+            self._recent.add(event)
+            self._line.patience.good += 1
         self._line.record.health.came(self._common.clock.now())
         await self._common.take(event, self._judged)
 

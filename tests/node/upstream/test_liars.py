@@ -22,6 +22,7 @@ from purgatory_sync.node.wire import Gone
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.inventory import Inventory
+from purgatory_sync.policy.limits import AHEAD
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.testing.events import announcement
 
@@ -107,6 +108,42 @@ async def test_events_that_were_not_asked_for(
         assert (look.received, look.accepted, look.refused) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("ahead", [0, 10**9])
+async def test_the_same_events_for_ever(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    assert ALLOWED[Wrong.REPEATED] == (10_000, 10)
+    monkeypatch.setitem(ALLOWED, Wrong.REPEATED, (100, 10))
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, engine, _):
+
+        async def judge(event: Event) -> Said:
+            await trio.lowlevel.checkpoint()
+            return Said(False, f"{AHEAD}…") if ahead else Said()
+
+        engine.judge = judge
+        few = [listed(OWNER, f"r{n}", created_at=NOW + ahead) for n in range(5)]
+        await trio.sleep(1)
+        await flood(relay, [["EVENT", "live", each] for each in few] * 31)
+        await trio.sleep(1)
+        assert upstream.looks()[0].connected
+        await flood(relay, [["EVENT", "live", each] for each in few])
+        look = await dropped(upstream, 10)
+        assert look.reason == "it sends the same events again and again"
+        assert len(engine.events) <= (160 if ahead else 5)
+
+
+async def test_repeating_what_is_good_buys_no_forgeries(autojump_clock: MockClock) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        await trio.sleep(1)
+        await flood(relay, [["EVENT", "live", ANNOUNCED]] * 5_000)
+        await trio.sleep(10)
+        (session,) = [each.session for each in upstream._relays.values()]
+        assert session is not None
+        assert session._line.patience.good == 1
+
+
 async def test_words_that_mean_nothing(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +152,7 @@ async def test_words_that_mean_nothing(
     noise = [
         ["NOTICE", "x"],
         ["EOSE", "unknown"],
+        ["EOSE", "live"],
         ["OK", "0" * 64, True, ""],
         ["CLOSED", "unknown", "x"],
         ["NEG-MSG", "unknown", "61"],
@@ -127,7 +165,7 @@ async def test_words_that_mean_nothing(
     relay = ScriptedRelay()
     async with start({HOST: relay}) as (upstream, _, _):
         await trio.sleep(1)
-        await flood(relay, noise * 10)
+        await flood(relay, noise * 9)
         await trio.sleep(1)
         assert upstream.looks()[0].connected
         await flood(relay, noise)
