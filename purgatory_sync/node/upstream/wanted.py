@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
+from weakref import WeakValueDictionary
 
 import attrs
 import trio
@@ -70,6 +71,9 @@ class Values:
         self.end = 0
         self._limit = limit
         self._all: dict[str, Value] = {}
+        # Every relay is asked for the same, and by each as long as it is connected.
+        self._sets: WeakValueDictionary[tuple[int, int, int], frozenset[str]]
+        self._sets = WeakValueDictionary()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -112,9 +116,11 @@ class Values:
         values = [value for value in latest if value.number < end][::-1]
         position = 0
         for texts in in_batches([value.text for value in values]):
-            position += len(texts)
+            first, position = values[position].number, position + len(texts)
             until = values[position].number if position < len(values) else end
-            wanted = frozenset(texts)
+            # Values leave, but none comes in between: that many are always the same ones.
+            name = first, values[position - 1].number, len(texts)
+            wanted = self._sets.setdefault(name, frozenset(texts))
             filters = tuple(Filter(tags={letter: wanted}) for letter in self.letters)
             yield Batch(start, until, filters)
             start = until

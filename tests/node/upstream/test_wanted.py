@@ -39,6 +39,22 @@ def test_only_the_last_batch_grows() -> None:
     assert [(each.start, each.end) for each in values.batches(3, 1501)] == [(3, 1003), (1003, 1501)]
 
 
+def test_what_all_relays_are_asked_for_is_in_memory_once() -> None:
+    values = Values("ab")
+    held = values.hold(str(n) for n in range(1500))
+    of_one, of_other = (list(values.between(0, values.end)) for _ in range(2))
+    for one, other in zip(of_one, of_other, strict=True):
+        assert (
+            len({id(each.tags[letter]) for each, letter in zip(one + other, "abab", strict=True)})
+            == 1
+        )
+    values.release(held[700:])
+    assert [len(a.tags["a"]) for a, _ in values.between(0, 1000)] == [700]
+    assert [len(a.tags["a"]) for a, _ in of_one] == [1000, 500]
+    del of_one, of_other, one, other
+    assert len(values._sets) == 0
+
+
 def test_values_are_bounded() -> None:
     values = Values("ab", limit=3)
     values.hold("ab")
