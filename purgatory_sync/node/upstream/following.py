@@ -229,10 +229,17 @@ class Upstream:
         return ending
 
     def _ask_again(self, ids: Sequence[str]) -> None:
-        """Ask every relay for what was refused here and is known by id only (B 10.2)."""
+        """Ask every relay for what was refused here and is known by id only (B 10.2).
+
+        Those that are away are asked for all of history when they come back.
+        """
         for relay in self._relays.values():
             if relay.session is not None:
                 relay.session.fetch(ids)
+            else:
+                relay.record.progress.begin_anew()
+        for record in self._left.values():
+            record.progress.begin_anew()
 
     @cached_property
     def _common(self) -> Common:

@@ -25,6 +25,10 @@ class Progress:
     synced_until: float | None = None
     plain_until: float = 0.0
 
+    def begin_anew(self) -> None:
+        """Have all of history looked at by the next session."""
+        self.full_at = None
+
     def since(self, now: float) -> int | None:
         """How far back a new session looks (Unix seconds); None: through all of history."""
         if self.full_at is None or self.synced_until is None:

@@ -107,23 +107,31 @@ class Session:
         finally:
             self._nursery = None
             if self._caught_up:
-                self._progress.synced_until = clock.now()
+                self._progress.synced_until = self._walks.behind_since or clock.now()
                 if since is None:
                     self._progress.full_at = started
+            if self._walks.fetching:
+                self._progress.begin_anew()
         return self._line.ending
 
     def fetch(self, ids: Iterable[str]) -> None:
-        """Fetch what has these ids."""
+        """Fetch what has these ids, now or with all else over the next connection."""
         if self._nursery is not None:
             self._walks.begin_all(self._nursery, in_batches([*ids]))
+        else:
+            self._progress.begin_anew()
 
     async def _follow(self, since: int | None) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._read)
-            self._walks.begin(nursery, EVERYTHING, since)
+            # What is published meanwhile comes by one or the other, if listening comes first.
             await self._subscribe("live", EVERYTHING)
             known = {v.letters: self._progress.walked.get(v.letters, 0) for v in self._values}
+            if since is not None:
+                for values in self._values:
+                    await self._listen_for(values, values.end)
+            self._walks.begin(nursery, EVERYTHING, since)
             if since is not None:
                 for values in self._values:
                     for filters in values.between(0, known[values.letters]):
@@ -151,9 +159,12 @@ class Session:
     async def _ask_for(self, nursery: trio.Nursery, values: Values) -> None:
         """New values: through all of history, and from now on beside the old ones."""
         asked, end = self._asked.get(values.letters, 0), values.end
+        await self._listen_for(values, end)
         self._asked[values.letters] = end
         for filters in values.between(asked, end):
             self._walks.begin(nursery, filters, None)
+
+    async def _listen_for(self, values: Values, end: int) -> None:
         last = self._live_batches.get(values.letters, _LastBatch(0, 0, 0))
         if end == last.end:
             return

@@ -61,6 +61,18 @@ class Walks:
         self._unanswered_in_a_row = 0
         self._places = trio.CapacityLimiter(WALKS_AT_ONCE)
         self._left = 0
+        self._fetching = 0
+        self._behind_since: float | None = None
+
+    @property
+    def fetching(self) -> bool:
+        """Whether there are ids that the relay was or is to be asked for, and has not answered."""
+        return self._fetching > 0
+
+    @property
+    def behind_since(self) -> float | None:
+        """Unix seconds since when there were walks at any time; None when all have ended."""
+        return self._behind_since
 
     def begin(self, nursery: trio.Nursery, conditions: Iterable[Filter], since: int | None) -> None:
         """Walk through all that matches, back to `since` (Unix seconds) or to the beginning."""
@@ -72,7 +84,10 @@ class Walks:
             if self._left >= MAX_WALKS:
                 self._line.end(Trouble.TIMEOUT, "too slow")
                 return
+            if self._left == 0:
+                self._behind_since = self._line.common.clock.now()
             self._left += 1
+            self._fetching += isinstance(pages, Batch)
             nursery.start_soon(self._walk, pages)
 
     def has(self, name: str) -> bool:
@@ -115,7 +130,9 @@ class Walks:
             await trio.sleep(retry_secs)
             retry_secs = min(2 * retry_secs, MAX_RETRY_SECS)
         self._left -= 1
+        self._fetching -= isinstance(pages, Batch)
         if self._left == 0:
+            self._behind_since = None
             self._caught_up()
 
     async def _history(self, pages: Pages) -> str | None:

@@ -170,6 +170,32 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_for_again(
         assert engine.events == [STATE]
 
 
+@pytest.mark.parametrize("mute", [False, True])
+async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_away(
+    autojump_clock: MockClock, mute: bool
+) -> None:
+    old = state_of(OWNER, "repo", created_at=NOW - 10_000)
+    relay = ScriptedRelay(old, state_of(OTHER, "newest of all"))
+    async with start({HOST: relay}) as (upstream, engine, _):
+        upstream._intake._refused = Refused(Room(whole=0))
+        await trio.sleep(3)
+        engine.identifiers.add("repo")
+        engine.offered.clear()
+        if mute:  # it is asked, and gone before it has answered
+            relay.closes = "past"
+            upstream.judge_again("repo")
+            await trio.sleep(1)
+            relay.closes = None
+            await relay.hang_up()
+        else:
+            await relay.hang_up()
+            await trio.sleep(1)
+            assert not upstream.looks()[0].connected
+            upstream.judge_again("repo")
+        await trio.sleep(20)
+        assert old in engine.events
+
+
 async def test_relays_of_announcements_are_followed_while_they_are_named(
     autojump_clock: MockClock,
 ) -> None:
@@ -285,6 +311,47 @@ async def test_a_new_connection_begins_where_the_old_one_ended(autojump_clock: M
         assert {f.since for f in walks} == {NOW + 100 - 3600}
         assert {letter for f in walks for letter in f.tags} == {"a", "A", "q"}
         assert engine.events == [ANNOUNCED, missed]
+
+
+async def test_what_a_relay_did_not_answer_in_time_is_no_past_for_the_next_connection(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (_, engine, _):
+        await trio.sleep(100)
+        relay.closes = "past"
+        await relay.close("live")
+        missed = listed(OWNER, "repo", created_at=NOW + 100)
+        relay.events += [missed, *(listed(OTHER, f"r{n}", created_at=NOW + 200) for n in range(5))]
+        await trio.sleep(10_000)
+        assert missed not in engine.events
+        relay.closes = None
+        await relay.hang_up()
+        await trio.sleep(100)
+        assert missed in engine.events
+
+
+async def test_a_relay_is_listened_to_before_its_past_is_walked(
+    autojump_clock: MockClock,
+) -> None:
+    """What is published between the two would be seen by neither."""
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (upstream, _, _):
+        for number in range(600):  # of two batches
+            upstream.announced(listed(OWNER, f"r{number}"))
+        await trio.sleep(5)
+        for _ in range(2):
+            seen: set[str] = set()
+            for _, filters in relay.requests:
+                for each in filters:
+                    values = each.tags.get("a", {str(each.kinds)} if each.kinds else set())
+                    if each.limit == 1:
+                        seen |= values
+                    assert seen >= values
+            assert len(seen) == 602
+            await relay.hang_up()
+            relay.requests.clear()
+            await trio.sleep(20)
 
 
 async def test_history_that_was_cut_short_is_walked_again(autojump_clock: MockClock) -> None:
