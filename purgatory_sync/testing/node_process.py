@@ -69,12 +69,11 @@ class NodeProcess:
         Raises:
           NodeFailed: it ended, or does not answer within 60 s.
         """
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("NGIT_")}
         with self.log.open("ab") as log:
             self._process = process = await trio.lowlevel.open_process(
                 [sys.executable, "-m", "purgatory_sync"],
                 cwd=self._folder,
-                env={**inherited, **self._settings},
+                env={**_environment(), **self._settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -128,3 +127,11 @@ class NodeProcess:
         with trio.CancelScope(shield=True):
             await self.kill()
             await self._http.aclose()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without settings; a tree that is not installed is found from any folder."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("NGIT_")}
+    here = str(Path(__file__).resolve().parents[2])
+    paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**inherited, "PYTHONPATH": os.pathsep.join(paths)}
