@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +20,7 @@ from ..settings_loader import Loaded, Setting, all_settings, load_settings
 from ..version import PROGRAM, __version__
 from .fetching import fetch_by_hand
 from .operating import add_operating_commands
+from .telling import plain
 
 Run: TypeAlias = Callable[[Loaded], int]
 
@@ -44,7 +45,9 @@ _FETCHED = (
     inspect.Parameter(
         "oids",
         inspect.Parameter.VAR_POSITIONAL,
-        annotation=Annotated[str, Parameter(help="Names of objects.", negative=())],
+        annotation=Annotated[
+            str, Parameter(help="Names of objects: 40 hexadecimal digits each.", negative=())
+        ],
     ),
     inspect.Parameter(
         "into",
@@ -68,9 +71,16 @@ def run_arguments(arguments: Sequence[str], run: Run) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        sentence = " ".join(str(error).split())
-        raise ConfigurationError(f"{sentence} See {PROGRAM} --help.") from error
+        raise ConfigurationError(_sentence(error)) from error
     return code if isinstance(code, int) else 0
+
+
+def _sentence(error: CycloptsError) -> str:
+    said = " ".join(str(error).split())
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        said = f"Nothing here is called {plain(' '.join(error.unused_tokens))}."
+    asked = " ".join([PROGRAM, *(error.command_chain or ()), "--help"])
+    return f"{said} See {asked}."
 
 
 def _app(run: Run) -> App:
@@ -82,11 +92,14 @@ def _app(run: Run) -> App:
         version=f"{PROGRAM} {__version__}",
     )
     app.default(_with_settings_as_flags(run))
-    show = _with_settings_as_flags(_show, json=Annotated[bool, Parameter(negative=())])
+    show = _with_settings_as_flags(
+        _show, json=Annotated[bool, Parameter(negative=(), help="Print JSON.")]
+    )
     app.command(show, name="settings", help="Print all settings: value, source and meaning.")
     add_operating_commands(app)
     fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
-    app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.")
+    usage = f"Usage: {PROGRAM} fetch URL OID… --into PATH [OPTIONS]"
+    app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.", usage=usage)
     return app
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from ..nostr.keys import is_hex_key
 from ..settings_loader import load_settings
 from ..version import PROGRAM
 from .asking import Asker
@@ -69,7 +70,7 @@ def _watch(node: Asker, *, json: bool) -> NoReturn:
 
 
 def _why(
-    name: Annotated[str, Parameter(help="An identifier or an event id.")],
+    name: Annotated[str, Parameter(help="The identifier of a repository, or the id of an event.")],
     /,
     *,
     json: AsJson = False,
@@ -84,11 +85,21 @@ def _why(
         _print(tell_why(looks, time.time()))
     elif fate is not None:
         _print(tell_fate(fate, time.time()))
-    return 0 if looks or fate is not None else _nothing(name)
+    if looks or fate is not None:
+        return 0
+    if is_hex_key(name):
+        return _say(
+            f"no event {name} is held, served or remembered as expired: it did not come, was "
+            "refused, or was replaced or deleted"
+        )
+    return _say(
+        f"nothing is held under {plain(name)}: what was announced under it is served, has ended or "
+        "never came (ask with the id of an event to learn which)"
+    )
 
 
 def _hunt(
-    identifier: Annotated[str, Parameter(help="Of a repository.")],
+    identifier: Annotated[str, Parameter(help="The identifier of a repository.")],
     /,
     *,
     relay_data_path: Folder = None,
@@ -96,7 +107,10 @@ def _hunt(
     with Asker(_folder(relay_data_path)) as node:
         hunted = node.hunt(identifier)
     if hunted is None:
-        return _nothing(identifier)
+        return _say(
+            f"nothing is hunted for under {plain(identifier)}: no state and no pull request of it "
+            "waits here"
+        )
     _print(Text(f"hunting for {plain(identifier)} now"))
     for url in hunted.forgiven:
         _print(Text(f"  asked again although it was left alone: {plain(url)}"))
@@ -108,8 +122,8 @@ def _folder(given: Path | None) -> Path:
     return load_settings(flags, os.environ).settings.relay_data_path
 
 
-def _nothing(name: str) -> int:
-    sys.stderr.write(f"{PROGRAM}: nothing that waits is held under {plain(name)}\n")
+def _say(sentence: str) -> int:
+    sys.stderr.write(f"{PROGRAM}: {sentence}\n")
     return 1
 
 

@@ -8,9 +8,13 @@ from rich.text import Text
 
 from ..engine.explained import DomainLook, EventLook, Fate, SourceLook
 from ..node.looks import StatusLook
-from ..node.pages.rendering import counter, from_now, tone, utc, words
+from ..node.pages.rendering import counter, ends, from_now, held_back, lasting, tone, utc, words
 from ..node.upstream import RelayLook
 
+_WAITS = {
+    "announcement": "waits for a state or pull request with its data",
+    "soft-expired": "no data came: its repository is gone, a state revives it",
+}
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 
 
@@ -37,14 +41,14 @@ def tell_status(look: StatusLook) -> Text:
         lines += [Text(), Text("relays", style="bold")]
         lines += [line for relay in look.relays for line in _relay(relay, look.at)]
     counted = ", ".join(f"{counter(n)} {count}" for n, count in look.last_hour.counts.items())
-    since = from_now(look.last_hour.since, look.at)
-    lines += [Text(), Text(f"counted since {since}", style="bold"), Text(f"  {counted}")]
+    since = lasting(look.last_hour.since, look.at)
+    lines += [Text(), Text(f"counted in the last {since}", style="bold"), Text(f"  {counted}")]
     return Text("\n").join(lines)
 
 
 def tell_why(looks: Iterable[EventLook], now: float) -> Text:
     """Some held events with all that is known of them; `now` in Unix seconds."""
-    blocks = [Text("\n").join(_event(look, now)) for look in looks]
+    blocks = [Text("\n").join([*_event(look, now), *_nobody_to_ask(look)]) for look in looks]
     return Text("\n\n").join(blocks)
 
 
@@ -62,12 +66,22 @@ def tell_fate(fate: Fate, now: float) -> Text:
 def _event(look: EventLook, now: float) -> Iterator[Text]:
     names = ", ".join(plain(identifier) for identifier in look.identifiers)
     yield Text.assemble((names, "bold"), f"  {look.kind}  {look.event_id}")
-    ends = f"  accepted {from_now(look.accepted_at, now)}, ends {from_now(look.until, now)}"
+    times = f"  accepted {from_now(look.accepted_at, now)}, "
+    times += f"{ends(look.until, now)} {from_now(look.until, now)}"
     if look.at_the_latest is not None:
         latest = from_now(look.at_the_latest, now)
-        ends += f", not before each source was asked once; at the latest {latest}"
-    yield Text(ends)
-    if look.missing_total is not None:
+        times += f", not before each source was asked once; at the latest {latest}"
+    elif look.kind == "announcement":
+        times += ", not while a state or pull request of it is held"
+    yield Text(times)
+    if look.kind in _WAITS:
+        yield Text(f"  {_WAITS[look.kind]}")
+    if look.obstacle is not None:
+        yield Text(f"  {held_back(look.obstacle)}", style="yellow")
+    if look.missing_total == 0:
+        due = look.obstacle is None and look.error is None
+        yield Text(f"  nothing is missing{': its release is due' if due else ''}")
+    elif look.missing_total is not None:
         objects = "object" if look.missing_total == 1 else "objects"
         some = ", ".join(look.missing[:3]) + (", …" if look.missing_total > 3 else "")
         colon = ": " if some else ""
@@ -82,6 +96,12 @@ def _event(look: EventLook, now: float) -> Iterator[Text]:
         yield _source(source, now)
 
 
+def _nobody_to_ask(look: EventLook) -> Iterator[Text]:
+    """For a look that has all sources, those not asked yet too."""
+    if look.missing_total and not look.sources and look.obstacle is None:
+        yield Text("  no clone URL is known to ask: a push can bring it, or a new announcement")
+
+
 def _source(look: SourceLook, now: float) -> Text:
     line = Text(f"  {plain(look.url)}  ")
     if look.result is None or look.at is None:
@@ -93,7 +113,7 @@ def _source(look: SourceLook, now: float) -> Text:
             line.append(f": {plain(look.detail)}")
     if look.naughty_until is not None:
         why = plain(look.naughty_reason or "")
-        line.append(f"; left alone until {from_now(look.naughty_until, now)}: {why}", style="red")
+        line.append(f"; left alone for {lasting(look.naughty_until, now)}: {why}", style="red")
     return line
 
 
@@ -104,18 +124,18 @@ def _domain(look: DomainLook, now: float) -> Iterator[Text]:
             f"{limits.in_flight} in flight, {limits.tokens} tokens, {limits.queued} queued"
         )
         if limits.resting_until is not None:
-            parts.append(f"resting until {from_now(limits.resting_until, now)}")
+            parts.append(f"resting for {lasting(limits.resting_until, now)}")
     yield Text(f"  {plain(look.domain)}  {'; '.join(parts)}".rstrip())
     for ban in look.naughty:
-        until = from_now(ban.until, now)
+        left = lasting(ban.until, now)
         key, why = plain(ban.key), plain(ban.reason)
-        yield Text(f"    {ban.scope} {key} left alone until {until}: {why}", style="red")
+        yield Text(f"    {ban.scope} {key} left alone for {left}: {why}", style="red")
 
 
 def _relay(look: RelayLook, now: float) -> Iterator[Text]:
     line = Text(f"  {plain(look.url)}  ")
     if look.connected_since is not None:
-        line.append(f"connected since {from_now(look.connected_since, now)}", style="green")
+        line.append(f"connected for {lasting(look.connected_since, now)}", style="green")
     elif look.retry_at is not None:
         line.append(f"lost, tried again {from_now(look.retry_at, now)}", style="yellow")
         line.append(f"; {look.failures} in a row did not last")

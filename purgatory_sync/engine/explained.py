@@ -32,6 +32,16 @@ class SourceLook:
     naughty_reason: str | None = None
 
 
+Obstacle = Literal["unsatisfiable", "unauthorised", "unannounced", "no_repository", "no_refs"]
+"""Why an event stays held even with every object here.
+
+`unsatisfiable`: it names what can be no object here (B 1.3). `unauthorised`: its author is in
+nobody's set (any more; B 7.2). `unannounced`: no repository that it names is announced (any more;
+B 4.1). `no_repository`: none of those that it concerns is on this disk (B 2.7). `no_refs`: it only
+deletes, and while nothing is served there, that needs data (B 3.5).
+"""
+
+
 @attrs.frozen
 class EventLook:
     """Why one event is held.
@@ -40,12 +50,14 @@ class EventLook:
       kind: `announcement`, `soft-expired`, `state` or `pr`.
       author: hex key.
       accepted_at: Unix seconds.
-      until: Unix seconds of its regular end; not before every source was tried once (B 8.9).
+      until: Unix seconds of its regular end; of a state or pull request not before every source
+        was tried once (B 8.9), of an announcement not while one of those is held (B 2.7).
       at_the_latest: Unix seconds at which it ends even so; None for announcements.
       next_attempt: Unix seconds of the next hunt; None when none is due or one is going on.
       hunting: a hunt for one of its identifiers is going on.
       missing: the OIDs that it lacks, sorted; at most `MISSING_SHOWN`.
       missing_total: how many it lacks; None where nobody looked (announcements need none).
+      obstacle: why no object would release it, or None.
       error: why the last release failed, or None.
       sources: where its objects were, and may be, looked for.
     """
@@ -61,6 +73,7 @@ class EventLook:
     hunting: bool
     missing: tuple[str, ...]
     missing_total: int | None
+    obstacle: Obstacle | None
     error: str | None
     sources: tuple[SourceLook, ...]
 
@@ -115,7 +128,8 @@ class HourLook:
 
     Attributes:
       since: Unix seconds at which the counting began: an hour ago, or the start.
-      counts: by name: `attempts.<result>`, `released.<kind>`, `offered.<outcome>`, `oids_fetched`.
+      counts: by name: `attempts.<result>`, `released.<kind>`, `offered.<outcome>`, `oids_fetched`,
+        `expired`.
     """
 
     since: float
@@ -130,7 +144,7 @@ class NodeLook:
       at: Unix seconds.
       held: how many events are held, by kind; all of them.
       queued: identifiers in the queue, those being hunted included.
-      events: the oldest held ones; `events_total` says how many there are.
+      events: the newest held ones; `events_total` says how many there are.
       domains: the busiest; `domains_total` says how many there are.
     """
 

@@ -12,14 +12,14 @@ from trio_util import periodic
 
 from ..hunt.choice import survey
 from ..hunt.manager import ThrottleManager
-from ..purgatory.entries import HeldAnnouncement, HeldEvent, HuntedEvent, Tried
+from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent, Tried
 from ..purgatory.expiry import last_moment
-from ..release.missing import identify_missing_oids, needed_oids
+from ..release.missing import Missing, identify_missing_oids, needed_oids
 from ..release.serving import Parts
 from ..runtime.clock import WallClock
 from ..settings import PurgatorySettings
 from .domain_looks import look_at_domains
-from .explained import EventLook, Fate, HourLook, NodeLook, SourceLook
+from .explained import EventLook, Fate, HourLook, NodeLook, Obstacle, SourceLook
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
 from .reporting import KINDS, kind_of, next_attempt_of
 from .served_lately import ServedLately
@@ -34,8 +34,6 @@ FRESH_SECS = 2.0
 SHARE = 10
 
 _EVENT_ID = re.compile(r"[0-9a-f]{64}")
-
-Missing = Mapping[str, frozenset[str]]
 
 
 @attrs.frozen
@@ -164,14 +162,14 @@ class Explainer:
         expired = self.parts.purgatory.expired.count_since(now - HOUR_SECS)
         return attrs.evolve(hour, counts={**hour.counts, "expired": expired})
 
-    async def _missing(self, entries: Sequence[HuntedEvent]) -> Missing:
-        found = await identify_missing_oids(entries, self.parts.knowledge, self.parts.repositories)
-        return {event_id: lack.oids for event_id, lack in found.items()}
+    async def _missing(self, entries: Sequence[HuntedEvent]) -> Mapping[str, Missing]:
+        return await identify_missing_oids(entries, self.parts.knowledge, self.parts.repositories)
 
     def _event(
-        self, held: HeldEvent, missing: Missing, sources: tuple[SourceLook, ...]
+        self, held: HeldEvent, missing: Mapping[str, Missing], sources: tuple[SourceLook, ...]
     ) -> EventLook:
-        lacks = missing.get(held.event_id)
+        looked = missing.get(held.event_id)
+        lacks = None if looked is None else looked.oids
         return EventLook(
             event_id=held.event_id,
             kind=kind_of(held),
@@ -185,6 +183,7 @@ class Explainer:
             and not isinstance(held, HeldAnnouncement),
             missing=tuple(sorted(lacks or ())[:MISSING_SHOWN]),
             missing_total=None if lacks is None else len(lacks),
+            obstacle=None if isinstance(held, HeldAnnouncement) else _obstacle(held, looked),
             error=held.error,
             sources=sources,
         )
@@ -222,6 +221,18 @@ class Explainer:
                 look = attrs.evolve(look, naughty_until=entry.until, naughty_reason=entry.reason)
             looks.append(look)
         return tuple(looks)
+
+
+def _obstacle(held: HuntedEvent, looked: Missing | None) -> Obstacle | None:
+    if held.unsatisfiable:
+        return "unsatisfiable"
+    if looked is None:
+        return None
+    if not any(looked.concern.owners.values()):
+        return "unauthorised" if isinstance(held, HeldState) else "unannounced"
+    if not looked.concern.repositories:
+        return "no_repository"
+    return "no_refs" if isinstance(held, HeldState) and held.state.empty else None
 
 
 def _few_enough(shown: Sequence[HeldEvent]) -> list[HuntedEvent]:

@@ -128,12 +128,15 @@ async def test_b_10_3_the_operator_asks_why_and_hunts(tmp_path: Path) -> None:
 async def test_nothing_held_and_watching(tmp_path: Path) -> None:
     with trio.fail_after(HANGING_SECS):
         async with node_with_a_held_state(tmp_path):
-            for command in ("why", "hunt"):
-                assert await run(tmp_path, command, "other") == (
-                    1,
-                    "",
-                    "purgatory-sync: nothing that waits is held under other\n",
-                )
+            for command, name, said in (
+                ("why", "other", "nothing is held under other: what was announced under it is "
+                 "served, has ended or never came (ask with the id of an event to learn which)"),
+                ("why", "a" * 64, f"no event {'a' * 64} is held, served or remembered as expired: "
+                 "it did not come, was refused, or was replaced or deleted"),
+                ("hunt", "other", "nothing is hunted for under other: no state and no pull request "
+                 "of it waits here"),
+            ):  # fmt: skip
+                assert await run(tmp_path, command, name) == (1, "", f"purgatory-sync: {said}\n")
             watch = partial(trio.lowlevel.open_process, stdin=subprocess.DEVNULL)
             watching = await watch(
                 program(tmp_path, "status", "--watch", "--json"), stdout=subprocess.PIPE

@@ -109,7 +109,7 @@ def test_settings_warn_of_what_has_no_effect(
     ("arguments", "sentence"),
     [
         (["--nope"], "Unknown option: --nope."),
-        (["nope"], "Unused Tokens: ['nope']."),
+        (["nope"], "Nothing here is called nope. See purgatory-sync --help."),
         (["--git-data-path"], "Parameter --git-data-path requires an argument."),
         (["--metrics-enabled=maybe"], "Invalid value for --metrics-enabled"),
         (
@@ -117,6 +117,7 @@ def test_settings_warn_of_what_has_no_effect(
             "NGIT_SYNC_DOMAIN_CONCURRENT (from --sync-domain-concurrent) cannot be '-5':"
             " accepted is a whole number, 1 or more",
         ),
+        (["why", "a", "b\x1b["], "Nothing here is called b\ufffd[. See purgatory-sync why --help."),
         (["settings", "--log-level", "x"], "NGIT_LOG_LEVEL (from --log-level) cannot be 'x'"),
     ],
 )

@@ -20,7 +20,10 @@ def test_why() -> None:
             error="the disk is full",
         ),
         attrs.evolve(
-            event(kind="announcement", missing=()), missing_total=None, at_the_latest=None
+            event(kind="announcement", missing=()),
+            missing_total=None,
+            at_the_latest=None,
+            next_attempt=None,
         ),
         attrs.evolve(event(missing=[f"{n}" * 40 for n in range(5)]), hunting=True),
     ]
@@ -32,18 +35,30 @@ def test_why() -> None:
         "  next try in 12 s",
         "  could not be released: the disk is full",
         "  https://a.example/x.git  unreachable 30 s ago: no connection within 10 s; "
-        "left alone until in 1 min: a secret ban",
+        "left alone for 1 min: a secret ban",
         "  https://b.example/x.git  not asked yet",
         "",
         f"repo  announcement  {'e' * 64}",
-        "  accepted 1 min 35 s ago, ends in 28 min",
-        "  next try in 12 s",
+        "  accepted 1 min 35 s ago, ends in 28 min, "
+        "not while a state or pull request of it is held",
+        "  waits for a state or pull request with its data",
         "",
         f"repo  state  {'e' * 64}",
         "  accepted 1 min 35 s ago, ends in 28 min, not before each source was asked once; "
         "at the latest in 23 h 58 min",
         f"  5 objects missing: {'0' * 40}, {'1' * 40}, {'2' * 40}, …",
         "  being hunted now",
+        "  no clone URL is known to ask: a push can bring it, or a new announcement",
+    ]
+
+
+def test_what_no_object_would_release_says_why() -> None:
+    look = attrs.evolve(event(missing=()), obstacle="no_refs", until=NOW - 60)
+    assert tell_why([look], NOW).plain.split("\n")[1:4] == [
+        "  accepted 1 min 35 s ago, was to end 1 min ago, not before each source was asked once; "
+        "at the latest in 23 h 58 min",
+        "  names no refs: it waits until its repository has data",
+        "  nothing is missing",
     ]
 
 
@@ -82,18 +97,18 @@ def test_status() -> None:
         f"repo  state  {'e' * 64}",
         "  accepted 1 min 35 s ago, ends in 28 min, not before each source was asked once; "
         "at the latest in 23 h 58 min",
-        "  0 objects missing",
+        "  nothing is missing: its release is due",
         "  next try in 12 s",
         "",
         "the newest 1 of 900",
         "",
         "git servers",
-        "  a.example  0 in flight, 23 tokens, 4 queued; resting until in 1 min",
-        "    url https://a.example/x.git left alone until in 2 h: a secret ban",
+        "  a.example  0 in flight, 23 tokens, 4 queued; resting for 1 min",
+        "    url https://a.example/x.git left alone for 2 h: a secret ban",
         "  b.example  1 in flight, 29 tokens, 0 queued",
         "",
         "relays",
-        "  wss://a.example  connected since 1 h ago",
+        "  wss://a.example  connected for 1 h",
         "    named by the operator, announced by 2 owners, history by negentropy",
         "    40 events came, the last 5 s ago; 7 new taken, 30 refused",
         "  wss://b.example  lost, tried again in 1 min; 3 in a row did not last",
@@ -103,7 +118,7 @@ def test_status() -> None:
         "  wss://c.example  being connected",
         "    announced by 2 owners, history by REQ",
         "",
-        "counted since 1 h ago",
+        "counted in the last 1 h",
         "  attempts: forbidden 9, attempts: timeout 2",
     ]
 

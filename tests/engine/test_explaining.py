@@ -14,10 +14,12 @@ from purgatory_sync.engine.explained import EventLook, Fate
 from purgatory_sync.engine.explaining import Explainer, Hunted
 from purgatory_sync.engine.served_lately import ServedLately
 from purgatory_sync.errors import NaughtyScope, ResultClass
+from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import add_pack, history
-from .test_engine import MAIN, NOW, OWNER, Home, announce
+from .test_engine import MAIN, NOW, OWNER, SERVICE, Home, announce
 
 FAR = "https://far.example.com/repo.git"
 OID = "1" * 40
@@ -62,6 +64,43 @@ async def test_before_the_hunt(tmp_path: Path, autojump_clock: MockClock) -> Non
         held = await why(engine, "repo", "announcement")
         assert (held.missing_total, held.next_attempt, held.at_the_latest) == (None, None, None)
         assert await engine.explainer.why("other") == ()
+
+
+async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """What stays held although nothing is missing says why (B 1.3, 3.5, 4.1, 7.2)."""
+    bob = Author.from_seed(2)
+    empty = events.state(OWNER, "repo", {}, created_at=NOW - 50)
+    senseless = events.state(OWNER, "repo", {MAIN: "nonsense"}, created_at=NOW - 49)
+    from_bob = events.state(bob, "repo", {MAIN: OID}, created_at=NOW - 48)
+    waiting = events.state(OWNER, "repo", {MAIN: OID}, created_at=NOW - 47)
+    request = events.pull_request(bob, [OWNER.coordinate("repo")], OID, created_at=NOW)
+
+    def announced(clone: str, at: int, *maintainers: Author) -> Event:
+        return events.announcement(
+            OWNER,
+            "repo",
+            clone=[clone, FAR],
+            relays=[f"wss://{SERVICE}"],
+            maintainers=maintainers,
+            created_at=at,
+        )
+
+    async with Home(tmp_path).running() as engine:
+
+        async def obstacles() -> list[str | None]:
+            found = {each.event_id: each for each in await engine.explainer.why("repo")}
+            return [found[each.id].obstacle for each in offered]
+
+        ours = f"https://{SERVICE}/{OWNER.npub}/repo.git"
+        offered = (empty, senseless, from_bob, waiting, request)
+        for event in (announced(ours, NOW - 100, bob), *offered):
+            assert (await engine.offer(event, "user")).outcome is Outcome.HELD
+        assert await obstacles() == ["no_refs", "unsatisfiable", None, None, None]
+        await engine.offer(announced(ours, NOW - 90), "user")
+        assert await obstacles() == ["no_refs", "unsatisfiable", "unauthorised", None, None]
+        await engine.offer(announced(FAR, NOW - 80), "user")
+        nobodys = "unauthorised"
+        assert await obstacles() == [nobodys, "unsatisfiable", nobodys, nobodys, "unannounced"]
 
 
 async def test_during_and_after_the_hunt(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -43,9 +43,11 @@ class PublicEvent:
     """A held event; times in Unix seconds.
 
     Attributes:
-      until: when it ends, but not before each source was tried once.
+      until: when it ends; a state or pull request not before each source was tried once, an
+        announcement not while one of those waits for it.
       at_the_latest: when it ends even so.
       identifiers, missing, tried: some of them; the totals say how many there are.
+      obstacle: why no object would release it (`engine.explained.Obstacle`), or None.
       release_failed: its objects are here, but it could not be released.
     """
 
@@ -61,6 +63,7 @@ class PublicEvent:
     hunting: bool
     missing: Sequence[str]
     missing_total: int | None
+    obstacle: str | None
     release_failed: bool
     tried: Sequence[PublicSource]
     tried_total: int
@@ -177,6 +180,7 @@ def _event(look: EventLook, allow: Sequence[Network]) -> PublicEvent:
         hunting=look.hunting,
         missing=look.missing[:MISSING_SHOWN],
         missing_total=look.missing_total,
+        obstacle=look.obstacle,
         release_failed=look.error is not None,
         tried=tried[:TRIED_SHOWN],
         tried_total=len(tried),

@@ -19,6 +19,7 @@ _WORDS: Final = {
     "success": "had all of it",
     "partial": "had a part of it",
     "nothing": "had nothing of it",
+    "forbidden": "not contacted",
     "not_git": "does not speak git",
     "bad_data": "sent bad data",
     "rate_limited": "asked to be left alone",
@@ -26,6 +27,13 @@ _WORDS: Final = {
     "closed": "hung up",
     "no_relay": "is no relay",
     "misbehaved": "was left for what it did",
+}
+_OBSTACLES: Final = {
+    "unsatisfiable": "names what can be no object here: nothing can release it",
+    "unauthorised": "its author is neither owner nor maintainer of a repository announced here",
+    "unannounced": "no repository that it names is announced here",
+    "no_repository": "the repository that it is for is not on this disk",
+    "no_refs": "names no refs: it waits until its repository has data",
 }
 _GOOD, _WAIT = ("success", "partial"), ("rate_limited", "cancelled", "local", "nothing")
 
@@ -50,7 +58,14 @@ class Renderer:
             auto_reload=False,
         )
         self._templates.filters.update(
-            utc=utc, from_now=from_now, words=words, tone=tone, counter=counter
+            utc=utc,
+            from_now=from_now,
+            ends=ends,
+            lasting=lasting,
+            words=words,
+            tone=tone,
+            counter=counter,
+            held_back=held_back,
         )
         style, script = (
             loader.get_source(self._templates, name)[0] for name in ("style.css", "refresh.js")
@@ -101,6 +116,16 @@ def from_now(at: float, now: float) -> str:
     return f"in {span(secs)}" if secs > 0 else f"{span(-secs)} ago"
 
 
+def ends(at: float, now: float) -> str:
+    """The verb for the end of a time that may be over, both in Unix seconds."""
+    return "ends" if at >= now else "was to end"
+
+
+def lasting(one: float, other: float) -> str:
+    """How long it is from one moment to another, in any order: `3 min`."""
+    return span(round(abs(one - other)))
+
+
 def span(secs: int) -> str:
     """A time in its two largest units."""
     if secs < 60:
@@ -115,6 +140,11 @@ def span(secs: int) -> str:
 def words(result: str) -> str:
     """A class of results in words."""
     return _WORDS.get(result, result.replace("_", " "))
+
+
+def held_back(obstacle: str) -> str:
+    """Why no object would release an event, in words."""
+    return _OBSTACLES[obstacle]
 
 
 def tone(result: str) -> str:

@@ -57,6 +57,7 @@ def event(
         hunting=False,
         missing=tuple(missing),
         missing_total=len(missing),
+        obstacle=None,
         error=error,
         sources=sources,
     )

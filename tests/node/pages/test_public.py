@@ -152,6 +152,7 @@ def test_b_10_3_the_shape_of_the_json() -> None:
         "hunting": False,
         "missing": ["1" * 40],
         "missing_total": 1,
+        "obstacle": None,
         "release_failed": False,
         "tried_total": 1,
     }

@@ -5,13 +5,23 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from hashlib import sha256
+from typing import get_args
 
 import attrs
 import pytest
 
+from purgatory_sync.engine.explained import EventLook, Obstacle
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.node.pages.public import public_look
-from purgatory_sync.node.pages.rendering import Renderer, counter, from_now, tone, utc, words
+from purgatory_sync.node.pages.rendering import (
+    Renderer,
+    counter,
+    from_now,
+    held_back,
+    tone,
+    utc,
+    words,
+)
 
 from .support import HOSTILE, NOW, domain, event, node, source
 
@@ -20,6 +30,10 @@ def status(**values: object) -> str:
     renderer = Renderer("git.example")
     look = public_look(node(event(source("https://a.example/x.git")), **values), ())  # type: ignore[arg-type]
     return renderer.render("status", "title", look=look).decode()
+
+
+def status_of(look: EventLook) -> str:
+    return Renderer("x").render("status", "t", look=public_look(node(look), ())).decode()
 
 
 @pytest.mark.parametrize(
@@ -62,9 +76,30 @@ def test_b_10_3_status_says_why() -> None:
         "https://a.example/x.git : unreachable 30 s ago",
         "b.example 0 23 4 in 1 min in 2 h",
         "attempts: timeout 2",
-        "running since 1 d 1 h ago",
+        "Counted in the last 1 h",
+        "started 1 d 1 h ago",
     ):
         assert said in text
+
+
+@pytest.mark.parametrize("obstacle", get_args(Obstacle))
+def test_what_no_object_would_release_says_why(obstacle: Obstacle) -> None:
+    """Not that a release is due: an empty state lacks nothing and waits all the same (B 3.5)."""
+    look = attrs.evolve(event(missing=()), obstacle=obstacle)
+    page = Renderer("x").render("status", "t", look=public_look(node(look), ())).decode()
+    assert f'<p class="wait">{held_back(obstacle)}</p>' in page
+    assert "its release is due" not in page
+    assert "its release is due" in status_of(event(missing=()))
+    assert "its release is due" not in status_of(event(missing=(), error="the disk is full"))
+
+
+def test_the_end_is_told_as_it_is() -> None:
+    """B 2.7, 8.9: nothing ends on time that is still wanted."""
+    over = attrs.evolve(event(), until=NOW - 300)
+    assert "was to end <time" in status_of(over)
+    assert "not while a state or pull request of it is held" not in status_of(over)
+    announced = attrs.evolve(event(kind="announcement", missing=()), at_the_latest=None)
+    assert "(but not while a state or pull request of it is held)" in status_of(announced)
 
 
 @pytest.mark.parametrize("kind", ["state", "pr", "announcement", "soft-expired"])
