@@ -8,7 +8,17 @@ from rich.text import Text
 
 from ..engine.explained import DomainLook, EventLook, Fate, SourceLook
 from ..node.looks import StatusLook
-from ..node.pages.rendering import counter, ends, from_now, held_back, lasting, tone, utc, words
+from ..node.pages.rendering import (
+    ago,
+    counter,
+    ends,
+    from_now,
+    held_back,
+    lasting,
+    tone,
+    utc,
+    words,
+)
 from ..node.upstream import RelayLook
 
 _WAITS = {
@@ -149,8 +159,8 @@ def _relay(look: RelayLook, now: float) -> Iterator[Text]:
     yield line
     yield Text(f"    {', '.join(parts)}")
     if look.last_event_at is not None:
-        came = f"{look.received} events came, the last {from_now(look.last_event_at, now)}"
+        came = f"{look.received} events came, the last {ago(look.last_event_at, now)}"
         yield Text(f"    {came}; {look.accepted} new taken, {look.refused} refused")
     if look.trouble is not None and look.trouble_at is not None:
-        what = f"    {words(look.trouble)} {from_now(look.trouble_at, now)}: {plain(look.reason)}"
+        what = f"    {words(look.trouble)} {ago(look.trouble_at, now)}: {plain(look.reason)}"
         yield Text(what, style=_STYLES[tone(look.trouble)])

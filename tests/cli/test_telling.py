@@ -123,6 +123,14 @@ def test_status() -> None:
     ]
 
 
+def test_what_happened_after_the_look_did_not_happen_in_the_future() -> None:
+    """A look is shown for a while, and the relays beside it are those of this moment (B 10.3)."""
+    late = relay("wss://b.example", connected=False, last_event_at=NOW + 3, trouble_at=NOW + 5)
+    told = tell_status(node(relays=[late])).plain
+    assert "40 events came, the last now; " in told
+    assert "    unreachable now: a secret reason" in told
+
+
 def test_nothing_steers_the_terminal() -> None:
     evil = "\x1b[2Jclear\x07\u202etxt\n[red]x"
     assert plain(evil) == "\ufffd[2Jclear\ufffd\ufffdtxt\ufffd[red]x"

@@ -60,6 +60,7 @@ class Renderer:
         self._templates.filters.update(
             utc=utc,
             from_now=from_now,
+            ago=ago,
             ends=ends,
             lasting=lasting,
             words=words,
@@ -114,6 +115,11 @@ def from_now(at: float, now: float) -> str:
     if secs == 0:
         return "now"
     return f"in {span(secs)}" if secs > 0 else f"{span(-secs)} ago"
+
+
+def ago(at: float, now: float) -> str:
+    """How long ago something was, both in Unix seconds; `now` may be older than what is told."""
+    return from_now(min(at, now), now)
 
 
 def ends(at: float, now: float) -> str:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from purgatory_sync.node.pages.public import RELAYS_SHOWN, public_look
+from purgatory_sync.node.pages.rendering import Renderer
 from purgatory_sync.node.upstream import Trouble
 from purgatory_sync.runtime.addresses import networks
 
@@ -68,6 +69,15 @@ def test_b_10_3_what_the_gate_refuses_is_not_told_at_all() -> None:
 def test_what_strangers_announce_is_shown_in_part() -> None:
     public = public_look(node(), (), [relay(f"wss://r{n}.example") for n in range(150)])
     assert (len(public.relays), public.relays_total) == (RELAYS_SHOWN, 150)
+
+
+async def test_the_page_tells_no_past_in_the_future() -> None:
+    """The relays are those of this moment, beside a look that is shown for a while."""
+    late = relay("wss://a.example", connected_since=NOW + 3, last_event_at=NOW + 5)
+    page = Renderer("x").render("status", "t", look=public_look(node(), (), [late])).decode()
+    assert ">in 3 s<" not in page
+    assert ">in 5 s<" not in page
+    assert page.count(">now</time>") == 2
 
 
 async def test_the_page_escapes_and_tells_in_words() -> None:
