@@ -1,6 +1,6 @@
 """A Trio relay of somebody else's with the engine inside: hold, hunt, prove, release.
 
-Run it with `python examples/embed.py`; it listens on ws://127.0.0.1:7777 and keeps everything in
+Run it with `python -m examples.embed`; it listens on ws://127.0.0.1:7777 and keeps everything in
 the folder `embed-data`.
 """
 

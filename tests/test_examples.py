@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import re
+import shlex
 import shutil
+import subprocess
 import sys
+import time
 from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +24,14 @@ from purgatory_sync.settings import HuntSettings, SyncSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.git_server import GitServer
+from purgatory_sync.testing.node_process import NodeProcess
+from purgatory_sync.testing.nostr_client import nostr_client
 
 from .git.local_repos import add_pack, git, history, new_repository
+from .integration import support
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+TREE = Path(__file__).parent.parent
+EXAMPLES = TREE / "examples"
 MAIN = "refs/heads/main"
 
 
@@ -81,3 +90,69 @@ async def test_embed(tmp_path: Path) -> None:
             assert here is not None
             assert git(here, "rev-parse", MAIN).strip() == steps[-1].oid
             nursery.cancel_scope.cancel()
+
+
+def second_node(first: NodeProcess) -> dict[str, str]:
+    """The settings of the second node, from README's words."""
+    (words,) = re.findall(r'RUN_ARGS="([^"]*)"', (TREE / "README.md").read_text())
+    flags = words.replace("\\\n", " ").replace("127.0.0.1:7334", first.address).split()
+    named = {f.removeprefix("--").replace("-", "_").upper(): text
+             for f, text in zip(flags[::2], flags[1::2], strict=True)}  # fmt: skip
+    assert named.pop("BIND_ADDRESS") == "127.0.0.1:7335"
+    return {f"NGIT_{name}": text for name, text in named.items()}
+
+
+async def announce(tree: Path, *nodes: NodeProcess) -> tuple[list[str], list[str], list[str]]:
+    """What the example prints: event ids, the push and the clones as commands."""
+    command = [sys.executable, "-m", "examples.announce", str(tree), *(n.http_url for n in nodes)]
+    done = await trio.run_process(
+        command, cwd=TREE, env={**os.environ, "PYTHONPATH": str(TREE)}, capture_stdout=True
+    )
+    said = done.stdout.decode()
+    ids = re.findall(r"^event ([0-9a-f]{64}): OK", said, flags=re.MULTILINE)
+    (push,) = re.findall(r"^now push: +(.*)$", said, flags=re.MULTILINE)
+    return ids, shlex.split(push), re.findall(r"^then clone: (.*)$", said, flags=re.MULTILINE)
+
+
+@pytest.mark.real
+@pytest.mark.tree
+async def test_two_nodes_by_the_words_of_readme(tmp_path: Path) -> None:
+    """Announced at and pushed to the first, a repository appears on the second, and its changes."""
+    tree, folder = tmp_path / "my repository", tmp_path / "clone-of-the-project"
+    folder.mkdir()
+    tip = await support.make_tree(tree)
+    first = NodeProcess(folder, {})
+    second = NodeProcess(folder, second_node(first))
+    try:
+        with trio.fail_after(120):
+            await first.start()
+            await second.start()
+            for turn in ("one", "two"):
+                ids, push, clones = await announce(tree, first, second)
+                said_by = int(time.time())
+                assert len(ids) == 2
+                await support.git(*push[1:])
+                async with nostr_client(second.relay_url) as client:
+                    for event_id in ids:
+                        await client.wait_for(event_id)
+                assert second.address in clones[1]
+                (url,) = shlex.split(clones[1])[2:]
+                assert await support.clone_and_check(url, tmp_path / turn) == {MAIN: tip}
+                tip = await support.commit(tree, "more")
+                # A newer state has a later second.
+                await trio.sleep(max(0, said_by + 1.1 - time.time()))
+    finally:
+        await second.aclose()
+        await first.aclose()
+
+
+@pytest.mark.real
+@pytest.mark.tree
+def test_without_arguments_it_says_how_it_is_used() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.announce"],
+        cwd=TREE, env={**os.environ, "PYTHONPATH": str(TREE)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "python -m examples.announce FOLDER" in done.stderr
