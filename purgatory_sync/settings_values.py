@@ -16,7 +16,7 @@ from .errors import InvalidEvent, InvalidKey, InvalidUrl
 from .nostr.identifier import check_identifier
 from .nostr.keys import decode_npub
 from .settings import GIB, KIB, MIB, Network, Proxy
-from .urls import RELAY_SCHEMES, parse_web_url
+from .urls import RELAY_SCHEMES, parse_web_url, split_address
 
 # Beyond this a number is a slip, and SQLite and timers would refuse it later with less to say.
 MOST: Final = 2**53
@@ -275,12 +275,6 @@ REPOSITORIES: Final = Reader(
     "REPOSITORY,…",
     lambda text: _listed(text, _repository),
 )
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host (without brackets) and port of a bind address that was read by ADDRESS."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def shown(value: Any, *, size: bool = False) -> str:

@@ -169,6 +169,12 @@ def scheme_of(service: str) -> str:
     return "http" if host == "localhost" or ":" in host or _IPV4_LIKE.fullmatch(host) else "https"
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Host (without brackets) and port of a bind address that was judged (NGIT_BIND_ADDRESS)."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def usable_urls(values: Iterable[str], schemes: tuple[str, ...] = GIT_SCHEMES) -> tuple[str, ...]:
     """The URLs that may be contacted, in their order, each once; others are skipped (B 1.2)."""
     found: dict[str, None] = {}

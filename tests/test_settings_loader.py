@@ -21,7 +21,6 @@ from purgatory_sync.settings_loader import (
     all_settings,
     load_settings,
 )
-from purgatory_sync.settings_values import split_address
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 NO_FILE = Path("no-such-file.env")
@@ -330,11 +329,6 @@ def test_any_text_is_a_value_or_a_configuration_error(setting: Any, text: str) -
     except ConfigurationError as error:
         sentence = str(error)
     assert sentence.isprintable()
-
-
-def test_split_address() -> None:
-    assert split_address("127.0.0.1:7334") == ("127.0.0.1", 7334)
-    assert split_address("[::1]:80") == ("::1", 80)
 
 
 def test_env_file_syntax() -> None:

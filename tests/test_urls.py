@@ -11,6 +11,7 @@ from purgatory_sync.urls import (
     extract_domain,
     names_service,
     parse_web_url,
+    split_address,
     usable_urls,
 )
 
@@ -184,3 +185,8 @@ def test_b_2_1_relays_have_their_own_default_ports() -> None:
 def test_b_1_2_usable_urls_keep_their_order_and_come_once() -> None:
     urls = ["https://b.example/x/", "ftp://c.example", "https://A.example", "https://b.example/x"]
     assert usable_urls(urls) == ("https://b.example/x", "https://a.example")
+
+
+def test_split_address() -> None:
+    assert split_address("127.0.0.1:7334") == ("127.0.0.1", 7334)
+    assert split_address("[::1]:80") == ("::1", 80)

@@ -20,8 +20,8 @@ from ..engine import PurgatorySync
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
 from ..settings import Settings
-from ..settings_values import split_address
 from ..store.memory import MemoryStore
+from ..urls import split_address
 from .control import control
 from .following import Following
 from .front import make_listener
