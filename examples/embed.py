@@ -7,10 +7,12 @@ the folder `embed-data`.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import trio
+from websockets.exceptions import ConnectionClosed
 from websockets.trio.server import ServerConnection, serve
 
 from purgatory_sync import Event, PurgatorySync, Settings, convert_event, encode_event, parse_filter
@@ -28,7 +30,9 @@ class SmallRelay:
         for client, subscriptions in list(self.clients.items()):
             for name, filters in subscriptions.items():
                 if any(parse_filter(wanted).matches(event) for wanted in filters):
-                    await client.send(json.dumps(["EVENT", name, json.loads(encode_event(event))]))
+                    line = json.dumps(["EVENT", name, json.loads(encode_event(event))])
+                    with suppress(ConnectionClosed):  # the others are told all the same
+                        await client.send(line)
 
     async def handle(self, client: ServerConnection) -> None:
         """Talk to one client."""

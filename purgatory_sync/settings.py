@@ -307,7 +307,7 @@ class ListenerSettings:
 
 @attrs.frozen
 class Settings:
-    """All settings of a node; an embedder passes those that matter to it."""
+    """All settings of a node; an embedder passes those that matter to it, `domain` above all."""
 
     domain: str | None = setting(
         None,

@@ -33,7 +33,11 @@ log = structlog.get_logger()
 
 
 class Outcome(enum.StrEnum):
-    """What became of an offered event."""
+    """What became of an offered event.
+
+    Served and held ones are on disk; a duplicate is served or held already, or older than what
+    replaced it (B 1.8); a refused one is not kept.
+    """
 
     SERVED = "served"
     HELD = "held"

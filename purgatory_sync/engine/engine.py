@@ -85,7 +85,7 @@ class PurgatorySync:
       gate: opens every outgoing connection; by `settings.hunt` when absent.
       clock: wall-clock time; the system's when absent.
 
-    `run` it in a nursery; everything else is for tasks beside it.
+    `run` it in a nursery; everything else is for tasks beside it, once `run` reported itself.
     """
 
     def __init__(
@@ -145,7 +145,8 @@ class PurgatorySync:
         Args:
           origin: `user` (first hunt after 180 s) or `sync`, from a relay (after 0.5 s).
 
-        Returns the text for OK. When it was accepted, it is on disk (mission N1).
+        Returns the answer for OK: when it was accepted, it is on disk (mission N1). Whatever is
+        wrong with the event or the disk is an answer too (`invalid: …`, `error: …`), never raised.
 
         Cancelled, the event is either accepted or was never seen.
         """
@@ -163,7 +164,8 @@ class PurgatorySync:
           repository: `<git_data>/<npub>/<identifier>.git`.
           new_oids: what came; a hint.
 
-        Returns what was released; what went wrong with one event is in its `errors`.
+        Returns what was released; what went wrong with one event is in its `errors`. Cancelled,
+        each event is either held or released; calling it again finishes what it began.
 
         Raises:
           RepositoryError: the disk refuses to note that others write there; nothing is released.

@@ -14,6 +14,7 @@ class DomainStatistics:
     """One git domain.
 
     Attributes:
+      in_flight: attempts that go on.
       tokens: starts that are possible now.
       queued: identifiers that wait or whose turn is going on.
       resting_until: Unix seconds, or None (B 8.6).

@@ -23,7 +23,12 @@ Tag = tuple[str, ...]
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event (NIP-01): its form is checked on decoding, its proof by `verify_event`."""
+    """One event (NIP-01): its form is checked on decoding, its proof by `verify_event`.
+
+    Attributes:
+      id, pubkey, sig: lower-case hex.
+      created_at: Unix seconds.
+    """
 
     id: Hex32
     pubkey: Hex32

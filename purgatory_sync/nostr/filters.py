@@ -17,10 +17,12 @@ _TAG = re.compile(r"#[A-Za-z]")
 
 @attrs.frozen
 class Filter:
-    """Conditions that must all hold; a field that is None is no condition.
+    """Conditions that must all hold (NIP-01); a field that is None is no condition.
 
     Attributes:
+      ids, authors: 64 lower-case hex digits each.
       tags: letter → values; some tag of that letter has one of the values first.
+      since, until: bounds of `created_at`, Unix seconds, both included.
       limit: how many stored events are wanted, newest first.
     """
 

@@ -32,7 +32,7 @@ class HeldRow:
 
 @attrs.frozen
 class Expired:
-    """An id that was held and ended without its data (B 8.9)."""
+    """An id that was held and ended without its data (B 8.9); `at` in Unix seconds."""
 
     event_id: str
     at: float
@@ -55,7 +55,13 @@ class Tombstone:
 
 @attrs.frozen
 class Placeholder:
-    """A `refs/nostr/<id>` that was pushed before its event (B 4.3)."""
+    """A `refs/nostr/<id>` that was pushed before its event (B 4.3).
+
+    Attributes:
+      owner: hex key of the repository's owner.
+      oid: what it points at.
+      at: Unix seconds of the push.
+    """
 
     owner: str
     identifier: str
@@ -66,7 +72,13 @@ class Placeholder:
 
 @attrs.frozen
 class NaughtyRow:
-    """A source that is left alone for a while (B 8.7)."""
+    """A source that is left alone for a while (B 8.7).
+
+    Attributes:
+      key: the host, `host:port` or the URL, by scope.
+      until: Unix seconds.
+      reason: a sentence for the operator.
+    """
 
     scope: Literal["host", "endpoint", "url"]
     key: str
@@ -98,6 +110,7 @@ class Change:
       tombstones: of one target and author the latest `until` is kept.
       placeholders: of one owner, identifier and event id the last is kept.
       forget_placeholders: found by owner, identifier and event id.
+      naughty: of one scope and key the last is kept.
       forget_naughty: (scope, key) pairs to forget.
     """
 

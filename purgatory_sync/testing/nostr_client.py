@@ -21,7 +21,11 @@ class RelayFailed(Exception):
 
 
 class NostrClient:
-    """One connection to a relay; one request at a time."""
+    """One connection to a relay; one request at a time.
+
+    Every method raises RelayFailed when the relay goes away, answers nonsense, or does not answer
+    within 15 s (`wait_for` waits as long as it takes).
+    """
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection

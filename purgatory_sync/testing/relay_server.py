@@ -50,7 +50,7 @@ class RelayServer:
             self._subscriptions.broadcast(event)
 
     async def offer(self, event: Event) -> tuple[bool, str]:
-        """Take an event if it is what it says."""
+        """Take an event if it is what it says; the boolean and the text of OK."""
         try:
             verify_event(event)
         except InvalidEvent as error:
