@@ -97,7 +97,7 @@ class Asker:
             self._socket.sendall(msgspec.json.encode(request) + b"\n")
             line = self._lines.readline()
         except OSError as error:
-            raise NodeUnreachable(f"the node does not answer: {error}") from error
+            raise NodeUnreachable(f"the node does not answer: {error.strerror or error}") from error
         if not line.endswith(b"\n"):
             raise NodeUnreachable("the node hung up: it is stopping, or the name is too long")
         try:

@@ -15,11 +15,12 @@ from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import ConfigurationError, PurgatorySyncError
+from ..errors import ConfigurationError
 from ..settings_loader import Loaded, Setting, all_settings, load_settings
 from ..version import PROGRAM, __version__
 from .fetching import fetch_by_hand
 from .operating import add_operating_commands
+from .printing import printing
 from .telling import plain
 
 Run: TypeAlias = Callable[[Loaded], int]
@@ -154,18 +155,13 @@ def _flag_of(setting: Setting, group: Group) -> Any:
 def _show(loaded: Loaded, json: bool | None = None) -> int:
     for warning in loaded.warnings:
         sys.stderr.write(f"{PROGRAM}: {warning}\n")
-    try:
+    with printing():
         if json:
             sys.stdout.write(_as_json(loaded))
         elif sys.stdout.isatty():
             Console().print(_as_table(loaded))
         else:
             sys.stdout.write(_as_env_file(loaded))
-        sys.stdout.flush()
-    except OSError as error:
-        # What is left in the buffer would fail once more at exit, with a traceback.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        raise PurgatorySyncError(f"standard output: {error.strerror or error}") from error
     return 0
 
 

@@ -31,6 +31,7 @@ from ..settings import HuntSettings
 from ..settings_loader import Loaded
 from ..version import PROGRAM
 from .fetch_progress import progress_on
+from .printing import printing
 from .telling import plain
 
 LACKING: Final = 1
@@ -54,7 +55,8 @@ def fetch_by_hand(loaded: Loaded, url: str, *oids: str, into: Path) -> int:
 
     Raises:
       ConfigurationError: what is asked for is no name of an object.
-      PurgatorySyncError: nothing was fetched and nothing is changed; one sentence says why.
+      PurgatorySyncError: nothing was fetched and nothing is changed; one sentence says why. Or
+        only the telling failed: standard output is full or gone.
     """
     configure_logging("error")  # what went wrong is one sentence, told at the end
     for warning in loaded.warnings:
@@ -169,4 +171,5 @@ def _sentence(error: AttemptFailed) -> str:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    with printing():
+        sys.stdout.write(f"{line}\n")

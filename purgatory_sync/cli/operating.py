@@ -18,6 +18,7 @@ from ..nostr.keys import is_hex_key
 from ..settings_loader import load_settings
 from ..version import PROGRAM
 from .asking import Asker
+from .printing import printing
 from .telling import plain, tell_fate, tell_status, tell_why
 
 WATCH_SECS: Final = 2.0
@@ -128,10 +129,11 @@ def _say(sentence: str) -> int:
 
 
 def _print(text: Text) -> None:
-    Console(highlight=False).print(text, soft_wrap=True)
+    with printing():
+        Console(highlight=False).print(text, soft_wrap=True)
 
 
 def _print_json(value: Any, *, indent: int = 2) -> None:
     line = msgspec.json.format(msgspec.json.encode(value), indent=indent)
-    sys.stdout.write(line.decode() + "\n")
-    sys.stdout.flush()
+    with printing():
+        sys.stdout.write(line.decode() + "\n")

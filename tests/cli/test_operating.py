@@ -125,6 +125,20 @@ async def test_b_10_3_the_operator_asks_why_and_hunts(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+async def test_answers_that_cannot_be_printed_are_one_sentence(tmp_path: Path) -> None:
+    with trio.fail_after(HANGING_SECS):
+        async with node_with_a_held_state(tmp_path):
+            for command in (["status"], ["status", "--json"], ["status", "--watch"], ["why", "r"]):
+                with Path("/dev/full").open("w") as full:  # noqa: ASYNC230
+                    done = await trio.run_process(
+                        program(tmp_path, *command), stdout=full, capture_stderr=True, check=False
+                    )
+                said = "purgatory-sync: standard output: No space left on device\n"
+                assert (done.returncode, done.stderr.decode()) == (1, said)
+
+
+@pytest.mark.real
 async def test_nothing_held_and_watching(tmp_path: Path) -> None:
     with trio.fail_after(HANGING_SECS):
         async with node_with_a_held_state(tmp_path):

@@ -1,0 +1,26 @@
+"""Standard output may be full or gone: that is one sentence, too."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import PurgatorySyncError
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Print in the block, all of it.
+
+    Raises:
+      PurgatorySyncError: it cannot be printed.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer would fail once more at exit, with a traceback.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        raise PurgatorySyncError(f"standard output: {error.strerror or error}") from error
