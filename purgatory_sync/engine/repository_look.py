@@ -7,7 +7,8 @@ import attrs
 from ..nostr.repository_data import KnownAnnouncement, Standing
 from ..urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
 
-CHARS_SHOWN = 2_000
+NAME_SHOWN = 200
+DESCRIPTION_SHOWN = 2_000
 
 
 @attrs.frozen
@@ -16,7 +17,7 @@ class RepositoryLook:
 
     Attributes:
       owner: hex key.
-      name, description: the announcement's, empty where it says none.
+      name, description: the announcement's, cut where they are long, empty where it says none.
       is_served: its announcement is served; else it waits for data.
       scheme: `https` or `http`, as the announcement says of this service; an archived one that
         does not list it: by the service's name.
@@ -44,9 +45,13 @@ def look_at_repository(known: KnownAnnouncement, service: str) -> RepositoryLook
     return RepositoryLook(
         owner=announcement.owner,
         identifier=announcement.identifier,
-        name=(announcement.event.first("name") or "")[:CHARS_SHOWN],
-        description=(announcement.event.first("description") or "")[:CHARS_SHOWN],
+        name=_cut(announcement.event.first("name") or "", NAME_SHOWN),
+        description=_cut(announcement.event.first("description") or "", DESCRIPTION_SHOWN),
         is_served=known.standing is Standing.SERVED,
         scheme=scheme,
         relay=service if scheme == "https" else f"ws://{service}",
     )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -244,6 +244,12 @@ async def test_b_6_4_the_page_of_a_repository(tmp_path: Path, autojump_clock: Mo
             "grasp.example.com",
         )
         assert await engine.repository("npub1nonsense", "repo") is None
+        tags = [("d", "long"), ("name", "n" * 201), ("description", "d" * 2001)]
+        tags += [("clone", f"https://{SERVICE}/x.git"), ("relays", f"wss://{SERVICE}")]
+        await engine.offer(OWNER.sign(30617, "", tags, NOW - 100), "user")
+        look = await engine.repository(OWNER.npub, "long")
+        assert look is not None
+        assert (look.name, look.description) == ("n" * 199 + "…", "d" * 1999 + "…")
 
 
 async def test_the_page_shows_and_looks_at_no_more_than_its_bounds(

@@ -18,6 +18,7 @@ from purgatory_sync.node.pages.routes import Pages
 
 from ..support import Served, served
 from ..test_nip11 import make_info
+from .chromium import chromium
 from .support import HOSTILE, domain, event, node, source
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -33,9 +34,12 @@ class Looks:
 
     def __init__(self) -> None:
         self.count = 0
+        self.hangs = False
 
     async def __call__(self) -> NodeLook:
         self.count += 1
+        if self.hangs:
+            await trio.sleep_forever()
         hostile = event(source(HOSTILE), identifier=HOSTILE, missing=[HOSTILE])
         return attrs.evolve(node(hostile, domains=[domain(HOSTILE)]), queued=7000 + self.count)
 
@@ -75,3 +79,23 @@ async def test_it_renews_itself(tmp_path: Path) -> None:
     assert 'class="stale"' not in dom
     assert dom.count("<script>") == 1
     assert "&lt;script&gt;alert(1)" in dom
+
+
+async def test_it_says_when_it_cannot_renew_itself(tmp_path: Path) -> None:
+    """Whether the node is gone or hangs: what is shown is old, and says so."""
+    looks = Looks()
+    shown = "getComputedStyle(document.getElementById('stale')).display !== 'none'"
+    with trio.fail_after(150):
+        async with served(app(looks).answer, real=True) as place, chromium(tmp_path / "p") as tab:
+            await tab.go(f"http://127.0.0.1:{place.port}/purgatory", width=360, dark=False)
+            assert not await tab.value(shown)
+            # What follows on the first renewal is a hundred times as fast.
+            await tab.value(
+                "AbortSignal.timeout = (real => ms => real.call(AbortSignal, ms / 100))"
+                "(AbortSignal.timeout);"
+                "window.setTimeout = (real => (does, ms) => real(does, ms / 100))(setTimeout); 0"
+            )
+            for hangs in (True, False):
+                looks.hangs = hangs
+                while await tab.value(shown) is not hangs:  # noqa: ASYNC110
+                    await trio.sleep(0.2)

@@ -1,9 +1,10 @@
 "use strict";
 (() => {
-  const every = 5000, hidden = 30000;
+  const every = 5000, hidden = 30000, patience = 30000;
   async function refresh() {
     try {
-      const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
+      const signal = AbortSignal.timeout(patience);
+      const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store", signal });
       if (!answer.ok) throw new Error(answer.status);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const next = page.querySelector("main"), now = document.querySelector("main");
