@@ -46,12 +46,13 @@ _PLACING_TRIES = 3
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
-def create_bare(path: Path, tmp: Path) -> None:
+def create_bare(path: Path, tmp: Path, mark: str | None = None) -> None:
     """Make an empty bare repository: whole beside its place, then shown by one rename (B 2.4).
 
     Args:
       path: where it shall be; the folder above (one level) is made when it is missing.
       tmp: a folder on the same file system for what is being built; made when it is missing.
+      mark: the name of an empty file that it shall have from its first moment on.
 
     Nothing is done when a repository is there already; an empty folder is replaced. A crash leaves
     no repository or a whole one, and at worst a folder in `tmp` with the name of a dead process.
@@ -66,7 +67,7 @@ def create_bare(path: Path, tmp: Path) -> None:
         os.makedirs(tmp, exist_ok=True)
         building = tmp / scratch_name("new")
         try:
-            _build(building)
+            _build(building, mark)
             _show(building, path)
         finally:
             shutil.rmtree(building, ignore_errors=True)
@@ -80,11 +81,13 @@ def create_bare(path: Path, tmp: Path) -> None:
         require_format(path)  # somebody else was faster
 
 
-def _build(building: Path) -> None:
+def _build(building: Path, mark: str | None) -> None:
     for folder in ("", "/objects", "/objects/pack", "/refs"):
         os.mkdir(f"{building}{folder}")
     write_durably(f"{building}/HEAD", f"ref: {UNBORN_HEAD}\n".encode())
     write_durably(f"{building}/config", CONFIG)
+    if mark is not None:
+        write_durably(f"{building}/{mark}", b"")
     for folder in ("/objects", ""):
         fsync_dir(f"{building}{folder}")
 

@@ -94,12 +94,7 @@ class Repositories:
         """
         path = self.path(owner, identifier)
         if not is_repository(path):
-            create_bare(path, self.tmp)
-            try:
-                (path / PROVEN_MARKER).touch()
-            except OSError as error:
-                # Without it each object is walked once, which is slow and nothing else.
-                log.warning("repository not marked", path=str(path), error=str(error))
+            create_bare(path, self.tmp, PROVEN_MARKER)
 
     def remove(self, owner: str, identifier: str) -> None:
         """Take a repository out of sight by one rename, then delete it.

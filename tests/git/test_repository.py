@@ -99,10 +99,10 @@ def test_whoever_comes_second_finds_it_made(
     path, tmp = tmp_path / "npub" / "x.git", tmp_path / ".tmp"
     build = repository._build
 
-    def overtaken(building: Path) -> None:
+    def overtaken(building: Path, mark: str | None) -> None:
         monkeypatch.setattr(repository, "_build", build)
         create_bare(path, tmp)
-        build(building)
+        build(building, mark)
 
     monkeypatch.setattr(repository, "_build", overtaken)
     create_bare(path, tmp)
@@ -149,10 +149,12 @@ def test_killed_anywhere_a_repository_is_whole_or_not_there(
         folder = tmp_path / str(moment)
         folder.mkdir()
         path = folder / "npub" / "x.git"
-        died = killed_at(monkeypatch, moment, partial(create_bare, path, folder / ".tmp"))
+        create = partial(create_bare, path, folder / ".tmp", "mark")
+        died = killed_at(monkeypatch, moment, create)
         assert is_repository(path) or not path.exists()
-        create_bare(path, folder / ".tmp")
+        create()
         assert read_head(path) == UNBORN_HEAD
+        assert (path / "mark").exists()
         if not died:
             break
     assert 8 < moment < 99

@@ -69,15 +69,12 @@ async def test_n3_a_damaged_repository_hides_nothing_of_the_others(
     ]
 
 
-async def test_a_repository_whose_mark_cannot_be_written_is_made_all_the_same(
-    repositories: Repositories, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(path: Path) -> None:
-        raise OSError("no space")
-
-    monkeypatch.setattr(Path, "touch", fails)
-    repositories.create(ALICE.pubkey, "other")
-    assert repositories.exists(ALICE.pubkey, "other")
+async def test_a_repository_is_proven_from_its_first_moment(repositories: Repositories) -> None:
+    path = repositories.path(ALICE.pubkey, "repo")
+    assert repositories.is_ours_alone(path)
+    repositories.distrust(path)
+    repositories.create(ALICE.pubkey, "repo")
+    assert not repositories.is_ours_alone(path)
 
 
 async def test_a_disk_that_refuses_to_forget_the_mark_is_a_typed_error(
