@@ -18,6 +18,7 @@ from ..store.protocol import Store
 
 READ_AT_ONCE: Final = 200
 AGAIN_SECS: Final = 60
+NAMED_AT_MOST: Final = 10
 log = structlog.get_logger()
 
 
@@ -26,13 +27,15 @@ async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:
 
     A crash may have come between an announcement's transaction and the alignment that it brings;
     or the disk is an older one. What fails is logged and stops nothing; a store that fails is asked
-    again a minute later. Runs beside everything else, one identifier after another; cancelled, it
-    begins anew at the next start.
+    again a minute later. At the end it says which repositories no announcement names any more;
+    they are left as they are. Runs beside everything else, one identifier after another; cancelled,
+    it begins anew at the next start.
     """
     seen: set[str] = set()
     while True:
         try:
             await _look_at_all(store, parts, releaser, seen)
+            await _report_unknown(parts)
             return
         except StoreError as error:
             log.warning("could not look what lags behind", error=str(error))
@@ -48,6 +51,21 @@ async def _look_at_all(store: Store, parts: Parts, releaser: Releaser, seen: set
             if identifier not in seen:
                 seen.add(identifier)
                 await _bring_up(identifier, parts, releaser)
+
+
+async def _report_unknown(parts: Parts) -> None:
+    """What a crash left of an eviction, a delisting or deletion kept, or somebody put there."""
+    unknown = []
+    repositories = parts.repositories
+    for owner, identifier in await repositories.run(repositories.all_named):
+        if owner not in (await parts.knowledge.data(identifier)).known:
+            unknown.append(repositories.path(owner, identifier))
+    if unknown:
+        log.info(
+            "repositories without an announcement are left as they are",
+            count=len(unknown),
+            paths=[str(path) for path in unknown[:NAMED_AT_MOST]],
+        )
 
 
 async def _bring_up(identifier: str, parts: Parts, releaser: Releaser) -> None:

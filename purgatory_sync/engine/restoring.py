@@ -11,9 +11,10 @@ from ..errors import InvalidEvent, RepositoryError
 from ..nostr.announcement import Announcement
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
-from ..purgatory.entries import Origin
+from ..purgatory.entries import HeldPr, Origin
 from ..purgatory.placeholders import HeldPlaceholder
 from ..purgatory.purgatory import Purgatory
+from ..release.pr_release import drop_other_pull_request_refs
 from ..release.releaser import Releaser
 from ..release.serving import Parts
 from ..store.protocol import HeldRow, Journal
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 async def restore(journal: Journal, parts: Parts) -> None:
     """Put everything that is journaled back into purgatory, and queue every held identifier.
 
-    Repositories that a crash kept from being made are made.
+    What a crash kept from being done to the disk after its row is done: repositories are made or
+    removed (B 2.4, 2.7), refs that a held pull request forbids are deleted (B 4.2).
     """
     for row in journal.held:
         try:
@@ -33,13 +35,19 @@ async def restore(journal: Journal, parts: Parts) -> None:
         except InvalidEvent as error:
             log.error("held event not understood", event_id=row.event.id, error=str(error))
         except RepositoryError as error:
-            log.error("repository not made", event_id=row.event.id, error=str(error))
+            log.error("repository not made or removed", event_id=row.event.id, error=str(error))
     for expired in journal.expired:
         parts.purgatory.expired.remember(expired.event_id, expired.at)
     for each in journal.placeholders:
         parts.purgatory.placeholders.add(
             HeldPlaceholder(each.owner, each.identifier, each.event_id, each.oid, each.at)
         )
+    for held in parts.purgatory.hunted_events():
+        if isinstance(held, HeldPr):
+            try:
+                await drop_other_pull_request_refs(parts, held)
+            except RepositoryError as error:
+                log.error("ref not deleted", event_id=held.event_id, error=str(error))
 
 
 async def _restore_row(row: HeldRow, parts: Parts) -> None:
@@ -54,9 +62,9 @@ async def _restore_row(row: HeldRow, parts: Parts) -> None:
         purgatory.add_announcement(
             announcement, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
         )
-        if row.soft_expired_at is None:
-            repositories = parts.repositories
-            await repositories.run(repositories.create, announcement.owner, announcement.identifier)
+        repositories = parts.repositories
+        change = repositories.create if row.soft_expired_at is None else repositories.remove
+        await repositories.run(change, announcement.owner, announcement.identifier)
 
 
 def held_identifiers(purgatory: Purgatory) -> tuple[str, ...]:

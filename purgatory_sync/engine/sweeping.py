@@ -135,9 +135,10 @@ class Sweeper:
             return
         step = self._step(held, now, concerned=await self._is_concerned(held))
         if step is AnnouncementStep.FORGET:
+            # What its soft end could not remove; afterwards nobody knows of it any more.
+            await self._remove_repository(announcement.owner, announcement.identifier)
             await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
             forget(purgatory, held)
-            await self._remove_repository(announcement.owner, announcement.identifier)
             # Whom it authorised is not authorised any more: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:

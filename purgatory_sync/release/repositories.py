@@ -128,6 +128,15 @@ class Repositories:
         """Whether nobody else ever wrote into the repository, as far as we were told."""
         return (path / PROVEN_MARKER).exists()
 
+    def all_named(self) -> list[tuple[str, str]]:
+        """Owner and identifier of every repository on the disk, whoever put it there."""
+        named = []
+        for path in self.git_data.glob("npub1*/*.git"):
+            identifier = extract_identifier_from_repo_path(path)
+            if identifier is not None:
+                named.append((decode_npub(path.parent.name), identifier))
+        return sorted(named)
+
     def ours_alone(self) -> Iterator[Path]:
         """Every repository that nobody else ever wrote into, as they are found on the disk."""
         for path in self.git_data.glob("npub1*/*.git"):

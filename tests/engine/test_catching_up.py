@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.admission import Outcome
@@ -261,3 +262,20 @@ async def test_b_9_the_engine_does_it_at_its_start(
     async with home.running():
         await trio.sleep(1)
         assert list_refs(home.path()) == {MAIN: step.oid}
+
+
+async def test_repositories_that_nobody_announces_are_reported_and_left(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER, "held")
+    (step,) = history(1)
+    await world.announce(OWNER)
+    world.give(OWNER, [step])
+    await serve(world, OWNER, {MAIN: step.oid})
+    world.repositories.create(MAINTAINER.pubkey, "evicted")
+    (world.repositories.git_data / "npub1notakey" / "x.git").mkdir(parents=True)
+    with capture_logs() as logs:
+        await caught_up(world)
+    left = world.path(MAINTAINER, "evicted")
+    assert [(each["count"], each["paths"]) for each in logs] == [(1, [str(left)])]
+    assert is_repository(left)
