@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 import structlog
 import trio
@@ -10,6 +12,9 @@ from ..errors import NaughtyScope, StoreError
 from ..hunt.naughty import NaughtyEntry
 from ..release.knowledge import Knowledge
 from ..store.protocol import Change, DomainRow, NaughtyRow, Store
+
+STARTS_TOGETHER_SECS: Final = 1.0
+"""How long what was noted of a domain may wait for what else is written; a kill forgets it."""
 
 log = structlog.get_logger()
 
@@ -22,13 +27,15 @@ class Rememberer:
     knowledge: Knowledge
     _naughty: dict[tuple[str, str], NaughtyRow | None] = attrs.field(factory=dict)
     _bell: trio.Event = attrs.field(factory=trio.Event)
+    _noted: trio.Event = attrs.field(factory=trio.Event)
 
     def domain_changed(
         self, domain: str, starts: tuple[float, ...], resting_until: float | None
     ) -> None:
-        """Starts or rest of a domain changed (Unix seconds); written with the next batch."""
+        """Starts or rest of a domain changed (Unix seconds); written within a second."""
         try:
             self.store.note_domains([DomainRow(domain, starts, resting_until)])
+            self._noted.set()
         except StoreError as error:
             # Who counts places and tokens must not be stopped in the middle of it.
             log.error("limits of a domain not noted", domain=domain, error=str(error))
@@ -47,6 +54,21 @@ class Rememberer:
 
     async def run(self) -> None:
         """Write until cancelled; what could not be written is written with the next change."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_domains)
+            nursery.start_soon(self._write_naughty)
+
+    async def _write_domains(self) -> None:
+        while True:
+            await self._noted.wait()
+            await trio.sleep(STARTS_TOGETHER_SECS)
+            self._noted = trio.Event()
+            try:
+                await self.store.apply(Change())
+            except StoreError as error:
+                log.error("limits of domains not written", error=str(error))
+
+    async def _write_naughty(self) -> None:
         while True:
             await self._bell.wait()
             self._bell = trio.Event()

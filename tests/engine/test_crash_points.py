@@ -127,9 +127,7 @@ def acts() -> dict[str, Act]:
         "delete what is served": offering(events.deletion(STRANGER, ids=[early.id])),
         "repack": repack,
         "announce and": offering(listing(OWNER, "evicted", 7)),
-        "evict": offering(
-            events.announcement(OWNER, "evicted", created_at=NOW + 8), accepted=False
-        ),
+        "evict": offering(unlisted, accepted=False),
         "wait for many ends": waiting(250),
         "revive": offering(state("spare", 10, {MAIN: five.oid})),
         "wait for its second end": waiting(430),
