@@ -37,12 +37,13 @@ SWEEP_SECS = 60
 log = structlog.get_logger()
 
 
-@attrs.frozen
+@attrs.define
 class Sweeper:
     """Ends what waited too long; nothing ends untried (mission N2).
 
     Attributes:
-      started_at: Unix seconds of the start, for what a long stop left (B 8.9).
+      started_at: Unix seconds of the start, for what a long stop left (B 8.9); moved to when the
+        machine slept or its clock was set forward, which is like one.
       in_hand: what pushes rely on, which does not end meanwhile (B 6.7).
     """
 
@@ -53,6 +54,10 @@ class Sweeper:
     clock: WallClock
     started_at: float
     in_hand: PushesInHand = attrs.field(factory=PushesInHand)
+    _epoch: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._epoch = self.clock.epoch
 
     async def run(self) -> None:
         """Sweep every minute until cancelled."""
@@ -66,6 +71,9 @@ class Sweeper:
         What fails is logged and tried again in the next round; nothing else waits for it.
         """
         now = self.clock.now()
+        if self.clock.epoch - self._epoch > SWEEP_SECS:
+            self.started_at = now
+        self._epoch = self.clock.epoch
         if lost := self.parts.purgatory.requeue_lost():
             log.warning("identifiers were lost from the queue", identifiers=lost[:10])
         for held in self.parts.purgatory.hunted_events():

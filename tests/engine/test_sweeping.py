@@ -19,6 +19,7 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import HuntedEvent
 from purgatory_sync.release.missing import Missing
+from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -29,8 +30,8 @@ OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)
 MAIN = "refs/heads/main"
 
 
-def sweeper(world: World) -> Sweeper:
-    clock = world.admission.clock
+def sweeper(world: World, clock: WallClock | None = None) -> Sweeper:
+    clock = clock or world.admission.clock
     client = GitClient(world.settings.hunt, Gate(), world.repositories.tmp)
     context = RealSyncContext(world.parts, world.releaser, client, clock, SERVICE)
     throttles = ThrottleManager(context, wall=clock)
@@ -104,3 +105,31 @@ async def test_a_sweep_that_is_cancelled_in_the_middle_leaves_nothing_open(
         await sweeper(world).run()
     gc.collect()  # what is left open is warned of now
     await trio.lowlevel.checkpoint()
+
+
+async def test_b_8_9_nothing_ends_untried_because_the_machine_slept(
+    world: World, autojump_clock: MockClock
+) -> None:
+    event = events.announcement(
+        OWNER,
+        "repo",
+        clone=[f"https://{SERVICE}/{OWNER.npub}/repo.git", "https://far.example.com/repo.git"],
+        relays=[f"wss://{SERVICE}"],
+        created_at=NOW - 100,
+    )
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    for each in (event, state):
+        assert (await world.offer(each)).accepted
+    asleep = 0.0
+    clock = WallClock(world.admission.clock.epoch, lambda: asleep)
+    sweep = sweeper(world, clock)
+    await sweep.sweep()
+    asleep = 25 * 3600.0
+    await sweep.sweep()
+    assert state.id in await world.held()
+    await trio.sleep(24 * 3600 - 1)
+    await sweep.sweep()
+    assert state.id in await world.held()
+    await trio.sleep(1)
+    await sweep.sweep()
+    assert state.id not in await world.held()
