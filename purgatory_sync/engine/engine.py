@@ -49,7 +49,7 @@ from .remembering import Rememberer, entry_of_row
 from .repacking import Repacker
 from .reporting import take_statistics
 from .repository_look import RepositoryLook, look_at_repository
-from .restoring import held_identifiers, release_what_is_here, restore
+from .restoring import held_identifiers, not_ahead, release_what_is_here, restore
 from .snapshot import Witness
 from .statistics import Statistics
 from .sweeping import Sweeper
@@ -123,7 +123,8 @@ class PurgatorySync:
         """
         async with AsyncExitStack() as stack:
             self.store = self._given_store or await self._open_store(stack)
-            journal = await self.store.load()
+            self._clock = self._given_clock or WallClock.from_system()
+            journal = not_ahead(await self.store.load(), self._clock.now())
             await self._put_together(stack, journal)
             await restore(journal, self._parts)
             await end_what_is_blocked(self._parts, self.settings.curation, self.settings.service)
@@ -214,7 +215,6 @@ class PurgatorySync:
 
     async def _put_together(self, stack: AsyncExitStack, journal: Journal) -> None:
         settings = self.settings
-        self._clock = self._given_clock or WallClock.from_system()
         limiter = trio.CapacityLimiter(GIT_THREADS)
         repositories = Repositories(settings.git_data_path, limiter)
         for left in await blocking(limiter, sweep_quarantine, repositories.tmp):

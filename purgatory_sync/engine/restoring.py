@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 import trio
+from attrs import evolve
 
 from ..errors import InvalidEvent, RepositoryError
 from ..nostr.announcement import Announcement
@@ -21,6 +22,28 @@ from ..store.protocol import HeldRow, Journal
 
 AT_ONCE = 8
 log = structlog.get_logger()
+
+
+def not_ahead(journal: Journal, now: float) -> Journal:
+    """The journal without times that have not come yet: the clock was set back since (B 9).
+
+    Else what was noted then would end as much later as the clock was wrong.
+    """
+    soft = [
+        row
+        if row.soft_expired_at is None
+        else evolve(row, soft_expired_at=min(row.soft_expired_at, now))
+        for row in journal.held
+    ]
+    return evolve(
+        journal,
+        held=tuple(evolve(row, accepted_at=min(row.accepted_at, now)) for row in soft),
+        expired=tuple(evolve(each, at=min(each.at, now)) for each in journal.expired),
+        placeholders=tuple(evolve(each, at=min(each.at, now)) for each in journal.placeholders),
+        domains=tuple(
+            evolve(row, starts=tuple(min(at, now) for at in row.starts)) for row in journal.domains
+        ),
+    )
 
 
 async def restore(journal: Journal, parts: Parts) -> None:

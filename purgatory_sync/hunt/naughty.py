@@ -113,10 +113,14 @@ class NaughtyList:
             self._forget(key)
 
     def restore(self, entries: Iterable[NaughtyEntry], now: float) -> None:
-        """Take over the entries of an earlier run, without telling anybody."""
+        """Take over the entries of an earlier run, without telling anybody.
+
+        None for longer than a new one: the clock may have been set back since.
+        """
         for entry in entries:
             if now < entry.until:
-                self._entries[entry.scope, entry.key] = entry
+                until = min(entry.until, now + self.duration_secs)
+                self._entries[entry.scope, entry.key] = attrs.evolve(entry, until=until)
 
     def _forget(self, key: Key) -> None:
         if self._entries.pop(key, None) is not None:

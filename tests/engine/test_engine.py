@@ -25,7 +25,7 @@ from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy, Settings
 from purgatory_sync.store.memory import MemoryStore
-from purgatory_sync.store.protocol import DomainRow
+from purgatory_sync.store.protocol import Change, DomainRow, Placeholder
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -236,6 +236,31 @@ async def test_b_9_a_restart_restores_everything_and_queues_it(
         await trio.sleep(3)
         assert len(home.outside.attempts) == 1
         assert home.outside.attempts[0][0] - start < 2
+
+
+async def test_b_9_a_clock_that_was_set_back_during_a_stop_prolongs_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    home.epoch += 365 * 86_400
+    limit = home.settings.sync.domain_rate_limit
+    async with home.running() as engine:
+        await engine.offer(announce(), "user")
+        state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+        await engine.offer(state, "user")
+        row = Placeholder(OWNER.pubkey, "repo", "5" * 64, "1" * 40, engine._clock.now())
+        await home.store.apply(Change(placeholders=[row]))
+        starts = (engine._clock.now(),) * limit
+        home.store.note_domains([DomainRow("far.example.com", starts)])
+    home.epoch -= 365 * 86_400
+    async with home.running() as engine:
+        assert engine._throttles.statistics().domains["far.example.com"].tokens == 0
+        await trio.sleep(61)
+        domain = engine._throttles.statistics().domains.get("far.example.com")
+        assert domain is None or domain.tokens == limit
+        await trio.sleep(32 * 60)
+        assert state.id not in await held(home)
+        assert (await home.store.load()).placeholders == ()
 
 
 async def test_b_1_9_the_bounds_hold_after_a_restart_and_push_nothing_out(

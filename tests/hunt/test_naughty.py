@@ -98,3 +98,10 @@ def test_the_list_is_bounded_and_the_oldest_make_room(monkeypatch: pytest.Monkey
     for name in "abc":
         naughty.add(f"https://{name}.example/r.git", NaughtyScope.HOST, "bad", now=0.0)
     assert [entry.key for entry in naughty.entries()] == ["b.example", "c.example"]
+
+
+def test_b_8_7_a_clock_that_was_set_back_makes_nobody_naughty_for_longer() -> None:
+    after = NaughtyList(12 * 3600.0)
+    after.restore([NaughtyEntry(NaughtyScope.HOST, "b.example", 1e9, "wrong clock")], now=10.0)
+    assert after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0 - 1)
+    assert not after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0)
