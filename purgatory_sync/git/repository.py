@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from ..errors import RepositoryError
 from ..refnames import is_valid_refname
+from ..runtime.folders import make_folder
 from .layout import (
     CONFIG,
     UNBORN_HEAD,
@@ -64,7 +65,7 @@ def create_bare(path: Path, tmp: Path, mark: str | None = None) -> None:
         require_format(path)
         return
     try:
-        os.makedirs(tmp, exist_ok=True)
+        make_folder(tmp)
         building = tmp / scratch_name("new")
         try:
             _build(building, mark)

@@ -11,6 +11,7 @@ import trio
 
 from ..errors import StoreBusy
 from ..runtime.blocking import blocking
+from ..runtime.folders import make_folder
 from .failures import at_opening, unusable
 from .schema import connect, judge, prepare_writer
 from .sqlite import SqliteStore
@@ -40,7 +41,7 @@ async def open_store(folder: Path, *, limiter: trio.CapacityLimiter | None = Non
 
 def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
     try:
-        _make_folder(folder)
+        make_folder(folder)
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise unusable(folder, error) from error
@@ -55,18 +56,6 @@ def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
     except BaseException:
         os.close(lock)
         raise
-
-
-def _make_folder(folder: Path) -> None:
-    missing = [each for each in (folder, *folder.absolute().parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    # A folder whose name is lost in a crash takes the journal with it (mission N1).
-    for made in missing:
-        handle = os.open(made.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _open_database(path: Path) -> sqlite3.Connection:
