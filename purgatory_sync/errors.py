@@ -36,6 +36,10 @@ class StoreError(PurgatorySyncError):
     """The store could not do what was asked; nothing of it was done."""
 
 
+class TooMuchWork(StoreError):
+    """A look-up that took more work than it may; the store is as sound as before."""
+
+
 class StoreBusy(StoreError, ConfigurationError):
     """Another process has the data directory open."""
 

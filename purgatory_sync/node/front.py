@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -14,7 +14,7 @@ from ..engine import PurgatorySync
 from ..engine.in_hand import Target
 from ..engine.pushing import Changes, Read
 from ..engine.statistics import Statistics
-from ..errors import ResultClass
+from ..errors import ResultClass, TooMuchWork
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
@@ -37,8 +37,15 @@ from .subscriptions import Subscriptions
 SUPPORTED_NIPS: Final = (1, 9, 11, 34, 42, 45, 70, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
 ARCHIVE: Final = "GRASP-05"
-# The store has four readers: what strangers ask for must not hold up admission and release.
+# The store has five readers: what strangers ask for must not hold up admission and release, and
+# what is much work to look up must not hold up what is little. Steps are SQLite's, a million of
+# which take some hundredths of a second.
 READS_AT_ONCE: Final = 2
+LONG_READS_AT_ONCE: Final = 1
+FEW_STEPS: Final = 2_000_000
+MOST_STEPS: Final = 100_000_000
+
+T = TypeVar("T")
 
 
 def make_listener(
@@ -114,26 +121,32 @@ class _Backend:
         self._engine = engine
         self._following = following
         self._reading = trio.CapacityLimiter(READS_AT_ONCE)
+        self._reading_long = trio.CapacityLimiter(LONG_READS_AT_ONCE)
 
     async def offer(self, event: Event) -> tuple[bool, str]:
         answer = await self._following.offer(event, "user")
         return answer.accepted, answer.message
 
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
-        async with self._reading:
-            return await self._engine.store.find(filters, limit)
+        return await self._ask(partial(self._engine.store.find, filters, limit))
 
     async def count(self, filters: Sequence[Filter]) -> int:
-        async with self._reading:
-            return await self._engine.store.count(filters)
+        return await self._ask(partial(self._engine.store.count, filters))
 
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
-        async with self._reading:
-            return await self._engine.store.inventory([condition], limit)
+        return await self._ask(partial(self._engine.store.inventory, [condition], limit))
 
     async def load(self, ids: Sequence[str]) -> list[Event]:
         async with self._reading:
             return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
+
+    async def _ask(self, question: Callable[..., Awaitable[T]]) -> T:
+        """Look up what a stranger asks; nobody can tell before how much work that is."""
+        async with self._reading:
+            with suppress(TooMuchWork):
+                return await question(most_work=FEW_STEPS)
+        async with self._reading_long:
+            return await question(most_work=MOST_STEPS)
 
 
 class _Pushes:

@@ -8,6 +8,7 @@ import attrs
 import structlog
 import trio
 
+from ..errors import TooMuchWork
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..nostr.negentropy import InvalidNegentropy, respond
@@ -107,6 +108,8 @@ class ClientReconciling:
             return messages.neg_error(name, why)
         try:
             inventory = await self._all.look_up(condition, MAX_ITEMS + 1)
+        except TooMuchWork:
+            return messages.neg_error(name, "blocked: this query is too big: narrow it")
         except Exception:
             log.exception("query failed")
             return messages.neg_error(name, LOOK_UP_FAILED)

@@ -10,7 +10,7 @@ import structlog
 import trio
 from websockets.frames import CloseCode
 
-from ..errors import InvalidEvent
+from ..errors import InvalidEvent, TooMuchWork
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
@@ -51,6 +51,8 @@ class Backend(Protocol):
 
     async def offer(self, event: Event) -> tuple[bool, str]:
         """Judge an event, its id and signature too; both values go into OK."""
+
+    # What takes too much work to look up ends with TooMuchWork.
 
     async def find(self, filters: Sequence[Filter], limit: int) -> Sequence[str]:
         """Ids of served events that match any filter, newest first; at most `limit` for each."""
@@ -119,6 +121,14 @@ class Relay:
         if client.outbox.ended is not None:
             with trio.move_on_after(LAST_WORDS_SECS):
                 await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
+
+
+def _why_not(error: Exception) -> str:
+    """What a client is told whose question has no answer."""
+    if isinstance(error, TooMuchWork):
+        return f"error: {error}"
+    log.exception("query failed")
+    return LOOK_UP_FAILED
 
 
 async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
@@ -237,11 +247,10 @@ class _Client:
         self._hub.add(subscription)
         try:
             await self._send_stored(subscription)
-        except Exception:
-            log.exception("query failed")
+        except Exception as error:
             self._own.pop(name, None)
             self._hub.remove(subscription)
-            await self.outbox.put(messages.closed(name, LOOK_UP_FAILED))
+            await self.outbox.put(messages.closed(name, _why_not(error)))
             return
         await subscription.end_stored()
         self._hub.stored_sent(subscription)
@@ -249,9 +258,8 @@ class _Client:
     async def _count(self, asked: Count) -> None:
         try:
             number = await self._backend.count(asked.filters)
-        except Exception:
-            log.exception("query failed")
-            await self.outbox.put(messages.closed(asked.query, LOOK_UP_FAILED))
+        except Exception as error:
+            await self.outbox.put(messages.closed(asked.query, _why_not(error)))
             return
         await self.outbox.put(messages.count(asked.query, number))
 

@@ -78,16 +78,20 @@ class MemoryStore(Store):
             found.update((event.id, event) for event in matching[:most])
         return sorted(found.values(), key=_newest_first)
 
-    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+    async def find(
+        self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
+    ) -> list[str]:
         """The ids of what `query` would yield, in its order."""
         return [event.id for event in await self.query(filters, limit)]
 
-    async def inventory(self, filters: Sequence[Filter], limit: int) -> Inventory:
+    async def inventory(
+        self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
+    ) -> Inventory:
         """What `find` yields, as reconciling needs it (NIP-77)."""
         found = await self.query(filters, limit)
         return Inventory((event.created_at, event.id) for event in found)
 
-    async def count(self, filters: Sequence[Filter]) -> int:
+    async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
         await self._begin()
         return len({event.id for wanted in filters for event in self._matching(wanted)})

@@ -177,13 +177,22 @@ class Store(Protocol):
         A filter's own `limit` bounds what that filter yields; `limit` bounds each filter as well.
         """
 
-    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
-        """The ids of what `query` would yield, in its order: many of them take little memory."""
+    async def find(
+        self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
+    ) -> list[str]:
+        """The ids of what `query` would yield, in its order: many of them take little memory.
 
-    async def inventory(self, filters: Sequence[Filter], limit: int) -> Inventory:
+        Args:
+          most_work: where looking takes more steps than so many, it ends with TooMuchWork. A step
+            is a small thing, like a row that is looked at; a back end need not count them.
+        """
+
+    async def inventory(
+        self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
+    ) -> Inventory:
         """What `find` yields, as reconciling needs it (NIP-77)."""
 
-    async def count(self, filters: Sequence[Filter]) -> int:
+    async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:

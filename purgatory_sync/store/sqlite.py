@@ -17,13 +17,14 @@ from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
 from ..runtime.blocking import blocking
 from . import queries
+from .bounded import bounded
 from .changes import commit_batch
 from .failures import at_run_time
 from .protocol import Applied, Change, DomainRow, Journal, Store, Tombstone
 from .schema import connect
 from .writer import Writer
 
-READERS = 4
+READERS = 5
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -78,17 +79,21 @@ class SqliteStore(Store):
         """Served events that match any filter, newest first (lowest id first on a tie)."""
         return await self._read(queries.query, filters, limit)
 
-    async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
+    async def find(
+        self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
+    ) -> list[str]:
         """The ids of what `query` would yield, in its order."""
-        return await self._read(queries.find, filters, limit)
+        return await self._read(queries.find, filters, limit, most_work=most_work)
 
-    async def inventory(self, filters: Sequence[Filter], limit: int) -> Inventory:
+    async def inventory(
+        self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
+    ) -> Inventory:
         """What `find` yields, as reconciling needs it (NIP-77)."""
-        return await self._read(queries.inventory, filters, limit)
+        return await self._read(queries.inventory, filters, limit, most_work=most_work)
 
-    async def count(self, filters: Sequence[Filter]) -> int:
+    async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
-        return await self._read(queries.count, filters)
+        return await self._read(queries.count, filters, most_work=most_work)
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""
@@ -135,10 +140,17 @@ class SqliteStore(Store):
         for place in places:
             self._readers.release_on_behalf_of(place)
 
-    async def _read(self, function: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        return await blocking(self._readers, self._with_reader, function, args)
+    async def _read(
+        self,
+        function: Callable[[sqlite3.Connection, *Ts], T],
+        *args: *Ts,
+        most_work: int | None = None,
+    ) -> T:
+        return await blocking(self._readers, self._with_reader, function, args, most_work)
 
-    def _with_reader(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    def _with_reader(
+        self, function: Callable[..., T], args: tuple[Any, ...], most_work: int | None
+    ) -> T:
         self._check_open()
         try:
             try:
@@ -146,7 +158,8 @@ class SqliteStore(Store):
             except IndexError:
                 reader = connect(self._path, "ro")
             try:
-                return function(reader, *args)
+                with bounded(reader, most_work):
+                    return function(reader, *args)
             finally:
                 self._idle.append(reader)
         except Exception as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from purgatory_sync.errors import TooMuchWork
 from purgatory_sync.node.identity import Identity
 from purgatory_sync.node.relay import Relay
 from purgatory_sync.node.subscriptions import Subscriptions
@@ -33,7 +34,7 @@ def plain(event: Event) -> dict[str, Any]:
 
 
 class MemoryBackend:
-    """Accepts everything but kind 666, fails on kind 667; tells the hub what it accepted."""
+    """Accepts all but kind 666, fails on 667, finds 668 too much work; tells the hub the rest."""
 
     def __init__(self) -> None:
         self.subscriptions = Subscriptions()
@@ -58,6 +59,8 @@ class MemoryBackend:
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
         if any(667 in (wanted.kinds or ()) for wanted in filters):
             raise RuntimeError("a bug")
+        if any(668 in (wanted.kinds or ()) for wanted in filters):
+            raise TooMuchWork("this is too much")
         await self.before_query()
         found = [e for e in self.events if any(wanted.matches(e) for wanted in filters)]
         await self.after_query()

@@ -10,9 +10,16 @@ import trio
 import trio.testing
 
 from purgatory_sync.engine.statistics import Statistics
-from purgatory_sync.errors import ResultClass
+from purgatory_sync.errors import ResultClass, TooMuchWork
 from purgatory_sync.hunt.statistics import DomainStatistics, HuntStatistics
-from purgatory_sync.node.front import READS_AT_ONCE, _Backend, _snapshot
+from purgatory_sync.node.front import (
+    FEW_STEPS,
+    LONG_READS_AT_ONCE,
+    MOST_STEPS,
+    READS_AT_ONCE,
+    _Backend,
+    _snapshot,
+)
 from purgatory_sync.node.git_push import GitPush
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
@@ -27,7 +34,9 @@ class SlowStore:
     now: int = 0
     most: int = 0
 
-    async def find(self, _filters: Sequence[Filter], _limit: int) -> list[str]:
+    async def find(
+        self, _filters: Sequence[Filter], _limit: int, *, most_work: int | None = None
+    ) -> list[str]:
         self.now += 1
         self.most = max(self.most, self.now)
         await trio.sleep(1)
@@ -38,8 +47,23 @@ class SlowStore:
         await self.find(filters, limit)
         return []
 
-    async def count(self, filters: Sequence[Filter]) -> int:
+    async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
         return len(await self.find(filters, 1))
+
+
+class StoreWithMuch(SlowStore):
+    """Counting is so much work that it takes an hour, unless that is more than it may be."""
+
+    async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
+        if most_work == FEW_STEPS:
+            await self.find(filters, 1)
+            raise TooMuchWork("too much")
+        assert most_work == MOST_STEPS
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await trio.sleep(3600)
+        self.now -= 1
+        return 1
 
 
 @attrs.define
@@ -59,6 +83,25 @@ async def test_strangers_never_have_all_readers(autojump_clock: trio.testing.Moc
         for _ in range(10):
             nursery.start_soon(ask)
     assert engine.store.most == READS_AT_ONCE < READERS
+
+
+async def test_b_10_1_much_work_of_strangers_holds_up_little_work_of_others_only_shortly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    engine: Any = Engine(StoreWithMuch())
+    backend = _Backend(engine, engine)
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(backend.count, [Filter()])
+        await trio.sleep(0.5)
+        for _ in range(5):
+            began = trio.current_time()
+            await backend.find([Filter()], 5)
+            # Behind five pairs of short trials at most, then at once.
+            assert trio.current_time() - began <= 6
+        assert trio.current_time() < 60
+        assert engine.store.most == READS_AT_ONCE + LONG_READS_AT_ONCE < READERS
+        nursery.cancel_scope.cancel()
 
 
 def test_b_10_3_metrics_tell_nothing_of_what_the_gate_refused() -> None:

@@ -183,6 +183,22 @@ async def test_query_that_fails_closes_the_subscription(
             assert len(backend.subscriptions) == 0
 
 
+async def test_b_10_1_questions_that_are_too_much_work_are_refused(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    with capture_logs() as logs:
+        async with talking(backend) as client:
+            for question in ("REQ", "COUNT"):
+                client.say(question, "s", {"kinds": [668]})
+                assert await client.hear() == ["CLOSED", "s", "error: this is too much"]
+            client.say("NEG-OPEN", "n", {"kinds": [668]}, "61")
+            why = "blocked: this query is too big: narrow it"
+            assert await client.hear() == ["NEG-ERR", "n", why]
+            assert len(backend.subscriptions) == 0
+    assert logs == []
+
+
 @pytest.mark.parametrize("moment", ["before_query", "after_query"])
 async def test_event_served_during_the_query_comes_once(
     autojump_clock: trio.testing.MockClock, moment: str
