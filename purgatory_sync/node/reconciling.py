@@ -134,9 +134,9 @@ class ClientReconciling:
             self.close(name)
             return messages.neg_error(name, f"invalid: {error}")
 
-    def close(self, name: str) -> None:
-        """NEG-CLOSE; nothing is sent."""
-        if session := self._own.pop(name, None):
+    def close(self, name: str | None) -> None:
+        """NEG-CLOSE; nothing is sent. None is no session's name."""
+        if name is not None and (session := self._own.pop(name, None)):
             self._all.remove(session)
 
     def leave(self) -> None:

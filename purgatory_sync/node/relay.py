@@ -123,14 +123,6 @@ class Relay:
                 await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
 
 
-def _why_not(error: Exception) -> str:
-    """What a client is told whose question has no answer."""
-    if isinstance(error, TooMuchWork):
-        return f"error: {error}"
-    log.exception("query failed")
-    return LOOK_UP_FAILED
-
-
 async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
     while messages := await outbox.take():
         await socket.send(*messages)
@@ -178,6 +170,9 @@ class _Client:
             self._invalid_in_a_row += 1
             if self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW:
                 self.outbox.end("too many malformed messages")
+            # What is called closed is closed.
+            self._unsubscribe(error.subscription)
+            self._reconciling.close(error.reconciling)
             await self.outbox.put(messages.refusal(error))
             return
         self._invalid_in_a_row = 0
@@ -195,8 +190,22 @@ class _Client:
             await self._reconcile(message)
         elif isinstance(message, EndReconciling):
             self._reconciling.close(message.name)
-        elif subscription := self._own.pop(message.subscription, None):
+        else:
+            self._unsubscribe(message.subscription)
+
+    def _unsubscribe(self, name: str | None) -> None:
+        if name is not None and (subscription := self._own.pop(name, None)):
             self._hub.remove(subscription)
+
+    async def _refuse(self, name: str, error: Exception) -> None:
+        """Say that a question has no answer; a subscription of that id is none any more."""
+        self._unsubscribe(name)
+        if isinstance(error, TooMuchWork):
+            why = f"error: {error}"
+        else:
+            log.exception("query failed")
+            why = LOOK_UP_FAILED
+        await self.outbox.put(messages.closed(name, why))
 
     async def _publish(self, event: Event) -> tuple[bool, str]:
         if too_many := self._rate_limited():
@@ -235,8 +244,7 @@ class _Client:
 
     async def _subscribe(self, request: Request) -> None:
         name = request.subscription
-        if old := self._own.pop(name, None):
-            self._hub.remove(old)
+        self._unsubscribe(name)
         if len(self._own) >= self._settings.max_subscriptions:
             most = self._settings.max_subscriptions
             why = f"rate-limited: at most {most} subscriptions a connection: close one first"
@@ -248,9 +256,7 @@ class _Client:
         try:
             await self._send_stored(subscription)
         except Exception as error:
-            self._own.pop(name, None)
-            self._hub.remove(subscription)
-            await self.outbox.put(messages.closed(name, _why_not(error)))
+            await self._refuse(name, error)
             return
         await subscription.end_stored()
         self._hub.stored_sent(subscription)
@@ -259,7 +265,7 @@ class _Client:
         try:
             number = await self._backend.count(asked.filters)
         except Exception as error:
-            await self.outbox.put(messages.closed(asked.query, _why_not(error)))
+            await self._refuse(asked.query, error)
             return
         await self.outbox.put(messages.count(asked.query, number))
 

@@ -106,6 +106,19 @@ async def test_nonsense(
         assert await client.hear() == ["NEG-ERR", "n", NO_SESSION]
 
 
+async def test_a_session_ends_with_the_error_that_says_so(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with talking(backend_with(3)) as client:
+        for nonsense in (["NEG-MSG", "n", "zz"], ["NEG-OPEN", "n", {"limits": 1}, NOTHING]):
+            client.say("NEG-OPEN", "n", {}, NOTHING)
+            assert (await client.hear())[0] == "NEG-MSG"
+            client.say(*nonsense)
+            assert (await client.hear())[0] == "NEG-ERR"
+            client.say("NEG-MSG", "n", NOTHING)
+            assert await client.hear() == ["NEG-ERR", "n", NO_SESSION]
+
+
 async def test_a_relay_of_another_version_says_which_it_speaks(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

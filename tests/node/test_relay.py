@@ -171,6 +171,24 @@ async def test_b_10_1_no_limit_of_events_a_minute(autojump_clock: trio.testing.M
             assert (await client.hear())[2]
 
 
+@pytest.mark.parametrize("question", ["REQ", "COUNT"])
+@pytest.mark.parametrize("wanted", [{"kinds": "none"}, {"kinds": [667]}])
+async def test_nip_01_what_is_called_closed_is_closed(
+    autojump_clock: trio.testing.MockClock, question: str, wanted: dict[str, object]
+) -> None:
+    backend = MemoryBackend()
+    with capture_logs():
+        async with talking(backend) as client:
+            client.say("REQ", "s", {})
+            assert await client.hear() == ["EOSE", "s"]
+            client.say(question, "s", wanted)
+            assert (await client.hear())[:2] == ["CLOSED", "s"]
+            assert len(backend.subscriptions) == 0
+            backend.serve(make_event(1))
+            await trio.sleep(1)
+            assert client.heard_nothing_more()
+
+
 async def test_query_that_fails_closes_the_subscription(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
