@@ -1,4 +1,7 @@
-"""What waits to be sent to one client: bounded, so that a slow reader costs only itself."""
+"""What is kept for one client, first of all what waits to be sent to it.
+
+It is bounded, so that a slow reader costs only itself.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections import deque
 
 import trio
 
+from .crowd import Crowd
 from .wire import PIECE_BYTES
 
 # Stored events wait from here on; live events may fill what is above.
@@ -16,12 +20,16 @@ MAX_MESSAGES, MAX_BYTES = 1000, 8 << 20
 class Outbox:
     """Messages in the order in which they are sent.
 
+    Args:
+      crowd: all clients of the relay.
+
     Attributes:
       ended: why nothing more is taken; None while the client keeps up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crowd: Crowd | None = None) -> None:
         self.ended: str | None = None
+        self._crowd = crowd or Crowd()
         self._end = trio.Event()
         self._queue: deque[bytes] = deque()
         self._bytes = 0
@@ -46,8 +54,23 @@ class Outbox:
             self.ended = reason
             self._end.set()
             self._queue.clear()
+            self._bytes = 0
+            self._crowd.leave(self)
             self._room.unpark_all()
             self._filled.unpark_all()
+
+    def leave(self) -> None:
+        """Count nothing more: the client is gone."""
+        self._crowd.leave(self)
+
+    def keep(self, count: int) -> None:
+        """Count so many bytes that are kept for this client beside what waits to be sent."""
+        if self.ended is None:
+            self._crowd.keep(self, count)
+
+    def free(self, count: int) -> None:
+        """Count so many of them no more."""
+        self._crowd.free(self, count)
 
     async def wait_ended(self) -> None:
         """Return when the outbox has ended."""
@@ -65,6 +88,7 @@ class Outbox:
             taken.append(self._queue.popleft())
             size += len(taken[-1])
         self._bytes -= size
+        self.free(size)
         if len(self._queue) < LOW_MESSAGES and self._bytes < LOW_BYTES:
             self._room.unpark_all()
         return taken
@@ -74,3 +98,4 @@ class Outbox:
             self._queue.append(message)
             self._bytes += len(message)
             self._filled.unpark()
+            self.keep(len(message))

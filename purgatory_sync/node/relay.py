@@ -29,7 +29,7 @@ from .messages import (
 from .outbox import Outbox
 from .rate import SlidingRate
 from .reconciling import ClientReconciling, Reconciling
-from .subscriptions import Subscription, Subscriptions
+from .subscriptions import ID_BYTES, Subscription, Subscriptions
 from .wire import Gone
 
 # A client that sends nothing but nonsense is closed after so many messages in a row.
@@ -118,6 +118,7 @@ class Relay:
             pass
         finally:
             client.leave()
+            client.outbox.leave()
         if client.outbox.ended is not None:
             with trio.move_on_after(LAST_WORDS_SECS):
                 await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
@@ -146,7 +147,7 @@ class _Client:
         settings: RelaySettings,
         reconciling: ClientReconciling,
     ) -> None:
-        self.outbox = Outbox()
+        self.outbox = Outbox(subscriptions.crowd)
         self.identity: Identity | None = None
         self._backend = backend
         self._hub = subscriptions
@@ -279,6 +280,7 @@ class _Client:
     async def _send_stored(self, subscription: Subscription) -> None:
         """A page at a time: what is stored for one REQ may be more than memory has."""
         ids = await self._backend.find(subscription.filters, self._settings.max_limit)
+        subscription.keep(ID_BYTES * len(ids))
         start, count, sent_bytes = 0, FIRST_PAGE_EVENTS, 0
         while start < len(ids) and self.outbox.ended is None:
             page = ids[start : start + count]

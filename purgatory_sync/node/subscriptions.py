@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import trio
 
 from ..nostr.event import Event, encode_event
-from ..nostr.filters import Filter
+from ..nostr.filters import Filter, tags_of
 from . import messages
+from .crowd import Crowd
 from .interests import Interests
 from .outbox import MAX_BYTES, Outbox
 
 MAX_PENDING, MAX_PENDING_BYTES = 1000, MAX_BYTES
 # An event is saved a moment before it is told: for so long a query may have yielded it already.
 REMEMBER_SECS = 10.0
+# What filters and remembered ids take beside their text: objects, places in sets.
+FILTER_BYTES, VALUE_BYTES, ID_BYTES = 1000, 120, 200
 
 
 class Subscription:
@@ -28,22 +31,41 @@ class Subscription:
         self._sent: set[str] = set()
         self._pending: list[tuple[str, bytes]] | None = []
         self._pending_bytes = 0
+        self._kept = 0
+
+    def keep(self, count: int) -> None:
+        """Count so many bytes for its client until it is removed."""
+        self._kept += count
+        self._outbox.keep(count)
+
+    def free(self, count: int) -> None:
+        """Count so many of them no more."""
+        count = min(count, self._kept)
+        self._kept -= count
+        self._outbox.free(count)
+
+    def free_all(self) -> None:
+        """It is removed: nothing of it is kept."""
+        self.free(self._kept)
 
     async def send_stored(self, events: Sequence[Event]) -> int:
         """Send stored events at the client's pace; how many bytes they have."""
-        total = 0
-        for event in events:
-            if event.id not in self._sent:
-                self._sent.add(event.id)
-                message = self._message(encode_event(event))
-                total += len(message)
-                await self._outbox.put(message)
+        page = [self._message(encode_event(each)) for each in events if each.id not in self._sent]
+        self._sent.update(each.id for each in events)
+        # As objects they take much more than as text, and the client may take its time.
+        del events
+        total = sum(len(message) for message in page)
+        self.keep(total)
+        for message in page:
+            await self._outbox.put(message)
+        self.free(total)
         return total
 
     async def end_stored(self) -> None:
         """Send EOSE, then what became new meanwhile."""
         await self._outbox.put(messages.end_of_stored(self.name))
         pending, self._pending = self._pending or [], None
+        self.free(self._pending_bytes)
         for event_id, encoded in pending:
             self.send_new(event_id, encoded)
 
@@ -55,6 +77,7 @@ class Subscription:
             self._outbox.offer(self._message(encoded))
             return
         self._pending_bytes += len(encoded)
+        self.keep(len(encoded))
         if len(self._pending) < MAX_PENDING and self._pending_bytes <= MAX_PENDING_BYTES:
             self._pending.append((event_id, encoded))
         else:
@@ -62,13 +85,19 @@ class Subscription:
 
     def forget_sent(self) -> None:
         """Free the ids of what was sent as stored."""
+        self.free(ID_BYTES * len(self._sent))
         self._sent.clear()
 
 
 class Subscriptions:
-    """All subscriptions of all clients."""
+    """All subscriptions of all clients.
 
-    def __init__(self) -> None:
+    Args:
+      crowd: counts what they make us keep.
+    """
+
+    def __init__(self, crowd: Crowd | None = None) -> None:
+        self.crowd = crowd or Crowd()
         self._all = Interests[Subscription]()
         self._remembering: dict[Subscription, float] = {}
 
@@ -78,10 +107,12 @@ class Subscriptions:
     def add(self, subscription: Subscription) -> None:
         """From now on it hears of new events; they wait until its stored ones are sent."""
         self._all.add(subscription, subscription.filters)
+        subscription.keep(sum(map(_size, subscription.filters)))
 
     def remove(self, subscription: Subscription) -> None:
         """It hears nothing more, and nothing of it is kept."""
         self._all.remove(subscription)
+        subscription.free_all()
         self._remembering.pop(subscription, None)
 
     def stored_sent(self, subscription: Subscription) -> None:
@@ -94,8 +125,9 @@ class Subscriptions:
         """Tell every subscription that matches; never waits for a slow client."""
         self._forget_old()
         encoded: bytes | None = None
+        tags = tags_of(event)
         for subscription in self._all.candidates(event):
-            if any(wanted.matches(event) for wanted in subscription.filters):
+            if any(wanted.matches(event, tags) for wanted in subscription.filters):
                 encoded = encoded or encode_event(event)
                 subscription.send_new(event.id, encoded)
 
@@ -107,3 +139,11 @@ class Subscriptions:
                 break
             del self._remembering[subscription]
             subscription.forget_sent()
+
+
+def _size(wanted: Filter) -> int:
+    """About how many bytes a filter takes."""
+    named = [wanted.ids or (), wanted.authors or (), *wanted.tags.values()]
+    values = [value for values in named for value in values]
+    number = len(values) + len(wanted.kinds or ())
+    return FILTER_BYTES + VALUE_BYTES * number + sum(map(len, values))

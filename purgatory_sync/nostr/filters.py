@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -13,6 +14,17 @@ from .event import Event
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _TAG = re.compile(r"#[A-Za-z]")
+
+TagsOf: TypeAlias = Mapping[str, AbstractSet[str]]
+
+
+def tags_of(event: Event) -> TagsOf:
+    """The first values of an event's tags of one letter, by that letter."""
+    found: dict[str, set[str]] = {}
+    for tag in event.tags:
+        if len(tag) > 1 and len(tag[0]) == 1:
+            found.setdefault(tag[0], set()).add(tag[1])
+    return found
 
 
 @attrs.frozen
@@ -34,18 +46,26 @@ class Filter:
     until: int | None = None
     limit: int | None = None
 
-    def matches(self, event: Event) -> bool:
-        """Whether the event fulfils every condition (`limit` is none)."""
+    def matches(self, event: Event, tags: TagsOf | None = None) -> bool:
+        """Whether the event fulfils every condition (`limit` is none).
+
+        Args:
+          tags: what `tags_of` says, for whoever asks many filters about one event.
+        """
         return (
             (self.ids is None or event.id in self.ids)
             and (self.authors is None or event.pubkey in self.authors)
             and (self.kinds is None or event.kind in self.kinds)
             and (self.since is None or event.created_at >= self.since)
             and (self.until is None or event.created_at <= self.until)
-            and all(
-                any(value in wanted for value in event.values(letter))
-                for letter, wanted in self.tags.items()
-            )
+            and (not self.tags or self._matches_tags(tags_of(event) if tags is None else tags))
+        )
+
+    def _matches_tags(self, tags: TagsOf) -> bool:
+        # Disjointness costs as much as the smaller set has: both may have thousands of values.
+        return all(
+            letter in tags and not wanted.isdisjoint(tags[letter])
+            for letter, wanted in self.tags.items()
         )
 
     def to_json(self) -> dict[str, Any]:

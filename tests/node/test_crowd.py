@@ -1,0 +1,137 @@
+"""What is kept for all clients is bounded, and those pay who make us keep most."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from purgatory_sync.node.crowd import REASON, Crowd
+from purgatory_sync.node.outbox import LOW_BYTES, MAX_BYTES, Outbox
+from purgatory_sync.node.relay import LAST_WORDS_SECS
+from purgatory_sync.node.subscriptions import REMEMBER_SECS, Subscriptions
+
+from .relay_support import MemoryBackend, make_event, talking
+
+
+@attrs.define(eq=False)
+class Client:
+    ended: str | None = None
+
+    def end(self, reason: str) -> None:
+        self.ended = reason
+
+
+def test_those_with_the_most_are_ended_until_an_eighth_is_free() -> None:
+    crowd = Crowd(800)
+    clients = [Client() for _ in range(4)]
+    for client, count in zip(clients, (50, 300, 250, 200), strict=True):
+        crowd.keep(client, count)
+    assert [client.ended for client in clients] == [None] * 4
+    crowd.keep(clients[0], 1)
+    assert [client.ended for client in clients] == [None, REASON, None, None]
+    assert crowd.kept_bytes == 501
+    crowd.keep(clients[0], 299)
+    assert crowd.kept_bytes == 800
+    crowd.keep(clients[3], 1)
+    # An eighth is free again: one is enough.
+    assert [client.ended for client in clients] == [REASON, REASON, None, None]
+    assert crowd.kept_bytes == 451
+    assert len(REASON) <= 123
+
+
+def test_what_leaves_is_counted_no_more() -> None:
+    crowd = Crowd()
+    one, other = Client(), Client()
+    crowd.keep(one, 5)
+    crowd.keep(other, 7)
+    crowd.free(one, 2)
+    assert crowd.kept_bytes == 10
+    crowd.leave(one)
+    crowd.leave(one)
+    crowd.free(one, 3)
+    assert crowd.kept_bytes == 7
+
+
+async def test_what_waits_to_be_sent_is_counted(autojump_clock: trio.testing.MockClock) -> None:
+    crowd = Crowd()
+    outbox, other = Outbox(crowd), Outbox(crowd)
+    await outbox.put(b"1234")
+    outbox.offer(b"567")
+    other.offer(b"8")
+    assert crowd.kept_bytes == 8
+    await outbox.take()
+    assert crowd.kept_bytes == 4
+    outbox.end("a reason")
+    outbox.offer(b"more")
+    outbox.keep(3)
+    assert crowd.kept_bytes == 1
+
+
+async def test_a_crowd_of_slow_readers_keeps_no_more_than_all_may(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    most, size = 4 * MAX_BYTES, MAX_BYTES // 8
+    crowd = Crowd(most)
+    crowd_of = [Outbox(crowd) for _ in range(100)]
+    for _ in range(7):
+        for outbox in crowd_of:
+            outbox.offer(bytes(size))
+            assert crowd.kept_bytes <= most
+    assert {outbox.ended for outbox in crowd_of} == {None, REASON}
+
+
+VALUES = [f"{number:064x}" for number in range(1000)]
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"ids": VALUES}, {"authors": VALUES}, {"#e": VALUES}, {"kinds": [*range(1000, 3000)]}]
+)
+async def test_filters_are_counted_and_the_client_with_the_most_is_dropped(
+    autojump_clock: trio.testing.MockClock, wanted: dict[str, list[str]]
+) -> None:
+    backend = MemoryBackend()
+    backend.subscriptions = Subscriptions(Crowd(1_000_000))
+    crowd = backend.subscriptions.crowd
+    async with talking(backend) as greedy, talking(backend) as modest:
+        modest.say("REQ", "s", {"kinds": [1]})
+        assert await modest.hear() == ["EOSE", "s"]
+        number = 0
+        while len(backend.subscriptions) > number:
+            number += 1
+            greedy.say("REQ", str(number), wanted)
+            await trio.sleep(1)
+            assert crowd.kept_bytes <= 1_000_000
+        await trio.sleep(LAST_WORDS_SECS)
+        assert greedy.closed == (1008, REASON)
+        assert 3 < number < 10
+        assert crowd.kept_bytes < 10_000
+        backend.serve(make_event(1))
+        assert (await modest.hear())[0] == "EVENT"
+
+
+async def test_what_is_kept_for_stored_events_is_counted_while_it_is_kept(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    crowd = backend.subscriptions.crowd
+    backend.events = [make_event(number, content="x" * LOW_BYTES) for number in range(8)]
+    async with talking(backend, room=0) as client:
+        client.say("REQ", "s", {})
+        await trio.sleep(1)
+        # A page, and what of it waits to be sent.
+        assert 8 * LOW_BYTES < crowd.kept_bytes < 11 * LOW_BYTES
+        backend.serve(make_event(9, content="y" * LOW_BYTES))
+        assert crowd.kept_bytes > 9 * LOW_BYTES
+        for _ in range(10):
+            await client.hear()
+        await trio.sleep(REMEMBER_SECS)
+        backend.serve(make_event(10))
+        assert json.loads(await client._from_relay.receive())[0] == "EVENT"
+        assert crowd.kept_bytes < 10_000
+        client.say("CLOSE", "s")
+        await trio.sleep(1)
+        assert crowd.kept_bytes == 0
