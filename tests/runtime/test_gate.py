@@ -166,7 +166,7 @@ async def test_failures_of_the_resolver_contact_nobody(
 
 
 CONNECTS = re.compile(
-    r"open_tcp_stream|open_ssl_over_tcp_stream|HappyEyeballs|\.connect\(\(|create_connection"
+    r"open_tcp_stream|open_ssl_over_tcp_stream|HappyEyeballs|\.connect\(\(|create_connection(?!=)"
     r"|urlopen|http\.client|import requests|HTTPTransport|httpx\.(get|post|stream|request)\b"
     r"|httpx\.Client|HttpGitClient|get_transport_and_path|porcelain"
 )
