@@ -81,7 +81,7 @@ class Releaser:
                 await self._guarded(pr, release_pr, tally)
             for held in self._purgatory.find_announcements(identifier):
                 await self._guarded(held, promote_filled, tally)
-        if bring_up:
+        if bring_up or tally.prs:  # its objects may be those that the state lacked which rules
             for owner in (await self._parts.knowledge.data(identifier)).known:
                 await self._realign(owner, identifier, tally)
         return tally.result()

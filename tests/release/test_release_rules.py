@@ -172,6 +172,23 @@ async def test_b_7_1_what_was_gathered_under_another_identifier_is_looked_at_soo
     assert world.purgatory.sync_queue.due(1) == ("fork",)
 
 
+async def test_b_3_4_a_pull_request_may_bring_what_the_ruling_state_lacked(world: World) -> None:
+    """The state was served for the sake of an owner who has left with the objects."""
+    await world.announce(OWNER, maintainers=[MAINTAINER])
+    steps = history(1)
+    world.give(OWNER, steps)
+    ruling = events.state(MAINTAINER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50)
+    assert (await world.offer(ruling)).outcome is Outcome.SERVED
+    await world.offer(OWNER.sign(5, "", [("a", str(OWNER.coordinate("repo")))], NOW))
+    announcement = await world.announce(MAINTAINER)
+    assert announcement.id in await world.held()
+    world.give(MAINTAINER, steps)
+    pr = events.pull_request(STRANGER, [MAINTAINER.coordinate("repo")], steps[0].oid)
+    assert (await world.offer(pr)).outcome is Outcome.SERVED
+    assert announcement.id in await world.served()
+    assert world.refs(MAINTAINER) == dict.fromkeys((MAIN, f"refs/nostr/{pr.id}"), steps[0].oid)
+
+
 async def test_b_7_2_symbolic_values_are_not_in_the_map(world: World) -> None:
     await world.announce(OWNER)
     steps = history(1)
