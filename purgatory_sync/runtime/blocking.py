@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple, cast
 
 import trio
 
@@ -28,7 +28,23 @@ async def blocking(limiter: trio.CapacityLimiter, function: Callable[[*Ts], T], 
     if _in_place.get():
         async with limiter:
             return function(*args)
-    return await trio.to_thread.run_sync(function, *args, limiter=limiter)
+    failed: list[Exception] = []
+    result = await trio.to_thread.run_sync(_work, function, args, failed, limiter=limiter)
+    if failed:
+        raise failed.pop()
+    return cast(T, result)
+
+
+def _work(function: Callable[..., T], args: tuple[Any, ...], failed: list[Exception]) -> T | None:
+    """Do the work; its error goes beside trio, whose frames would hold it as it holds them.
+
+    Such a circle keeps all arguments until the collector comes, and large ones do not bring it.
+    """
+    try:
+        return function(*args)
+    except Exception as error:
+        failed.append(error)
+        return None
 
 
 class blocking_in_place(AbstractContextManager[None]):
