@@ -24,7 +24,7 @@ from .protocol import Applied, Change, DomainRow, Journal, Store, Tombstone
 from .schema import connect
 from .writer import Writer
 
-READERS = 5
+READERS = 6
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -162,6 +162,9 @@ class SqliteStore(Store):
                     return function(reader, *args)
             finally:
                 self._idle.append(reader)
+        except StoreError:
+            # An error that is its own cause would keep what was asked until the collector comes.
+            raise
         except Exception as error:
             raise at_run_time(self._path, error) from error
 
