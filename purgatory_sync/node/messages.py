@@ -13,6 +13,8 @@ from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter, parse_filter
 
 MAX_SUBSCRIPTION_ID_CHARS = 64
+# What a filter and each of its values take beside the text: objects, places in sets.
+FILTER_BYTES, VALUE_BYTES = 1000, 120
 
 _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
@@ -60,6 +62,11 @@ class Request:
     subscription: str
     filters: tuple[Filter, ...]
 
+    @property
+    def size(self) -> int:
+        """About how many bytes the filters take."""
+        return sum(map(_size, self.filters))
+
 
 @attrs.frozen
 class Count:
@@ -67,6 +74,11 @@ class Count:
 
     query: str
     filters: tuple[Filter, ...]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the filters take."""
+        return sum(map(_size, self.filters))
 
 
 @attrs.frozen
@@ -76,6 +88,11 @@ class Reconcile:
     name: str
     condition: Filter | None
     message: bytes
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the condition takes."""
+        return _size(self.condition) if self.condition else 0
 
 
 @attrs.frozen
@@ -147,6 +164,12 @@ def _event(parts: list[msgspec.Raw], form: str) -> Event:
         return decode_event(memoryview(parts[1]))
     except InvalidEvent as error:
         raise InvalidMessage(str(error), event_id=_readable_id(parts[1])) from error
+
+
+def _size(wanted: Filter) -> int:
+    named = [wanted.ids or (), wanted.authors or (), *wanted.tags.values()]
+    number = sum(map(len, named)) + len(wanted.kinds or ())
+    return FILTER_BYTES + VALUE_BYTES * number + sum(sum(map(len, values)) for values in named)
 
 
 def _readable_id(raw: msgspec.Raw) -> str | None:

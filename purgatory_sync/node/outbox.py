@@ -6,6 +6,8 @@ It is bounded, so that a slow reader costs only itself.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -67,6 +69,15 @@ class Outbox:
         """Count so many bytes that are kept for this client beside what waits to be sent."""
         if self.ended is None:
             self._crowd.keep(self, count)
+
+    @contextmanager
+    def keeping(self, count: int) -> Iterator[None]:
+        """Count so many bytes within a block."""
+        self.keep(count)
+        try:
+            yield
+        finally:
+            self.free(count)
 
     def free(self, count: int) -> None:
         """Count so many of them no more."""

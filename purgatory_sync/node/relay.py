@@ -14,6 +14,7 @@ from ..errors import InvalidEvent, TooMuchWork
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.inventory import Inventory
+from ..runtime.blocking import blocking
 from ..settings import RelaySettings
 from . import messages
 from .identity import Identity
@@ -22,6 +23,7 @@ from .messages import (
     Count,
     EndReconciling,
     InvalidMessage,
+    Message,
     Publish,
     Reconcile,
     Request,
@@ -36,6 +38,8 @@ from .wire import Gone
 MAX_INVALID_IN_A_ROW = 100
 # Stored events are read so many at once, as many as make about so many bytes.
 FIRST_PAGE_EVENTS, MAX_PAGE_EVENTS, PAGE_BYTES = 8, 500, 1 << 20
+# Longer ones take tens of milliseconds: the loop must not wait for them.
+MAX_CHARS_IN_LOOP = 64 * 1024
 # What is being sent when a client turns out to be too slow has so long to get through.
 LAST_WORDS_SECS = 2.0
 RATE_SECS = 60.0
@@ -68,13 +72,16 @@ class Backend(Protocol):
 
 
 class RelaySocket(Protocol):
-    """What the relay needs of a WebSocket; both raise Gone when it is closed."""
+    """What the relay needs of a WebSocket; receive and send raise Gone when it is closed."""
 
     async def receive(self) -> str | bytes: ...
 
     async def send(self, *messages: bytes) -> None: ...
 
     async def close(self, code: int, reason: str) -> None: ...
+
+    async def wait_closed(self) -> None:
+        """Return when it is closed, although messages may be left to receive."""
 
 
 class Relay:
@@ -99,6 +106,7 @@ class Relay:
         self._settings = settings
         self._identify = identify
         self._reconciling = Reconciling(backend.inventory)
+        self._parsing = trio.CapacityLimiter(1)
 
     async def serve(self, socket: RelaySocket) -> None:
         """Talk to one client until it leaves or is closed.
@@ -106,14 +114,18 @@ class Relay:
         Cancelled or ended in any way, none of its subscriptions and sessions is left.
         """
         reconciling = ClientReconciling(self._reconciling)
-        client = _Client(self._backend, self._subscriptions, self._settings, reconciling)
+        client = _Client(
+            self._backend, self._subscriptions, self._settings, reconciling, self._parsing
+        )
         client.identity = self._identify() if self._identify else None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
                 nursery.start_soon(_end_soon, client, nursery.cancel_scope)
-                while True:
-                    await client.answer(await socket.receive())
+                nursery.start_soon(_hang_up, client, socket)
+                with client.listening:
+                    while True:
+                        await client.answer(await socket.receive())
         except* Gone:
             pass
         finally:
@@ -132,9 +144,15 @@ async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope
 
 async def _end_soon(client: _Client, scope: trio.CancelScope) -> None:
     await client.outbox.wait_ended()
+    client.listening.cancel()
     client.leave()
     await trio.sleep(LAST_WORDS_SECS)
     scope.cancel()
+
+
+async def _hang_up(client: _Client, socket: RelaySocket) -> None:
+    await socket.wait_closed()
+    client.hang_up()
 
 
 class _Client:
@@ -146,7 +164,9 @@ class _Client:
         subscriptions: Subscriptions,
         settings: RelaySettings,
         reconciling: ClientReconciling,
+        parsing: trio.CapacityLimiter,
     ) -> None:
+        self.listening = trio.CancelScope()
         self.outbox = Outbox(subscriptions.crowd)
         self.identity: Identity | None = None
         self._backend = backend
@@ -154,6 +174,9 @@ class _Client:
         self._settings = settings
         self._own: dict[str, Subscription] = {}
         self._reconciling = reconciling
+        self._parsing = parsing
+        self._asking = trio.CancelScope()
+        self._gone = False
         self._invalid_in_a_row = 0
         self._published = SlidingRate(settings.events_per_minute, RATE_SECS)
 
@@ -163,10 +186,15 @@ class _Client:
         self._own.clear()
         self._reconciling.leave()
 
+    def hang_up(self) -> None:
+        """Look up nothing more: nobody would hear the answer. What is published still counts."""
+        self._gone = True
+        self._asking.cancel()
+
     async def answer(self, raw: str | bytes) -> None:
         """Answer one message; the next one waits, so a client is never served out of turn."""
         try:
-            message = messages.parse_message(raw, self._settings.max_filters)
+            message = await self._parse(raw)
         except InvalidMessage as error:
             self._invalid_in_a_row += 1
             if self._invalid_in_a_row >= MAX_INVALID_IN_A_ROW:
@@ -183,16 +211,30 @@ class _Client:
         elif isinstance(message, Authenticate):
             accepted, why = self._prove(message.event)
             await self.outbox.put(messages.ok(message.event.id, accepted, why))
-        elif isinstance(message, Request):
-            await self._subscribe(message)
-        elif isinstance(message, Count):
-            await self._count(message)
-        elif isinstance(message, Reconcile):
-            await self._reconcile(message)
+        elif isinstance(message, (Request, Count, Reconcile)):
+            await self._look_up(message)
         elif isinstance(message, EndReconciling):
             self._reconciling.close(message.name)
         else:
             self._unsubscribe(message.subscription)
+
+    async def _parse(self, raw: str | bytes) -> Message:
+        if len(raw) <= MAX_CHARS_IN_LOOP:
+            return messages.parse_message(raw, self._settings.max_filters)
+        return await blocking(
+            self._parsing, messages.parse_message, raw, self._settings.max_filters
+        )
+
+    async def _look_up(self, question: Request | Count | Reconcile) -> None:
+        with trio.CancelScope() as self._asking, self.outbox.keeping(question.size):
+            if self._gone:
+                return
+            if isinstance(question, Request):
+                await self._subscribe(question)
+            elif isinstance(question, Count):
+                await self._count(question)
+            else:
+                await self._reconcile(question)
 
     def _unsubscribe(self, name: str | None) -> None:
         if name is not None and (subscription := self._own.pop(name, None)):
@@ -251,7 +293,9 @@ class _Client:
             why = f"rate-limited: at most {most} subscriptions a connection: close one first"
             await self.outbox.put(messages.closed(name, why))
             return
-        subscription = self._own[name] = Subscription(name, request.filters, self.outbox)
+        subscription = self._own[name] = Subscription(
+            name, request.filters, self.outbox, request.size
+        )
         # Before the query, so that nothing which is served meanwhile is missed.
         self._hub.add(subscription)
         try:

@@ -16,16 +16,21 @@ from .outbox import MAX_BYTES, Outbox
 MAX_PENDING, MAX_PENDING_BYTES = 1000, MAX_BYTES
 # An event is saved a moment before it is told: for so long a query may have yielded it already.
 REMEMBER_SECS = 10.0
-# What filters and remembered ids take beside their text: objects, places in sets.
-FILTER_BYTES, VALUE_BYTES, ID_BYTES = 1000, 120, 200
+# What an id takes that is remembered.
+ID_BYTES = 200
 
 
 class Subscription:
-    """One subscription of one client: first what is stored, then what is new."""
+    """One subscription of one client: first what is stored, then what is new.
 
-    def __init__(self, name: str, filters: Sequence[Filter], outbox: Outbox) -> None:
+    Args:
+      size: about how many bytes its filters take.
+    """
+
+    def __init__(self, name: str, filters: Sequence[Filter], outbox: Outbox, size: int = 0) -> None:
         self.name = name
         self.filters = filters
+        self.size = size
         self._outbox = outbox
         self._message = messages.event_message(name)
         self._sent: set[str] = set()
@@ -107,7 +112,7 @@ class Subscriptions:
     def add(self, subscription: Subscription) -> None:
         """From now on it hears of new events; they wait until its stored ones are sent."""
         self._all.add(subscription, subscription.filters)
-        subscription.keep(sum(map(_size, subscription.filters)))
+        subscription.keep(subscription.size)
 
     def remove(self, subscription: Subscription) -> None:
         """It hears nothing more, and nothing of it is kept."""
@@ -139,11 +144,3 @@ class Subscriptions:
                 break
             del self._remembering[subscription]
             subscription.forget_sent()
-
-
-def _size(wanted: Filter) -> int:
-    """About how many bytes a filter takes."""
-    named = [wanted.ids or (), wanted.authors or (), *wanted.tags.values()]
-    values = [value for values in named for value in values]
-    number = len(values) + len(wanted.kinds or ())
-    return FILTER_BYTES + VALUE_BYTES * number + sum(map(len, values))

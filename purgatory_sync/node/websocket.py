@@ -105,6 +105,10 @@ class Socket:
         except ConnectionClosed as error:
             raise Gone("closed") from error
 
+    async def wait_closed(self) -> None:
+        """Return when the connection is closed."""
+        await self._connection.wait_closed()
+
     async def close(self, code: int, reason: str) -> None:
         """Close with a code and at most 123 bytes of reason; harmless when it is closed."""
         await self._connection.aclose(code, reason)

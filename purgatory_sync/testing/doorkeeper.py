@@ -61,6 +61,10 @@ class Doorkeeper:
         """Pass on the end."""
         await self.socket.close(code, reason)
 
+    async def wait_closed(self) -> None:
+        """Return when the client is gone."""
+        await self.socket.wait_closed()
+
     async def _judge(self, value: Any) -> None:
         event = convert_event(value)
         why = ""

@@ -85,6 +85,7 @@ class MemorySocket:
     def __init__(self, room: float = 10_000) -> None:
         self._to_relay, self._from_client = trio.open_memory_channel[str | bytes](100_000)
         self._to_client, self._from_relay = trio.open_memory_channel[str | bytes](room)
+        self._left = trio.Event()
         self.closed: tuple[int, str] | None = None
 
     async def receive(self) -> str | bytes:
@@ -114,8 +115,12 @@ class MemorySocket:
     def heard_nothing_more(self) -> bool:
         return self._from_relay.statistics().current_buffer_used == 0
 
+    async def wait_closed(self) -> None:
+        await self._left.wait()
+
     def leave(self) -> None:
         self._to_relay.close()
+        self._left.set()
 
 
 @asynccontextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
@@ -14,6 +16,7 @@ from purgatory_sync.node.outbox import LOW_BYTES, MAX_BYTES, Outbox
 from purgatory_sync.node.relay import LAST_WORDS_SECS
 from purgatory_sync.node.subscriptions import REMEMBER_SECS, Subscriptions
 from purgatory_sync.node.wire import PIECE_BYTES
+from purgatory_sync.runtime.blocking import blocking_in_place
 
 from .relay_support import MemoryBackend, make_event, talking
 
@@ -85,6 +88,12 @@ async def test_a_crowd_of_slow_readers_keeps_no_more_than_all_may(
     assert {outbox.ended for outbox in crowd_of} == {None, REASON}
 
 
+@asynccontextmanager
+async def in_place() -> AsyncIterator[None]:
+    with blocking_in_place():
+        yield
+
+
 VALUES = [f"{number:064x}" for number in range(1000)]
 KINDS = [*range(1000, 3000)]
 
@@ -98,7 +107,7 @@ async def test_filters_are_counted_and_the_client_with_the_most_is_dropped(
     backend = MemoryBackend()
     backend.subscriptions = Subscriptions(Crowd(1_000_000))
     crowd = backend.subscriptions.crowd
-    async with talking(backend) as greedy, talking(backend) as modest:
+    async with in_place(), talking(backend) as greedy, talking(backend) as modest:
         modest.say("REQ", "s", {"kinds": [1]})
         assert await modest.hear() == ["EOSE", "s"]
         number = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 import trio
@@ -10,8 +11,15 @@ import trio.testing
 from structlog.testing import capture_logs
 from websockets.trio.client import connect
 
+from purgatory_sync.node import messages
 from purgatory_sync.node.outbox import MAX_MESSAGES
-from purgatory_sync.node.relay import LAST_WORDS_SECS, MAX_INVALID_IN_A_ROW, PAGE_BYTES, Relay
+from purgatory_sync.node.relay import (
+    LAST_WORDS_SECS,
+    MAX_CHARS_IN_LOOP,
+    MAX_INVALID_IN_A_ROW,
+    PAGE_BYTES,
+    Relay,
+)
 from purgatory_sync.settings import RelaySettings
 
 from .relay_support import MemoryBackend, make_event, plain, talking
@@ -316,25 +324,77 @@ async def test_small_stored_events_are_read_many_at_a_time(
     assert backend.loaded == [8, 292]
 
 
-async def test_query_that_fails_after_the_client_was_dropped(
+async def test_question_of_a_client_that_was_dropped_ends_at_once(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()
 
-    async def fail_late() -> None:
+    ended: list[float] = []
+
+    async def last_long() -> None:
         for number in range(MAX_MESSAGES + 100):
             backend.serve(make_event(number))
-        await trio.sleep(1)
-        raise RuntimeError("the disk")
+        try:
+            await trio.sleep(3600)
+        finally:
+            ended.append(trio.current_time())
 
-    with capture_logs() as logs:
-        async with talking(backend, room=0) as client:
-            client.say("REQ", "never read", {})
-            await trio.sleep(1)
-            backend.before_query = fail_late
-            client.say("REQ", "s", {})
-            await trio.sleep(5)
-    assert [entry["event"] for entry in logs] == ["query failed"]
+    async with talking(backend, room=0) as client:
+        client.say("REQ", "never read", {})
+        await trio.sleep(1)
+        backend.before_query = last_long
+        client.say("REQ", "s", {})
+        await trio.sleep(5)
+        assert ended == [1]
+        assert client.closed == (1008, "too slow: reconnect and ask again for what is new")
+
+
+@pytest.mark.parametrize(
+    "question", [["REQ", "s", {}], ["COUNT", "s", {}], ["NEG-OPEN", "s", {}, "61"]]
+)
+async def test_question_of_a_client_that_left_ends_at_once_and_its_events_count(
+    autojump_clock: trio.testing.MockClock, question: list[object]
+) -> None:
+    backend = MemoryBackend()
+    asked: list[float] = []
+
+    async def last_long() -> None:
+        asked.append(trio.current_time())
+        await trio.sleep(3600)
+
+    backend.before_query = last_long
+    event = make_event(1)
+    async with talking(backend) as client:
+        for _ in range(3):
+            client.say(*question)
+        client.say("EVENT", plain(event))
+        await trio.sleep(1)
+        client.leave()
+        await trio.sleep(1)
+        assert backend.events == [event]
+    assert asked == [0]
+    assert trio.current_time() < 10
+
+
+@pytest.mark.real
+async def test_long_messages_are_read_beside_the_loop_and_short_ones_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_loop: list[bool] = []
+    parse = messages.parse_message
+
+    def noting(raw: str | bytes, max_filters: int) -> messages.Message:
+        in_loop.append(threading.current_thread() is threading.main_thread())
+        return parse(raw, max_filters)
+
+    monkeypatch.setattr(messages, "parse_message", noting)
+    async with talking(MemoryBackend()) as client:
+        for size in (MAX_CHARS_IN_LOOP // 2, 2 * MAX_CHARS_IN_LOOP):
+            client.say("REQ", "s", {"#t": ["x" * size]})
+            assert await client.hear() == ["EOSE", "s"]
+        client.say("REQ", "s", {"#t": ["x" * 2 * MAX_CHARS_IN_LOOP, 1]})
+        assert (await client.hear())[:2] == ["CLOSED", "s"]
+    assert in_loop == [True, False, False]
 
 
 @pytest.mark.real
