@@ -192,7 +192,7 @@ class Listener:
         """Answer requests until the connection ends or one asks for a WebSocket."""
         try:
             while not self._stopping and (exchange := await self._request(wire, peer)):
-                if (status := _unacceptable(exchange.request)) is not None:
+                if (status := self._unacceptable(exchange.request)) is not None:
                     await wire.refuse(status)
                     return None
                 if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
@@ -220,6 +220,18 @@ class Listener:
             return Exchange(wire, event, peer) if isinstance(event, h11.Request) else None
         return None
 
+    def _unacceptable(self, request: h11.Request) -> int | None:
+        """The status of what h11 lets pass and nobody should answer."""
+        if not request.http_version.startswith(b"1."):
+            return 505
+        # h11 asks only how long a head is of which more must come.
+        length = len(request.target) + sum(len(n) + len(v) + 4 for n, v in request.headers)
+        if length > self._settings.max_head_bytes:
+            return 431
+        names = {name for name, _ in request.headers}
+        # Whoever stands before us may see the request's end elsewhere than we do (RFC 9112, 6.3).
+        return 400 if {b"content-length", b"transfer-encoding"} <= names else None
+
     async def _upgrade(self, wire: Wire, request: h11.Request, peer: str) -> None:
         # A client waits for our answer before it speaks WebSocket; and a body has no place here.
         if wire.h11.trailing_data[0] or has_body(request):
@@ -227,7 +239,9 @@ class Listener:
             return
         async with trio.open_nursery() as nursery:
             connection = self._sockets.connect(nursery, wire, request)
-            if await self._sockets.open(connection, self._settings.send_timeout_secs):
+            if connection is None:
+                await wire.refuse(431)
+            elif await self._sockets.open(connection, self._settings.send_timeout_secs):
                 try:
                     async with connection:
                         await self._websocket(Socket(connection, peer))
@@ -235,15 +249,6 @@ class Listener:
                     self._sockets.forget(connection)
             # websockets' reader sleeps for ever when it paused for frames that nobody takes now.
             nursery.cancel_scope.cancel()
-
-
-def _unacceptable(request: h11.Request) -> int | None:
-    """The status of what h11 lets pass and nobody should answer."""
-    if not request.http_version.startswith(b"1."):
-        return 505
-    names = {name for name, _ in request.headers}
-    # Whoever stands before us may see the end of the request elsewhere than we do (RFC 9112, 6.3).
-    return 400 if {b"content-length", b"transfer-encoding"} <= names else None
 
 
 def _peer(stream: trio.abc.HalfCloseableStream) -> str:

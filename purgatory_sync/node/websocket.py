@@ -132,8 +132,13 @@ class Sockets:
         for connection in self._server.connections:
             nursery.start_soon(connection.aclose, CloseCode.GOING_AWAY)
 
-    def connect(self, nursery: trio.Nursery, wire: Wire, request: h11.Request) -> ServerConnection:
-        """A connection that has read the request but not answered it."""
+    def connect(
+        self, nursery: trio.Nursery, wire: Wire, request: h11.Request
+    ) -> ServerConnection | None:
+        """A connection that has read the request but not answered it.
+
+        None where websockets does not read it: its limits are narrower than ours.
+        """
         protocol = _Protocol(
             extensions=[_Deflate()],
             max_size=self._max_message_bytes,
@@ -150,11 +155,12 @@ class Sockets:
             max_queue=QUEUED_FRAMES,
         )
         lines = [b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)]
-        lines += [b"%b: %b" % header for header in request.headers]
+        lines += [b"%b: %b" % header for header in request.headers if _is_of_interest(header[0])]
         protocol.receive_data(b"\r\n".join(lines) + b"\r\n\r\n")
-        for event in protocol.events_received():
+        events = protocol.events_received()
+        for event in events:
             connection.process_event(event)
-        return connection
+        return connection if events else None
 
     async def open(self, connection: ServerConnection, timeout_secs: float) -> bool:
         """Answer the request; False when it was refused, and the stream is closed then."""
@@ -172,6 +178,13 @@ class Sockets:
     def forget(self, connection: ServerConnection) -> None:
         """Take a connection that has ended out of those that a stop closes."""
         self._server.all_connections.discard(connection)
+
+
+def _is_of_interest(name: bytes) -> bool:
+    """Whether a header bears on the handshake: of others a browser may send long ones, or many."""
+    return name in (b"host", b"connection", b"upgrade", b"origin") or name.startswith(
+        b"sec-websocket-"
+    )
 
 
 def has_body(request: h11.Request) -> bool:

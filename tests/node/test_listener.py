@@ -54,6 +54,14 @@ CASES = {
     "upgrade, early frames": (UPGRADE + KEY + b"\r\n\x81\x05hello", 400),
     "upgrade, 8-bit protocol": (UPGRADE + KEY + b"Sec-WebSocket-Protocol: \xff\r\n\r\n", 400),
     "upgrade, bad extension": (UPGRADE + KEY + b"Sec-WebSocket-Extensions: \xff;=\r\n\r\n", 400),
+    "upgrade, endless extension": (
+        UPGRADE + KEY + b"Sec-WebSocket-Extensions: " + b"x, " * 3000 + b"y\r\n\r\n",
+        431,
+    ),
+    "head too large, in one piece": (
+        b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: " + b"a" * 20000 + b"\r\n\r\n",
+        431,
+    ),
     "upgrade by POST": (UPGRADE.replace(b"GET", b"POST") + KEY + b"\r\n", 405),
     "upgrade by HTTP/1.0": (UPGRADE.replace(b"/1.1", b"/1.0") + KEY + b"\r\n", 505),
 }
@@ -361,6 +369,17 @@ async def test_absolute_target_is_read_like_a_path(autojump_clock: trio.testing.
         ):
             answer = await talk(place, LAST.replace(b"/x", target))
             assert answer.endswith(b"\r\n\r\n" + path + b" 0")
+
+
+@pytest.mark.parametrize(
+    "more", [b"Cookie: " + b"c" * 12_000 + b"\r\n", b"X: y\r\n" * 500], ids=["long", "many"]
+)
+async def test_upgrade_with_all_the_headers_that_a_browser_may_send(
+    autojump_clock: trio.testing.MockClock, more: bytes
+) -> None:
+    async with served() as place, await place.connect() as stream:
+        await stream.send_all(UPGRADE + KEY + more + b"\r\n")
+        assert (await read_until(stream, b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
 
 
 async def test_upgrade_elsewhere_is_an_ordinary_request(
