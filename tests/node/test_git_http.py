@@ -252,6 +252,18 @@ async def test_b_6_1_hostile_gzip(
         assert answer.status_code == status
 
 
+async def test_b_6_1_bytes_that_come_after_the_gzip(tmp_path: Path, commits: list[str]) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield gzip.compress(LS_REFS)
+        await trio.sleep(0.05)
+        yield b"more"
+
+    headers = {**UPLOAD, **V2, "content-encoding": "gzip"}
+    async with git_served(tmp_path) as server:
+        answer = await _request(server, "POST", "repo/git-upload-pack", headers, chunks())
+        assert answer.status_code == 400
+
+
 async def test_b_6_1_too_large_a_body(
     tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +426,16 @@ async def test_an_answer_that_git_was_killed_in_is_cut(
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"0008NAK" in answer
         assert not answer.endswith(b"0\r\n\r\n")
+
+
+async def test_a_git_that_complains_a_lot_is_not_held_up(
+    tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stand_in(tmp_path, monkeypatch, "head -c 1000000 /dev/zero >&2; printf 0008NAK")
+    async with git_served(tmp_path) as server, await server.place.connect() as stream:
+        await stream.send_all(FLUSH)
+        with trio.fail_after(30):
+            assert b"0008NAK" in await read_until(stream, b"0\r\n\r\n")
 
 
 def _stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
