@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
 from purgatory_sync.git.refs import update_refs
-from purgatory_sync.purgatory.entries import HeldState
-from purgatory_sync.release.serving import Parts, Tally
+from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.pull_request import PullRequest
+from purgatory_sync.purgatory.entries import HeldState, Origin
+from purgatory_sync.release.serving import TELL_SECS, Parts, Tally, tell
 from purgatory_sync.release.state_release import release_state
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
@@ -355,3 +359,32 @@ async def test_b_2_8_a_damaged_repository_keeps_no_other_from_being_aligned(worl
     (world.path(first) / "config").write_bytes(b"[extensions]\n\tobjectformat = sha256\n")
     await world.releaser.process("repo", bring_up=True)
     assert set(world.refs(second)) == {MAIN}
+
+
+async def test_b_6_7_what_comes_while_a_lock_is_awaited_is_locked_too(
+    world: World, autojump_clock: MockClock
+) -> None:
+    coordinates = [OWNER.coordinate("repo"), OWNER.coordinate("other")]
+    event = events.pull_request(STRANGER, coordinates, "1" * 40, created_at=NOW)
+
+    async def waits() -> None:
+        async with world.releaser.hold("repo"):
+            assert set(world.locks.in_use()) == {"repo", "other"}
+
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(waits)
+        await wait_all_tasks_blocked()
+        world.purgatory.add_pr(PullRequest.parse(event), Origin.USER, NOW)
+    assert world.locks.in_use() == ()
+
+
+async def test_b_7_2_a_subscriber_that_takes_for_ever_holds_no_release_up(
+    world: World, autojump_clock: MockClock
+) -> None:
+    async def takes_for_ever(event: Event) -> None:
+        await trio.sleep_forever()
+
+    start = trio.current_time()
+    with trio.fail_after(2 * TELL_SECS):
+        await tell(takes_for_ever, events.note(OWNER))
+    assert trio.current_time() - start == TELL_SECS

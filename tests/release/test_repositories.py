@@ -92,3 +92,29 @@ async def test_a_disk_that_refuses_to_forget_the_mark_is_a_typed_error(
     assert not (path / PROVEN_MARKER).exists()
     repositories.distrust(path)
     repositories.distrust(path / "config")
+
+
+async def test_b_3_6_who_takes_from_what_others_write_to_is_believed_no_more_than_that(
+    repositories: Repositories,
+) -> None:
+    theirs, ours = (repositories.path(a.pubkey, "repo") for a in (ALICE, BOB))
+    (sound,), holed = history(1), history(2, "with a hole")
+    repositories.distrust(theirs)
+    add_pack(theirs, sound.objects)
+    add_pack(theirs, holed[1].objects)
+    oids = frozenset((sound.oid, holed[1].oid))
+    assert repositories.gather([theirs], ours, oids) == {sound.oid}
+    assert not repositories.is_ours_alone(ours)
+    assert repositories.here({"": ([ours], oids)}) == {"": {sound.oid}}
+
+
+async def test_b_3_6_what_was_walked_is_forgotten_with_its_repository(
+    repositories: Repositories,
+) -> None:
+    path, (step,) = repositories.path(ALICE.pubkey, "repo"), history(1)
+    for objects, here in ((step.objects, {step.oid}), ([step.commit], set())):
+        repositories.distrust(path)
+        add_pack(path, objects)
+        assert repositories.here({"": ([path], [step.oid])}) == {"": here}
+        repositories.remove(ALICE.pubkey, "repo")
+        repositories.create(ALICE.pubkey, "repo")
