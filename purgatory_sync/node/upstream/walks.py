@@ -36,8 +36,10 @@ class _Page:
     failure: str | None = None
 
     def fail(self, why: str) -> None:
-        self.failure = why
-        self.ended.set()
+        # Some relays say CLOSED behind EOSE when all ids came that were asked for.
+        if not self.ended.is_set():
+            self.failure = why
+            self.ended.set()
 
 
 class Walks:

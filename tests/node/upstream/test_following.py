@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,11 +14,23 @@ from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks
 from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.node.upstream.pace import Pace
+from purgatory_sync.node.websocket import Socket
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.testing.events import announcement, note, pull_request
 
-from .support import NOW, OTHER, OWNER, STRANGER, Said, ScriptedRelay, following, listed, state_of
+from .support import (
+    NOW,
+    OTHER,
+    OWNER,
+    STRANGER,
+    Said,
+    ScriptedRelay,
+    following,
+    listed,
+    send,
+    state_of,
+)
 
 HOST = "relay.example"
 start = partial(following, bootstrap=f"ws://{HOST}")
@@ -425,6 +438,20 @@ async def test_a_malformed_event_now_and_then_ends_nothing(autojump_clock: MockC
             await relay.send(["NOTICE", "sorry"])
         await trio.sleep(1)
         assert upstream.looks()[0].connected
+
+
+async def test_closed_behind_eose_is_no_refusal(autojump_clock: MockClock) -> None:
+    class Closing(ScriptedRelay):
+        async def _answer(self, socket: Socket, message: list[Any]) -> None:
+            await super()._answer(socket, message)
+            if message[0] == "REQ" and message[1].startswith("past"):
+                await send(socket, ["CLOSED", message[1], ""])
+
+    relay = Closing(*(listed(OTHER, f"r{n}", created_at=NOW - n) for n in range(20)), cap=4)
+    async with start({HOST: relay}) as (upstream, engine, _):
+        await trio.sleep(10)
+        assert len(engine.events) == 20
+        assert upstream.looks()[0].trouble is None
 
 
 async def test_a_relay_without_eose_holds_up_nothing_else(autojump_clock: MockClock) -> None:
