@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 import structlog
@@ -134,8 +134,8 @@ class Session:
             self._walks.begin(nursery, EVERYTHING, since)
             if since is not None:
                 for values in self._values:
-                    for filters in values.between(0, known[values.letters]):
-                        self._walks.begin(nursery, filters, since)
+                    past = values.between(0, known[values.letters])
+                    self._walks.begin_slowly(nursery, past, since)
                 self._asked |= known
             await self._keep_asking(nursery)
 
@@ -150,19 +150,21 @@ class Session:
     async def _keep_asking(self, nursery: trio.Nursery) -> None:
         """Renew by-reference filters while what is wanted grows (B 10.2)."""
         wanted = self._common.wanted
+        for values in self._values:
+            self._walks.begin_slowly(nursery, await self._new(values), None)
         while True:
             for values in self._values:
-                await self._ask_for(nursery, values)
+                for filters in await self._new(values):
+                    self._walks.begin(nursery, filters, None)
             await wanted.wait_beyond(*(self._asked.get(v.letters, 0) for v in self._values))
             await trio.sleep(RENEW_SECS)
 
-    async def _ask_for(self, nursery: trio.Nursery, values: Values) -> None:
-        """New values: through all of history, and from now on beside the old ones."""
+    async def _new(self, values: Values) -> Iterator[tuple[Filter, ...]]:
+        """Listen for new values beside the old ones; what is to be walked at once for them."""
         asked, end = self._asked.get(values.letters, 0), values.end
         await self._listen_for(values, end)
         self._asked[values.letters] = end
-        for filters in values.between(asked, end):
-            self._walks.begin(nursery, filters, None)
+        return values.between(asked, end)
 
     async def _listen_for(self, values: Values, end: int) -> None:
         last = self._live_batches.get(values.letters, _LastBatch(0, 0, 0))

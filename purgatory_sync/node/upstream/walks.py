@@ -21,8 +21,9 @@ from .wire import close, request
 WALKS_AT_ONCE = 4
 SILENCE_SECS, PAGE_SECS = 30.0, 600.0
 RETRY_SECS, MAX_RETRY_SECS = 60.0, 3600.0
-# A relay that answers slower than the walks come; a new connection asks for all at once.
+# A relay that answers slower than the walks come; a new connection asks for all little by little.
 MAX_WALKS = 5_000
+LITTLE_BY_LITTLE = 200
 MAX_UNANSWERED_IN_A_ROW = 6
 SILENT: Final = "a page was not answered to its end"
 
@@ -63,6 +64,8 @@ class Walks:
         self._unanswered_in_a_row = 0
         self._places = trio.CapacityLimiter(WALKS_AT_ONCE)
         self._left = 0
+        self._resting = 0
+        self._fewer = trio.Event()
         self._fetching = 0
         self._behind_since: float | None = None
 
@@ -86,11 +89,43 @@ class Walks:
             if self._left >= MAX_WALKS:
                 self._line.end(Trouble.TIMEOUT, "too slow")
                 return
-            if self._left == 0:
-                self._behind_since = self._line.common.clock.now()
-            self._left += 1
-            self._fetching += isinstance(pages, Batch)
-            nursery.start_soon(self._walk, pages)
+            self._begin_one(nursery, pages)
+
+    def begin_slowly(
+        self, nursery: trio.Nursery, all_conditions: Iterable[Iterable[Filter]], since: int | None
+    ) -> None:
+        """As `begin`, however many there are; some are begun when others have ended."""
+        walks = (Walk(each, since) for conditions in all_conditions for each in conditions)
+        self._note_begun()
+        nursery.start_soon(self._begin_little_by_little, nursery, walks)
+
+    async def _begin_little_by_little(self, nursery: trio.Nursery, walks: Iterable[Walk]) -> None:
+        for walk in walks:
+            while self._left - self._resting > LITTLE_BY_LITTLE:
+                await self._fewer.wait()
+            self._begin_one(nursery, walk)
+        self._note_ended()
+
+    def _begin_one(self, nursery: trio.Nursery, pages: Pages) -> None:
+        self._note_begun()
+        self._fetching += isinstance(pages, Batch)
+        nursery.start_soon(self._walk, pages)
+
+    def _note_begun(self) -> None:
+        if self._left == 0:
+            self._behind_since = self._line.common.clock.now()
+        self._left += 1
+
+    def _note_ended(self) -> None:
+        self._left -= 1
+        self._note_fewer()
+        if self._left == 0:
+            self._behind_since = None
+            self._caught_up()
+
+    def _note_fewer(self) -> None:
+        self._fewer.set()
+        self._fewer = trio.Event()
 
     def has(self, name: str) -> bool:
         """Whether a subscription is a page that is asked for now."""
@@ -129,13 +164,13 @@ class Walks:
             self._line.log.info("history cut short", error=failure)
             trouble = Trouble.TIMEOUT if failure == SILENT else Trouble.REFUSED
             self._line.complain(trouble, f"history: {failure}")
+            self._resting += 1
+            self._note_fewer()
             await trio.sleep(retry_secs)
+            self._resting -= 1
             retry_secs = min(2 * retry_secs, MAX_RETRY_SECS)
-        self._left -= 1
         self._fetching -= isinstance(pages, Batch)
-        if self._left == 0:
-            self._behind_since = None
-            self._caught_up()
+        self._note_ended()
 
     async def _history(self, pages: Pages) -> str | None:
         """Fetch what is lacking, or all; None at the end of history, else why it cannot go on."""

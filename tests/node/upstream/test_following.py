@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks
+from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks, wanted
 from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.node.upstream.pace import Pace
 from purgatory_sync.node.websocket import Socket
@@ -427,6 +427,33 @@ async def test_a_relay_slower_than_what_it_is_asked_is_left(
         await trio.sleep(10)
         assert len(relay.connections) == 2
         assert upstream.looks()[0].connected
+
+
+async def test_b_10_2_however_much_is_wanted_a_new_connection_asks_for_all_of_it(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever announces to thousands must not part us from all relays."""
+    monkeypatch.setattr(wanted, "MAX_VALUES", 1)
+    monkeypatch.setattr(walks, "MAX_WALKS", 10)
+    monkeypatch.setattr(walks, "LITTLE_BY_LITTLE", 5)
+    relay = ScriptedRelay()
+    relay.closes = "past7"  # one of them is refused, which holds up nothing
+    async with start({HOST: relay}) as (upstream, _, _):
+        await trio.sleep(1)
+        for number in range(20):
+            upstream.announced(listed(OWNER, f"r{number}"))
+        await trio.sleep(5)
+        assert upstream.looks()[0].reason == "too slow"
+        for _ in range(2):
+            relay.requests.clear()
+            await trio.sleep(20)
+            assert upstream.looks()[0].connected
+            assert len(relay.asked_for("a")) >= 20
+            await trio.sleep(100)
+            session = upstream._relays[f"ws://{HOST}"].session
+            assert session is not None
+            assert session._walks.behind_since is None
+            await relay.hang_up()
 
 
 async def test_a_malformed_event_now_and_then_ends_nothing(autojump_clock: MockClock) -> None:
