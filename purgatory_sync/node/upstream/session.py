@@ -48,6 +48,7 @@ RECENT_EVENTS = 500
 class _Live:
     filters: tuple[Filter, ...]
     given: int
+    opened_at: float
     answered: bool = False
     retry_secs: float = RETRY_SECS
     reopening: bool = False
@@ -177,7 +178,7 @@ class Session:
     async def _subscribe(self, name: str, filters: tuple[Filter, ...]) -> None:
         """Live: of what the relay has only the newest is asked for, a walk brings the rest."""
         live = tuple(attrs.evolve(each, limit=1) for each in filters)
-        self._live[name] = _Live(live, self._proof.given)
+        self._live[name] = _Live(live, self._proof.given, trio.current_time())
         await self._line.send(request(name, live))
 
     async def _reopen(self, name: str, live: _Live, reason: str) -> None:
@@ -191,6 +192,7 @@ class Session:
         live.reopening = False
         if self._live.get(name) is live and self._nursery is not None:
             live.given, live.answered = self._proof.given, False
+            live.opened_at = trio.current_time()
             await self._line.send(request(name, live.filters))
             self._walks.begin(self._nursery, live.filters, since)
 
@@ -283,6 +285,8 @@ class Session:
         if live.reopening or self._nursery is None:
             return False
         live.reopening = True
+        if trio.current_time() - live.opened_at >= MAX_RETRY_SECS:
+            live.retry_secs = RETRY_SECS
         self._line.log.info("subscription closed by the relay", error=reason)
         self._nursery.start_soon(self._reopen, name, live, reason)
         return True

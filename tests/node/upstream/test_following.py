@@ -395,6 +395,19 @@ async def test_a_live_subscription_that_the_relay_closes_is_opened_again(
         assert engine.events[2:] == [STATE]
 
 
+async def test_a_subscription_that_stood_long_is_opened_again_soon(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay()
+    async with start({HOST: relay}) as (_, _, _):
+        for _ in range(8):
+            await trio.sleep(4_000)
+            relay.requests.clear()
+            await relay.close("live")
+            await trio.sleep(65)
+            assert [f[0].limit for _, f in relay.requests].count(1) == 1
+
+
 async def test_a_relay_that_closes_without_end_is_asked_once_a_while(
     autojump_clock: MockClock,
 ) -> None:
