@@ -165,8 +165,9 @@ async def test_failures_of_the_resolver_contact_nobody(
     assert trio.current_time() - started == (10 if resolve is hang else 0)
 
 
+# websockets calls so what it makes over a stream that is open.
 CONNECTS = re.compile(
-    r"open_tcp_stream|open_ssl_over_tcp_stream|HappyEyeballs|\.connect\(\(|create_connection(?!=)"
+    r"open_tcp_stream|open_ssl_over_tcp_stream|HappyEyeballs|\.connect\(\(|create_connection(?!=_)"
     r"|urlopen|http\.client|import requests|HTTPTransport|httpx\.(get|post|stream|request)\b"
     r"|httpx\.Client|HttpGitClient|get_transport_and_path|porcelain"
 )
