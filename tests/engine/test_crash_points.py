@@ -137,6 +137,8 @@ def acts() -> dict[str, Act]:
 
 
 NAMES: Final = tuple(acts())
+# Their transaction comes before the alignment that they bring (B 9).
+ALIGNED_LATER: Final = ("announce as a co-maintainer", "delist")
 EVICTED: Final = f"repository {OWNER.npub}/evicted.git"
 
 
@@ -319,6 +321,8 @@ async def test_n1_killed_before_any_change_of_the_disk(
                 with capture_logs() as logs:
                     await require_healed(moment, looks[moment.act], looks[moment.act + 1])
                 assert [each for each in logs if each["log_level"] not in ("debug", "info")] == []
+                if NAMES[moment.act] not in ALIGNED_LATER:
+                    assert "brought up" not in [each["event"] for each in logs]
             except BaseException as error:
                 error.add_note(f"killed in {moment}")
                 raise
