@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
-from ..errors import ConfigurationError, InvalidEvent, StoreCorrupt, StoreError
+from ..errors import ConfigurationError, InvalidEvent, StoreBusy, StoreCorrupt, StoreError
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNUSABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
@@ -29,6 +30,8 @@ def unusable(path: Path, error: Exception) -> ConfigurationError:
 
 def at_opening(path: Path, error: sqlite3.Error) -> StoreError | ConfigurationError:
     """What an SQLite error means while a database is opened."""
+    if _code(error) == sqlite3.SQLITE_BUSY:
+        return StoreBusy(f"another program has locked {path}: end it and start again")
     return unusable(path, error) if _code(error) in _UNUSABLE else at_run_time(path, error)
 
 
@@ -38,9 +41,19 @@ def at_run_time(path: Path, error: Exception) -> StoreError:
         return error
     if _code(error) in _DAMAGED or isinstance(error, InvalidEvent):
         return corrupt(path, str(error))
-    if _code(error) == sqlite3.SQLITE_FULL:
+    if _code(error) == sqlite3.SQLITE_BUSY:
+        return StoreError(f"another program has locked {path}: end it; nothing was changed")
+    if _code(error) == sqlite3.SQLITE_FULL or _has_no_room(path, error):
         return StoreError(f"no space left for {path}: free some; nothing was changed")
     return StoreError(f"{path}: {error}; nothing was changed")
+
+
+def _has_no_room(path: Path, error: Exception) -> bool:
+    """Whether a full disk is behind an I/O error; what SQLite cannot map into memory is one."""
+    try:
+        return _code(error) == sqlite3.SQLITE_IOERR and not os.statvfs(path.parent).f_bavail
+    except OSError:
+        return False
 
 
 def _code(error: Exception) -> int | None:

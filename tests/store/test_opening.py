@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import aclosing, closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
+from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreError
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.store.failures import at_opening
 from purgatory_sync.store.opening import DATABASE, open_store
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing.events import note
@@ -150,3 +153,35 @@ async def test_a_start_that_was_killed_early_can_be_repeated(tmp_path: Path) -> 
     assert path.stat().st_size > 0
     async with aclosing(await open_store(tmp_path)) as store:
         await store.apply(Change(save=[note(ALICE)]))
+
+
+async def test_a_database_that_another_program_has_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(tmp_path)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0}))
+    with closing(connect(tmp_path / DATABASE, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            StoreBusy, match="another program has locked .*: end it and start again"
+        ):
+            await open_store(tmp_path)
+    async with aclosing(await open_store(tmp_path)) as store:
+        with closing(connect(tmp_path / DATABASE, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="another program has locked .*: end it; nothing"):
+                await store.load()
+        await store.load()
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_an_io_error_of_a_full_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR | 19 << 8  # SQLITE_IOERR_SHMSIZE
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free))
+    said = str(at_opening(tmp_path / DATABASE, error))
+    assert ("no space left" in said) == (not free)
