@@ -36,6 +36,8 @@ KILLS: Final = int(os.environ.get("KILLS", "8"))
 ANSWERED: Final = 4 * KILLS
 CLIENTS: Final = 3
 LONGEST_LIFE_SECS: Final = 1.2
+LONGEST_START_SECS: Final = 1.5
+KILLED_AT_STARTS: Final = 0.2
 RELEASE_SECS: Final = 20.0
 STEPS_OF_A_REPOSITORY: Final = 5
 
@@ -68,6 +70,7 @@ class Client:
     owner: Author
     co_maintainer: Author
     chance: random.Random
+    killed: trio.Event = attrs.field(factory=trio.Event)
     accepted: list[Event] = attrs.field(factory=list)
     pushes: int = 0
     repositories: list[Repository] = attrs.field(factory=list)
@@ -91,7 +94,8 @@ class Client:
                     await self._steps[0](relay)
                     del self._steps[0]
         except (RelayFailed, OSError, EOFError, subprocess.CalledProcessError):
-            return
+            if not self.killed.is_set():
+                raise
 
     async def _plan(self) -> None:
         """What comes next: a new repository, or a change of the current one."""
@@ -208,7 +212,8 @@ async def check_repository(client: Client, repository: Repository, copy: Path) -
     states = repository.offered
     async with nostr_client(client.node.relay_url) as relay:
         serving = [state for state in states if await relay.has(state.id)]
-    assert len(serving) <= 1
+        assert len(serving) <= 1
+        assert not serving or await relay.has(repository.announcement.id)
     if repository.promised is not None:
         assert serving, "a push was answered OK and nothing is served"
         assert states.index(serving[0]) >= states.index(repository.promised)
@@ -241,6 +246,17 @@ async def check_mirror(
     assert all(ref.startswith("refs/nostr/") for ref in found.keys() - aligned.keys())
 
 
+async def kill_starts(node: NodeProcess, chance: random.Random) -> int:
+    """Kill it while it heals what the last kill left, before it listens or just then; how often."""
+    kills = 0
+    while chance.random() < KILLED_AT_STARTS:
+        with trio.move_on_after(chance.uniform(0.1, LONGEST_START_SECS)):
+            await node.start()
+        await node.kill()
+        kills += 1
+    return kills
+
+
 @pytest.mark.real
 async def test_n1_killed_amid_pushes(tmp_path: Path) -> None:
     chance = random.Random(20261123)
@@ -261,11 +277,15 @@ async def test_n1_killed_amid_pushes(tmp_path: Path) -> None:
         kills = 0
         while kills < KILLS or sum(client.answered for client in clients) < ANSWERED:
             if kills:
+                kills += await kill_starts(node, chance)
                 await node.start()
+            killed = trio.Event()
             async with trio.open_nursery() as nursery:
                 for client in clients:
+                    client.killed = killed
                     nursery.start_soon(client.work)
                 await trio.sleep(chance.uniform(0.05, LONGEST_LIFE_SECS))
+                killed.set()
                 await node.kill()
             kills += 1
         await node.start()

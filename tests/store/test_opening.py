@@ -165,13 +165,13 @@ async def test_a_database_that_another_program_has_locked(
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(
-            StoreBusy, match="another program has locked .*: end it and start again"
+            StoreBusy, match=r"another program has locked .*: end it and start again"
         ):
             await open_store(tmp_path)
     async with aclosing(await open_store(tmp_path)) as store:
         with closing(connect(tmp_path / DATABASE, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreError, match="another program has locked .*: end it; nothing"):
+            with pytest.raises(StoreError, match=r"another program has locked .*: end it; nothing"):
                 await store.load()
         await store.load()
 
