@@ -21,7 +21,7 @@ import httpx
 import pytest
 import trio
 
-from purgatory_sync.cli import run_command
+from purgatory_sync.cli import asking, run_command
 from purgatory_sync.node.control import SOCKET
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -213,6 +213,18 @@ def test_a_node_that_answers_strangely_is_one_sentence(
         assert run_command(["status", "--relay-data-path", str(tmp_path)]) == 1
         answering.join()
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_node_that_says_nothing_is_not_waited_for_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "ANSWER_SECS", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / SOCKET))
+        silent.listen()
+        assert run_command(["status", "--relay-data-path", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said == "purgatory-sync: the node does not answer: timed out\n"
 
 
 def _answer_once(listening: socket.socket, answer: bytes) -> None:

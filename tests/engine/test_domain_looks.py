@@ -5,6 +5,7 @@ from __future__ import annotations
 from purgatory_sync.engine.domain_looks import (
     DOMAINS_SHOWN,
     NAUGHTY_LOOKED_AT,
+    NAUGHTY_SHOWN,
     look_at_domains,
 )
 from purgatory_sync.engine.explained import DomainLook, NaughtyLook
@@ -52,3 +53,12 @@ def test_a_page_shows_and_costs_no_more_than_its_bounds() -> None:
     looks, total = look_at_domains(hunt(**many, last=BUSY), naughty, NOW)
     assert (len(looks), total) == (DOMAINS_SHOWN, DOMAINS_SHOWN + 8 + NAUGHTY_LOOKED_AT)
     assert looks[0].domain == "last"
+
+
+def test_of_one_host_with_thousands_of_repositories_some_are_shown() -> None:
+    naughty = [
+        NaughtyEntry(NaughtyScope.URL, f"https://one/{number}.git", NOW + 1, "404")
+        for number in range(NAUGHTY_SHOWN + 3)
+    ]
+    ((look,), _) = look_at_domains(hunt(), naughty, NOW)
+    assert [each.key for each in look.naughty] == [each.key for each in naughty[:NAUGHTY_SHOWN]]

@@ -103,6 +103,51 @@ async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: Mock
         assert await obstacles() == [nobodys, "unsatisfiable", nobodys, nobodys, "unannounced"]
 
 
+async def test_sources_are_those_of_the_event(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A pull request's own clone URLs serve its commit and nothing else (B 8.1)."""
+    fork = "https://fork.example.com/repo.git"
+    async with Home(tmp_path).running() as engine:
+        await hold(engine)
+        request = events.pull_request(
+            Author.from_seed(2), [OWNER.coordinate("repo")], "2" * 40, clone=[fork], created_at=NOW
+        )
+        assert (await engine.offer(request, "user")).outcome is Outcome.HELD
+        of_state = await why(engine, "repo", "state")
+        of_request = await why(engine, "repo", "pr")
+        assert [source.url for source in of_state.sources] == [FAR]
+        assert [source.url for source in of_request.sources] == [FAR, fork]
+
+
+async def test_b_2_7_the_end_of_what_expired_softly(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with Home(tmp_path).running() as engine:
+        await engine.offer(announce(OWNER, FAR), "user")
+        assert (await why(engine, "repo", "announcement")).until == pytest.approx(NOW + 1800, abs=1)
+        await trio.sleep(1900)
+        look = await why(engine, "repo", "soft-expired")
+        assert look.until == pytest.approx(NOW + 1860 + 86400, abs=61)
+
+
+async def test_why_tells_no_more_than_its_bounds(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explaining, "EVENTS_SHOWN", 2)
+    monkeypatch.setattr(explaining, "SOURCES_SHOWN", 3)
+    far = [f"https://far{number}.example.com/r.git" for number in range(5)]
+    async with Home(tmp_path).running() as engine:
+        await engine.offer(announce(OWNER, *far), "user")
+        for number in range(3):
+            refs = {MAIN: f"{number + 1}" * 40}
+            await engine.offer(events.state(OWNER, "repo", refs, created_at=NOW + number), "user")
+        looks = await engine.explainer.why("repo")
+        assert [each.kind for each in looks] == ["announcement", "state"]
+        assert len(looks[1].sources) == 3
+        await trio.sleep(200)
+        shown = (await engine.explainer.look()).events
+        assert [len(each.sources) for each in shown if each.kind == "state"] == [3]
+
+
 async def test_during_and_after_the_hunt(tmp_path: Path, autojump_clock: MockClock) -> None:
     home = Home(tmp_path)
     home.outside.hangs = True
@@ -111,6 +156,7 @@ async def test_during_and_after_the_hunt(tmp_path: Path, autojump_clock: MockClo
         await trio.sleep(185)
         look = await why(engine, "repo", "state")
         assert (look.hunting, look.next_attempt) == (True, None)
+        assert not (await why(engine, "repo", "announcement")).hunting
         await trio.sleep(20)
         look = await why(engine, "repo", "state")
         (source,) = look.sources
@@ -250,6 +296,11 @@ async def test_b_6_4_the_page_of_a_repository(tmp_path: Path, autojump_clock: Mo
         look = await engine.repository(OWNER.npub, "long")
         assert look is not None
         assert (look.name, look.description) == ("n" * 199 + "…", "d" * 1999 + "…")
+        tags = [("d", "open"), ("clone", f"http://{SERVICE}/x.git"), ("relays", f"ws://{SERVICE}")]
+        await engine.offer(OWNER.sign(30617, "", tags, NOW - 100), "user")
+        look = await engine.repository(OWNER.npub, "open")
+        assert look is not None
+        assert (look.name, look.scheme, look.relay) == ("", "http", f"ws://{SERVICE}")
 
 
 async def test_the_page_shows_and_looks_at_no_more_than_its_bounds(

@@ -24,6 +24,13 @@ def test_what_is_older_than_an_hour_does_not_count() -> None:
     assert len(hour._noted) == 61
 
 
+def test_an_hour_is_an_hour_to_the_second() -> None:
+    hour = LastHour(START)
+    hour.note(START + 60, {"a": 1})
+    look = hour.look(START + 3660, {"a": 3})
+    assert (look.since, look.counts) == (START + 60, {"a": 2})
+
+
 def test_nothing_counted_is_left_out() -> None:
     hour = LastHour(START)
     hour.note(START + 60, {"a": 5})

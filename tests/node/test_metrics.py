@@ -63,10 +63,10 @@ def test_counters_of_domains_that_end_and_come_again_never_fall() -> None:
     domains: list[DomainMetrics] = []
     metrics = Metrics(lambda: MetricsSnapshot(domains=tuple(domains)))
     seen = []
-    for counted in ([5], [7], [], [2], [2]):
+    for counted in ([5], [7], [], [2], [2], [1]):
         domains[:] = [DomainMetrics("git.example", 0, count, 30) for count in counted]
         seen += [line for line in lines(metrics) if line.startswith("purgatory_domain_requests")]
-    assert [float(line.rpartition(" ")[2]) for line in seen] == [5, 7, 7, 9, 9]
+    assert [float(line.rpartition(" ")[2]) for line in seen] == [5, 7, 7, 9, 9, 10]
 
 
 def test_nothing_is_read_before_the_first_scrape() -> None:

@@ -123,7 +123,17 @@ async def test_b_10_3_the_status_page_and_its_json(autojump_clock: trio.testing.
         status, headers, body = await ask(make_pages(), "/purgatory", accept)
         assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert headers["cache-control"] == "no-store"
-        assert "default-src 'none'" in headers["content-security-policy"]
+        policy = headers["content-security-policy"].split("; ")
+        assert policy[:6] == [
+            "default-src 'none'",
+            "connect-src 'self'",
+            "img-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
         assert body.endswith("</html>\n")
         status, headers, body = await ask(make_pages(), "/purgatory.json", accept)
         assert (status, headers["content-type"]) == (200, "application/json")
