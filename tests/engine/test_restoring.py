@@ -28,7 +28,8 @@ def test_b_9_what_was_noted_in_the_future_of_the_clock_counts_from_the_start_on(
         (100, 100),
         (100, None),
     ]
-    assert [each.at for each in (*found.expired, *found.placeholders)] == [100, 100]
+    assert [each.at for each in found.expired] == [100]
+    assert [each.at for each in found.placeholders] == [100]
     assert [row.starts for row in found.domains] == [(100, 100)]
 
 
