@@ -6,7 +6,7 @@ import attrs
 import msgspec
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.engine.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
@@ -383,3 +383,41 @@ async def test_b_5_a_deletion_that_comes_with_its_target_ends_it(
     assert target.id not in await world.held()
     assert target.id not in await world.served()
     assert world.purgatory.get(target.id) is None
+
+
+async def test_b_5_a_deletion_locks_what_its_target_waits_under(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target comes first, and is held while the deletion waits for it."""
+    await world.announce(OWNER)
+    target = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    working = world.store.apply
+    locked: set[str] = set()
+
+    async def spy(change: Change) -> Applied:
+        if change.hold:
+            await wait_all_tasks_blocked()
+        if change.tombstones:
+            locked.update(world.locks.in_use())
+        return await working(change)
+
+    monkeypatch.setattr(world.store, "apply", spy)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.offer, target)
+        while target.id not in world.locks.in_use():
+            await trio.lowlevel.checkpoint()
+        nursery.start_soon(world.offer, events.deletion(OWNER, ids=[target.id], created_at=NOW))
+    assert {target.id, "repo"} <= locked
+    assert target.id not in await world.held()
+
+
+async def test_b_5_a_ends_one_of_many_of_that_kind(world: World) -> None:
+    announcement = await world.announce(OWNER)
+    await world.parts.knowledge.apply(Change(save=[announcement]))
+    named = [("a", str(OWNER.coordinate("repo")))]
+    papers = [OWNER.sign(30023, "", [*named, ("d", str(n))], NOW + n) for n in range(5)]
+    for paper in papers:
+        assert (await world.offer(paper)).outcome is Outcome.SERVED
+    await world.offer(OWNER.sign(5, "", [("a", f"30023:{OWNER.pubkey}:0")], NOW + 9))
+    assert {paper.id for paper in papers[1:]} <= await world.served()
+    assert papers[0].id not in await world.served()

@@ -89,6 +89,13 @@ def test_b_3_2_all_objects_here_is_released_now_without_a_text() -> None:
         assert verdict_on(state(), snapshot) == Verdict(Action.SERVE)
 
 
+def test_b_2_7_what_is_released_revives_the_other_owners_too() -> None:
+    bob = announcement(BOB, maintainers=[ALICE])
+    of = data((announcement(ALICE), SERVED), (bob, SOFT))
+    verdict = verdict_on(state(), known(of, objects_here=True))
+    assert verdict == Verdict(Action.SERVE, revives=(bob.id,))
+
+
 def test_b_3_2_without_a_repository_nothing_is_released() -> None:
     of = data((announcement(ALICE, listed=False), SERVED, False))
     assert verdict_on(state(), known(of, objects_here=True)) == HOLD
