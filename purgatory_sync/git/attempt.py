@@ -191,6 +191,7 @@ class Attempt:
         self._answer = answer
         sink = self._wish.open_sink()
         version = self._server.version
+        proven: Quarantined | None = None
         try:
             async with self._http.post(self._base, request, version, self._steps) as reply:
                 await self._receive(_body(reply), sink)
@@ -203,6 +204,8 @@ class Attempt:
             return await self._useful(proven)
         except BaseException:
             with trio.CancelScope(shield=True):
+                if proven is not None:
+                    await proven.discard()
                 await sink.aclose()
             raise
 

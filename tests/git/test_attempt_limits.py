@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from itertools import chain, repeat
 from pathlib import Path
@@ -325,6 +326,21 @@ async def test_cancelling_ends_an_attempt_at_once(
         await trio.testing.wait_all_tasks_blocked()
         assert place.open == 0
         assert place.left_behind() == []
+
+
+async def test_cancelled_after_its_proof_an_attempt_leaves_nothing(
+    repository: Path, tmp: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    settings = HuntSettings(min_free_bytes=0, ingest="git")  # which works in a folder
+    open_files = len(os.listdir("/proc/self/fd"))
+    async with world(tmp, settings) as place:
+        place.answer = lambda seen: held(WHOLE)
+        with trio.move_on_after(0.01) as scope:  # while the answer's end is awaited for a moment
+            await place.client.fetch_oids(repository, URL, [TIP])
+        assert scope.cancelled_caught
+        await trio.testing.wait_all_tasks_blocked()
+        assert place.left_behind() == []
+    assert len(os.listdir("/proc/self/fd")) == open_files
 
 
 async def test_b_8_4_on_a_full_disk_nobody_is_contacted(repository: Path, tmp: Path) -> None:
