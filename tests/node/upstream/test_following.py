@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks, wanted
+from purgatory_sync.node.upstream import following as following_module
 from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.node.upstream.pace import Pace
 from purgatory_sync.node.websocket import Socket
@@ -183,6 +184,27 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_for_again(
         assert engine.events == [STATE]
 
 
+async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_named_again(
+    autojump_clock: MockClock,
+) -> None:
+    old = state_of(OWNER, "repo", created_at=NOW - 10_000)
+    relay = ScriptedRelay(old, state_of(OTHER, "newest of all"))
+    names = listed(OTHER, "names", f"ws://{HOST}")
+    async with start({HOST: relay}, bootstrap=None) as (upstream, engine, _):
+        upstream._intake._refused = Refused(Room(whole=0))
+        upstream.announced(names)
+        await trio.sleep(5)
+        upstream.withdrawn([names.id])
+        await trio.sleep(5)
+        assert upstream.looks() == ()
+        engine.identifiers.add("repo")
+        upstream.judge_again("repo")
+        engine.offered.clear()
+        upstream.announced(names)
+        await trio.sleep(20)
+        assert old in engine.events
+
+
 @pytest.mark.parametrize("mute", [False, True])
 async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_away(
     autojump_clock: MockClock, mute: bool
@@ -256,6 +278,20 @@ async def test_b_10_2_who_leaves_and_comes_again_is_not_asked_more_often(
         upstream.announced(listed(OWNER, "stays", "ws://fine.example"))
         await trio.sleep(10)
         assert [each.connected for each in upstream.looks()] == [True, True]
+
+
+async def test_so_many_are_known_that_nobody_names_any_more(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following_module, "MAX_LEFT", 2)
+    hosts = {HOST: ScriptedRelay(), **{f"r{n}.example": None for n in range(4)}}
+    async with start(hosts) as (upstream, _, _):
+        for number in range(4):
+            upstream.announced(names := listed(OWNER, "r", f"ws://r{number}.example"))
+            await trio.sleep(3)
+            upstream.withdrawn([names.id])
+            await trio.sleep(3)
+        assert list(upstream._left) == ["ws://r2.example", "ws://r3.example"]
 
 
 async def test_b_10_2_a_new_connection_asks_for_nothing_that_left(

@@ -8,12 +8,13 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from purgatory_sync.node.upstream import intake as intake_module
 from purgatory_sync.node.upstream.intake import OFFERS_AT_ONCE, Intake
 from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import note
 
-from .support import OWNER, Said, state_of
+from .support import NOW, OWNER, Said, state_of
 
 STATE = state_of(OWNER, "repo")
 LACKING = Said(False, "invalid: no announcement", ("d:repo",))
@@ -204,6 +205,22 @@ async def test_b_10_2_what_left_memory_is_asked_for_again() -> None:
         await taking.take(STATE)
         await wait_all_tasks_blocked()
         assert offers.events == [STATE]
+
+
+async def test_what_one_announcement_stirs_up_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "MAX_ASKED_AGAIN", 3)
+    monkeypatch.setattr(intake_module, "MAX_RECENT_KEYS", 4)
+    offers, asked = Offers(), list[Sequence[str]]()
+    offers.says = always(LACKING)
+    async with intake(offers, asked.append) as taking:
+        taking._refused = Refused(Room(whole=0))
+        for number in range(5):
+            await taking.take(state_of(OWNER, "repo", created_at=NOW + number))
+        await wait_all_tasks_blocked()
+        for number in range(10):
+            taking.brought([f"d:{number}", "d:repo"])
+        assert [len(each) for each in asked] == [3]
+        assert list(taking._brought) == ["d:7", "d:8", "d:9", "d:repo"]
 
 
 async def test_a_taker_that_is_cancelled_while_waiting_leaves_nothing_behind(

@@ -119,6 +119,9 @@ async def test_only_what_is_lacking_is_fetched(autojump_clock: trio.testing.Mock
         by_ids = [each.ids for each in relay.pages()]
         assert by_ids == [frozenset(event.id for event in EVENTS[110:])]
         assert relay.closed == len(relay.opened)
+        assert engine.upstream is not None
+        assert engine.upstream._shared is not None
+        assert engine.upstream._shared.items == 0
 
 
 async def test_more_than_a_page_and_relays_that_yield_less(
