@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 
 import attrs
 
@@ -46,30 +47,55 @@ class Tried:
 
 
 @attrs.define(eq=False)
-class HeldState:
-    """A state event that waits for its objects; several wait under one identifier (B 1.6).
+class _Held(ABC):
+    """What all held events have in common.
 
     Attributes:
-      accepted_at: Unix seconds.
-      error: why the last release failed, or None (B 7.4).
+      accepted_at: Unix seconds since when its time runs; a revival starts it anew (B 2.7).
+      error: why the last release or promotion failed, or None (B 7.4).
+    """
+
+    origin: Origin
+    accepted_at: float
+    error: str | None = attrs.field(default=None, kw_only=True)
+
+    @property
+    @abstractmethod
+    def event(self) -> Event:
+        """The event itself."""
+
+    @property
+    @abstractmethod
+    def identifiers(self) -> tuple[str, ...]:
+        """The identifiers under which it waits."""
+
+    @property
+    def event_id(self) -> str:
+        """The event's id, hex."""
+        return self.event.id
+
+
+@attrs.define(eq=False)
+class _Hunted(_Held):
+    """What somebody goes looking for.
+
+    Attributes:
       tried: by URL, what became of the last attempt there; empty after a restart.
     """
 
+    tried: dict[str, Tried] = attrs.field(factory=dict, kw_only=True)
+
+
+@attrs.define(eq=False)
+class HeldState(_Hunted):
+    """A state event that waits for its objects; several wait under one identifier (B 1.6)."""
+
     state: State
-    origin: Origin
-    accepted_at: float
-    error: str | None = None
-    tried: dict[str, Tried] = attrs.field(factory=dict)
 
     @property
     def event(self) -> Event:
         """The event itself."""
         return self.state.event
-
-    @property
-    def event_id(self) -> str:
-        """The event's id, hex."""
-        return self.state.event.id
 
     @property
     def identifier(self) -> str:
@@ -78,7 +104,7 @@ class HeldState:
 
     @property
     def identifiers(self) -> tuple[str, ...]:
-        """The same, for code that treats states and pull requests alike."""
+        """The same, for code that treats all held events alike."""
         return (self.state.identifier,)
 
     @property
@@ -88,30 +114,15 @@ class HeldState:
 
 
 @attrs.define(eq=False)
-class HeldPr:
-    """A pull request (or update) that waits for its commit under each of its identifiers.
-
-    Attributes:
-      accepted_at: Unix seconds.
-      error: why the last release failed, or None (B 7.4).
-      tried: by URL, what became of the last attempt there; empty after a restart.
-    """
+class HeldPr(_Hunted):
+    """A pull request (or update) that waits for its commit under each of its identifiers."""
 
     pr: PullRequest
-    origin: Origin
-    accepted_at: float
-    error: str | None = None
-    tried: dict[str, Tried] = attrs.field(factory=dict)
 
     @property
     def event(self) -> Event:
         """The event itself."""
         return self.pr.event
-
-    @property
-    def event_id(self) -> str:
-        """The event's id, hex."""
-        return self.pr.event.id
 
     @property
     def identifiers(self) -> tuple[str, ...]:
@@ -125,30 +136,20 @@ class HeldPr:
 
 
 @attrs.define(eq=False)
-class HeldAnnouncement:
+class HeldAnnouncement(_Held):
     """An announcement that waits for real data (B 2.4), or is kept unserved after that (B 2.7).
 
     Attributes:
-      accepted_at: Unix seconds since when its time runs; a revival starts it anew.
       soft_expired_at: Unix seconds since when it has no repository, or None.
-      error: why the last promotion failed, or None.
     """
 
     announcement: Announcement
-    origin: Origin
-    accepted_at: float
     soft_expired_at: float | None = None
-    error: str | None = None
 
     @property
     def event(self) -> Event:
         """The event itself."""
         return self.announcement.event
-
-    @property
-    def event_id(self) -> str:
-        """The event's id, hex."""
-        return self.announcement.event.id
 
     @property
     def identifier(self) -> str:

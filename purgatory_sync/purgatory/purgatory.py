@@ -88,7 +88,7 @@ class Purgatory:
         """
         if (known := self._states.get(state.event.id)) is not None:
             return known
-        held = HeldState(state, origin, accepted_at)
+        held = HeldState(origin, accepted_at, state)
         self._states[held.event_id] = held
         self._states_of.setdefault(held.identifier, {})[held.event_id] = held
         self._arrived(held, delay)
@@ -100,7 +100,7 @@ class Purgatory:
         """Hold a pull request under each of its identifiers; else as `add_state`."""
         if (known := self._prs.get(pr.event.id)) is not None:
             return known
-        held = HeldPr(pr, origin, accepted_at)
+        held = HeldPr(origin, accepted_at, pr)
         self._prs[held.event_id] = held
         for identifier in held.identifiers:
             self._prs_of.setdefault(identifier, {})[held.event_id] = held
@@ -125,7 +125,7 @@ class Purgatory:
             return known
         if known is not None:
             self._forget(self._announcements, known)
-        held = HeldAnnouncement(announcement, origin, accepted_at, soft_expired_at)
+        held = HeldAnnouncement(origin, accepted_at, announcement, soft_expired_at)
         self._announcements[held.event_id] = group[announcement.owner] = held
         self.room.take(held.event)
         self._changes.announce(held.identifiers)

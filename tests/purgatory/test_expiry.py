@@ -25,7 +25,7 @@ A, B = "https://a.example/r.git", "https://b.example/r.git"
 
 
 def held_state(accepted_at: float = START) -> HeldState:
-    return HeldState(state(), Origin.USER, accepted_at)
+    return HeldState(Origin.USER, accepted_at, state())
 
 
 def ends(held: HeldState | HeldPr, outlook: Outlook, now: float, started_at: float = START) -> bool:
@@ -76,9 +76,9 @@ def test_b_8_9_naughty_sources_and_those_without_target_are_excused() -> None:
 
 def test_b_8_9_what_can_never_be_satisfied_ends_untried() -> None:
     tags = pull_request("repo")
-    pr = HeldPr(tags, Origin.SYNC, START)
+    pr = HeldPr(Origin.SYNC, START, tags)
     assert not ends(pr, Outlook([A]), START + HALF_HOUR)
-    never = HeldPr(type(tags)(tags.event, "1" * 64, tags.repositories, ()), Origin.SYNC, START)
+    never = HeldPr(Origin.SYNC, START, type(tags)(tags.event, "1" * 64, tags.repositories, ()))
     assert ends(never, Outlook([A]), START + HALF_HOUR)
 
 
@@ -108,18 +108,18 @@ def step(held: HeldAnnouncement, now: float, *, concerned: bool = False) -> Anno
 
 
 def test_b_2_7_an_announcement_soft_expires_after_30_minutes() -> None:
-    held = HeldAnnouncement(announcement(), Origin.USER, START)
+    held = HeldAnnouncement(Origin.USER, START, announcement())
     assert step(held, START + HALF_HOUR - 1) is AnnouncementStep.KEEP
     assert step(held, START + HALF_HOUR) is AnnouncementStep.SOFT_EXPIRE
 
 
 def test_b_2_7_no_end_while_what_concerns_it_is_held() -> None:
-    held = HeldAnnouncement(announcement(), Origin.USER, START)
+    held = HeldAnnouncement(Origin.USER, START, announcement())
     assert step(held, START + DAY, concerned=True) is AnnouncementStep.KEEP
 
 
 def test_b_2_7_it_is_kept_unserved_for_24_hours_more() -> None:
-    held = HeldAnnouncement(announcement(), Origin.USER, START, soft_expired_at=START + HALF_HOUR)
+    held = HeldAnnouncement(Origin.USER, START, announcement(), soft_expired_at=START + HALF_HOUR)
     assert step(held, START + HALF_HOUR + DAY - 1) is AnnouncementStep.KEEP
     assert step(held, START + HALF_HOUR + DAY) is AnnouncementStep.FORGET
 
