@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -284,28 +282,6 @@ async def test_b_6_7_judged_again_under_the_lock(
     assert present_oids(world.path(OWNER), [step.oid]) == frozenset()
 
 
-async def test_b_6_7_what_is_refused_after_its_proof_leaves_nothing(
-    world: World, autojump_clock: MockClock
-) -> None:
-    pusher = pusher_of(world, limits=HuntSettings(ingest="git"))  # which works in a folder
-    step, event = await awaiting(world)
-    changes: dict[str, str | None] = {MAIN: step.oid}
-    said: list[str] = []
-
-    async def pushed() -> None:
-        said.append(await refusal(pusher, changes, pack([step])))
-
-    open_files = len(os.listdir("/proc/self/fd"))
-    deletion = events.deletion(OWNER, ids=[event.id], created_at=NOW)
-    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
-        for each in (partial(world.offer, deletion), pushed):
-            nursery.start_soon(each)
-            await trio.sleep(1)
-    assert "no state event" in said[0]
-    assert files_in(world.repositories.tmp) == []
-    assert len(os.listdir("/proc/self/fd")) == open_files
-
-
 async def test_b_6_7_refs_move_under_the_identifiers_lock(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
@@ -423,32 +399,3 @@ async def test_b_6_4_whoever_is_served_for_an_owners_sake_is_not_hosted(
     beside = await world.announce(MAINTAINER, listed=False)
     assert beside.id in await world.served()
     assert await pusher.refs(Target(MAINTAINER.pubkey, "repo")) is None
-
-
-async def test_n5_a_pack_joins_only_the_repository_that_it_was_proven_for(
-    world: World, pusher: Pusher, autojump_clock: MockClock
-) -> None:
-    announcement = await world.announce(OWNER)
-    steps = history(2)
-    await pusher.receive(TARGET, {NOSTR: steps[0].oid}, pack(steps[:1]))
-    await world.offer(state({MAIN: steps[1].oid}))
-    changes: dict[str, str | None] = {MAIN: steps[1].oid}
-    said: list[str] = []
-
-    async def announced_again() -> None:
-        await world.announce(OWNER, created_at=NOW - 50)
-
-    async def pushed() -> None:
-        said.append(await refusal(pusher, changes, pack(steps[1:])))
-
-    deletion = events.deletion(OWNER, ids=[announcement.id], created_at=NOW)
-    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
-        # The pack is proven while all of them wait for the lock, the push as the last.
-        for each in (partial(world.offer, deletion), announced_again, pushed):
-            nursery.start_soon(each)
-            await trio.sleep(1)
-    assert "try again" in said[0]
-    assert world.refs(OWNER) == {}
-    assert present_oids(world.path(OWNER), [steps[1].oid]) == frozenset()
-    await pusher.receive(TARGET, changes, pack(steps))
-    assert world.refs(OWNER) == changes
