@@ -10,7 +10,7 @@ from typing import Final
 from ..errors import TooMuchWork
 
 # Steps of SQLite's machine between two looks at how many there were: each look wants the GIL.
-STEPS: Final = 25_000
+STEPS: Final = 20_000
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Reading: NIP-01 filters as SQL, and the journal."""
+"""Reading: NIP-01 filters as SQL, and the journal.
+
+What may have many rows comes as one text: for each row that it takes, sqlite3 gives the GIL away,
+and while the loop is busy it has it back 5 ms later.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import attrs
+import msgspec
 
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
@@ -26,6 +31,11 @@ from .values import listed, listed_numbers, searchable
 _IN = "IN (SELECT value FROM json_each(?))"
 
 MAX_KINDS_APART = 16
+# SQLite's texts have a gigabyte at most, and events a mebibyte.
+MAX_TEXTS_AT_ONCE = 500
+
+_rows = msgspec.json.Decoder(list[tuple[int, int, str]])
+_numbers = msgspec.json.Decoder(list[int])
 
 Condition = tuple[str, list[Any]]
 
@@ -93,13 +103,23 @@ def query(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int)
         found: dict[int, tuple[int, str]] = {}
         for wanted in filters:
             found.update(_newest(connection, wanted, limit))
-        texts = dict(
-            connection.execute(
-                f"SELECT number, json FROM event WHERE number {_IN}",  # noqa: S608
-                [listed_numbers(found)],
-            ).fetchall()
-        )
+        texts = _texts(connection, sorted(found))
     return [decode_event(texts[number]) for number in sorted(found, key=found.__getitem__)]
+
+
+def _texts(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """The JSON of events, by their numbers."""
+    texts: dict[int, str] = {}
+    for start in range(0, len(numbers), MAX_TEXTS_AT_ONCE):
+        # What we encoded as JSON has no line's end in it.
+        (lines,) = connection.execute(
+            "SELECT group_concat(number || ' ' || json, char(10))"  # noqa: S608
+            f" FROM event WHERE number {_IN}",
+            [listed_numbers(numbers[start : start + MAX_TEXTS_AT_ONCE])],
+        ).fetchone()
+        parted = (line.partition(" ") for line in lines.split("\n"))
+        texts |= {int(number): text for number, _, text in parted}
+    return texts
 
 
 def find(connection: sqlite3.Connection, filters: Sequence[Filter], limit: int) -> list[str]:
@@ -131,11 +151,12 @@ def _newest(
     found: list[tuple[int, tuple[int, str]]] = []
     for each in _apart(wanted):
         source, parameters = select(each)
-        rows = connection.execute(
-            f"SELECT number, created_at, id {source} ORDER BY created_at DESC, id LIMIT ?",
+        (rows,) = connection.execute(
+            "SELECT json_group_array(json_array(number, created_at, id)) FROM"  # noqa: S608
+            f" (SELECT number, created_at, id {source} ORDER BY created_at DESC, id LIMIT ?)",
             [*parameters, most],
-        )
-        found += [(number, (-created_at, name)) for number, created_at, name in rows]
+        ).fetchone()
+        found += [(number, (-created_at, name)) for number, created_at, name in _rows.decode(rows)]
     return sorted(found, key=lambda item: item[1])[:most]
 
 
@@ -153,8 +174,9 @@ def count(connection: sqlite3.Connection, filters: Sequence[Filter]) -> int:
         found: set[int] = set()
         for wanted in filters:
             source, parameters = select(wanted)
-            rows = connection.execute(f"SELECT number {source}", parameters)
-            found.update(number for (number,) in rows)
+            sql = f"SELECT json_group_array(number) {source}"
+            (numbers,) = connection.execute(sql, parameters).fetchone()
+            found.update(_numbers.decode(numbers))
         return len(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -88,6 +89,27 @@ def test_memory_finds_what_the_filter_says(filters: list[Filter], limit: int) ->
         return [event.id for event in await store.query(filters, limit)]
 
     assert trio.run(ask) == expected(filters, limit)
+
+
+def test_many_rows_do_not_come_one_by_one(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row that is taken by itself waits for a busy loop."""
+    monkeypatch.setattr(queries, "MAX_TEXTS_AT_ONCE", 7)
+    rows = 0
+
+    def count_rows(cursor: sqlite3.Cursor, row: tuple[object, ...]) -> tuple[object, ...]:
+        nonlocal rows
+        rows += 1
+        return row
+
+    with closing(connect(filled, "ro")) as connection:
+        connection.row_factory = count_rows
+        assert len(queries.find(connection, [Filter()], 60)) == 60
+        assert len(queries.inventory(connection, [Filter()], 60)) == 60
+        assert queries.count(connection, [Filter()]) == 60
+        assert rows == 3
+        found = queries.query(connection, [Filter()], 60)
+        assert [event.id for event in found] == expected([Filter()], 60)
+        assert rows == 4 + 9
 
 
 def test_thousands_of_values_of_a_second_tag_are_not_looked_up_for_each_event(
