@@ -109,6 +109,14 @@ async def test_addresses_are_tried_in_turn(autojump_clock: trio.testing.MockCloc
     assert trio.current_time() == net.tried[0][1] + 4.5  # half of what is left for the second
 
 
+async def test_so_many_addresses_of_a_name_are_tried_and_no_more() -> None:
+    many = [f"8.8.8.{n}" for n in range(20)]
+    net = Net({"git.example": many}, **{each.replace(".", "_"): "refuse" for each in many})
+    with pytest.raises(ConnectFailed):
+        await net.gate().open_tcp("git.example", 443)
+    assert net.addresses == many[:8]
+
+
 async def test_all_refused_is_a_failed_connection() -> None:
     net = Net({"git.example": ["1.1.1.1"]}, **{"1_1_1_1": "refuse"})
     with pytest.raises(ConnectFailed, match="refused") as caught:

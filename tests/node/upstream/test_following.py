@@ -486,7 +486,7 @@ async def test_b_10_2_however_much_is_wanted_a_new_connection_asks_for_all_of_it
     monkeypatch.setattr(walks, "MAX_WALKS", 10)
     monkeypatch.setattr(walks, "LITTLE_BY_LITTLE", 5)
     relay = ScriptedRelay()
-    relay.closes = "past7"  # one of them is refused, which holds up nothing
+    relay.closes = "past1"  # more than that are refused, which hold up nothing
     async with start({HOST: relay}) as (upstream, _, _):
         await trio.sleep(1)
         for number in range(20):

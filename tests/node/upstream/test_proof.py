@@ -162,6 +162,16 @@ async def test_a_relay_that_refuses_our_proof_says_why_to_the_operator(
         assert only(upstream).connected
 
 
+async def test_another_events_ok_answers_no_proof(autojump_clock: MockClock) -> None:
+    relay = Asking(ANNOUNCED)
+    relay.verdict = None
+    async with following(relay) as (upstream, _):
+        for _ in range(20):
+            await trio.sleep(1)
+            await relay.send(["OK", "0" * 64, True, ""])
+        assert only(upstream).reason.endswith("AUTH refused: no answer")
+
+
 async def test_a_proof_without_answer(autojump_clock: MockClock) -> None:
     relay = Asking(ANNOUNCED)
     relay.verdict = None

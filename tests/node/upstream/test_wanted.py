@@ -3,7 +3,14 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.node.upstream.wanted import MAX_CHARS, MAX_VALUES, Values, Wanted, in_batches
+from purgatory_sync.node.upstream.wanted import (
+    MAX_CHARS,
+    MAX_MAINTAINERS,
+    MAX_VALUES,
+    Values,
+    Wanted,
+    in_batches,
+)
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.testing.events import announcement, note, pull_request, pull_request_update
 
@@ -111,6 +118,12 @@ def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
     (filters,) = wanted.coordinates.between(0, 9)
     names = frozenset(str(author.coordinate("repo")) for author in (OWNER, OTHER))
     assert filters == tuple(Filter(tags={letter: names}) for letter in "aAq")
+
+
+def test_one_announcement_brings_so_many_coordinates_and_no_more() -> None:
+    wanted = Wanted()
+    wanted.announced(announcement(OWNER, "r", maintainers=[f"{n:064x}" for n in range(1_000)]))
+    assert len(wanted.coordinates) == 1 + MAX_MAINTAINERS == 65
 
 
 def test_roots_are_wanted_by_id_and_their_replies_are_not() -> None:
