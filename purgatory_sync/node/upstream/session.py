@@ -21,7 +21,7 @@ from .line import Line
 from .memory import Settled
 from .pace import Pace
 from .patience import Wrong
-from .progress import OVERLAP_SECS
+from .progress import FULL_EVERY_SECS, OVERLAP_SECS
 from .proof import REQUIRED, Proof
 from .reconciler import Reconciler
 from .walks import MAX_RETRY_SECS, RETRY_SECS, Walks
@@ -88,6 +88,7 @@ class Session:
         self._walks = Walks(line, self._reconciler, self._proof, self._catch_up)
         self._live: dict[str, _Live] = {}
         self._caught_up = False
+        self._full_began: float | None = None
         self._asked: dict[str, int] = {}
         self._live_batches: dict[str, _LastBatch] = {}
         self._malformed_in_a_row = 0
@@ -102,6 +103,7 @@ class Session:
         clock = self._common.clock
         started = clock.now()
         since = self._progress.since(started)
+        self._full_began = started if since is None else None
         try:
             with self._line.scope:
                 await self._follow(since)
@@ -109,8 +111,6 @@ class Session:
             self._nursery = None
             if self._caught_up:
                 self._progress.synced_until = self._walks.behind_since or clock.now()
-                if since is None:
-                    self._progress.full_at = started
             if self._walks.fetching:
                 self._progress.begin_anew()
         return self._line.ending
@@ -138,10 +138,26 @@ class Session:
                     past = values.between(0, known[values.letters])
                     self._walks.begin_slowly(nursery, past, since)
                 self._asked |= known
+            nursery.start_soon(self._walk_daily, nursery)
             await self._keep_asking(nursery)
+
+    async def _walk_daily(self, nursery: trio.Nursery) -> None:
+        """Look at all of history again: what is new there is old by its date, or was refused once.
+
+        A refusal for want of room, say, is not remembered and may be taken back by now.
+        """
+        while True:
+            await trio.sleep(FULL_EVERY_SECS)
+            self._full_began = self._common.clock.now()
+            self._walks.begin(nursery, EVERYTHING, None)
+            for values in self._values:
+                past = values.between(0, self._asked.get(values.letters, 0))
+                self._walks.begin_slowly(nursery, past, None)
 
     def _catch_up(self) -> None:
         self._caught_up = True
+        if self._full_began is not None:
+            self._progress.full_at, self._full_began = self._full_began, None
         self._progress.walked |= self._asked
 
     @property

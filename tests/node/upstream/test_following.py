@@ -15,6 +15,7 @@ from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks,
 from purgatory_sync.node.upstream import following as following_module
 from purgatory_sync.node.upstream.memory import Refused, Room
 from purgatory_sync.node.upstream.pace import Pace
+from purgatory_sync.node.upstream.progress import FULL_EVERY_SECS
 from purgatory_sync.node.websocket import Socket
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
@@ -694,3 +695,35 @@ def test_the_bootstrap_relay_may_lack_a_scheme(text: str, url: str) -> None:
 def test_a_bad_bootstrap_relay_is_named_in_the_error(text: str) -> None:
     with pytest.raises(ConfigurationError, match="NGIT_SYNC_BOOTSTRAP_RELAY_URL"):
         bootstrap_url(text)
+
+
+async def test_b_10_2_all_of_history_is_walked_once_a_day_on_a_connection_that_stands(
+    autojump_clock: MockClock,
+) -> None:
+    relay = ScriptedRelay(ANNOUNCED, STATE)
+    async with start({HOST: relay}) as (_, engine, _):
+        usual = engine.judge
+
+        async def no_room(event: Event) -> Said:
+            return Said(False, "rate-limited: purgatory is full") if event == STATE else Said()
+
+        engine.judge = no_room
+        await trio.sleep(3600)
+        engine.judge = usual
+        relay.events.append(late := state_of(OWNER, "repo", created_at=NOW - 10**7))
+        await trio.sleep(FULL_EVERY_SECS - 3601)
+        assert max(engine.times(STATE)) < 60
+        await trio.sleep(60)
+        assert max(engine.times(STATE)) >= FULL_EVERY_SECS
+        assert late in engine.events
+        assert engine.events.count(ANNOUNCED) == 1
+        assert len(relay.connections) == 1
+        asked = len(relay.requests)
+        await relay.hang_up()
+        await trio.sleep(60)
+        assert all(
+            each.since
+            for _, filters in relay.requests[asked:]
+            for each in filters
+            if each.limit != 1
+        )
