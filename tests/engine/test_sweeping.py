@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.engine.context import RealSyncContext
 from purgatory_sync.engine.sweeping import Sweeper
 from purgatory_sync.errors import RepositoryError
 from purgatory_sync.git.fetch import GitClient
+from purgatory_sync.git.repository import is_repository
 from purgatory_sync.hunt.context import Need
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.nostr.event import Event
@@ -24,6 +25,7 @@ from purgatory_sync.runtime.gate import Gate
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
+from ..git.local_repos import history
 from ..world import NOW, SERVICE, World
 
 OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)
@@ -133,3 +135,49 @@ async def test_b_8_9_nothing_ends_untried_because_the_machine_slept(
     await trio.sleep(1)
     await sweep.sweep()
     assert state.id not in await world.held()
+
+
+async def test_b_2_7_a_held_pull_request_keeps_the_repository_it_addresses(
+    world: World, autojump_clock: MockClock
+) -> None:
+    for owner in (OWNER, OTHER):
+        await world.announce(owner)
+    await trio.sleep(1000)
+    await world.offer(events.pull_request(OTHER, [OWNER.coordinate("repo")], "1" * 40))
+    await trio.sleep(900)
+    await sweeper(world).sweep()
+    assert is_repository(world.path(OWNER))
+    assert not is_repository(world.path(OTHER))
+
+
+async def test_b_8_9_a_source_without_a_repository_to_fetch_into_needs_no_try(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER, maintainers=[OTHER])
+    await world.announce(OTHER, listed=False)
+    request = events.pull_request(
+        OWNER, [OTHER.coordinate("repo")], "1" * 40, clone=["https://far.example.com/repo.git"]
+    )
+    await world.offer(request)
+    world.repositories.remove(OWNER.pubkey, "repo")
+    await trio.sleep(1801)
+    await sweeper(world).sweep()
+    assert world.purgatory.get(request.id) is None
+
+
+async def test_what_was_released_while_the_sweep_waited_does_not_expire(
+    world: World, autojump_clock: MockClock
+) -> None:
+    announcement = await world.announce(OWNER)
+    steps = history(1)
+    state = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50)
+    await world.offer(state)
+    await trio.sleep(1801)
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(sweeper(world).sweep)
+        await wait_all_tasks_blocked()
+        world.give(OWNER, steps)
+        await world.releaser.process_locked("repo")
+    assert await world.served() == {announcement.id, state.id}
+    assert not (await world.store.load()).expired
+    assert is_repository(world.path(OWNER))
