@@ -29,6 +29,7 @@ from ..store.protocol import Change, HeldRow, Tombstone
 from .snapshot import JUDGED_BY_KIND, Witness, as_entry
 
 RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
+NOT_MADE = "error: the repository could not be made, try again later"
 log = structlog.get_logger()
 
 
@@ -97,7 +98,7 @@ class Admission:
             return Answer(Outcome.REFUSED, "error: could not be stored, try again later")
         except RepositoryError as error:
             log.error("repository not made", event_id=event.id, error=str(error))
-            return Answer(Outcome.REFUSED, "error: the repository could not be made")
+            return Answer(Outcome.REFUSED, NOT_MADE)
 
     @asynccontextmanager
     async def _hold_locks(self, event: Event) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ AHEAD = "invalid: created_at is more than 15 minutes ahead: check the clock"
 def judge_form(event: Event, now: float) -> Verdict | None:
     """Refuse what is too large or from the future (B 1.7); None when there is nothing against it.
 
-    Cheap and without a snapshot, so that nothing is looked up for such events.
+    Cheap: it needs no snapshot.
 
     Args:
       now: Unix seconds.

@@ -82,7 +82,7 @@ async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_fo
         created_at=NOW,
     )
     answer = await world.offer(event)
-    assert answer.message == "error: the repository could not be made"
+    assert answer.message == "error: the repository could not be made, try again later"
     assert await world.held() == set()
     assert world.purgatory.get(event.id) is None
     assert world.purgatory.room.total == Load()
@@ -353,7 +353,8 @@ async def test_b_2_7_a_revival_without_repository_changes_nothing(
         event = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
     else:
         event = announcing(OWNER, created_at=NOW - 50)
-    assert (await world.offer(event)).message == "error: the repository could not be made"
+    answer = await world.offer(event)
+    assert answer.message == "error: the repository could not be made, try again later"
     assert await world.held() == {announcement.id}
     assert world.purgatory.get(announcement.id) is held
     assert held.soft_expired_at == NOW
