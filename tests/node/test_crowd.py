@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import pytest
@@ -144,5 +145,21 @@ async def test_what_is_kept_for_stored_events_is_counted_while_it_is_kept(
         assert json.loads(await client._from_relay.receive())[0] == "EVENT"
         assert crowd.kept_bytes < 10_000
         client.say("CLOSE", "s")
+        await trio.sleep(1)
+        assert crowd.kept_bytes == 0
+
+
+@pytest.mark.parametrize("question", [("COUNT",), ("NEG-OPEN", "61")], ids=["COUNT", "NEG-OPEN"])
+async def test_what_is_asked_is_counted_while_it_is_looked_up(
+    autojump_clock: trio.testing.MockClock, question: tuple[str, ...]
+) -> None:
+    backend = MemoryBackend()
+    crowd = backend.subscriptions.crowd
+    backend.before_query = partial(trio.sleep, 10)
+    async with talking(backend) as client:
+        client.say(question[0], "n", {"kinds": [*range(1000, 2000)]}, *question[1:])
+        await trio.sleep(5)
+        assert crowd.kept_bytes > 100_000
+        await client.hear()
         await trio.sleep(1)
         assert crowd.kept_bytes == 0
