@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from ..urls import split_address
 from .control import control
 from .following import Following
 from .front import make_listener
+from .memory import give_back_memory, spare_the_collector
 from .open_files import allow_connections
 from .service_key import service_key
 from .subscriptions import Subscriptions
@@ -32,7 +32,6 @@ from .subscriptions import Subscriptions
 # Of the 10 s that a stop may take: what the engine has after the connections' grace, and what a
 # cancelled task has that waits for a thread.
 _ENGINE_STOP_SECS: Final = 2.0
-_GARBAGE_THRESHOLD: Final = 20_000
 _LAST_SECS: Final = 1.5
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
@@ -96,7 +95,7 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
     settings = attrs.evolve(
         settings, listener=attrs.evolve(settings.listener, max_connections=most)
     )
-    _spare_the_collector()
+    spare_the_collector()
     subscriptions = Subscriptions()
 
     def notify(event: Event) -> None:
@@ -113,6 +112,7 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
         await nursery.start(engine.run)
         key = service_key(settings)
         nursery.start_soon(following.run, key)
+        nursery.start_soon(give_back_memory)
         listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
         async with (
             control(settings, engine.explainer, following.relays),
@@ -124,13 +124,6 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
             task_status.started(bound)
         nursery.cancel_scope.cancel()
     log.info("stopped")
-
-
-def _spare_the_collector() -> None:
-    """What was imported lives as long as the process; a burst of hunts is no garbage either."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
 def _make_usable(folder: Path) -> None:
