@@ -38,7 +38,7 @@ def tell_status(look: StatusLook) -> Text:
     held = ", ".join(f"{count} {kind}" for kind, count in look.held.items())
     lines = [
         Text(f"held: {held}", style="bold"),
-        Text(f"{look.queued} repositories queued, {look.hunting} being hunted"),
+        Text(f"repositories: {look.queued} queued, {look.hunting} being hunted"),
     ]
     for event in look.events:
         lines += [Text(), *_event(event, look.at)]

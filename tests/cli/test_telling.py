@@ -92,7 +92,7 @@ def test_status() -> None:
     )
     assert tell_status(look).plain.split("\n") == [
         "held: 2 announcement, 0 soft-expired, 1 state, 0 pr",
-        "3 repositories queued, 1 being hunted",
+        "repositories: 3 queued, 1 being hunted",
         "",
         f"repo  state  {'e' * 64}",
         "  accepted 1 min 35 s ago, ends in 28 min, not before each source was asked once; "
