@@ -130,16 +130,18 @@ class Witness:
         return is_anchored(event, found, self.service, known, self.lists)
 
     async def targets(self, event: Event) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-        """The served and the held events that a deletion request names; none for other kinds."""
+        """The author's own events, served and held, that a deletion request names.
+
+        Those of others do not change, so nobody has to wait for them. None for other kinds.
+        """
         if event.kind != kinds.DELETION:
             return (), ()
         ids, addresses = targets_of(event)
-        filters = [Filter(ids=frozenset(ids))] if ids else []
-        for kind, pubkey, identifier in filter(None, map(split_coordinate, addresses)):
+        own = frozenset((event.pubkey,))
+        filters = [Filter(ids=frozenset(ids), authors=own)] if ids else []
+        for kind, _, identifier in filter(None, map(split_coordinate, addresses)):
             tags = {"d": frozenset((identifier,))} if kinds.is_addressable(kind) else {}
-            filters.append(
-                Filter(kinds=frozenset((kind,)), authors=frozenset((pubkey,)), tags=tags)
-            )
+            filters.append(Filter(kinds=frozenset((kind,)), authors=own, tags=tags))
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
         return tuple(served), tuple(e.event for e in _held_targets(self.purgatory, event))
 

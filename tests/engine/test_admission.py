@@ -361,6 +361,25 @@ async def test_b_2_7_a_revival_without_repository_changes_nothing(
     assert world.purgatory.get(event.id) is None
 
 
+async def test_b_5_a_deletion_waits_for_nothing_of_others(
+    world: World, autojump_clock: MockClock
+) -> None:
+    announcement = await world.announce(OWNER)
+    await world.parts.knowledge.apply(Change(save=[announcement]))
+    request = events.deletion(STRANGER, ids=[announcement.id], created_at=NOW)
+    outcomes = []
+
+    async def offer() -> None:
+        outcomes.append((await world.offer(request)).outcome)
+
+    async with trio.open_nursery() as nursery:
+        async with world.releaser.hold("repo"):
+            nursery.start_soon(offer)
+            await trio.sleep(1)
+            assert outcomes == [Outcome.SERVED]
+    assert announcement.id in await world.served()
+
+
 @pytest.mark.parametrize("deletion_first", [True, False])
 @pytest.mark.parametrize("by", ["e", "a"])
 @pytest.mark.parametrize("kind", [30618, 10317, 30023])
