@@ -124,7 +124,14 @@ class Witness:
         found: Sequence[Event],
         anchoring: Sequence[Filter],
     ) -> bool:
-        found = [e for e in found if any(each.matches(e) for each in anchoring)]
+        # Its author's of that kind were looked for anyway (`_itself_and_its_address`); to look at
+        # all of them would cost this task the square of the number of its tags.
+        found = [
+            e
+            for e in found
+            if (e.pubkey, e.kind) != (event.pubkey, event.kind)
+            or any(each.matches(e) for each in anchoring)
+        ]
         needed = {e.first("d") or "" for e in found if e.kind == kinds.ANNOUNCEMENT} - data.keys()
         known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
         return is_anchored(event, found, self.service, known, self.lists)

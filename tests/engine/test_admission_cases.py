@@ -224,3 +224,13 @@ async def test_b_5_an_older_version_of_itself_anchors_nothing(world: World) -> N
         await world.offer(newer)
     ).message == "invalid: must reference an accepted repository or event"
     assert older.id in await world.served()
+
+
+async def test_b_5_what_its_author_wrote_of_that_kind_anchors_nothing(world: World) -> None:
+    await serve(world)
+    tags = [("d", "page"), ("a", str(OWNER.coordinate("repo")))]
+    assert (await world.offer(STRANGER.sign(30818, "", tags, NOW - 1))).outcome is Outcome.SERVED
+    nameless = STRANGER.sign(30818, "about something else", [], NOW)
+    assert (
+        await world.offer(nameless)
+    ).message == "invalid: must reference an accepted repository or event"
