@@ -49,7 +49,7 @@ from .remembering import Rememberer, entry_of_row
 from .repacking import Repacker
 from .reporting import take_statistics
 from .repository_look import RepositoryLook, look_at_repository
-from .restoring import held_identifiers, not_ahead, release_what_is_here, restore
+from .restoring import held_identifiers, release_what_is_here, restore
 from .snapshot import Witness
 from .statistics import Statistics
 from .sweeping import Sweeper
@@ -124,9 +124,9 @@ class PurgatorySync:
         async with AsyncExitStack() as stack:
             self.store = self._given_store or await self._open_store(stack)
             self._clock = self._given_clock or WallClock.from_system()
-            journal = not_ahead(await self.store.load(), self._clock.now())
+            journal = await self.store.load()
             await self._put_together(stack, journal)
-            await restore(journal, self._parts)
+            await restore(journal, self._parts, self._clock.now())
             await end_what_is_blocked(self._parts, self.settings.curation, self.settings.service)
             await release_what_is_here(self._releaser, held_identifiers(self.purgatory))
             async with trio.open_nursery() as nursery:

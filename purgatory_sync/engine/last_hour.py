@@ -29,6 +29,8 @@ class LastHour:
 
     def note(self, now: float, totals: Mapping[str, int]) -> None:
         """Remember the totals of this moment; to be called every `STEP_SECS`."""
+        # Where the clock was set back, what is ahead of it would stay.
+        self._noted = deque((min(at, now), noted) for at, noted in self._noted)
         self._noted.append((now, dict(totals)))
         # One that is an hour old is kept, for it is what the others are compared with.
         while len(self._noted) > 1 and self._noted[1][0] <= now - HOUR_SECS:

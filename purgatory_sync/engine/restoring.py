@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import structlog
 import trio
-from attrs import evolve
 
 from ..errors import InvalidEvent, RepositoryError
 from ..nostr.announcement import Announcement
@@ -24,30 +23,11 @@ AT_ONCE = 8
 log = structlog.get_logger()
 
 
-def not_ahead(journal: Journal, now: float) -> Journal:
-    """The journal without times that have not come yet: the clock was set back since (B 9).
-
-    Else what was noted then would end as much later as the clock was wrong.
-    """
-    soft = [
-        row
-        if row.soft_expired_at is None
-        else evolve(row, soft_expired_at=min(row.soft_expired_at, now))
-        for row in journal.held
-    ]
-    return evolve(
-        journal,
-        held=tuple(evolve(row, accepted_at=min(row.accepted_at, now)) for row in soft),
-        expired=tuple(evolve(each, at=min(each.at, now)) for each in journal.expired),
-        placeholders=tuple(evolve(each, at=min(each.at, now)) for each in journal.placeholders),
-        domains=tuple(
-            evolve(row, starts=tuple(min(at, now) for at in row.starts)) for row in journal.domains
-        ),
-    )
-
-
-async def restore(journal: Journal, parts: Parts) -> None:
+async def restore(journal: Journal, parts: Parts, now: float) -> None:
     """Put everything that is journaled back into purgatory, and queue every held identifier.
+
+    Args:
+      now: Unix seconds; what was noted later than that counts from now on.
 
     What a crash kept from being done to the disk after its row is done: repositories are made or
     removed (B 2.4, 2.7), refs that a held pull request forbids are deleted (B 4.2).
@@ -65,6 +45,7 @@ async def restore(journal: Journal, parts: Parts) -> None:
         parts.purgatory.placeholders.add(
             HeldPlaceholder(each.owner, each.identifier, each.event_id, each.oid, each.at)
         )
+    parts.purgatory.not_ahead(now)
     for held in parts.purgatory.hunted_events():
         if isinstance(held, HeldPr):
             try:

@@ -71,9 +71,7 @@ class Sweeper:
         What fails is logged and tried again in the next round; nothing else waits for it.
         """
         now = self.clock.now()
-        if self.clock.epoch - self._epoch > SWEEP_SECS:
-            self.started_at = now
-        self._epoch = self.clock.epoch
+        self._follow_clock(now)
         if lost := self.parts.purgatory.requeue_lost():
             log.warning("identifiers were lost from the queue", identifiers=lost[:10])
         for held in self.parts.purgatory.hunted_events():
@@ -94,6 +92,16 @@ class Sweeper:
         with _alone():
             if gone := self.parts.purgatory.expired.prune(now):
                 await self.parts.knowledge.apply(Change(forget_expired=gone))
+
+    def _follow_clock(self, now: float) -> None:
+        """The system's clock may have been set, or have gone on while the machine slept (B 9)."""
+        moved = self.clock.epoch - self._epoch
+        self._epoch += moved
+        if moved > SWEEP_SECS:
+            self.started_at = now
+        elif moved < 0:
+            self.started_at = min(self.started_at, now)
+            self.parts.purgatory.not_ahead(now)
 
     async def _end_event(self, held: HuntedEvent, now: float) -> None:
         purgatory = self.parts.purgatory

@@ -108,19 +108,19 @@ class NaughtyList:
                     self._forget(key)
 
     def prune(self, now: float) -> None:
-        """Drop what is over."""
-        for key in tuple(k for k, entry in self._entries.items() if now >= entry.until):
-            self._forget(key)
+        """Drop what is over; nothing lasts longer than a new one: the clock may be set back."""
+        for key, entry in tuple(self._entries.items()):
+            if now >= entry.until:
+                self._forget(key)
+            elif entry.until > now + self.duration_secs:
+                self._entries[key] = attrs.evolve(entry, until=now + self.duration_secs)
 
     def restore(self, entries: Iterable[NaughtyEntry], now: float) -> None:
-        """Take over the entries of an earlier run, without telling anybody.
-
-        None for longer than a new one: the clock may have been set back since.
-        """
+        """Take over the entries of an earlier run, without telling anybody."""
         for entry in entries:
             if now < entry.until:
-                until = min(entry.until, now + self.duration_secs)
-                self._entries[entry.scope, entry.key] = attrs.evolve(entry, until=until)
+                self._entries[entry.scope, entry.key] = entry
+        self.prune(now)
 
     def _forget(self, key: Key) -> None:
         if self._entries.pop(key, None) is not None:

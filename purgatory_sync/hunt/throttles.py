@@ -135,7 +135,9 @@ class Throttles:
         """Take over starts and rest of an earlier run, in Unix seconds (B 8.2)."""
         now = trio.current_time()
         rest = self.wall.to_trio(resting_until) if resting_until is not None else None
-        counted = [start for start in map(self.wall.to_trio, starts) if start + 60.0 > now]
+        # None was later than now: if it says so, the clock was set back since (B 9).
+        begun = (min(self.wall.to_trio(start), now) for start in starts)
+        counted = [start for start in begun if start + 60.0 > now]
         if counted or (rest is not None and rest > now):
             living = self.domains.get_or_add(domain)
             if living is not None:

@@ -46,6 +46,10 @@ class ExpiredIds:
             count += 1
         return count
 
+    def not_ahead(self, now: float) -> None:
+        """Let none have expired later than `now`, Unix seconds (B 9)."""
+        self._at = {event_id: min(at, now) for event_id, at in self._at.items()}
+
     def prune(self, now: float) -> tuple[str, ...]:
         """Drop what is too old or too much; returns the ids: the journal forgets them too."""
         too_many = len(self._at) - self.most

@@ -50,6 +50,12 @@ class Placeholders:
             self._counts[placeholder.owner, placeholder.identifier] += 1
         self._by_key[placeholder.key] = placeholder
 
+    def not_ahead(self, now: float) -> None:
+        """Let none have been pushed later than `now`, Unix seconds (B 9)."""
+        self._by_key = {
+            key: attrs.evolve(each, at=min(each.at, now)) for key, each in self._by_key.items()
+        }
+
     def count(self, owner: str, identifier: str) -> int:
         """How many wait in one repository."""
         return self._counts[owner, identifier]

@@ -141,6 +141,18 @@ class Purgatory:
         held.accepted_at, held.soft_expired_at = at, None
         self._changes.announce(held.identifiers)
 
+    def not_ahead(self, now: float) -> None:
+        """Let nothing have come later than `now` (Unix seconds): the clock was set back (B 9).
+
+        Else it would end as much later as the clock was wrong.
+        """
+        for held in (*self.hunted_events(), *self.announcements()):
+            held.accepted_at = min(held.accepted_at, now)
+            if isinstance(held, HeldAnnouncement) and held.soft_expired_at is not None:
+                held.soft_expired_at = min(held.soft_expired_at, now)
+        self.placeholders.not_ahead(now)
+        self.expired.not_ahead(now)
+
     def enqueue_sync(self, identifier: str, delay: float) -> None:
         """Hunt for the identifier after `delay` seconds, as if a new event had come."""
         self.sync_queue.enqueue(identifier, delay)

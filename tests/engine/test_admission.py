@@ -372,11 +372,10 @@ async def test_b_5_a_deletion_waits_for_nothing_of_others(
     async def offer() -> None:
         outcomes.append((await world.offer(request)).outcome)
 
-    async with trio.open_nursery() as nursery:
-        async with world.releaser.hold("repo"):
-            nursery.start_soon(offer)
-            await trio.sleep(1)
-            assert outcomes == [Outcome.SERVED]
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(offer)
+        await trio.sleep(1)
+        assert outcomes == [Outcome.SERVED]
     assert announcement.id in await world.served()
 
 

@@ -36,3 +36,12 @@ def test_nothing_counted_is_left_out() -> None:
     hour.note(START + 60, {"a": 5})
     hour.note(START + 7200, {"a": 5})
     assert hour.look(START + 7200 + 3600, {"a": 5}).counts == {}
+
+
+def test_a_clock_that_is_set_back_ends_no_hour_later() -> None:
+    hour = LastHour(START + 1e6)
+    hour.note(START + 1e6 + 60, {"a": 1})
+    for minute in range(200):
+        hour.note(START + 60 * minute, {"a": 2 + minute})
+    assert len(hour._noted) == 61
+    assert hour.look(START + 60 * 199, {"a": 201}).counts == {"a": 60}

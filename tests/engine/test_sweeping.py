@@ -19,6 +19,7 @@ from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import HuntedEvent
+from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.release.missing import Missing
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
@@ -51,6 +52,21 @@ async def hold_two(world: World) -> tuple[Event, Event]:
         await world.offer(state)
         held.append(state)
     return held[0], held[1]
+
+
+async def hold_untried(world: World) -> Event:
+    """A state with a source that nobody tries."""
+    event = events.announcement(
+        OWNER,
+        "repo",
+        clone=[f"https://{SERVICE}/{OWNER.npub}/repo.git", "https://far.example.com/repo.git"],
+        relays=[f"wss://{SERVICE}"],
+        created_at=NOW - 100,
+    )
+    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    for each in (event, state):
+        assert (await world.offer(each)).accepted
+    return state
 
 
 @pytest.mark.parametrize("failure", [RepositoryError("damaged"), OSError("gone"), KeyError("?")])
@@ -112,16 +128,7 @@ async def test_a_sweep_that_is_cancelled_in_the_middle_leaves_nothing_open(
 async def test_b_8_9_nothing_ends_untried_because_the_machine_slept(
     world: World, autojump_clock: MockClock
 ) -> None:
-    event = events.announcement(
-        OWNER,
-        "repo",
-        clone=[f"https://{SERVICE}/{OWNER.npub}/repo.git", "https://far.example.com/repo.git"],
-        relays=[f"wss://{SERVICE}"],
-        created_at=NOW - 100,
-    )
-    state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
-    for each in (event, state):
-        assert (await world.offer(each)).accepted
+    state = await hold_untried(world)
     asleep = 0.0
     clock = WallClock(world.admission.clock.epoch, lambda: asleep)
     sweep = sweeper(world, clock)
@@ -181,3 +188,45 @@ async def test_what_was_released_while_the_sweep_waited_does_not_expire(
     assert await world.served() == {announcement.id, state.id}
     assert not (await world.store.load()).expired
     assert is_repository(world.path(OWNER))
+
+
+async def test_b_9_a_clock_that_is_set_back_prolongs_nothing(
+    world: World, autojump_clock: MockClock
+) -> None:
+    state, _ = await hold_two(world)
+    announcement = world.purgatory.find_announcement(OWNER.pubkey, "bad")
+    waiting = HeldPlaceholder(OTHER.pubkey, "good", "5" * 64, "1" * 40, NOW)
+    world.purgatory.placeholders.add(waiting)
+    ahead = 365 * 86_400.0
+    clock = WallClock(world.admission.clock.epoch - ahead, lambda: ahead)
+    sweep = sweeper(world, clock)
+    await sweep.sweep()
+    ahead = 0.0
+    await sweep.sweep()
+    assert world.purgatory.get(state.id) is not None
+    await trio.sleep(1800)
+    await sweep.sweep()
+    assert world.purgatory.get(state.id) is None
+    assert len(world.purgatory.placeholders) == 0
+    assert announcement is not None
+    assert announcement.soft_expired_at == clock.now()
+    await trio.sleep(24 * 3600)
+    await sweep.sweep()
+    assert world.purgatory.get(announcement.event_id) is None
+
+
+async def test_b_8_9_the_latest_end_comes_no_later_because_the_clock_was_set_back(
+    world: World, autojump_clock: MockClock
+) -> None:
+    state = await hold_untried(world)
+    ahead = 365 * 86_400.0
+    clock = WallClock(world.admission.clock.epoch - ahead, lambda: ahead)
+    sweep = sweeper(world, clock)
+    ahead = 0.0
+    await sweep.sweep()
+    await trio.sleep(24 * 3600 - 1)
+    await sweep.sweep()
+    assert world.purgatory.get(state.id) is not None
+    await trio.sleep(1)
+    await sweep.sweep()
+    assert world.purgatory.get(state.id) is None

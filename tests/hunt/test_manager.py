@@ -356,6 +356,17 @@ async def test_b_8_2_limits_survive_a_restart(autojump_clock: MockClock) -> None
     assert set(after.statistics().domains) == {"a.example", "b.example"}
 
 
+async def test_b_9_starts_in_the_future_of_the_clock_count_from_now_on(
+    autojump_clock: MockClock,
+) -> None:
+    wall = WallClock.starting_at(EPOCH)
+    after = ThrottleManager(MockSyncContext(), SyncSettings(domain_rate_limit=1), wall=wall)
+    after.restore("a.example", (EPOCH + 1e6,), None)
+    assert after.is_throttled("a.example")
+    await trio.sleep(60)
+    assert not after.is_throttled("a.example")
+
+
 async def test_statistics_show_how_it_stands(autojump_clock: MockClock) -> None:
     ctx = world(3, latency=10.0)
     throttles = manager(ctx, concurrent=1)

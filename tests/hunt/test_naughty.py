@@ -105,3 +105,7 @@ def test_b_8_7_a_clock_that_was_set_back_makes_nobody_naughty_for_longer() -> No
     after.restore([NaughtyEntry(NaughtyScope.HOST, "b.example", 1e9, "wrong clock")], now=10.0)
     assert after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0 - 1)
     assert not after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0)
+    after.add("https://c.example/r.git", NaughtyScope.HOST, "wrong clock", now=1e9)
+    after.prune(10.0)
+    assert after.is_naughty("https://c.example/r.git", 10.0 + 12 * 3600.0 - 1)
+    assert not after.is_naughty("https://c.example/r.git", 10.0 + 12 * 3600.0)

@@ -6,6 +6,7 @@ from trio.testing import MockClock
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.nostr.event import encode_event
 from purgatory_sync.purgatory.entries import HeldState, Origin
+from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.purgatory.purgatory import HeldCounts, Purgatory
 from purgatory_sync.purgatory.room import Load
 from purgatory_sync.settings import SyncSettings
@@ -35,6 +36,24 @@ async def test_s3_delay_by_origin() -> None:
     assert queue.due(0.5) == ("restored", "theirs")
     assert queue.due(179.9) == ("restored", "theirs")
     assert queue.due(180.0) == ("restored", "theirs", "mine")
+
+
+async def test_b_9_what_was_noted_in_the_future_of_the_clock_counts_from_then_on() -> None:
+    purgatory, ahead = Purgatory(clock=lambda: 0.0), NOW + 5_000.0
+    held = purgatory.add_state(state(), Origin.USER, ahead)
+    soft = purgatory.add_announcement(
+        announcement("soft"), Origin.USER, NOW - 5, soft_expired_at=ahead
+    )
+    earlier = purgatory.add_pr(pull_request("repo"), Origin.SYNC, NOW - 5)
+    purgatory.expired.remember("e" * 64, ahead)
+    for number, at in enumerate((ahead, NOW - 5)):
+        purgatory.placeholders.add(HeldPlaceholder(ALICE, "repo", str(number), "1" * 40, at))
+    purgatory.not_ahead(NOW)
+    assert (held.accepted_at, soft.accepted_at, soft.soft_expired_at) == (NOW, NOW - 5, NOW)
+    assert earlier.accepted_at == NOW - 5
+    assert purgatory.expired.expired_at("e" * 64, NOW) == NOW
+    assert [each.at for each in purgatory.placeholders] == [NOW, NOW - 5]
+    assert purgatory.placeholders.count(ALICE, "repo") == 2
 
 
 async def test_trigger_immediate_sync_uses_the_immediate_delay() -> None:

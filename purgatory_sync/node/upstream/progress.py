@@ -35,4 +35,6 @@ class Progress:
             return None
         if now - self.full_at > FULL_EVERY_SECS:
             return None
+        if self.synced_until > now + 1:  # set back since, not just followed to the second
+            return None
         return max(0, int(self.synced_until) - OVERLAP_SECS)

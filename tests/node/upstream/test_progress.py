@@ -18,3 +18,8 @@ def test_a_new_connection_looks_an_hour_behind_the_end_of_the_old_one() -> None:
 def test_once_a_day_all_of_history_is_walked() -> None:
     assert Progress(full_at=NOW - 86_400.0, synced_until=NOW).since(NOW) is not None
     assert Progress(full_at=NOW - 86_401.0, synced_until=NOW).since(NOW) is None
+
+
+def test_b_10_2_no_gap_is_left_where_the_clock_was_set_back() -> None:
+    assert Progress(full_at=NOW, synced_until=NOW + 7200.0).since(NOW) is None
+    assert Progress(full_at=NOW, synced_until=NOW + 1.0).since(NOW) == NOW - 3599
