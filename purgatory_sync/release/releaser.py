@@ -81,9 +81,10 @@ class Releaser:
                 await self._guarded(pr, release_pr, tally)
             for held in self._purgatory.find_announcements(identifier):
                 await self._guarded(held, promote_filled, tally)
-        if bring_up or tally.prs:  # its objects may be those that the state lacked which rules
-            for owner in (await self._parts.knowledge.data(identifier)).known:
-                await self._realign(owner, identifier, tally)
+        # The objects of a pull request may be those that the state lacked which rules.
+        for each in sorted(tally.completed.union([identifier] if bring_up else [])):
+            for owner in (await self._parts.knowledge.data(each)).known:
+                await self._realign(owner, each, tally)
         return tally.result()
 
     async def _realign(self, owner: str, identifier: str, tally: Tally) -> None:

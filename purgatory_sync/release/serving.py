@@ -39,12 +39,17 @@ class Parts:
 
 @attrs.define
 class Tally:
-    """What one round of judging did so far."""
+    """What one round of judging did so far.
+
+    Attributes:
+      completed: the identifiers of the pull requests that became served.
+    """
 
     states: list[str] = attrs.field(factory=list)
     prs: list[str] = attrs.field(factory=list)
     announcements: list[str] = attrs.field(factory=list)
     repositories: int = 0
+    completed: set[str] = attrs.field(factory=set)
     errors: dict[str, str] = attrs.field(factory=dict)
 
     @property
@@ -59,6 +64,7 @@ class Tally:
             self.states.append(held.event_id)
         elif isinstance(held, HeldPr):
             self.prs.append(held.event_id)
+            self.completed.update(held.identifiers)
         else:
             self.announcements.append(held.event_id)
         log.info("released", event_id=held.event_id, kind=held.event.kind)

@@ -172,8 +172,8 @@ async def test_b_7_1_what_was_gathered_under_another_identifier_is_looked_at_soo
     assert world.purgatory.sync_queue.due(1) == ("fork",)
 
 
-async def test_b_3_4_a_pull_request_may_bring_what_the_ruling_state_lacked(world: World) -> None:
-    """The state was served for the sake of an owner who has left with the objects."""
+async def lacking_what_rules(world: World) -> list[Step]:
+    """A state that is served for the sake of an owner who has left with the objects."""
     await world.announce(OWNER, maintainers=[MAINTAINER])
     steps = history(1)
     world.give(OWNER, steps)
@@ -182,10 +182,28 @@ async def test_b_3_4_a_pull_request_may_bring_what_the_ruling_state_lacked(world
     await world.offer(OWNER.sign(5, "", [("a", str(OWNER.coordinate("repo")))], NOW))
     announcement = await world.announce(MAINTAINER)
     assert announcement.id in await world.held()
+    return steps
+
+
+async def test_b_3_4_a_pull_request_may_bring_what_the_ruling_state_lacked(world: World) -> None:
+    steps = await lacking_what_rules(world)
     world.give(MAINTAINER, steps)
     pr = events.pull_request(STRANGER, [MAINTAINER.coordinate("repo")], steps[0].oid)
     assert (await world.offer(pr)).outcome is Outcome.SERVED
-    assert announcement.id in await world.served()
+    assert not await world.held()
+    assert world.refs(MAINTAINER) == dict.fromkeys((MAIN, f"refs/nostr/{pr.id}"), steps[0].oid)
+
+
+async def test_b_3_4_a_pull_request_may_bring_it_from_under_another_identifier(
+    world: World,
+) -> None:
+    steps = await lacking_what_rules(world)
+    await world.announce(MAINTAINER, "fork")
+    world.give(MAINTAINER, steps, "fork")
+    both = [MAINTAINER.coordinate("fork"), MAINTAINER.coordinate("repo")]
+    pr = events.pull_request(STRANGER, both, steps[0].oid)
+    assert (await world.offer(pr)).outcome is Outcome.SERVED
+    assert not await world.held()
     assert world.refs(MAINTAINER) == dict.fromkeys((MAIN, f"refs/nostr/{pr.id}"), steps[0].oid)
 
 
