@@ -57,7 +57,12 @@ async def _report_unknown(parts: Parts) -> None:
     """What a crash left of an eviction, a delisting or deletion kept, or somebody put there."""
     unknown = []
     repositories = parts.repositories
-    for owner, identifier in await repositories.run(repositories.all_named):
+    try:
+        there = await repositories.run(repositories.all_named)
+    except OSError as error:
+        log.warning("could not look which repositories are here", error=str(error))
+        return
+    for owner, identifier in there:
         if owner not in (await parts.knowledge.data(identifier)).known:
             unknown.append(repositories.path(owner, identifier))
     if unknown:

@@ -279,3 +279,15 @@ async def test_repositories_that_nobody_announces_are_reported_and_left(
     left = world.path(MAINTAINER, "evicted")
     assert [(each["count"], each["paths"]) for each in logs] == [(1, [str(left)])]
     assert is_repository(left)
+
+
+async def test_a_folder_that_cannot_be_listed_ends_no_node(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> list[tuple[str, str]]:
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(world.repositories, "all_named", fails)
+    with capture_logs() as logs:
+        await caught_up(world)
+    assert [each["error"] for each in logs] == ["input/output error"]
