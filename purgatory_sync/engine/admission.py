@@ -276,20 +276,13 @@ class Admission:
 
     async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
         if isinstance(entry, HeldPr):
-            await self._drop_other_refs(entry)
+            await drop_other_pull_request_refs(self.parts, [entry])
         if verdict.action is Action.SERVE:
             for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
         if self.parts.purgatory.get(entry.event_id) is None:
             return Answer(Outcome.SERVED)
         return Answer(Outcome.HELD, HELD_MESSAGE)
-
-    async def _drop_other_refs(self, entry: HeldPr) -> None:
-        """B 4.2; the event is held whether that succeeds or not."""
-        try:
-            await drop_other_pull_request_refs(self.parts, entry)
-        except RepositoryError as error:
-            log.warning("ref not deleted", event_id=entry.event_id, error=str(error))
 
 
 def _unruled(verdict: Verdict, known: Known) -> tuple[str, ...]:

@@ -46,12 +46,8 @@ async def restore(journal: Journal, parts: Parts, now: float) -> None:
             HeldPlaceholder(each.owner, each.identifier, each.event_id, each.oid, each.at)
         )
     parts.purgatory.not_ahead(now)
-    for held in parts.purgatory.hunted_events():
-        if isinstance(held, HeldPr):
-            try:
-                await drop_other_pull_request_refs(parts, held)
-            except RepositoryError as error:
-                log.error("ref not deleted", event_id=held.event_id, error=str(error))
+    requests = (held for held in parts.purgatory.hunted_events() if isinstance(held, HeldPr))
+    await drop_other_pull_request_refs(parts, requests)
 
 
 async def _restore_row(row: HeldRow, parts: Parts) -> None:

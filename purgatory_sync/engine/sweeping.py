@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
-from functools import partial
 
 import attrs
 import structlog
@@ -25,7 +24,7 @@ from ..purgatory.expiry import (
 )
 from ..purgatory.placeholders import HeldPlaceholder
 from ..release.releaser import Releaser
-from ..release.repository_sync import drop_ref
+from ..release.repository_sync import drop_refs
 from ..release.serving import Parts, forget
 from ..runtime.clock import WallClock
 from ..settings import PurgatorySettings
@@ -194,8 +193,8 @@ class Sweeper:
                 return
             if repositories.exists(held.owner, held.identifier):
                 path = repositories.path(held.owner, held.identifier)
-                drop = partial(drop_ref, unless=await self._commit_of(held))
-                await repositories.run(drop, path, f"refs/nostr/{held.event_id}")
+                unless = {f"refs/nostr/{held.event_id}": await self._commit_of(held)}
+                await repositories.run(drop_refs, path, unless)
             await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
             self.parts.purgatory.placeholders.remove(held)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable
+from pathlib import Path
 
+import structlog
+
+from ..errors import RepositoryError
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
 from .missing import concern_of, identify_missing_oids
-from .repository_sync import bring_pull_request, drop_ref
+from .repository_sync import bring_pull_request, drop_refs
 from .serving import Parts, Tally, serve
+
+log = structlog.get_logger()
 
 
 async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
@@ -38,14 +44,19 @@ async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
                 parts.purgatory.trigger_immediate_sync(identifier)
 
 
-async def drop_other_pull_request_refs(parts: Parts, entry: HeldPr) -> None:
+async def drop_other_pull_request_refs(parts: Parts, entries: Iterable[HeldPr]) -> None:
     """Delete `refs/nostr/<id>` wherever it names another commit than the event's (B 4.2).
 
-    Raises:
-      RepositoryError: a ref could not be deleted.
+    Each repository is read once, however many of the events concern it; one that cannot be changed
+    is logged and keeps no other from it.
     """
-    concern = await concern_of(entry, parts.knowledge, parts.repositories)
-    for repository in concern.repositories:
-        await parts.repositories.run(
-            partial(drop_ref, repository, entry.pr.ref, unless=entry.pr.commit)
-        )
+    commits: dict[Path, dict[str, str]] = {}
+    for entry in entries:
+        concern = await concern_of(entry, parts.knowledge, parts.repositories)
+        for repository in concern.repositories:
+            commits.setdefault(repository, {})[entry.pr.ref] = entry.pr.commit
+    for repository, named in commits.items():
+        try:
+            await parts.repositories.run(drop_refs, repository, named)
+        except RepositoryError as error:
+            log.warning("refs not deleted", path=str(repository), error=str(error))

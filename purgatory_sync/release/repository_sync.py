@@ -5,7 +5,7 @@ Everything here is synchronous: callers take it to a thread in one go (`Reposito
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import RepositoryError
@@ -84,8 +84,13 @@ def bring_pull_request(repositories: Repositories, targets: Sequence[Path], pr: 
     return moved
 
 
-def drop_ref(repository: Path, ref: str, *, unless: str | None = None) -> None:
-    """Delete a ref if it is there, unless it names this OID (B 4.2, 4.3)."""
-    there = list_refs(repository).get(ref)
-    if there is not None and there != unless:
-        update_refs(repository, {ref: None})
+def drop_refs(repository: Path, unless: Mapping[str, str | None]) -> None:
+    """Delete the refs that are there, but for those that name the OID given here (B 4.2, 4.3).
+
+    Raises:
+      RepositoryError: they could not be deleted; none was.
+    """
+    there = list_refs(repository)
+    wrong = [ref for ref, oid in unless.items() if ref in there and there[ref] != oid]
+    if wrong:
+        update_refs(repository, dict.fromkeys(wrong))

@@ -326,10 +326,10 @@ async def test_b_4_2_a_ref_that_cannot_be_deleted_does_not_make_a_held_event_ref
 ) -> None:
     await world.announce(OWNER)
 
-    async def fails(parts: object, entry: object) -> None:
+    def fails(repository: object, unless: object) -> None:
         raise RepositoryError("another program holds git's lock")
 
-    monkeypatch.setattr("purgatory_sync.engine.admission.drop_other_pull_request_refs", fails)
+    monkeypatch.setattr("purgatory_sync.release.pr_release.drop_refs", fails)
     pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], "1" * 40, created_at=NOW)
     assert (await world.offer(pr)).outcome is Outcome.HELD
     assert pr.id in await world.held()
