@@ -279,6 +279,7 @@ class PurgatorySync:
             settings.purgatory,
             self._clock,
             self._clock.now(),
+            self._sweeper.last_moment,
             self._totals,
         )
 

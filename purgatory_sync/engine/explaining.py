@@ -13,7 +13,6 @@ from trio_util import periodic
 from ..hunt.choice import survey
 from ..hunt.manager import ThrottleManager
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent, Tried
-from ..purgatory.expiry import last_moment
 from ..release.missing import Missing, identify_missing_oids, needed_oids
 from ..release.serving import Parts
 from ..runtime.clock import WallClock
@@ -54,6 +53,7 @@ class Explainer:
 
     Attributes:
       started_at: Unix seconds of the start.
+      last_moment: Unix seconds at which the sweep ends a state or pull request even if untried.
       totals: what was counted since the start, by the names of `HourLook.counts`.
       served: when events became served.
     """
@@ -63,6 +63,7 @@ class Explainer:
     settings: PurgatorySettings
     clock: WallClock
     started_at: float
+    last_moment: Callable[[HuntedEvent], float]
     totals: Callable[[], Mapping[str, int]]
     served: ServedLately = attrs.field(factory=ServedLately)
     _last_hour: LastHour = attrs.field(init=False)
@@ -196,7 +197,7 @@ class Explainer:
     def _at_the_latest(self, held: HeldEvent) -> float | None:
         if isinstance(held, HeldAnnouncement):
             return None
-        return last_moment(held, self.started_at, self.settings)
+        return self.last_moment(held)
 
     def _next_attempt(self, held: HeldEvent) -> float | None:
         if isinstance(held, HeldAnnouncement):

@@ -19,6 +19,7 @@ from ..purgatory.expiry import (
     Outlook,
     announcement_step,
     event_ends,
+    last_moment,
     placeholder_ends,
     time_is_up,
 )
@@ -101,6 +102,10 @@ class Sweeper:
         elif moved < 0:
             self.started_at = min(self.started_at, now)
             self.parts.purgatory.not_ahead(now)
+
+    def last_moment(self, held: HuntedEvent) -> float:
+        """Unix seconds at which it ends even if untried (B 8.9), as it looks now."""
+        return last_moment(held, self.started_at, self.settings)
 
     async def _end_event(self, held: HuntedEvent, now: float) -> None:
         purgatory = self.parts.purgatory

@@ -62,6 +62,7 @@ class Home:
         self.store = MemoryStore()
         self.outside = Outside()
         self.epoch = NOW - trio.current_time()
+        self.set_by = 0.0
         self.told: list[str] = []
 
     @asynccontextmanager
@@ -72,7 +73,7 @@ class Home:
             store=self.store,
             notify=lambda event: self.told.append(event.id),
             gate=gate,
-            clock=WallClock(self.epoch),
+            clock=WallClock(self.epoch, lambda: self.set_by),
         )
         with blocking_in_place():
             async with trio.open_nursery() as nursery:

@@ -66,6 +66,18 @@ async def test_before_the_hunt(tmp_path: Path, autojump_clock: MockClock) -> Non
         assert await engine.explainer.why("other") == ()
 
 
+async def test_b_8_9_the_latest_end_is_that_of_the_sweep_after_the_machine_slept(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        await hold(engine)
+        home.set_by = 25 * 3600.0
+        await trio.sleep(60)
+        look = await why(engine, "repo", "state")
+        assert look.at_the_latest == pytest.approx(engine._clock.now() + 86400, abs=60)
+
+
 async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: MockClock) -> None:
     """What stays held although nothing is missing says why (B 1.3, 3.5, 4.1, 7.2)."""
     bob = Author.from_seed(2)
