@@ -201,7 +201,9 @@ class Attempt:
                 self._observer.body_ended()
                 # The end of the answer has time to arrive meanwhile; nobody waits for it.
                 proven = await sink.prove(self._wish.wanted, asked)
-            return await self._useful(proven)
+            if not proven.obtained:
+                raise ObjectsRefused("the pack holds nothing that is wanted")
+            return proven
         except BaseException:
             with trio.CancelScope(shield=True):
                 if proven is not None:
@@ -222,12 +224,6 @@ class Attempt:
             if self._answer.ended:
                 break
         self._answer.finish()
-
-    async def _useful(self, proven: Quarantined) -> Quarantined:
-        if proven.obtained:
-            return proven
-        await proven.discard()
-        raise ObjectsRefused("the pack holds nothing that is wanted")
 
     async def _shown_refs(self) -> ShownRefs:
         if self._refs is None and self._server.version == 2:
