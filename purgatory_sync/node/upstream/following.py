@@ -185,7 +185,9 @@ class Upstream:
     async def _stay(self, relay: _Relay) -> None:
         health, url = relay.record.health, relay.record.url
         with relay.scope:
-            await trio.sleep(max(0.0, (health.retry_at or 0.0) - self._clock.now()))
+            wait = (health.retry_at or 0.0) - self._clock.now()
+            # However late that is by a clock that was set back since.
+            await trio.sleep(min(max(0.0, wait), self._settings.max_backoff_secs))
             while True:
                 started = trio.current_time()
                 health.retry_at = None

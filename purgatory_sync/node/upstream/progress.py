@@ -29,12 +29,15 @@ class Progress:
         """Have all of history looked at by the next session."""
         self.full_at = None
 
+    def is_asked_plainly(self, now: float) -> bool:
+        """Whether it is not asked by negentropy at this moment (Unix seconds)."""
+        return 0 < self.plain_until - now <= FULL_EVERY_SECS
+
     def since(self, now: float) -> int | None:
         """How far back a new session looks (Unix seconds); None: through all of history."""
         if self.full_at is None or self.synced_until is None:
             return None
-        if now - self.full_at > FULL_EVERY_SECS:
-            return None
-        if self.synced_until > now + 1:  # set back since, not just followed to the second
+        # What is ahead was noted by a clock that was set back since (or is followed to the second).
+        if abs(now - self.full_at) > FULL_EVERY_SECS or self.synced_until > now + 1:
             return None
         return max(0, int(self.synced_until) - OVERLAP_SECS)

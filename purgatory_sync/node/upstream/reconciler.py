@@ -118,7 +118,7 @@ class Reconciler:
 
     async def _probe(self) -> bool:
         progress, now = self._line.record.progress, self._line.common.clock.now()
-        if now < progress.plain_until:
+        if progress.is_asked_plainly(now):
             return False
         # Before it is asked: some relays hang up over what they do not know.
         progress.plain_until = now + FULL_EVERY_SECS

@@ -19,6 +19,7 @@ from purgatory_sync.node.upstream.progress import FULL_EVERY_SECS
 from purgatory_sync.node.websocket import Socket
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.testing.events import announcement, note, pull_request
 
 from .support import (
@@ -293,6 +294,22 @@ async def test_so_many_are_known_that_nobody_names_any_more(
             upstream.withdrawn([names.id])
             await trio.sleep(3)
         assert list(upstream._left) == ["ws://r2.example", "ws://r3.example"]
+
+
+async def test_b_10_2_who_comes_again_after_the_clock_was_set_back_is_asked_within_the_hour(
+    autojump_clock: MockClock,
+) -> None:
+    fine = ScriptedRelay()
+    async with start({HOST: ScriptedRelay(), "fine.example": fine}) as (upstream, _, _):
+        names = listed(OWNER, "repo", "ws://fine.example")
+        upstream.announced(names)
+        await trio.sleep(3)
+        upstream.withdrawn([names.id])
+        await trio.sleep(3)
+        upstream._clock = WallClock.starting_at(NOW - 86_400)
+        upstream.announced(listed(OWNER, "again", "ws://fine.example"))
+        await trio.sleep(3_610)
+        assert len(fine.connections) == 2
 
 
 async def test_b_10_2_a_new_connection_asks_for_nothing_that_left(

@@ -22,4 +22,13 @@ def test_once_a_day_all_of_history_is_walked() -> None:
 
 def test_b_10_2_no_gap_is_left_where_the_clock_was_set_back() -> None:
     assert Progress(full_at=NOW, synced_until=NOW + 7200.0).since(NOW) is None
+    assert Progress(full_at=NOW + 86_401.0, synced_until=NOW).since(NOW) is None
     assert Progress(full_at=NOW, synced_until=NOW + 1.0).since(NOW) == NOW - 3599
+
+
+def test_b_10_2_who_answers_no_negentropy_is_left_alone_with_it_for_a_day_by_any_clock() -> None:
+    progress = Progress(plain_until=NOW + 86_400.0)
+    assert progress.is_asked_plainly(NOW)
+    assert progress.is_asked_plainly(NOW + 86_399.0)
+    assert not progress.is_asked_plainly(NOW + 86_400.0)
+    assert not progress.is_asked_plainly(NOW - 7_200.0)
