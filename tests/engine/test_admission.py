@@ -361,6 +361,31 @@ async def test_b_2_7_a_revival_without_repository_changes_nothing(
     assert world.purgatory.get(event.id) is None
 
 
+async def test_b_5_a_deletion_waits_for_what_its_target_changes(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The target is held while the deletion waits for it; then others have its identifier."""
+    await world.announce(OWNER)
+    target = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
+    request = events.deletion(OWNER, ids=[target.id], created_at=NOW)
+    seen = []
+
+    async def work_on_it() -> None:
+        async with world.releaser.hold("repo"):
+            await trio.sleep(60)
+            seen.append(target.id in await world.held())
+
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(world.offer, target)
+        await trio.sleep(1)
+        nursery.start_soon(work_on_it)
+        await trio.sleep(1)
+        nursery.start_soon(world.offer, request)
+        await trio.sleep(1)
+    assert seen == [True]
+    assert target.id not in await world.held()
+
+
 async def test_b_5_a_deletion_waits_for_nothing_of_others(
     world: World, autojump_clock: MockClock
 ) -> None:

@@ -51,8 +51,9 @@ async def test_b_3_4_an_announcement_that_is_deleted_authorises_nobody(world: Wo
     assert world.refs(OWNER) == {MAIN: OLD.oid}
 
 
-async def test_b_2_7_an_announcement_that_is_forgotten_authorises_nobody(
-    world: World, autojump_clock: MockClock
+@pytest.mark.parametrize("ends", ["forgotten", "deleted"])
+async def test_b_2_7_an_announcement_that_is_held_no_more_authorises_nobody(
+    world: World, autojump_clock: MockClock, ends: str
 ) -> None:
     """The maintainer's waits softly expired; it is why the deputy's was taken."""
     await world.announce(OWNER, maintainers=[MAINTAINER])
@@ -61,14 +62,17 @@ async def test_b_2_7_an_announcement_that_is_forgotten_authorises_nobody(
         world.give(owner, [step])
         state = events.state(owner, "repo", {MAIN: step.oid}, created_at=NOW - 60)
         assert (await world.offer(state)).outcome is Outcome.SERVED
-    await world.announce(MAINTAINER, maintainers=[DEPUTY])
+    theirs = await world.announce(MAINTAINER, maintainers=[DEPUTY])
     await trio.sleep(1801)
     await sweeper(world).sweep()
     newer = events.state(OTHER, "repo", {MAIN: NEW.oid}, created_at=NOW - 50)
     assert (await world.offer(newer)).outcome is Outcome.SERVED
     await world.announce(DEPUTY, maintainers=[OTHER], listed=False)
     assert world.refs(OWNER) == {MAIN: NEW.oid}
-    await trio.sleep(24 * 3600)
-    await sweeper(world).sweep()
+    if ends == "deleted":
+        await world.offer(MAINTAINER.sign(5, "", [("e", theirs.id)], NOW))
+    else:
+        await trio.sleep(24 * 3600)
+        await sweeper(world).sweep()
     assert await world.held() == set()
     assert world.refs(OWNER) == {MAIN: OLD.oid}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -23,6 +24,7 @@ from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.release.missing import Missing
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.store.protocol import Change, Placeholder
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -230,3 +232,38 @@ async def test_b_8_9_the_latest_end_comes_no_later_because_the_clock_was_set_bac
     await trio.sleep(1)
     await sweep.sweep()
     assert world.purgatory.get(state.id) is None
+
+
+async def test_b_4_3_a_placeholder_that_came_anew_meanwhile_does_not_end(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    over = HeldPlaceholder(OWNER.pubkey, "repo", "5" * 64, "1" * 40, NOW - 1200)
+    anew = HeldPlaceholder(OWNER.pubkey, "repo", "5" * 64, "2" * 40, NOW)
+    row = Placeholder(**attrs.asdict(anew))
+    world.purgatory.placeholders.add(over)
+    async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
+        nursery.start_soon(sweeper(world).sweep)
+        await trio.sleep(1)
+        await world.store.apply(Change(placeholders=[row]))
+        world.purgatory.placeholders.add(anew)
+    assert list(world.purgatory.placeholders) == [anew]
+    assert (await world.store.load()).placeholders == (row,)
+
+
+async def test_b_2_7_what_its_soft_end_could_not_remove_goes_when_it_is_forgotten(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(owner: str, identifier: str) -> None:
+        raise RepositoryError("in use")
+
+    await world.announce(OWNER)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.repositories, "remove", fails)
+        await trio.sleep(1800)
+        await sweeper(world).sweep()
+    assert is_repository(world.path(OWNER))
+    await trio.sleep(24 * 3600)
+    await sweeper(world).sweep()
+    assert await world.held() == set()
+    assert not is_repository(world.path(OWNER))

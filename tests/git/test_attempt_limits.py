@@ -318,6 +318,7 @@ async def test_what_came_of_a_large_pack_is_removed(repository: Path, tmp: Path)
     async with world(tmp) as place:
         place.answer = lambda seen: Reply(LARGE)
         assert isinstance(await failure(place, repository), ProtocolBroken)
+        assert repository not in opened()
 
 
 @pytest.mark.parametrize("reply", [HANG, held(WHOLE[:100]), held(LARGE)])
