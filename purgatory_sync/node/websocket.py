@@ -1,7 +1,7 @@
 """An upgraded stream as a WebSocket: websockets' connection on a stream that h11 accepted.
 
-`process_event`, `handshake`, `send_context`, `start_keepalive` and `close_stream` are undocumented
-names of websockets 17: the version is pinned and the tests of this module notice a change.
+`process_event`, `handshake`, `send_context`, `start_keepalive`, `close_stream`, `recv_messages` are undocumented names of websockets 17: the version is pinned
+and the tests of this module notice a change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from websockets.extensions.permessage_deflate import (
 )
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
-from websockets.protocol import SEND_EOF
+from websockets.protocol import SEND_EOF, Event
 from websockets.server import ServerProtocol
 from websockets.trio.server import Server, ServerConnection
 from websockets.typing import ExtensionParameter
@@ -29,8 +29,10 @@ from .wire import CORS, Gone, Wire
 
 PING_SECS = 20
 CLOSE_TIMEOUT_SECS = 2
-# Frames that wait for the relay; with the size limit this bounds what one client makes us keep.
+# Frames that wait for the relay. Behind a long one nothing is read, so that a client makes us keep
+# about as much as the size limit says, not a multiple of it.
 QUEUED_FRAMES = 4
+LONG_BYTES = 64 * 1024
 LARGE_BYTES = 1024
 
 # websockets' own, but for what any client can cause by being silent.
@@ -41,21 +43,52 @@ _LOGGER.addFilter(lambda record: record.msg != "keepalive ping failed")
 class _Protocol(ServerProtocol):
     """What is to be sent at once leaves in one piece: each piece is a call of the system."""
 
+    def receive_data(self, data: bytes | bytearray) -> None:
+        for each in self.extensions:
+            if isinstance(each, _OfLarge):
+                each.begin_piece()
+        super().receive_data(data)
+
     def data_to_send(self) -> list[bytes]:
         pieces = super().data_to_send()
         end = pieces[-1:] if pieces and pieces[-1] == SEND_EOF else []
         return [b"".join(pieces), *end] if len(pieces) > 1 else pieces
 
 
-class _OfLarge(Extension):
-    """Deflates large messages; an event is mostly hex, and most are not worth the time."""
+class _Connection(ServerConnection):
+    def process_event(self, event: Event) -> None:
+        """Read no further behind a long frame until it is taken."""
+        if isinstance(event, Frame) and len(event.data) > LONG_BYTES:
+            self.recv_messages.high = 0
+        super().process_event(event)
+        self.recv_messages.high = QUEUED_FRAMES
 
-    def __init__(self, deflate: Extension) -> None:
+
+class _OfLarge(Extension):
+    """Deflates large messages; an event is mostly hex, and most are not worth the time.
+
+    Args:
+      most_inflated: bytes that what is received at once may become; more closes the socket (1009).
+        All frames of it are inflated in one go, and any may become a thousand times as long.
+    """
+
+    def __init__(self, deflate: Extension, most_inflated: int) -> None:
         self.name = deflate.name
         self._deflate = deflate
+        self._most_inflated = most_inflated
+        self._left = most_inflated
+
+    def begin_piece(self) -> None:
+        """What is decoded from now on was received at once."""
+        self._left = self._most_inflated
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        return self._deflate.decode(frame, max_size=max_size)
+        # To zlib 0 is no limit.
+        left = max(1, self._left if max_size is None else min(self._left, max_size))
+        inflated = self._deflate.decode(frame, max_size=left)
+        if inflated is not frame:
+            self._left -= len(inflated.data)
+        return inflated
 
     def encode(self, frame: Frame) -> Frame:
         return self._deflate.encode(frame) if len(frame.data) >= LARGE_BYTES else frame
@@ -66,7 +99,8 @@ class _Deflate(ServerExtensionFactory):
 
     name = ServerPerMessageDeflateFactory.name
 
-    def __init__(self) -> None:
+    def __init__(self, most_inflated: int) -> None:
+        self._most_inflated = most_inflated
         self._factory = ServerPerMessageDeflateFactory(
             server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
         )
@@ -75,7 +109,7 @@ class _Deflate(ServerExtensionFactory):
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> tuple[list[ExtensionParameter], Extension]:
         answer, deflate = self._factory.process_request_params(params, accepted_extensions)
-        return answer, _OfLarge(deflate)
+        return answer, _OfLarge(deflate, self._most_inflated)
 
 
 class Socket:
@@ -140,11 +174,11 @@ class Sockets:
         None where websockets does not read it: its limits are narrower than ours.
         """
         protocol = _Protocol(
-            extensions=[_Deflate()],
+            extensions=[_Deflate(2 * self._max_message_bytes)],
             max_size=self._max_message_bytes,
             logger=_LOGGER,
         )
-        connection = ServerConnection(
+        connection = _Connection(
             nursery,
             wire.stream,
             protocol,
@@ -152,7 +186,7 @@ class Sockets:
             ping_interval=PING_SECS,
             ping_timeout=PING_SECS,
             close_timeout=CLOSE_TIMEOUT_SECS,
-            max_queue=QUEUED_FRAMES,
+            max_queue=(QUEUED_FRAMES, 0),
         )
         lines = [b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)]
         lines += [b"%b: %b" % header for header in request.headers if _is_of_interest(header[0])]

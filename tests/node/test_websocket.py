@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 import pytest
 import trio
@@ -12,7 +13,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
 from purgatory_sync.node import wire
-from purgatory_sync.node.websocket import CLOSE_TIMEOUT_SECS, LARGE_BYTES, PING_SECS, Socket
+from purgatory_sync.node.websocket import (
+    CLOSE_TIMEOUT_SECS,
+    LARGE_BYTES,
+    LONG_BYTES,
+    PING_SECS,
+    Socket,
+)
+from purgatory_sync.node.wire import Gone
 
 from .support import (
     MAX_MESSAGE_BYTES,
@@ -31,6 +39,11 @@ pytestmark = pytest.mark.real
 def client(place: Served, compression: str | None = "deflate") -> connect:
     url = f"ws://127.0.0.1:{place.port}/"
     return connect(url, proxy=None, compression=compression, max_size=None)
+
+
+UPGRADE_DEFLATED = (
+    UPGRADE.removesuffix(b"\r\n") + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+)
 
 
 async def test_text_binary_and_large_messages_pass() -> None:
@@ -101,9 +114,7 @@ async def test_only_large_messages_are_deflated(autojump_clock: trio.testing.Moc
         await socket.send(large, b"after it", large)
         await socket.receive()
 
-    offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    request = UPGRADE.removesuffix(b"\r\n") + offer
-    async with served(websocket=say) as place, await upgraded(place, request) as stream:
+    async with served(websocket=say) as place, await upgraded(place, UPGRADE_DEFLATED) as stream:
         assert await stream.receive_some() == b"\x81\x7e\x03\xff" + small
         await stream.send_all(text_frame(b"go on"))
         first, rest = split_frame(bytes(await stream.receive_some()))
@@ -139,6 +150,44 @@ async def test_frames_that_nobody_takes_hold_no_connection() -> None:
         with trio.fail_after(3):  # less than the grace: nothing waits for it
             while place.nursery.child_tasks:  # noqa: ASYNC110 - until the listener has ended
                 await trio.sleep(0.01)
+
+
+async def test_few_bytes_that_become_many_wait_in_small_number(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    taken: list[int] = []
+    for number in (2, 3):
+        sockets: list[Socket] = []
+
+        async def busy(socket: Socket, sockets: list[Socket] = sockets) -> None:
+            sockets.append(socket)
+            await trio.sleep(1)
+            with suppress(Gone):
+                while True:
+                    taken.append(len(await socket.receive()))
+
+        async with (
+            served(websocket=busy) as place,
+            await upgraded(place, UPGRADE_DEFLATED) as stream,
+        ):
+            for _ in range(2):
+                # What is inflated at once is bounded; what comes later waits unread.
+                await stream.send_all(bomb() * number)
+                await trio.testing.wait_all_tasks_blocked()
+            waiting = sockets[0]._connection.recv_messages.send_frames.statistics()
+            assert waiting.current_buffer_used == 2
+            if number == 3:
+                assert b"\x03\xf1" in await read_to_end(stream)
+            else:
+                await trio.sleep(2)
+    assert taken == [MAX_MESSAGE_BYTES] * (4 + 2)
+
+
+def bomb() -> bytes:
+    """A frame that becomes a thousand times as long."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -12)
+    text = deflate.compress(b" " * MAX_MESSAGE_BYTES) + deflate.flush(zlib.Z_FULL_FLUSH)[:-4]
+    return b"\xc1\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text
 
 
 async def test_a_client_that_never_answers_pings_is_closed_without_a_word_in_the_log(
