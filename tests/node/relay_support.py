@@ -40,11 +40,12 @@ class MemoryBackend:
         self.subscriptions = Subscriptions()
         self.events: list[Event] = []
         self.loaded: list[int] = []
+        self.before_offer: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.before_query: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         self.after_query: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     async def offer(self, event: Event) -> tuple[bool, str]:
-        await trio.lowlevel.checkpoint()
+        await self.before_offer()
         if event.kind == 666:
             return False, "blocked: not here"
         if event.kind == 667:
@@ -96,6 +97,8 @@ class MemorySocket:
 
     async def send(self, *messages: bytes) -> None:
         for message in messages:
+            if self._left.is_set():
+                raise Gone("closed")
             await self._to_client.send(message)
 
     async def close(self, code: int, reason: str) -> None:

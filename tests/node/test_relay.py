@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 
 import pytest
 import trio
@@ -374,6 +375,21 @@ async def test_question_of_a_client_that_left_ends_at_once_and_its_events_count(
         assert backend.events == [event]
     assert asked == [0]
     assert trio.current_time() < 10
+
+
+async def test_events_of_a_client_that_leaves_at_once_count(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    backend.before_offer = partial(trio.sleep, 1)
+    published = [make_event(number) for number in range(5)]
+    async with talking(backend) as client:
+        client.say("REQ", "s", {})
+        for event in published:
+            client.say("EVENT", plain(event))
+        client.leave()
+    assert backend.events == published[::-1]
+    assert len(published) <= trio.current_time() < 10
 
 
 @pytest.mark.real
