@@ -35,6 +35,7 @@ class Outbox:
         self._end = trio.Event()
         self._queue: deque[bytes] = deque()
         self._bytes = 0
+        self._sending = 0
         self._room = trio.lowlevel.ParkingLot()
         self._filled = trio.lowlevel.ParkingLot()
 
@@ -88,7 +89,12 @@ class Outbox:
         await self._end.wait()
 
     async def take(self) -> list[bytes]:
-        """What is to be sent next, together; nothing when the outbox has ended."""
+        """What is to be sent next, together; nothing when the outbox has ended.
+
+        It is counted until the next call: until then it is being sent, at the client's pace.
+        """
+        self.free(self._sending)
+        self._sending = 0
         while not self._queue:
             if self.ended is not None:
                 return []
@@ -99,7 +105,7 @@ class Outbox:
             taken.append(self._queue.popleft())
             size += len(taken[-1])
         self._bytes -= size
-        self.free(size)
+        self._sending = size
         if len(self._queue) < LOW_MESSAGES and self._bytes < LOW_BYTES:
             self._room.unpark_all()
         return taken

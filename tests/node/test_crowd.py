@@ -69,6 +69,8 @@ async def test_what_waits_to_be_sent_is_counted(autojump_clock: trio.testing.Moc
     other.offer(b"8")
     assert crowd.kept_bytes == 5 + PIECE_BYTES
     await outbox.take()
+    assert crowd.kept_bytes == 5 + PIECE_BYTES  # what is being sent is kept, too
+    await outbox.take()
     assert crowd.kept_bytes == 1 + PIECE_BYTES
     outbox.end("a reason")
     outbox.offer(b"more")
