@@ -210,6 +210,8 @@ class _Client:
             self._reconciling.close(error.reconciling)
             await self.outbox.put(messages.refusal(error))
             return
+        # The answer may take as long as the client likes, and this may be long.
+        del raw
         self._invalid_in_a_row = 0
         if isinstance(message, Publish):
             accepted, why = await self._publish(message.event)

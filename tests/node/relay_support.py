@@ -18,6 +18,7 @@ from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.inventory import Inventory
 from purgatory_sync.nostr.keys import SecretKey
+from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.settings import RelaySettings
 
 KEY = SecretKey(b"\x01" * 32)
@@ -124,6 +125,13 @@ class MemorySocket:
     def leave(self) -> None:
         self._to_relay.close()
         self._left.set()
+
+
+@asynccontextmanager
+async def in_place() -> AsyncIterator[None]:
+    """Long messages are read without a thread, which virtual time would not wait for."""
+    with blocking_in_place():
+        yield
 
 
 @asynccontextmanager

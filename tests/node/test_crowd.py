@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import attrs
@@ -17,9 +15,8 @@ from purgatory_sync.node.outbox import LOW_BYTES, MAX_BYTES, Outbox
 from purgatory_sync.node.relay import LAST_WORDS_SECS
 from purgatory_sync.node.subscriptions import REMEMBER_SECS, Subscriptions
 from purgatory_sync.node.wire import PIECE_BYTES
-from purgatory_sync.runtime.blocking import blocking_in_place
 
-from .relay_support import MemoryBackend, make_event, talking
+from .relay_support import MemoryBackend, in_place, make_event, talking
 
 
 @attrs.define(eq=False)
@@ -89,12 +86,6 @@ async def test_a_crowd_of_slow_readers_keeps_no_more_than_all_may(
             outbox.offer(bytes(size))
             assert crowd.kept_bytes <= most
     assert {outbox.ended for outbox in crowd_of} == {None, REASON}
-
-
-@asynccontextmanager
-async def in_place() -> AsyncIterator[None]:
-    with blocking_in_place():
-        yield
 
 
 VALUES = [f"{number:064x}" for number in range(1000)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -23,8 +26,17 @@ from purgatory_sync.node.relay import (
 )
 from purgatory_sync.settings import RelaySettings
 
-from .relay_support import MemoryBackend, make_event, plain, talking
+from .relay_support import MemoryBackend, in_place, make_event, plain, talking
 from .support import read_until, served, text_frame, upgraded
+
+
+@contextmanager
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
 
 
 async def test_publish_ask_and_hear_what_is_new(autojump_clock: trio.testing.MockClock) -> None:
@@ -375,6 +387,25 @@ async def test_question_of_a_client_that_left_ends_at_once_and_its_events_count(
         assert backend.events == [event]
     assert asked == [0]
     assert trio.current_time() < 10
+
+
+async def test_text_of_a_question_is_not_kept_while_it_is_answered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    kept: list[int] = []
+
+    async def look() -> None:
+        kept.append(tracemalloc.get_traced_memory()[0])
+
+    backend.before_query = look
+    async with in_place(), talking(backend) as client:
+        client.say("REQ", "s", {})
+        assert await client.hear() == ["EOSE", "s"]
+        with traced():
+            await client._to_relay.send('["REQ","s",{}' + " " * (1 << 20) + "]")
+            assert await client.hear() == ["EOSE", "s"]
+    assert kept[1] < 1 << 19
 
 
 async def test_events_of_a_client_that_leaves_at_once_count(
