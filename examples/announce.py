@@ -67,4 +67,7 @@ async def announce(folder: Path, nodes: list[str]) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    trio.run(announce, Path(sys.argv[1]).resolve(), [url.rstrip("/") for url in sys.argv[2:]])
+    try:
+        trio.run(announce, Path(sys.argv[1]).resolve(), [url.rstrip("/") for url in sys.argv[2:]])
+    except OSError as error:
+        sys.exit(f"no node answers at {sys.argv[2]}: {error}")

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -156,3 +157,20 @@ def test_without_arguments_it_says_how_it_is_used() -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "python -m examples.announce FOLDER" in done.stderr
+
+
+@pytest.mark.real
+@pytest.mark.tree
+def test_without_a_node_it_says_so_in_one_line(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        done = subprocess.run(
+            [sys.executable, "-m", "examples.announce", str(tmp_path), url],
+            cwd=TREE, env={**os.environ, "PYTHONPATH": str(TREE)},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"no node answers at {url}: ")
+    assert done.stderr.count("\n") == 1
