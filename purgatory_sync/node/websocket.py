@@ -1,6 +1,7 @@
 """An upgraded stream as a WebSocket: websockets' connection on a stream that h11 accepted.
 
-`process_event`, `handshake`, `send_context`, `start_keepalive`, `close_stream`, `recv_messages` are undocumented names of websockets 17: the version is pinned
+`process_event`, `handshake`, `send_context`, `start_keepalive`, `close_stream`, `recv_messages`,
+`pause_reading` and `pending_pings` are undocumented names of websockets 17: the version is pinned
 and the tests of this module notice a change.
 """
 
@@ -23,7 +24,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, Event
 from websockets.server import ServerProtocol
 from websockets.trio.server import Server, ServerConnection
-from websockets.typing import ExtensionParameter
+from websockets.typing import DataLike, ExtensionParameter
 
 from .wire import CORS, Gone, Wire
 
@@ -62,6 +63,23 @@ class _Connection(ServerConnection):
             self.recv_messages.high = 0
         super().process_event(event)
         self.recv_messages.high = QUEUED_FRAMES
+
+    def pause_reading(self) -> None:
+        """Read nothing, pongs neither: nobody is given up for those that wait to be read."""
+        super().pause_reading()
+        self._excuse()
+
+    async def ping(self, data: DataLike | None = None, *, ack_on_close: bool = False) -> trio.Event:
+        """Send a ping; the event says that its pong came, or need not come."""
+        heard = await super().ping(data, ack_on_close=ack_on_close)
+        if self.recv_flow_control is not None:
+            self._excuse()
+        return heard
+
+    def _excuse(self) -> None:
+        for heard, *_ in self.pending_pings.values():
+            heard.set()
+        self.pending_pings.clear()
 
 
 class _OfLarge(Extension):

@@ -190,6 +190,35 @@ def bomb() -> bytes:
     return b"\xc1\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text
 
 
+async def test_nobody_is_given_up_whose_pongs_we_do_not_read(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    received: list[str | bytes] = []
+
+    async def slow(socket: Socket) -> None:
+        # Paused at once, and paused while a ping waits for its pong.
+        for secs in (10 * PING_SECS, 0, 0, PING_SECS * 3 // 2, 10 * PING_SECS):
+            await trio.sleep(secs)
+            received.append(await socket.receive())
+        await socket.send(b"still here")
+        received.append("sent")
+
+    async with served(websocket=slow) as place, await upgraded(place) as stream:
+        await stream.send_all(text_frame(b"x") * 2 + long_frame())
+        await trio.sleep(10 * PING_SECS + 1)
+        assert len(received) == 3
+        await trio.sleep(PING_SECS)
+        await stream.send_all(text_frame(b"y") + long_frame())
+        await trio.sleep(20 * PING_SECS)
+    assert [len(each) for each in received] == [1, 1, LONG_BYTES + 1, 1, LONG_BYTES + 1, 4]
+
+
+def long_frame() -> bytes:
+    """A frame behind which nothing is read until it is taken."""
+    length = LONG_BYTES + 1
+    return b"\x81\xff" + length.to_bytes(8, "big") + bytes(4) + b"x" * length
+
+
 async def test_a_client_that_never_answers_pings_is_closed_without_a_word_in_the_log(
     autojump_clock: trio.testing.MockClock,
     caplog: pytest.LogCaptureFixture,
