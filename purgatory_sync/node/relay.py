@@ -120,7 +120,7 @@ class Relay:
         client.identity = self._identify() if self._identify else None
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_send_all, client, socket, nursery.cancel_scope)
+                nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
                 nursery.start_soon(_end_soon, client, nursery.cancel_scope)
                 nursery.start_soon(_hang_up, client, socket)
                 with client.listening:
@@ -136,14 +136,13 @@ class Relay:
                 await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
 
 
-async def _send_all(client: _Client, socket: RelaySocket, scope: trio.CancelScope) -> None:
+async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
     try:
-        while messages := await client.outbox.take():
+        while messages := await outbox.take():
             await socket.send(*messages)
     except Gone:
-        client.hang_up()
         # Nobody hears what becomes of what was published last, and it is judged all the same.
-        while await client.outbox.take():
+        while await outbox.take():
             pass
     scope.cancel()
 

@@ -59,10 +59,9 @@ class _Protocol(ServerProtocol):
 class _Connection(ServerConnection):
     def process_event(self, event: Event) -> None:
         """Read no further behind a long frame until it is taken."""
-        if isinstance(event, Frame) and len(event.data) > LONG_BYTES:
-            self.recv_messages.high = 0
+        long = isinstance(event, Frame) and len(event.data) > LONG_BYTES
+        self.recv_messages.high = 0 if long else QUEUED_FRAMES
         super().process_event(event)
-        self.recv_messages.high = QUEUED_FRAMES
 
     def pause_reading(self) -> None:
         """Read nothing, pongs neither: nobody is given up for those that wait to be read."""

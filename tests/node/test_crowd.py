@@ -11,9 +11,10 @@ import trio
 import trio.testing
 
 from purgatory_sync.node.crowd import REASON, Crowd
+from purgatory_sync.node.messages import FILTER_BYTES
 from purgatory_sync.node.outbox import LOW_BYTES, MAX_BYTES, Outbox
 from purgatory_sync.node.relay import LAST_WORDS_SECS
-from purgatory_sync.node.subscriptions import REMEMBER_SECS, Subscriptions
+from purgatory_sync.node.subscriptions import ID_BYTES, REMEMBER_SECS, Subscriptions
 from purgatory_sync.node.wire import PIECE_BYTES
 
 from .relay_support import MemoryBackend, in_place, make_event, talking
@@ -142,17 +143,57 @@ async def test_what_is_kept_for_stored_events_is_counted_while_it_is_kept(
         assert crowd.kept_bytes == 0
 
 
-@pytest.mark.parametrize("question", [("COUNT",), ("NEG-OPEN", "61")], ids=["COUNT", "NEG-OPEN"])
-async def test_what_is_asked_is_counted_while_it_is_looked_up(
-    autojump_clock: trio.testing.MockClock, question: tuple[str, ...]
+async def test_ids_of_what_was_sent_are_counted_while_they_are_remembered(
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()
-    crowd = backend.subscriptions.crowd
+    backend.events = [make_event(number) for number in range(100)]
+    async with talking(backend) as client:
+        client.say("REQ", "s", {})
+        await trio.sleep(1)
+        filters = backend.subscriptions.crowd.kept_bytes - 100 * ID_BYTES
+        assert 0 < filters < 2 * FILTER_BYTES
+        await trio.sleep(REMEMBER_SECS)
+        backend.serve(make_event(100))
+        await trio.sleep(1)
+        assert backend.subscriptions.crowd.kept_bytes == filters
+
+
+async def test_what_becomes_new_before_the_stored_is_sent_is_counted(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
     backend.before_query = partial(trio.sleep, 10)
     async with talking(backend) as client:
-        client.say(question[0], "n", {"kinds": [*range(1000, 2000)]}, *question[1:])
-        await trio.sleep(5)
-        assert crowd.kept_bytes > 100_000
-        await client.hear()
+        client.say("REQ", "s", {})
         await trio.sleep(1)
-        assert crowd.kept_bytes == 0
+        kept = backend.subscriptions.crowd.kept_bytes
+        backend.serve(make_event(1, content="x" * LOW_BYTES))
+        assert LOW_BYTES < backend.subscriptions.crowd.kept_bytes - kept < LOW_BYTES + 1000
+
+
+@pytest.mark.parametrize(
+    "question", [["COUNT", "s", {"ids": VALUES}], ["NEG-OPEN", "s", {"ids": VALUES}, "61"]]
+)
+async def test_a_question_is_counted_until_it_is_answered(
+    autojump_clock: trio.testing.MockClock, question: list[object]
+) -> None:
+    backend = MemoryBackend()
+    backend.before_query = partial(trio.sleep, 10)
+    async with in_place(), talking(backend) as client:
+        client.say(*question)
+        await trio.sleep(1)
+        assert backend.subscriptions.crowd.kept_bytes > 64 * len(VALUES)
+        await trio.sleep(10)
+        assert backend.subscriptions.crowd.kept_bytes == 0
+
+
+async def test_what_waits_for_a_client_that_left_is_counted_no_more(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    backend = MemoryBackend()
+    backend.events = [make_event(number, content="x" * LOW_BYTES) for number in range(3)]
+    async with talking(backend, room=0) as client:
+        client.say("REQ", "s", {})
+        await trio.sleep(1)
+        assert backend.subscriptions.crowd.kept_bytes > LOW_BYTES

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from trio.testing import MockClock, lockstep_stream_pair
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from websockets.server import ServerProtocol
 
 from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
@@ -17,6 +17,7 @@ from purgatory_sync.node.upstream.dialling import (
     PIECE_BYTES,
     PING_SECS,
     SEND_SECS,
+    _Bounded,
 )
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.gate import Gate
@@ -26,6 +27,13 @@ from .support import NOW, SERVICE, Engine
 
 Serve = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 PING, PONG = b"\x89\x00", b"\x8a\x00"
+
+
+async def test_little_is_taken_apart_at_once(autojump_clock: MockClock) -> None:
+    ours, theirs = memory_stream_pair()
+    await theirs.send_all(bytes(3 * PIECE_BYTES))
+    for most in (None, 2 * PIECE_BYTES, 1):
+        assert len(await _Bounded(ours).receive_some(most)) == (1 if most == 1 else PIECE_BYTES)
 
 
 async def shake_hands(stream: trio.abc.HalfCloseableStream) -> None:
