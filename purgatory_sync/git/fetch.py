@@ -109,7 +109,8 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         if not wanted:
             raise ObjectsRefused("none of the wanted names is that of a SHA-1 object")
         haves = await Haves.of(repository, self._limiter)
-        wish = Wish(judged, wanted, haves, partial(self._ingest.open_sink, repository))
+        open_sink = partial(self._ingest.open_sink, repository, haves.era)
+        wish = Wish(judged, wanted, haves, open_sink)
         return await Attempt(self._settings, self._http, self._known, wish, observer).run()
 
     async def aclose(self) -> None:

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from ..runtime.blocking import blocking
+from .layout import read_era
 from .pack_format import COMMIT
 from .repository import list_haves
 from .stored import StoredObjects, TooBigToRead
@@ -37,17 +38,19 @@ class Haves:
 
     Attributes:
       tips: commits that refs of any kind name, newest first.
+      era: when that was (`layout.read_era`).
     """
 
     tips: tuple[str, ...]
+    era: str
     _repository: Path
     _limiter: trio.CapacityLimiter
 
     @classmethod
     async def of(cls, repository: Path, limiter: trio.CapacityLimiter) -> Haves:
         """Look at a repository's refs; raises as `repository.list_haves`."""
-        tips = await blocking(limiter, list_haves, repository, MAX_HAVES)
-        return cls(tuple(tips), repository, limiter)
+        era, tips = await blocking(limiter, _look, repository)
+        return cls(tuple(tips), era, repository, limiter)
 
     async def with_history(self, shared: Collection[str] = ()) -> Sequence[str]:
         """Tips, and commits behind them ever further apart, at most 256 in all.
@@ -58,6 +61,10 @@ class Haves:
         if not self.tips:
             return ()
         return await blocking(self._limiter, list_history, self._repository, self.tips, shared)
+
+
+def _look(repository: Path) -> tuple[str, list[str]]:
+    return read_era(repository), list_haves(repository, MAX_HAVES)
 
 
 def list_history(

@@ -68,8 +68,12 @@ class Ingest:
         self.unsure_limiter = trio.CapacityLimiter(_LARGE_PLACES)
         self._streams = trio.CapacityLimiter(_STREAMS)
 
-    def open_sink(self, repository: Path) -> PackSink:
+    def open_sink(self, repository: Path, era: str | None = None) -> PackSink:
         """A place for one pack that shall join a repository.
+
+        Args:
+          era: when the sender was told what is here (`layout.read_era`); when absent, it is when
+            the first bytes come.
 
         Raises:
           DiskFull: too little space is free to begin with.
@@ -78,7 +82,7 @@ class Ingest:
         # That a repository is gone is for `prove` to say.
         with local_errors("look for free space"), contextlib.suppress(FileNotFoundError):
             require_free_space(repository, self.settings.min_free_bytes)
-        return PackSink(self, repository)
+        return PackSink(self, repository, era)
 
     def may_stream(self, sink: PackSink) -> bool:
         """Whether git may wait for the sink's pack; `give_back_stream` ends that.
@@ -113,9 +117,10 @@ class PackSink:
     As a context manager (`async with`) it is closed on leaving.
     """
 
-    def __init__(self, ingest: Ingest, repository: Path) -> None:
+    def __init__(self, ingest: Ingest, repository: Path, era: str | None = None) -> None:
         self._ingest = ingest
         self._repository = repository
+        self._era = era
         self._buffer = bytearray()
         self._bytes = 0
         self._folder: Path | None = None
@@ -156,11 +161,23 @@ class PackSink:
 
         Raises:
           BadPack, NotClosed, TooLarge: it is refused.
-          DiskFull, LocalFailure: it could not be judged.
+          DiskFull, LocalFailure: it could not be judged; so when it is refused and may lean on
+            what was dropped here meanwhile.
 
         Cancellation ends children and threads within moments; `aclose` removes the rest.
         """
-        ingest, pinned = self._ingest, self._pin()
+        pinned = self._pin()
+        try:
+            return await self._prove(wants, asked, pinned)
+        except BadPack:
+            with local_errors("judge a pack"):
+                pinned.require_same()
+            raise
+
+    async def _prove(
+        self, wants: Collection[str], asked: Collection[str] | None, pinned: Pinned
+    ) -> Quarantined:
+        ingest = self._ingest
         # Of a pack without objects there is nothing for git to judge.
         if self._large is None and (ingest.settings.ingest != "git" or self._bytes <= _NO_OBJECTS):
             small = _SmallPack(ingest, self._repository, pinned, bytes(self._buffer))
@@ -204,7 +221,7 @@ class PackSink:
         """The repository as it is when the proof begins; what it proves joins no other."""
         if self._pinned is None:
             with local_errors(f"open {self._repository}"):
-                self._pinned = Pinned(self._repository)
+                self._pinned = Pinned(self._repository, self._era)
         return self._pinned
 
     def _is_large(self) -> bool:

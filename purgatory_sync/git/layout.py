@@ -15,6 +15,8 @@ UNBORN_HEAD = "refs/heads/purgatory-sync-unborn"
 """What HEAD names while no ref is chosen: clients that create `main` after cloning an empty
 repository fail where HEAD is an unborn `refs/heads/main` (B 2.4)."""
 
+_ERA = "purgatory-sync-era"
+
 CONFIG = b"""\
 [core]
 \trepositoryformatversion = 0
@@ -84,11 +86,35 @@ def require_format(repository: Path) -> None:
             )
 
 
-class Pinned:
-    """A repository that is not mistaken for one that was made at its place later.
+def read_era(repository: Path) -> str:
+    """What lasts from one dropping of objects to the next; empty where none was ever dropped.
 
-    The open folder keeps its number from being given to another. As a context manager it is closed
-    on leaving.
+    Whatever was found to be here in one era need not be here in another.
+
+    Raises OSError when it cannot be read.
+    """
+    try:
+        with open(f"{repository}/{_ERA}", encoding="ascii") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def begin_era(repository: Path) -> None:
+    """Make known, durably, that objects are about to be dropped."""
+    write_durably(f"{repository}/{_ERA}", os.urandom(16).hex().encode())
+    fsync_dir(repository)
+
+
+class Pinned:
+    """A repository that is not mistaken for what is at its place later.
+
+    That may be one that was made anew, or the same one without objects that were dropped. The open
+    folder keeps its number from being given to another. As a context manager it is closed on
+    leaving.
+
+    Args:
+      era: since when nothing may have been dropped (`read_era`); now when absent.
 
     Attributes:
       fd: the open folder.
@@ -96,16 +122,18 @@ class Pinned:
     Raises OSError when it cannot be opened.
     """
 
-    def __init__(self, repository: Path) -> None:
+    def __init__(self, repository: Path, era: str | None = None) -> None:
         self._repository = repository
         self._closed = False
+        self._era = read_era(repository) if era is None else era
         self.fd = os.open(repository, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def require_same(self) -> None:
-        """Refuse another one.
+        """Refuse another one, and one where objects were dropped.
 
         Raises:
-          RepositoryError: what is at its place now is not the repository that was opened.
+          RepositoryError: what is at its place now is not the repository that was opened, or it
+            may lack what it had then.
         """
         try:
             there = os.stat(self._repository)
@@ -113,6 +141,8 @@ class Pinned:
             raise RepositoryError(f"{self._repository} is gone") from error
         if not os.path.samestat(os.fstat(self.fd), there):
             raise RepositoryError(f"{self._repository} was replaced meanwhile")
+        if read_era(self._repository) != self._era:
+            raise RepositoryError(f"objects of {self._repository} were dropped meanwhile")
 
     def close(self) -> None:
         """Let it go; nothing to do the second time."""
