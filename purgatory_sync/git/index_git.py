@@ -197,12 +197,14 @@ def _command(git: str) -> list[str]:
     ]
 
 
-def git_environment(repository: Path, folder: Path) -> dict[str, str]:
+def git_environment(repository: Path, folder: Path, *others: Path) -> dict[str, str]:
     """The whole environment of a git that reads a repository and writes into quarantine only.
 
     Args:
       folder: the quarantine folder; what a killed git leaves goes with it.
+      others: repositories whose objects are read, too.
     """
+    read = (_quoted(os.path.abspath(objects_dir(each))) for each in (repository, *others))
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
@@ -211,7 +213,7 @@ def git_environment(repository: Path, folder: Path) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_DIR": os.path.abspath(repository),
         "GIT_OBJECT_DIRECTORY": os.path.abspath(objects_dir(folder)),
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(os.path.abspath(objects_dir(repository))),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": ":".join(read),
         # Nothing may stand in for what is missing.
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_GRAFT_FILE": os.devnull,

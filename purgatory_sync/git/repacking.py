@@ -14,14 +14,14 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import attrs
 
 from ..errors import LocalFailure
-from ..runtime.children import ChildLimits, run_child, stop_if_cancelled
+from ..runtime.children import ChildLimits, ChildResult, run_child, stop_if_cancelled
 from .copying import NO_LINK, place
 from .index_git import find_git, git_environment
 from .layout import fsync_dir, fsync_file, objects_dir, pack_dir, require_format
@@ -45,13 +45,25 @@ _OLD_AND_LARGE = 2
 _HALF_FOR_SECS = 3600
 _ON_THEIR_WAY = "tmp_"  # git's and ours
 _SUFFIXES = ("idx", "pack", "rev", "bitmap")
+_SETTINGS = (
+    *("-c", "core.packedGitWindowSize=16m"),
+    *("-c", "core.packedGitLimit=128m"),
+    *("-c", "core.deltaBaseCacheLimit=64m"),
+    *("-c", "core.bigFileThreshold=16m"),
+    *("-c", "pack.deltaCacheSize=64m"),
+    *("-c", "pack.windowMemory=64m"),
+    *("-c", "pack.writeReverseIndex=false"),
+)
+_FLAGS = ("--delta-base-offset", "--threads=1", "-q")
 _NAME = re.compile(rb"[0-9a-f]{40}")
 # Whoever made these has plans of its own with the repository.
 _NOT_OURS = ("keep", "promisor", "mtimes")
 
 
-@attrs.frozen
-class _Pack:
+@attrs.frozen(order=True)
+class Pack:
+    """A pack of a repository: its place in the order of joining, its name, its bytes."""
+
     time_ns: int
     stem: str
     size: int
@@ -75,7 +87,7 @@ class Combined:
     stem: str
     time_ns: int
     replaces: tuple[str, ...]
-    seen: frozenset[_Pack]
+    seen: frozenset[Pack]
 
     def put_in_place(self) -> bool:
         """Show it, then remove what it stands for; blocks.
@@ -91,13 +103,9 @@ class Combined:
           DiskFull, LocalFailure: the disk refuses.
         """
         with local_errors(f"repack {self.repository}"):
-            if not self.seen.issubset(_packs(self.repository) or ()):
+            if not self.seen.issubset(list_packs(self.repository) or ()):
                 return False
-            here, there = self.folder / self.stem, f"{pack_dir(self.repository)}/{self.stem}"
-            os.utime(f"{here}.pack", ns=(self.time_ns, self.time_ns))
-            fsync_file(f"{here}.pack")
-            for suffix in ("pack", "idx"):
-                os.rename(f"{here}.{suffix}", f"{there}.{suffix}")
+            show_pack(self.folder / self.stem, self.repository, self.time_ns)
             self._remove_replaced(pack_dir(self.repository))
         return True
 
@@ -113,7 +121,7 @@ class Combined:
           DiskFull, LocalFailure: the disk refuses.
         """
         with local_errors(f"repack {other}"):
-            if not self.seen.issubset(_packs(other) or ()):
+            if not self.seen.issubset(list_packs(other) or ()):
                 return False
             for suffix in ("pack", "idx"):
                 here = f"{pack_dir(self.repository)}/{self.stem}.{suffix}"
@@ -133,13 +141,22 @@ class Combined:
         fsync_dir(folder)
         for stem in self.replaces:
             if stem != self.stem:
-                _remove(f"{folder}/{stem}")
-        _remove_halves(folder)
+                remove_pack(f"{folder}/{stem}")
+        remove_halves(folder)
         fsync_dir(folder)
 
     def discard(self) -> None:
         """Remove what lies in quarantine of it; nothing to do the second time. Blocks."""
         remove_quarantine(self.folder)
+
+
+def show_pack(here: Path, repository: Path, time_ns: int) -> None:
+    """Move a pack out of quarantine to its place in the order of joining; its name needs fsync."""
+    there = f"{pack_dir(repository)}/{here.name}"
+    os.utime(f"{here}.pack", ns=(time_ns, time_ns))
+    fsync_file(f"{here}.pack")
+    for suffix in ("pack", "idx"):
+        os.rename(f"{here}.{suffix}", f"{there}.{suffix}")
 
 
 def count_packs(repository: Path) -> int:
@@ -149,7 +166,7 @@ def count_packs(repository: Path) -> int:
     history, or packs that are to be kept.
     """
     try:
-        return len(_packs(repository) or ())
+        return len(list_packs(repository) or ())
     except OSError:
         return 0
 
@@ -172,7 +189,7 @@ def combine_packs(repository: Path, tmp: Path, min_free_bytes: int) -> Combined 
     git = find_git()
     with local_errors(f"repack {repository}"):
         require_format(repository)
-        packs = _packs(repository) or []
+        packs = list_packs(repository) or []
         newest = _worth_combining(packs)
         if git is None or len(newest) < 2:
             return None
@@ -180,18 +197,17 @@ def combine_packs(repository: Path, tmp: Path, min_free_bytes: int) -> Combined 
         folder = make_quarantine(tmp, "repack")
         try:
             stems = tuple(pack.stem for pack in newest)
-            stem = _combine(git, repository, folder, newest)
+            names = "".join(f"{pack.stem}.pack\n" for pack in newest)
+            limits = limits_for((repository, pack) for pack in newest)
+            stem = pack_objects(git, [repository], folder, ("--stdin-packs", names), limits)
             _require_all(repository, stems, folder / stem)
-            for suffix in ("pack", "idx"):
-                os.chmod(folder / f"{stem}.{suffix}", 0o444)
-                fsync_file(folder / f"{stem}.{suffix}")
         except BaseException:
             remove_quarantine(folder)
             raise
     return Combined(repository, folder, stem, newest[0].time_ns, stems, frozenset(packs))
 
 
-def _packs(repository: Path) -> list[_Pack] | None:
+def list_packs(repository: Path) -> list[Pack] | None:
     """All packs, oldest first; None when not only we have a hand in them."""
     if any(len(name) == 2 for name in os.listdir(objects_dir(repository))):
         return None
@@ -208,11 +224,11 @@ def _packs(repository: Path) -> list[_Pack] | None:
             return None
         if suffix == "idx" and f"{stem}.pack" in names:
             status = os.stat(f"{folder}/{stem}.pack")
-            packs.append(_Pack(status.st_mtime_ns, stem, status.st_size))
-    return sorted(packs, key=lambda pack: (pack.time_ns, pack.stem))
+            packs.append(Pack(status.st_mtime_ns, stem, status.st_size))
+    return sorted(packs)
 
 
-def _worth_combining(packs: Sequence[_Pack]) -> Sequence[_Pack]:
+def _worth_combining(packs: Sequence[Pack]) -> Sequence[Pack]:
     later = sum(pack.size for pack in packs)
     for number, pack in enumerate(packs):
         later -= pack.size
@@ -224,61 +240,83 @@ def _worth_combining(packs: Sequence[_Pack]) -> Sequence[_Pack]:
     return ()
 
 
-def _combine(git: str, repository: Path, folder: Path, packs: Sequence[_Pack]) -> str:
-    os.makedirs(pack_dir(folder))
-    wanted = folder / "packs"
-    wanted.write_text("".join(f"{pack.stem}.pack\n" for pack in packs))
-    with wanted.open("rb") as stdin:
-        result = run_child(
-            _command(git, folder / "pack"),
-            env=git_environment(repository, folder),
-            stdin=stdin,
-            scratch=folder,
-            limits=_limits(repository, packs),
-        )
+def pack_objects(
+    git: str,
+    repositories: Sequence[Path],
+    folder: Path,
+    wanted: tuple[str, str],
+    limits: ChildLimits,
+) -> str:
+    """Let git make one pack in quarantine, as durable as its name is not yet; returns its name.
+
+    Args:
+      repositories: those that are read.
+      folder: the quarantine folder, where the pack lies then.
+      wanted: how git is told what shall be in it, and its input.
+
+    Raises OSError and LocalFailure.
+    """
+    how, names = wanted
+    result = run_git(
+        [git, *_SETTINGS, "pack-objects", how, *_FLAGS, os.path.abspath(folder / "pack")],
+        git_environment(repositories[0], folder, *repositories[1:]),
+        names,
+        limits,
+        folder,
+    )
     name = _NAME.match(result.stdout)
     if result.returncode != 0 or name is None:
-        said = result.stderr.decode(errors="replace").strip()[-300:]
-        raise LocalFailure(
-            f"git could not repack {repository} (it ended with {result.returncode}): {said}"
+        raise failure(f"repack {repositories[0]}", result)
+    stem = f"pack-{name[0].decode()}"
+    for suffix in ("pack", "idx"):
+        os.chmod(folder / f"{stem}.{suffix}", 0o444)
+        fsync_file(folder / f"{stem}.{suffix}")
+    return stem
+
+
+def run_git(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    names: str,
+    limits: ChildLimits,
+    folder: Path,
+) -> ChildResult:
+    """Run git behind everything else, with names as its input; blocks.
+
+    Args:
+      folder: the quarantine folder.
+    """
+    nice = shutil.which("nice")
+    os.makedirs(pack_dir(folder), exist_ok=True)
+    wanted = folder / "names"
+    wanted.write_text(names)
+    with wanted.open("rb") as stdin:
+        return run_child(
+            [*([nice, "-n", "10"] if nice else []), *command],
+            env=env,
+            stdin=stdin,
+            scratch=folder,
+            limits=limits,
         )
-    return f"pack-{name[0].decode()}"
 
 
-def _limits(repository: Path, packs: Sequence[_Pack]) -> ChildLimits:
-    size = sum(pack.size for pack in packs)
-    objects = 0
-    for pack in packs:
+def failure(doing: str, result: ChildResult) -> LocalFailure:
+    """What git said when it could not do it."""
+    said = result.stderr.decode(errors="replace").strip()[-300:]
+    return LocalFailure(f"git could not {doing} (it ended with {result.returncode}): {said}")
+
+
+def limits_for(packs: Iterable[tuple[Path, Pack]]) -> ChildLimits:
+    """What git may use to make one pack of what is in those packs of repositories."""
+    size = objects = 0
+    for repository, pack in packs:
+        size += pack.size
         objects += os.stat(f"{pack_dir(repository)}/{pack.stem}.idx").st_size // 28
     return ChildLimits(
         memory_bytes=_MEMORY_BYTES + size + _MEMORY_PER_OBJECT_BYTES * objects,
         cpu_secs=_CPU_SECS,
         file_bytes=_FILE_BYTES + 2 * size,
     )
-
-
-def _command(git: str, base: Path) -> list[str]:
-    nice = shutil.which("nice")
-    settings = {
-        "core.packedGitWindowSize": "16m",
-        "core.packedGitLimit": "128m",
-        "core.deltaBaseCacheLimit": "64m",
-        "core.bigFileThreshold": "16m",
-        "pack.deltaCacheSize": "64m",
-        "pack.windowMemory": "64m",
-        "pack.writeReverseIndex": "false",
-    }
-    return [
-        *([nice, "-n", "10"] if nice else []),
-        git,
-        *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
-        "pack-objects",
-        "--stdin-packs",
-        "--delta-base-offset",
-        "--threads=1",
-        "-q",
-        os.path.abspath(base),
-    ]
 
 
 def _require_all(repository: Path, stems: Collection[str], combined: Path) -> None:
@@ -305,14 +343,15 @@ def _require_all(repository: Path, stems: Collection[str], combined: Path) -> No
                 raise LocalFailure(f"git left {name.hex()} out when it repacked {repository}")
 
 
-def _remove(stem: str) -> None:
+def remove_pack(stem: str) -> None:
+    """Remove a pack by its path without suffix."""
     # The index first: without it nobody looks for the pack.
     for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
             os.unlink(f"{stem}.{suffix}")
 
 
-def _remove_halves(folder: str) -> None:
+def remove_halves(folder: str) -> None:
     """Remove what crashes left: packs and indexes without the other, files on their way.
 
     Not new ones: somebody may be about to join the other half, with another program or no lock.

@@ -388,7 +388,7 @@ def test_a_git_that_is_killed_while_it_writes_leaves_nothing_behind(
     for number in range(2):
         add_pack(repository, [Blob.from_string(os.urandom(300_000))], 2_000 + number)
     limits = ChildLimits(memory_bytes=1 << 30, cpu_secs=60, file_bytes=64 * 1024)
-    monkeypatch.setattr(repacking, "_limits", lambda *_: limits)
+    monkeypatch.setattr(repacking, "limits_for", lambda *_: limits)
     before = sorted(repository.rglob("*"))
     with pytest.raises(LocalFailure, match=f"ended with -{signal.SIGXFSZ}"):
         combine_packs(repository, tmp, 0)
@@ -399,12 +399,19 @@ def test_a_git_that_is_killed_while_it_writes_leaves_nothing_behind(
 def test_a_pack_that_lacks_something_is_not_believed(
     repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = repacking._combine
+    real = repacking.pack_objects
 
-    def without_one(git: str, path: Path, folder: Path, packs: list[repacking._Pack]) -> str:
-        return real(git, path, folder, packs[1:])
+    def without_one(
+        git: str,
+        paths: list[Path],
+        folder: Path,
+        wanted: tuple[str, str],
+        limits: ChildLimits,
+    ) -> str:
+        how, names = wanted
+        return real(git, paths, folder, (how, names.partition("\n")[2]), limits)
 
-    monkeypatch.setattr(repacking, "_combine", without_one)
+    monkeypatch.setattr(repacking, "pack_objects", without_one)
     with pytest.raises(LocalFailure, match="left"):
         combine_packs(repository, tmp, 0)
     assert os.listdir(tmp) == []
