@@ -28,6 +28,7 @@ from .layout import (
     pack_dir,
     write_durably,
 )
+from .ref_lock import exclusive
 from .scratch import scratch_name
 
 _NAME = re.compile(r"[a-z_]+-(?P<pid>[0-9]+)-(?P<ticks>[0-9]+)-[0-9a-f]+(?:\.[a-z]+)?")
@@ -237,7 +238,10 @@ class Quarantined:
     def _join(self, pack: ProvenPack) -> None:
         with local_errors(f"join a pack to {self.repository}"):
             self._pinned.require_same()
-            pack.join(self.repository)
+            # Another process may be about to drop what the pack leans on.
+            with exclusive(self.repository):
+                self._pinned.require_same()
+                pack.join(self.repository)
 
     async def discard(self) -> None:
         """Remove what was not joined; nothing to do the second time. Not to be cancelled."""

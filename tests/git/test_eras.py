@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from purgatory_sync.errors import BadPack, LocalFailure, NotClosed
@@ -13,8 +14,11 @@ from purgatory_sync.git.ingest import Ingest, PackSink
 from purgatory_sync.git.layout import begin_era, read_era
 from purgatory_sync.git.pack_format import GitObject
 from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.quarantine import Quarantined
+from purgatory_sync.git.ref_lock import exclusive
+from purgatory_sync.git.repository import present_oids
 
-from .attempts import STEPS, TIP, URL
+from .attempts import PACK, STEPS, TIP, URL
 from .local_repos import add_pack, new_repository, write_loose_ref
 from .packs import PackBuilder, delta, history, name_of, oid_of, write_loose
 from .scripted import Reply, Seen, pack_of, v2_pack, world
@@ -56,6 +60,22 @@ async def test_what_was_proven_before_does_not_join(leaning: Way, pack: bytes) -
             await quarantined.join()
     assert list((leaning.repository / "objects" / "pack").iterdir()) == []
     assert leaning.leftovers() == []
+
+
+async def test_nothing_joins_while_another_process_drops(leaning: Way) -> None:
+    async def join(quarantined: Quarantined) -> None:
+        with pytest.raises(LocalFailure, match="dropped meanwhile"):
+            await quarantined.join()
+
+    async with (
+        await leaning.prove(encode_pack(NEW), NEW[2]) as quarantined,
+        trio.open_nursery() as nursery,
+    ):
+        with exclusive(leaning.repository):
+            nursery.start_soon(join, quarantined)
+            await trio.sleep(0.2)
+            drop(leaning)
+    assert list((leaning.repository / "objects" / "pack").iterdir()) == []
 
 
 async def test_what_is_proven_in_one_era_joins(leaning: Way) -> None:
@@ -122,3 +142,15 @@ async def test_a_server_that_was_told_what_is_gone_by_now_is_not_to_blame(
         place.answer = answer
         with pytest.raises(LocalFailure if when != "never" else NotClosed):
             await place.client.fetch_oids(repository, URL, [TIP])
+
+
+async def test_what_was_dropped_long_ago_keeps_nobody_from_fetching(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    repository = new_repository(tmp_path)
+    begin_era(repository)
+    async with world(tmp_path) as place:
+        place.answer = lambda seen: v2_pack(PACK)
+        async with await place.client.fetch_oids(repository, URL, [TIP]) as quarantined:
+            await quarantined.join()
+    assert present_oids(repository, [TIP]) == {TIP}
