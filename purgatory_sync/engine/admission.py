@@ -20,6 +20,8 @@ from ..policy.known import Known
 from ..policy.limits import judge_room
 from ..policy.verdict import HELD_MESSAGE, Action, Verdict, address_text
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
+from ..release.missing import needed_oids
+from ..release.naming import note_what_leaves
 from ..release.pr_release import drop_other_pull_request_refs
 from ..release.releaser import Releaser
 from ..release.serving import Parts, forget, tell
@@ -138,9 +140,19 @@ class Admission:
             answer = await self._follow(event, origin, verdict, entry)
             for identifier in _unruled(verdict, known):
                 await self.releaser.process_locked(identifier, bring_up=True)
+            await self._note_what_leaves(verdict, known)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
                 answer = await self._find_room(event, known) or answer
         return answer
+
+    async def _note_what_leaves(self, verdict: Verdict, known: Known) -> None:
+        """What deleted states and pull requests named, and the refs do not, may go."""
+        for event in (*known.targets_served, *known.targets_held):
+            if event.id in verdict.deletes and event.kind in RELEASED_BY_DATA:
+                entry = as_entry(event, Origin.USER, self.clock.now())
+                if isinstance(entry, HuntedEvent):
+                    for identifier in entry.identifiers:
+                        await note_what_leaves(self.parts, identifier, needed_oids(entry))
 
     @contextmanager
     def _room_for(self, entry: HeldEvent | None) -> Iterator[None]:

@@ -79,6 +79,10 @@ class RealSyncContext:
         await self._link_relatives(identifier, repository, oids)
         quarantined = await self.client.fetch_oids(repository, url, oids, observer)
         async with quarantined, self.releaser.hold(identifier):
+            needed = frozenset[str]().union(*map(needed_oids, self._entries(identifier)))
+            if not quarantined.obtained <= needed:  # an event that wanted it ended meanwhile
+                repositories = self.parts.repositories
+                await repositories.run(repositories.note_left, repository)
             await quarantined.join()
         return quarantined.obtained
 

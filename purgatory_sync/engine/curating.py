@@ -9,7 +9,9 @@ from ..policy.curation import judge_author, judge_repositories
 from ..policy.hosting import NO_LISTS, hosts
 from ..policy.known import Known
 from ..policy.verdict import Action
-from ..purgatory.entries import HeldAnnouncement, HeldEvent
+from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
+from ..release.missing import needed_oids
+from ..release.naming import note_what_leaves
 from ..release.serving import Parts, forget
 from ..settings import CurationSettings
 from ..store.protocol import Change
@@ -33,6 +35,10 @@ async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: st
     blocked = [each for each in held if await _is_blocked(each, parts, lists, service)]
     if not blocked:
         return
+    for each in blocked:
+        if isinstance(each, HeldState | HeldPr):
+            for identifier in each.identifiers:
+                await note_what_leaves(parts, identifier, needed_oids(each))
     await parts.knowledge.apply(Change(unhold=[each.event_id for each in blocked]))
     for each in blocked:
         log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)

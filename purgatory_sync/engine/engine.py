@@ -272,7 +272,7 @@ class PurgatorySync:
             self._clock.now(),
             in_hand,
         )
-        self._repacker = Repacker(repositories, self._releaser, settings.hunt.min_free_bytes)
+        self._repacker = Repacker(self._parts, self._releaser, settings.hunt.min_free_bytes)
         self.explainer = Explainer(
             self._parts,
             self._throttles,

@@ -194,13 +194,31 @@ class Pusher:
         if quarantined is not None:
             await quarantined.join()
             self.parts.purgatory.note_change(target.identifier)
+        try:
+            await self._release(target, verdict)
+        except BaseException:
+            if quarantined is not None:
+                await self._note_left(target)
+            raise
+        log.info("pushed", identifier=target.identifier, refs=len(changes))
+
+    async def _release(self, target: Target, verdict: PushVerdict) -> None:
         await self._require_commits(target, verdict.nostr)
         await self.releaser.process_locked(target.identifier, bring_up=verdict.state is not None)
         await self._require_done(target, verdict)
         if verdict.nostr:
             with trio.CancelScope(shield=True):  # journal, ref and memory change together
                 await self._name(target, verdict)
-        log.info("pushed", identifier=target.identifier, refs=len(changes))
+
+    async def _note_left(self, target: Target) -> None:
+        """What joined, and was refused or cancelled then, need not stay for ever."""
+        repositories = self.parts.repositories
+        path = repositories.path(target.owner, target.identifier)
+        with trio.CancelScope(shield=True):
+            try:
+                await repositories.run(repositories.note_left, path)
+            except RepositoryError as error:
+                log.warning("not noted what was left", path=str(path), error=str(error))
 
     async def _require_commits(self, target: Target, nostr: Mapping[str, str]) -> None:
         if not nostr:

@@ -1,4 +1,7 @@
-"""Repositories with many packs get few again, one at a time, while everything goes on (STORAGE)."""
+"""Repositories lose what nothing names and get few packs again, while all goes on (STORAGE).
+
+One at a time, and never one in both ways at once.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from ..errors import PurgatorySyncError
 from ..git.repacking import MANY_PACKS, Combined, combine_packs, count_packs
 from ..release.releaser import Releaser
 from ..release.repositories import Repositories, extract_identifier_from_repo_path
+from ..release.serving import Parts
 from ..runtime.blocking import blocking
+from .dropping import Dropper
 
 LOOK_SECS = 60
 LOOKS_AT_ONCE = 1_000
@@ -29,12 +34,18 @@ class Repacker:
       min_free_bytes: bytes that must stay free on the disk.
     """
 
-    repositories: Repositories
+    parts: Parts
     releaser: Releaser
     min_free_bytes: int
+    repositories: Repositories = attrs.field(init=False)
     _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
+    _dropper: Dropper = attrs.field(init=False)
     _round: Iterator[Path] = attrs.field(factory=lambda: iter(()))
     _given_up: dict[Path, int] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.repositories = self.parts.repositories
+        self._dropper = Dropper(self.parts, self.releaser, self.min_free_bytes, self._place)
 
     async def run(self) -> None:
         """Look at some repositories every minute until cancelled."""
@@ -47,13 +58,16 @@ class Repacker:
             await trio.sleep(LOOK_SECS)
 
     async def look(self) -> None:
-        """Look at the next 1,000 repositories and repack those that need it.
+        """Look at the next 1,000 repositories and see to those that need it.
 
         What fails is logged and not tried again before there are twice as many packs.
 
         Cancelled, it leaves each repository as it was or repacked.
         """
-        for path, count in await blocking(self._place, self._find):
+        leaving, many = await blocking(self._place, self._find, trio.current_time())
+        for path in leaving:
+            await self._dropper.drop(path)
+        for path, count in many:
             try:
                 await self._repack(path)
             except (PurgatorySyncError, OSError) as error:
@@ -63,13 +77,14 @@ class Repacker:
                 self._given_up[path] = count
                 log.exception("repacking crashed", path=str(path), packs=count)
 
-    def _find(self) -> list[tuple[Path, int]]:
+    def _find(self, now: float) -> tuple[list[Path], list[tuple[Path, int]]]:
         paths = list(islice(self._round, LOOKS_AT_ONCE))
         if not paths:
             self._round = self.repositories.ours_alone()
             paths = list(islice(self._round, LOOKS_AT_ONCE))
+        leaving = [path for path in paths if self._dropper.is_due(path, now)]
         counted = ((path, count_packs(path)) for path in paths)
-        return [
+        return leaving, [
             (path, count)
             for path, count in counted
             if count > max(MANY_PACKS, 2 * self._given_up.get(path, 0))

@@ -24,6 +24,8 @@ from ..purgatory.expiry import (
     time_is_up,
 )
 from ..purgatory.placeholders import HeldPlaceholder
+from ..release.missing import needed_oids
+from ..release.naming import note_what_leaves
 from ..release.releaser import Releaser
 from ..release.repository_sync import drop_refs
 from ..release.serving import Parts, forget
@@ -114,6 +116,8 @@ class Sweeper:
         outlook = await self._outlook(held)
         if not event_ends(held, outlook, now, self.started_at, self.settings):
             return
+        for identifier in held.identifiers:
+            await note_what_leaves(self.parts, identifier, needed_oids(held))
         change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now)])
         with trio.CancelScope(shield=True):  # journal and memory change together
             await self.parts.knowledge.apply(change)
@@ -200,6 +204,7 @@ class Sweeper:
                 path = repositories.path(held.owner, held.identifier)
                 unless = {f"refs/nostr/{held.event_id}": await self._commit_of(held)}
                 await repositories.run(drop_refs, path, unless)
+            await note_what_leaves(self.parts, held.identifier, [held.oid], held.owner)
             await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
             self.parts.purgatory.placeholders.remove(held)
 

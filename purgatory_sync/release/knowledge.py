@@ -11,7 +11,7 @@ from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.pull_request import PullRequest
+from ..nostr.pull_request import Coordinate, PullRequest
 from ..nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ..nostr.state import State
 from ..policy.curation import is_taken
@@ -103,6 +103,17 @@ class Knowledge:
     async def served_states(self, identifier: str) -> tuple[State, ...]:
         """The served states of the identifier, of any author."""
         return (await self._read(identifier)).states
+
+    async def served_pull_requests(self, identifier: str) -> list[PullRequest]:
+        """The served pull requests that may concern a repository of the identifier (B 4.1)."""
+        data = await self.data(identifier)
+        keys = frozenset[str]().union(*map(data.maintainer_set, data.known))
+        coordinates = frozenset(str(Coordinate(key, identifier)) for key in keys)
+        if not coordinates:
+            return []
+        condition = Filter(kinds=frozenset(kinds.PR_KINDS), tags={"a": coordinates})
+        found = map(_as_pull_request, await self._store.query([condition], EVERYTHING))
+        return [pr for pr in found if pr is not None]
 
     async def serves(self, event_id: str) -> bool:
         """Whether an event of this id is served."""

@@ -34,6 +34,10 @@ async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
     tally.repositories += await parts.repositories.run(
         bring_pull_request, parts.repositories, concern.repositories, entry.pr
     )
+    if len(entry.identifiers) > 1:
+        # Packs came as a whole, with what is named under the other identifier only.
+        for repository in concern.repositories:
+            await parts.repositories.run(parts.repositories.note_left, repository)
     promotes: list[str] = []
     for identifier in concern.owners:
         promotes += rule_pr(entry.pr, await parts.knowledge.data(identifier)).promotes

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar, TypeVarTuple
@@ -13,11 +14,12 @@ import trio
 from ..errors import InvalidKey, RepositoryError
 from ..git.closure import complete_oids
 from ..git.copying import link_objects
-from ..git.layout import fsync_dir, local_failure
+from ..git.layout import fsync_dir, local_failure, write_durably
 from ..git.repository import (
     create_bare,
     is_repository,
     list_haves,
+    list_refs,
     present_oids,
     remove_repository,
 )
@@ -29,6 +31,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 PROVEN_MARKER = "purgatory-sync-proven"
+LEFT_MARKER = "purgatory-sync-left"
 REMEMBERED_WALKS = 100_000
 log = structlog.get_logger()
 
@@ -147,6 +150,47 @@ class Repositories:
         """The other repositories of the same identifier that nobody else ever wrote into."""
         paths = (folder / path.name for folder in self.git_data.glob("npub1*"))
         return [each for each in paths if each != path and self.is_ours_alone(each)]
+
+    def note_left(self, path: Path) -> None:
+        """Note durably that there may be objects in the repository that nothing names any more.
+
+        Raises:
+          RepositoryError: the disk refuses.
+        """
+        try:
+            # Other words each time: what is noted again while it is seen to is not forgotten then.
+            write_durably(path / LEFT_MARKER, os.urandom(16).hex().encode())
+            fsync_dir(path)
+        except OSError as error:
+            raise local_failure(f"note what was left in {path}", error) from error
+
+    def note_unnamed(self, paths: Iterable[Path], oids: Collection[str]) -> None:
+        """Do so where one of the OIDs is here and no ref names it.
+
+        What cannot be looked at is logged; its objects stay.
+        """
+        for path in paths:
+            try:
+                if present_oids(path, frozenset(oids).difference(list_refs(path).values())):
+                    self.note_left(path)
+            except (RepositoryError, OSError) as error:
+                log.warning("not noted what was left", path=str(path), error=str(error))
+
+    def left(self, path: Path) -> bytes | None:
+        """What `note_left` noted last; None when there is nothing to drop."""
+        try:
+            return (path / LEFT_MARKER).read_bytes()
+        except OSError:
+            return None
+
+    def forget_left(self, path: Path, noted: bytes) -> None:
+        """It was seen to, unless something else was noted since.
+
+        Raises OSError when the disk refuses.
+        """
+        if self.left(path) == noted:
+            (path / LEFT_MARKER).unlink()
+            fsync_dir(path)
 
     def here(
         self, wanted: Mapping[str, tuple[Sequence[Path], Collection[str]]]

@@ -20,8 +20,9 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync, repacking
+from purgatory_sync.engine.dropping import AT_MOST_EVERY_SECS
 from purgatory_sync.engine.in_hand import Target
-from purgatory_sync.git.repository import list_refs, read_head
+from purgatory_sync.git.repository import list_refs, present_oids, read_head
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.release.repositories import PROVEN_MARKER
@@ -46,6 +47,8 @@ SETTLING_SECS: Final = 5
 ENDS_SOON: Final = PurgatorySettings(
     expiry_secs=180, soft_expiry_secs=1800, placeholder_expiry_secs=120
 )
+
+(STRAY,) = history(1, "stray")
 
 Act = Callable[[PurgatorySync], Awaitable[None]]
 Look = Mapping[str, object]
@@ -126,6 +129,7 @@ def acts() -> dict[str, Act]:
         "delete what is held": offering(events.deletion(OWNER, ids=[spare.id])),
         "delete what is served": offering(events.deletion(STRANGER, ids=[early.id])),
         "repack": repack,
+        "push what nobody will name": pushing({f"refs/nostr/{'5' * 64}": STRAY.oid}, STRAY),
         "announce and": offering(listing(OWNER, "evicted", 7)),
         "evict": offering(unlisted, accepted=False),
         "wait for many ends": waiting(250),
@@ -300,6 +304,9 @@ async def require_healed(moment: Moment, old: Look, new: Look) -> None:
             git(path, "fsck", "--connectivity-only")
         await acts()[NAMES[moment.act]](engine)
         again = dict(await look(engine))
+        if moment.act == NAMES.index("wait for many ends"):
+            await trio.sleep(2 * AT_MOST_EVERY_SECS)  # what goes next may have to wait for it
+            assert not any(present_oids(each, [STRAY.oid]) for each in git_data.glob("npub1*/*"))
     if EVICTED not in new:
         again.pop(EVICTED, None)
     assert again == new, "done again it comes to something else"
@@ -326,4 +333,5 @@ async def test_n1_killed_before_any_change_of_the_disk(
             except BaseException as error:
                 error.add_note(f"killed in {moment}")
                 raise
+    assert any("purgatory-sync-era" in moment.change for moment in moments)
     assert {moment.act for moment in moments} == set(range(len(NAMES)))

@@ -1,0 +1,120 @@
+"""Objects that expired events and placeholders left behind leave the disk (STORAGE)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+import structlog
+import trio
+
+from ..errors import PurgatorySyncError
+from ..git.dropping import Needed, pack_what_is_needed
+from ..release.naming import named_oids
+from ..release.releaser import Releaser
+from ..release.repositories import extract_identifier_from_repo_path
+from ..release.serving import Parts
+from ..runtime.blocking import blocking
+
+AT_MOST_EVERY_SECS = 3_600.0
+AT_LEAST_EVERY_SECS = 86_400.0
+_WORTH_IT = 8
+log = structlog.get_logger()
+
+
+@attrs.define
+class Dropper:
+    """Drops what nothing names, where something was left behind, hardly ever and with great care.
+
+    A repository is seen to once an hour at most, and less and less often, down to once a day,
+    while that fails or frees less than an eighth: it is packed anew as a whole.
+
+    Attributes:
+      min_free_bytes: bytes that must stay free on the disk.
+      place: for the thread that works on it.
+    """
+
+    parts: Parts
+    releaser: Releaser
+    min_free_bytes: int
+    place: trio.CapacityLimiter
+    _next: dict[Path, float] = attrs.field(factory=dict)
+    _every: dict[Path, float] = attrs.field(factory=dict)
+
+    def is_due(self, path: Path, now: float) -> bool:
+        """Whether something was left in the repository, and its time has come; blocks."""
+        return self._next.get(path, now) <= now and self.parts.repositories.left(path) is not None
+
+    async def drop(self, path: Path) -> None:
+        """See to one repository, and those that share packs with it; whatever fails is logged.
+
+        Cancelled, it leaves each repository as it was or without what nothing names.
+        """
+        identifier = extract_identifier_from_repo_path(path)
+        if identifier is None:
+            return
+        try:
+            await self._drop(path, identifier)
+        except (PurgatorySyncError, OSError) as error:
+            self._wait([path], worth_it=False)
+            log.warning("nothing dropped", path=str(path), error=str(error))
+        except Exception:
+            self._wait([path], worth_it=False)
+            log.exception("dropping crashed", path=str(path))
+
+    def _wait(self, paths: Iterable[Path], *, worth_it: bool) -> None:
+        now = trio.current_time()
+        for old in [each for each, at in self._next.items() if at + AT_LEAST_EVERY_SECS < now]:
+            del self._next[old], self._every[old]
+        for path in paths:
+            every = self._every.get(path, AT_MOST_EVERY_SECS)
+            self._next[path] = now + every
+            longer = min(2 * every, AT_LEAST_EVERY_SECS)
+            self._every[path] = AT_MOST_EVERY_SECS if worth_it else longer
+
+    async def _drop(self, path: Path, identifier: str) -> None:
+        repositories, tmp = self.parts.repositories, self.parts.repositories.tmp
+        relatives = await blocking(self.place, repositories.relatives, path)
+        noted = await blocking(self.place, self._noted, (path, *relatives))
+        if path not in noted:  # seen to together with a relative
+            return
+        named = await named_oids(self.parts, identifier)
+        free = self.min_free_bytes
+        needed = await blocking(self.place, pack_what_is_needed, path, relatives, named, tmp, free)
+        if needed is None:
+            self._wait([path], worth_it=False)
+            return
+        try:
+            async with self.releaser.hold(identifier):
+                done = await self._put_in_place(needed, identifier)
+                if done:
+                    await blocking(self.place, self._forget, noted, needed.seen)
+        finally:
+            with trio.CancelScope(shield=True):
+                await blocking(self.place, needed.discard)
+        before = sum(pack.size for pack in needed.seen[path])
+        self._wait(needed.seen, worth_it=done and needed.dropped_bytes * _WORTH_IT >= before)
+
+    def _noted(self, paths: Iterable[Path]) -> dict[Path, bytes]:
+        found = {path: self.parts.repositories.left(path) for path in paths}
+        return {path: noted for path, noted in found.items() if noted is not None}
+
+    def _forget(self, noted: Mapping[Path, bytes], seen: Iterable[Path]) -> None:
+        for path in seen:
+            if path in noted:
+                self.parts.repositories.forget_left(path, noted[path])
+
+    async def _put_in_place(self, needed: Needed, identifier: str) -> bool:
+        """Whether nothing is left to drop."""
+        if not all(map(self.parts.repositories.is_ours_alone, needed.seen)):
+            return False
+        if needed.dropped_bytes <= 0:
+            return True
+        named = await named_oids(self.parts, identifier)
+        if not await blocking(self.place, needed.put_in_place, named):
+            log.info("nothing dropped: it has changed", identifier=identifier)
+            return False
+        paths = [str(path) for path in needed.seen]
+        log.info("dropped", paths=paths, bytes=needed.dropped_bytes)
+        return True

@@ -1,0 +1,39 @@
+"""Which objects of an identifier are named, by whatever may need them, and what is left by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .serving import Parts
+
+
+async def named_oids(parts: Parts, identifier: str) -> frozenset[str]:
+    """What events and placeholders of the identifier name, whichever repository they concern.
+
+    Served states count that rule nothing now: one may rule again (B 3.4).
+    """
+    knowledge, purgatory = parts.knowledge, parts.purgatory
+    return frozenset[str]().union(
+        *(state.oids for state in await knowledge.served_states(identifier)),
+        (pr.commit for pr in await knowledge.served_pull_requests(identifier)),
+        *(held.state.oids for held in purgatory.find_state(identifier)),
+        (held.pr.commit for held in purgatory.find_prs_for_identifier(identifier)),
+        (each.oid for each in purgatory.placeholders if each.identifier == identifier),
+    )
+
+
+async def note_what_leaves(
+    parts: Parts, identifier: str, oids: Collection[str], *owners: str
+) -> None:
+    """Let the repositories be looked at where objects stay that an event named which leaves.
+
+    Args:
+      owners: those whose repositories are looked at, whether anybody announces them or not.
+    """
+    repositories, data = parts.repositories, await parts.knowledge.data(identifier)
+    paths = [
+        repositories.path(owner, identifier)
+        for owner in dict.fromkeys((*data.known, *owners))
+        if repositories.exists(owner, identifier)
+    ]
+    await repositories.run(repositories.note_unnamed, paths, oids)
