@@ -32,7 +32,7 @@ from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.release.locks import IdentifierLocks
 from purgatory_sync.release.repositories import LEFT_MARKER
-from purgatory_sync.release.repository_sync import drop_ref
+from purgatory_sync.release.repository_sync import drop_refs
 from purgatory_sync.settings import CurationSettings, HuntSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -324,7 +324,7 @@ async def name(world: World, how: str) -> None:
     else:
         await world.offer(request(STRAY[1]))
         for ref in [ref for ref in world.refs(OWNER) if ref.startswith("refs/nostr/")]:
-            drop_ref(world.path(OWNER), ref)
+            drop_refs(world.path(OWNER), {ref: None})
     assert not {STRAY[0].oid, tip} & set(world.refs(OWNER).values())
 
 
