@@ -124,6 +124,7 @@ class _Unpacker:
         self._entries: list[PackEntry] = []
         self._bases: dict[bytes, GitObject] = {}
         self._waiting: dict[int | bytes, list[_Delta]] = {}
+        self._lacking: set[bytes] = set()
 
     def run(self) -> Unpacked:
         count = read_count(self._pack)
@@ -214,10 +215,13 @@ class _Unpacker:
                 self._settle(_apply(delta, base, 0))
 
     def _next_base(self) -> tuple[bytes, GitObject]:
-        # A base that the repository lacks may still come out of another delta of the pack.
+        # A base that the repository lacks may still come out of another delta of the pack; it is
+        # looked up once, or so many names of nothing as a small pack holds would take seconds.
         for key in self._waiting:
-            if isinstance(key, bytes) and (base := self._resolve(key)) is not None:
-                return key, base
+            if isinstance(key, bytes) and key not in self._lacking:
+                if (base := self._resolve(key)) is not None:
+                    return key, base
+                self._lacking.add(key)
         raise BadPack("a delta whose base is neither in the pack nor in the repository")
 
     def _spend(self, size: int) -> None:

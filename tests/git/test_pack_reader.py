@@ -154,6 +154,25 @@ def test_sizes_beyond_all_limits() -> None:
         unpacked(pack.build())
 
 
+def test_n4_each_base_is_looked_up_once_however_many_are_nowhere() -> None:
+    """A small pack of deltas, half of whose bases are nowhere, took 20 s of work."""
+    here = [blob(b"here %d" % number) for number in range(5)]
+    known, asked = {name_of(each): each for each in here}, []
+    pack = PackBuilder()
+    for number in range(5):
+        pack.ref_delta(bytes([number]) * 20, delta(b"gone", b"gone %d" % number))
+    for each in here:
+        pack.ref_delta(name_of(each), delta(each.data, each.data + b" too"))
+
+    def resolve(name: bytes) -> GitObject | None:
+        asked.append(name)
+        return known.get(name)
+
+    with pytest.raises(BadPack, match="neither in the pack nor in the repository"):
+        unpacked(pack.build(), resolve)
+    assert sorted(asked) == sorted({*known, *(bytes([number]) * 20 for number in range(5))})
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(12, 10_000), st.integers(0, 255)), min_size=1, max_size=4),
