@@ -184,6 +184,7 @@ class FetchAnswerV2(FetchAnswer):
         self.common: list[str] = []
         self._expect = _Expect.ANY_SECTION if negotiates else _Expect.PACKFILE
         self._ready = False
+        self._lines = 0
 
     @property
     def wants_more_haves(self) -> bool:
@@ -201,6 +202,9 @@ class FetchAnswerV2(FetchAnswer):
             raise ProtocolBroken(f"a section that was not asked for: {_shown(packet)}")
 
     def _acknowledged(self, line: Packet) -> None:
+        self._lines += 1
+        if self._lines > _MAX_ACKS:
+            raise ProtocolBroken("acknowledgements without end")
         if line is Mark.FLUSH and not self._ready:
             self._phase = _Phase.END
         elif line is Mark.DELIM and self._ready:
@@ -209,8 +213,6 @@ class FetchAnswerV2(FetchAnswer):
             self._ready = True
         elif isinstance(line, bytes) and _ACK.fullmatch(line):
             self.common.append(line[4:].decode("ascii"))
-            if len(self.common) > _MAX_ACKS:
-                raise ProtocolBroken("acknowledgements without end")
         elif line != b"NAK":
             raise ProtocolBroken(f"a line that was not asked for: {_shown(line)}")
 

@@ -103,6 +103,8 @@ def test_a_server_that_knows_too_little_ends_without_a_pack(said: bytes, common:
         ACKS + b"0002",
         ACKS + pkt_line(b"ACK " + A + b" common\n"),
         ACKS + ACK * 5000,
+        ACKS + pkt_line(b"NAK\n") * 5000,
+        ACKS + pkt_line(b"ready\n") * 5000,
         ACKS + ACKS,
         ACKS + pkt_line(b"ready\n") + b"0001" + ACKS,
         ACKS + b"0000" + V2,
