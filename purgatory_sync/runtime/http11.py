@@ -15,6 +15,9 @@ _PIECE_BYTES: Final = 65536
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_INFORMATIONAL: Final = 16
 _GREETING: Final = b"HTTP/1."
+# A chunk costs us the same whatever is in it: ten thousand tiny ones come in one piece, and others
+# wait meanwhile.
+_CHUNKS_AT_ONCE: Final = 64
 
 
 class HttpConnection:
@@ -30,6 +33,7 @@ class HttpConnection:
         self._idle_timeout = idle_timeout_secs
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._greeting = b""
+        self._chunks_at_once = 0
 
     async def request(self, head: h11.Request, content: bytes = b"") -> h11.Response:
         """Send a request and return the head of its answer; `read` gives the body.
@@ -68,6 +72,7 @@ class HttpConnection:
             while True:
                 event = await self._event()
                 if isinstance(event, h11.Data):
+                    await self._be_fair()
                     if event.data:
                         return bytes(event.data)
                 else:
@@ -113,6 +118,7 @@ class HttpConnection:
     async def _event(self) -> h11.Event | type[h11.PAUSED]:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
             data = await self._receive()
+            self._chunks_at_once = 0
             if len(self._greeting) < len(_GREETING):
                 self._greet(data)
             self._h11.receive_data(data)
@@ -123,6 +129,12 @@ class HttpConnection:
         self._greeting = (self._greeting + data)[: len(_GREETING)]
         if not _GREETING.startswith(self._greeting):
             raise NotHttp("the peer does not speak HTTP/1.1")
+
+    async def _be_fair(self) -> None:
+        self._chunks_at_once += 1
+        if self._chunks_at_once >= _CHUNKS_AT_ONCE:
+            self._chunks_at_once = 0
+            await trio.lowlevel.checkpoint()
 
     async def _send(self, data: bytes) -> None:
         view = memoryview(data)

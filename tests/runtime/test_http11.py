@@ -48,3 +48,27 @@ async def test_what_nobody_asked_for_makes_a_connection_unfit_for_more() -> None
         assert await connection.read() == b""
         assert connection.start_next() is fit
         assert not connection.is_tunnel()
+
+
+async def test_n3_tiny_chunks_keep_nobody_else_waiting() -> None:
+    """Ten thousand come in one piece; they kept the event loop busy for a quarter of a second."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    chunks = 10_000
+    await theirs.send_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    await theirs.send_all(b"1\r\nx\r\n" * chunks + b"0\r\n\r\n")
+    connection = HttpConnection(ours, 30)
+    turns = 0
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(another)
+        await connection.request(POST, b"123456789")
+        while await connection.read():
+            pass
+        nursery.cancel_scope.cancel()
+    assert turns > chunks / 100
