@@ -92,7 +92,6 @@ class Attempt:
         self._learnt = False
         self._negotiates = bool(wish.haves.tips)
         self._asked: set[tuple[object, ...]] = set()
-        self._domains = {wish.url.host}
         self._steps = Steps(self._note_contact, self._note_answer)
         self._contacted = self._answered = False
         self._answer = FetchAnswer()
@@ -271,8 +270,9 @@ class Attempt:
                     self._note_server()
                     return
                 location = reply.location
-            base = redirect_target(base, location)
-            self._enter_domain(base.host)
+            before, base = base, redirect_target(base, location)
+            if base.host != before.host:
+                self._enter_domain(base.host)
         raise RedirectRefused(f"more than {self._settings.max_redirects} redirects")
 
     async def _read_advertisement(self, body: Body) -> None:
@@ -300,11 +300,8 @@ class Attempt:
         parser.finish()
 
     def _enter_domain(self, domain: str) -> None:
-        if domain in self._domains:
-            return
         if not self._observer.redirected(domain):
             raise RedirectRefused("a redirect to another domain, which has no place for us now")
-        self._domains.add(domain)
 
     def _note_contact(self) -> None:
         if not self._contacted:

@@ -44,18 +44,22 @@ class Outcome:
 
 @attrs.define(eq=False)
 class AttemptObserver:
-    """What the fetch tells of itself, brought to those who count by it (B 8.2, 8.5)."""
+    """What the fetch tells of itself, brought to those who count by it (B 8.2, 8.5).
+
+    Attributes:
+      elsewhere: the places at other domains, to which redirects led.
+      last_domain: the domain that was asked last.
+    """
 
     _reservation: Reservation
     was_contacted: bool = False
     was_answered: bool = False
     redirect_refused: str | None = None
     elsewhere: dict[str, Place] = attrs.field(factory=dict)
+    last_domain: str = attrs.field(init=False)
 
-    @property
-    def last_domain(self) -> str:
-        """The domain that was asked last: where redirects led."""
-        return next(reversed(self.elsewhere), self._reservation.domain)
+    def __attrs_post_init__(self) -> None:
+        self.last_domain = self._reservation.domain
 
     def contacted(self) -> None:
         """A connection is about to begin: the start counts."""
@@ -79,14 +83,14 @@ class AttemptObserver:
 
     def redirected(self, domain: str) -> bool:
         """Take a place at the domain to which the server points, if one is free there."""
-        if domain == self._reservation.domain or domain in self.elsewhere:
-            return True
-        throttles = self._reservation.throttles
-        place = None if throttles.is_throttled(domain) else throttles.start_request(domain)
-        if place is None:
-            self.redirect_refused = domain
-            return False
-        self.elsewhere[domain] = place
+        if domain != self._reservation.domain and domain not in self.elsewhere:
+            throttles = self._reservation.throttles
+            place = None if throttles.is_throttled(domain) else throttles.start_request(domain)
+            if place is None:
+                self.redirect_refused = domain
+                return False
+            self.elsewhere[domain] = place
+        self.last_domain = domain
         return True
 
 

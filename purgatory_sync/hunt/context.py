@@ -63,7 +63,10 @@ class FetchObserver(Protocol):
         """The transfer is over; what follows is proof and joining."""
 
     def redirected(self, domain: str) -> bool:
-        """The server points to a URL of this domain; False when no place is free there (B 8.2)."""
+        """The server points to a URL of another domain than its own, perhaps one asked before.
+
+        False when no place is free there (B 8.2).
+        """
 
 
 class SyncContext(Protocol):

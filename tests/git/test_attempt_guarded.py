@@ -11,7 +11,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from purgatory_sync.errors import AttemptFailed, Forbidden, LocalFailure, RedirectRefused
+from purgatory_sync.errors import (
+    AttemptFailed,
+    Forbidden,
+    LocalFailure,
+    RateLimited,
+    RedirectRefused,
+)
 
 from ..runtime.test_addresses import INSIDE
 from .attempts import GET, PACK, POST, REFS, TIP, URL, failure, moved, smart
@@ -149,6 +155,24 @@ async def test_another_domain_is_entered_with_a_place_there(repository: Path, tm
             await place.client.fetch_oids(repository, URL, [TIP], observer)
             assert "redirected other.example" in observer.log
         assert place.asked.count("POST other.example/b/git-upload-pack") == 2
+
+
+async def test_a_way_back_is_told_too(repository: Path, tmp: Path) -> None:
+    """Whoever is asked last is the one whose 429 counts (B 8.6)."""
+
+    def answer(seen: Seen) -> Reply:
+        if seen.host == "other.example":
+            return redirect(f"http://git.example/back/{ASKED}")
+        if seen.target.startswith("/a.git"):
+            return redirect(f"http://other.example/b/{ASKED}")
+        return Reply(status=429)
+
+    async with world(tmp) as place:
+        place.answer = answer
+        observer = Observed()
+        with pytest.raises(RateLimited):
+            await place.client.fetch_oids(repository, URL, [TIP], observer)
+        assert observer.log[2:] == ["redirected other.example", "redirected git.example"]
 
 
 async def test_another_domain_without_a_place_is_not_contacted(repository: Path, tmp: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -20,6 +22,7 @@ from purgatory_sync.errors import (
     TimedOut,
     TlsFailed,
 )
+from purgatory_sync.hunt.context import FetchObserver
 from purgatory_sync.hunt.functions import (
     sync_identifier,
     sync_identifier_from_url,
@@ -499,6 +502,28 @@ async def test_b_8_2_a_redirect_takes_a_place_at_the_other_domain(
         "a.example": (0, 29),
         "b.example": (0, 29),
     }
+
+
+async def test_b_8_6_who_leads_back_to_itself_rests_and_no_other(
+    autojump_clock: MockClock,
+) -> None:
+    """A server could have made any other rest for an hour that leads back to it."""
+
+    class Loop(MockSyncContext):
+        async def fetch_oids(
+            self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
+        ) -> frozenset[str]:
+            observer.contacted()
+            observer.answered()
+            assert observer.redirected("b.example")
+            assert observer.redirected("a.example")
+            raise RateLimited("429", 3600.0)
+
+    ctx = Loop().with_urls([A]).with_needed_oids(["oid1"])
+    throttles = manager(ctx)
+    await sync_identifier(ctx, REPO, throttles)
+    assert throttles.is_resting("a.example")
+    assert not throttles.is_resting("b.example")
 
 
 async def test_b_8_2_a_redirect_where_no_place_is_free_is_passed_over() -> None:
