@@ -230,7 +230,9 @@ class PurgatorySync:
         )
         self._parts = Parts(knowledge, self.purgatory, repositories, self._count_and_notify)
         self._releaser = Releaser(self._parts, IdentifierLocks())
-        client = GitClient(settings.hunt, self.gate, repositories.tmp, limiter=limiter)
+        client = GitClient(
+            settings.hunt, self.gate, repositories.tmp, limiter=limiter, ours=settings.service
+        )
         await stack.enter_async_context(client)
         self._context = RealSyncContext(
             self._parts, self._releaser, client, self._clock, settings.service

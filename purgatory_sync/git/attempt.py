@@ -54,12 +54,14 @@ class Wish:
       wanted: object names, 40 hex digits, at least one.
       haves: what is here already.
       open_sink: opens the place for a pack.
+      ours: our own host[:port], to which no redirect is followed.
     """
 
     url: WebUrl
     wanted: tuple[str, ...]
     haves: Haves
     open_sink: Callable[[], PackSink]
+    ours: str | None = None
 
 
 class _ListParser(Protocol):
@@ -270,7 +272,7 @@ class Attempt:
                     self._note_server()
                     return
                 location = reply.location
-            before, base = base, redirect_target(base, location)
+            before, base = base, redirect_target(base, location, self._wish.ours)
             if base.host != before.host:
                 self._enter_domain(base.host)
         raise RedirectRefused(f"more than {self._settings.max_redirects} redirects")

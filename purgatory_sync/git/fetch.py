@@ -47,6 +47,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
       tmp: the folder for quarantine, on the repositories' file system.
       limiter: places for git work in threads (4 when absent).
       tls: the context for https, for those who bring certificates of their own.
+      ours: our own host[:port]; redirects to it are not followed (B 8.1).
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         *,
         limiter: trio.CapacityLimiter | None = None,
         tls: ssl.SSLContext | None = None,
+        ours: str | None = None,
     ) -> None:
         self._settings = settings
+        self._ours = ours
         self._limiter = limiter or trio.CapacityLimiter(GIT_THREADS)
         self._ingest = Ingest(settings, tmp, limiter=self._limiter)
         self._http = GitHttp(settings, gate, tls)
@@ -110,7 +113,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
             raise ObjectsRefused("none of the wanted names is that of a SHA-1 object")
         haves = await Haves.of(repository, self._limiter)
         open_sink = partial(self._ingest.open_sink, repository, haves.era)
-        wish = Wish(judged, wanted, haves, open_sink)
+        wish = Wish(judged, wanted, haves, open_sink, self._ours)
         return await Attempt(self._settings, self._http, self._known, wish, observer).run()
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ from ..errors import (
     RedirectRefused,
     RepositoryUnavailable,
 )
-from ..urls import MAX_URL_CHARS, WebUrl, parse_web_url
+from ..urls import GIT_SCHEMES, MAX_URL_CHARS, WebUrl, names_service, parse_web_url
 
 ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
 REQUEST: Final = "application/x-git-upload-pack-request"
@@ -91,18 +91,19 @@ def judge_content(headers: Mapping[str, str], content_type: str) -> None:
         raise ProtocolBroken("a content encoding that was not asked for")
 
 
-def redirect_target(base: WebUrl, location: str | None) -> WebUrl:
+def redirect_target(base: WebUrl, location: str | None, ours: str | None = None) -> WebUrl:
     """The repository that an answer to GET info/refs points to.
 
     Args:
       base: the repository that was asked.
       location: the header as it came.
+      ours: our own host[:port], where a redirect leads to nothing that we lack (B 8.1).
 
     As with git the target ends in what was asked for, query included; the rest is the repository.
 
     Raises:
-      RedirectRefused: to something else than info/refs, from https to http, or to a URL that is
-        never contacted.
+      RedirectRefused: to something else than info/refs, from https to http, to ourselves, or to a
+        URL that is never contacted.
     """
     if not location or len(location) > MAX_URL_CHARS:
         raise RedirectRefused("a redirect without a place")
@@ -119,4 +120,6 @@ def redirect_target(base: WebUrl, location: str | None) -> WebUrl:
         raise RedirectRefused(f"a redirect to a URL that is never used: {error}") from error
     if base.scheme == "https" and target.scheme != "https":
         raise RedirectRefused("a redirect from https to http")
+    if ours is not None and names_service(target.text, ours, GIT_SCHEMES):
+        raise RedirectRefused("a redirect to ourselves")
     return target

@@ -107,7 +107,7 @@ class World:
         self.tmp = tmp
         self._nursery = nursery
         gate = Gate(resolve=self._resolve, connect=self._connect)
-        self.client = GitClient(settings, gate, tmp)
+        self.client = GitClient(settings, gate, tmp, ours="ours.example")
 
     @property
     def asked(self) -> list[str]:

@@ -196,6 +196,8 @@ async def test_another_domain_without_a_place_is_not_contacted(repository: Path,
         ("file:///etc", RedirectRefused),
         ("gopher://other.example/x", RedirectRefused),
         ("http://[::1", RedirectRefused),
+        ("http://OURS.example:80/npub1/a.git", RedirectRefused),
+        ("https://ours.example/npub1/a.git", RedirectRefused),
     ],
 )
 @pytest.mark.parametrize("hops", [0, 3])
