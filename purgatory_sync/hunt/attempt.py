@@ -184,11 +184,12 @@ def _settle(
 ) -> None:
     """Tell everybody who remembers what became of the attempt, in one step."""
     hunt, url, domain = reservation.hunt, reservation.url, reservation.domain
-    if outcome.tried:
+    asked_enough = outcome.tried or _is_limited_again(reservation, throttles, outcome)
+    if asked_enough:
         hunt.tried.mark(url, reservation.oids)
     if outcome.passed_over:
         hunt.passed_over[url] = None
-    if outcome.tried or outcome.passed_over:
+    if asked_enough or outcome.passed_over:
         throttles.mark_url_tried(domain, hunt.identifier, url, reservation.oids)
     _judge_server(reservation, throttles, observer, outcome)
     places = (reservation.place, *observer.elsewhere.values())
@@ -201,6 +202,21 @@ def _settle(
     events = reservation.source.event_ids if outcome.passed_over else reservation.event_ids
     ctx.record_attempt(hunt.identifier, events, url, outcome.result, outcome.detail)
     _log(reservation, outcome)
+
+
+def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: Outcome) -> bool:
+    """Whether a URL wants to be left alone for the second time in this hunt.
+
+    It waits for the next one then: as long as the identifier waited for it alone, the domain's
+    other URLs, tried in vain, would not be asked again.
+    """
+    if outcome.passed_over or not isinstance(outcome.error, RateLimited):
+        return False
+    tried, url = reservation.hunt.tried, reservation.url
+    queued = throttles.tried_at(reservation.domain, reservation.hunt.identifier)
+    again = tried.was_limited(url) or queued.was_limited(url)
+    tried.note_limited(url)
+    return again
 
 
 def _judge_server(

@@ -135,8 +135,9 @@ def choose(
 ) -> Reservation | None:
     """Choose a URL and take its place in one step.
 
-    A URL that is not being asked goes before one that is (for other objects), one that was not
-    asked in earlier rounds before one that was; of several domains the one with the most to
+    A URL that is not being asked goes before one that is (for other objects), one that did not
+    want to be left alone before one that did, one that was not asked in earlier rounds before one
+    that was; of several domains the one with the most to
     spare, which stays free longest; then announcement order.
 
     Args:
@@ -162,6 +163,7 @@ def choose(
             possible,
             key=lambda each: (
                 hunt.is_asked(each[0].url),
+                tried.was_limited(each[0].url) or hunt.tried.was_limited(each[0].url),
                 hunt.asked_in_earlier_rounds(each[0].url),
                 *throttles.rank(each[0].domain),
             ),

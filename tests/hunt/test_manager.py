@@ -5,7 +5,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.errors import Forbidden, RateLimited, ResultClass
+from purgatory_sync.errors import ConnectFailed, Forbidden, RateLimited, ResultClass
 from purgatory_sync.hunt import domains
 from purgatory_sync.hunt.functions import sync_identifier
 from purgatory_sync.hunt.manager import ThrottleManager
@@ -263,6 +263,42 @@ async def test_b_8_6_a_429_is_not_tried_and_does_not_stop_other_ways(
         assert throttles.queued_at("test-repo") == ("a.example",)
         await trio.sleep(100)
     assert starts(ctx) == [(0.0, A), (0.0, B), (60.0, A)]
+    assert not ctx.has_pending_events("test-repo")
+
+
+async def test_b_8_6_a_url_that_is_limited_comes_after_the_others_of_its_domain(
+    autojump_clock: MockClock,
+) -> None:
+    """A repository that is 503 for ever would keep its domain's other URLs from being asked."""
+    limited, good = url("a", "limited"), url("a", "good")
+    ctx = MockSyncContext().with_urls([limited, good]).with_needed_oids(["oid1"])
+    ctx.fails(limited, RateLimited("503", 60.0)).url_provides(good, ["oid1"])
+    throttles = manager(ctx)
+    async with serving(throttles):
+        assert not await sync_identifier(ctx, "test-repo", throttles)
+        await trio.sleep(100)
+    assert starts(ctx) == [(0.0, limited), (60.0, good)]
+    assert not ctx.has_pending_events("test-repo")
+
+
+async def test_b_8_6_a_url_that_is_limited_again_waits_for_the_next_hunt(
+    autojump_clock: MockClock,
+) -> None:
+    """As long as its identifier waited for it alone, what else was tried there stayed tried."""
+    limited, busy = url("a", "limited"), url("a", "busy")
+    ctx = MockSyncContext().with_urls([limited, busy]).with_needed_oids(["oid1"])
+    ctx.fails(limited, RateLimited("503", 60.0))
+    ctx.fails(busy, ConnectFailed("refused"), times=1).url_provides(busy, ["oid1"])
+    throttles = manager(ctx)
+    async with serving(throttles):
+        assert not await sync_identifier(ctx, "test-repo", throttles)
+        await trio.sleep(200)
+        assert starts(ctx) == [(0.0, limited), (60.0, busy), (60.0, limited)]
+        assert throttles.queued_at("test-repo") == ()
+        assert [(a.url, a.result) for a in ctx.attempts][-1] == (limited, ResultClass.RATE_LIMITED)
+        assert not await sync_identifier(ctx, "test-repo", throttles)
+        await trio.sleep(100)
+    assert ctx.fetched_urls[3:] == [limited, busy]
     assert not ctx.has_pending_events("test-repo")
 
 

@@ -25,3 +25,13 @@ def test_for_domain_is_a_copy_with_its_urls_only() -> None:
     only.mark(B, "3")
     assert tried.untried(B, frozenset("23")) == {"3"}
     assert (A in tried, len(tried)) == (True, 2)
+
+
+def test_b_8_6_who_wanted_to_be_left_alone_is_known_and_not_tried() -> None:
+    tried, other = TriedUrls(), TriedUrls()
+    tried.note_limited(A)
+    tried.note_limited(B)
+    assert tried.untried(A, frozenset("1")) == {"1"}
+    assert A not in tried
+    other.merge(tried.for_domain("b.example"))
+    assert (other.was_limited(A), other.was_limited(B)) == (False, True)
