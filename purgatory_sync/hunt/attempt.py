@@ -199,9 +199,18 @@ def _settle(
         else:
             throttles.give_back(place)
     throttles.count_attempt(outcome.result, len(outcome.obtained))
-    events = reservation.source.event_ids if outcome.passed_over else reservation.event_ids
-    ctx.record_attempt(hunt.identifier, events, url, outcome.result, outcome.detail)
+    _record(ctx, reservation, outcome)
     _log(reservation, outcome)
+
+
+def _record(ctx: SyncContext, reservation: Reservation, outcome: Outcome) -> None:
+    """Tell the context; a crash there ends neither a cancellation nor the other attempts."""
+    identifier, url = reservation.hunt.identifier, reservation.url
+    events = reservation.source.event_ids if outcome.passed_over else reservation.event_ids
+    try:
+        ctx.record_attempt(identifier, events, url, outcome.result, outcome.detail)
+    except Exception:
+        log.exception("attempt not recorded", identifier=identifier, url=url)
 
 
 def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: Outcome) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import (
@@ -524,6 +525,24 @@ async def test_b_8_6_who_leads_back_to_itself_rests_and_no_other(
     await sync_identifier(ctx, REPO, throttles)
     assert throttles.is_resting("a.example")
     assert not throttles.is_resting("b.example")
+
+
+async def test_a_crash_while_an_attempt_is_recorded_concerns_nobody_else(
+    autojump_clock: MockClock,
+) -> None:
+    class Forgetful(MockSyncContext):
+        def record_attempt(self, *what: object) -> None:
+            raise ZeroDivisionError("a bug of the embedder")
+
+    ctx = Forgetful().with_urls([A, B]).with_needed_oids(["oid1"])
+    ctx.hangs(A).latency(B, 1.0).url_provides(B, ["oid1"])
+    throttles = manager(ctx)
+    with trio.move_on_after(2) as scope, capture_logs() as logs:
+        await sync_identifier(ctx, REPO, throttles)
+    assert scope.cancelled_caught  # not replaced by the crash
+    assert await sync_identifier(ctx, REPO, throttles)
+    assert "attempt not recorded" in {log["event"] for log in logs}
+    assert all(d.in_flight == 0 for d in throttles.statistics().domains.values())
 
 
 async def test_b_8_2_a_redirect_where_no_place_is_free_is_passed_over() -> None:
