@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,10 @@ from .pack_index import PackIndexReader
 _LOOSE_HEADER_BYTES = 64
 # The tables that a zlib stream may begin with come before the first byte that it yields.
 _LOOSE_READ_BYTES = 4096
+# Of long chains of deltas some steps are kept: else each object of one costs all of those below it,
+# and a stranger's pack may be one chain of 4,095.
+_KEPT_EVERY = 64
+_KEPT_BYTES = 16 << 20
 _DAMAGE = (BadPack, ApplyDeltaError, IndexError, ValueError, zlib.error)
 
 
@@ -43,6 +48,7 @@ class StoredObjects:
         self._objects = objects_dir(repository)
         self._pack_dir = pack_dir(repository)
         self._packs: dict[str, _Pack] = {}
+        self._kept = _Kept()
         self._loose_folders: frozenset[str] = frozenset()
         self._read_folders()
 
@@ -118,7 +124,7 @@ class StoredObjects:
             if suffix != "idx" or stem in self._packs or f"{stem}.pack" not in names:
                 continue
             with contextlib.suppress(FileNotFoundError):
-                self._packs[stem] = _Pack(f"{self._pack_dir}/{stem}")
+                self._packs[stem] = _Pack(f"{self._pack_dir}/{stem}", self._kept)
                 new = True
         return new
 
@@ -133,11 +139,38 @@ class StoredObjects:
             ) from error
 
 
-class _Pack:
-    """One pack with its index; its own bytes are mapped when they are first needed."""
+class _Kept:
+    """Objects within long chains of deltas, by pack and offset: those that were needed last."""
 
-    def __init__(self, stem: str) -> None:
+    def __init__(self) -> None:
+        self._objects: OrderedDict[tuple[_Pack, int], GitObject] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, pack: _Pack, offset: int) -> GitObject | None:
+        key = (pack, offset)
+        if key in self._objects:
+            self._objects.move_to_end(key)
+        return self._objects.get(key)
+
+    def add(self, pack: _Pack, offset: int, object: GitObject) -> None:
+        self._objects[pack, offset] = object
+        self._bytes += len(object.data)
+        while self._bytes > _KEPT_BYTES:
+            _, oldest = self._objects.popitem(last=False)
+            self._bytes -= len(oldest.data)
+
+
+class _Pack:
+    """One pack with its index; its own bytes are mapped when they are first needed.
+
+    Attributes:
+      kinds: by offset, the types of some objects within long chains of deltas.
+    """
+
+    def __init__(self, stem: str, kept: _Kept) -> None:
         self._stem = stem
+        self.kept = kept
+        self.kinds: dict[int, int] = {}
         try:
             self.index = PackIndexReader(f"{stem}.idx")
         except ValueError as error:
@@ -182,28 +215,44 @@ class _Packed:
         return offset
 
     def kind(self) -> int:
-        header = read_entry_header(self._pack.bytes, self._offset)
-        while header.base is not None:
-            header = read_entry_header(self._pack.bytes, self._base_offset(header.base))
-        return header.kind
+        kinds, way, offset = self._pack.kinds, [], self._offset
+        while (kind := kinds.get(offset)) is None:
+            header = read_entry_header(self._pack.bytes, offset)
+            if header.base is None:
+                kind = header.kind
+                break
+            way.append(offset)
+            offset = self._base_offset(header.base)
+        for step in way[_KEPT_EVERY::_KEPT_EVERY]:
+            kinds[step] = kind
+        return kind
 
     def read(self, max_bytes: int) -> GitObject:
         deltas = []
-        offset = self._offset
+        offset, kept = self._offset, self._pack.kept
         while True:
+            if (known := kept.get(self._pack, offset)) is not None:
+                kind, content = known
+                break
             header = read_entry_header(self._pack.bytes, offset)
             if header.size > max_bytes:
                 raise TooBigToRead
             content = self._inflate(header.data_at, header.size)
             if header.base is None:
+                kind = header.kind
                 break
             if max(delta_sizes(content)) > max_bytes:
                 raise TooBigToRead
-            deltas.append(content)
+            deltas.append((offset, content))
             offset = self._base_offset(header.base)
+        if len(content) > max_bytes:
+            raise TooBigToRead
         while deltas:
-            content = b"".join(apply_delta(content, deltas.pop()))
-        return GitObject(header.kind, content)
+            offset, instructions = deltas.pop()
+            content = b"".join(apply_delta(content, instructions))
+            if deltas and len(deltas) % _KEPT_EVERY == 0:
+                kept.add(self._pack, offset, GitObject(kind, content))
+        return GitObject(kind, content)
 
     def _inflate(self, at: int, size: int) -> bytes:
         inflater = zlib.decompressobj()

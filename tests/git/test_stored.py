@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
+import attrs
 import pytest
 
 from purgatory_sync.errors import LocalFailure
-from purgatory_sync.git.pack_format import BLOB, COMMIT, GitObject
+from purgatory_sync.git import stored as stored_module
+from purgatory_sync.git.pack_format import BLOB, COMMIT, EntryHeader, GitObject, read_entry_header
 from purgatory_sync.git.pack_index import encode_index
 from purgatory_sync.git.pack_reader import UnpackLimits, unpack
 from purgatory_sync.git.pack_writer import encode_pack
@@ -97,6 +100,55 @@ def test_deltas_that_make_more_than_allowed_are_not_applied(repository: Path) ->
         with pytest.raises(TooBigToRead):
             stored.read(name_of(blob(bytes(3 << 16))), (3 << 16) - 1)
         assert stored.read(name_of(blob(bytes(3 << 16))), 3 << 16) == blob(bytes(3 << 16))
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["base first", "tip first"])
+def test_n4_each_object_of_a_long_chain_costs_a_part_of_the_chain(
+    order: int, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The objects of one chain of 4,000, which fit into 100 KB, took a minute to read."""
+    objects = [blob(b"%d\n" % number) for number in range(1000)]
+    pack = PackBuilder()
+    at = pack.add(objects[0])
+    for base, result in pairwise(objects):
+        at = pack.ofs_delta(at, delta(base.data, result.data))
+    limits = attrs.evolve(LIMITS, objects=1000, delta_depth=1000)
+    built = pack.build()
+    index = encode_index(unpack(built, limits, lambda name: None).entries, built[-20:])
+    folder = repository / "objects" / "pack"
+    (folder / "pack-a.pack").write_bytes(built)
+    (folder / "pack-a.idx").write_bytes(index)
+    steps = 0
+
+    def counted(data: bytes, offset: int) -> EntryHeader:
+        nonlocal steps
+        steps += 1
+        return read_entry_header(data, offset)
+
+    monkeypatch.setattr(stored_module, "read_entry_header", counted)
+    with StoredObjects(repository) as opened:
+        for object in objects[::order]:
+            assert opened.kind(name_of(object)) == BLOB
+            assert opened.read(name_of(object), 100) == object
+    assert steps < len(objects) * 200
+
+
+def test_what_is_kept_of_chains_is_bounded(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_module, "_KEPT_BYTES", 100)
+    monkeypatch.setattr(stored_module, "_KEPT_EVERY", 1)
+    objects = [blob(b"%d" % number * 15) for number in range(50)]
+    pack = PackBuilder()
+    at = pack.add(objects[0])
+    for base, result in pairwise(objects):
+        at = pack.ofs_delta(at, delta(base.data, result.data))
+    add_pack(repository, pack.build())
+    with StoredObjects(repository) as opened:
+        for object in (*objects[::-1], *objects):
+            assert opened.read(name_of(object), 100) == object
+            assert opened._kept._bytes == sum(len(o.data) for o in opened._kept._objects.values())
+            assert opened._kept._bytes <= 100
 
 
 def test_a_miss_is_believed_at_the_second_look(repository: Path) -> None:
