@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from ..errors import PurgatorySyncError
-from ..git.dropping import Needed, pack_what_is_needed
+from ..git.dropping import Needed, pack_what_is_needed, sharing
 from ..release.naming import named_oids
 from ..release.releaser import Releaser
 from ..release.repositories import extract_identifier_from_repo_path
@@ -28,7 +28,9 @@ class Dropper:
     """Drops what nothing names, where something was left behind, hardly ever and with great care.
 
     A repository is seen to once an hour at most, and less and less often, down to once a day,
-    while that fails or frees less than an eighth: it is packed anew as a whole.
+    while that fails or frees less than an eighth: it is packed anew as a whole, with all that share
+    packs with it. So whoever shares with one that was just seen to waits as long as that one, else
+    strangers with many small ones could have a large one packed all the time.
 
     Attributes:
       min_free_bytes: bytes that must stay free on the disk.
@@ -54,14 +56,26 @@ class Dropper:
         identifier = extract_identifier_from_repo_path(path)
         if identifier is None:
             return
+        together = [path]
         try:
-            await self._drop(path, identifier)
+            relatives = await blocking(self.place, self.parts.repositories.relatives, path)
+            together = await blocking(self.place, sharing, path, relatives) or together
+            if not self._waits_with_others(path, together):
+                await self._drop(together, identifier)
         except (PurgatorySyncError, OSError) as error:
-            self._wait([path], worth_it=False)
+            self._wait(together, worth_it=False)
             log.warning("nothing dropped", path=str(path), error=str(error))
         except Exception:
-            self._wait([path], worth_it=False)
+            self._wait(together, worth_it=False)
             log.exception("dropping crashed", path=str(path))
+
+    def _waits_with_others(self, path: Path, together: Iterable[Path]) -> bool:
+        now = trio.current_time()
+        latest = max(self._next.get(each, now) for each in together)
+        if latest > now:
+            self._next[path] = latest
+            self._every.setdefault(path, AT_MOST_EVERY_SECS)
+        return latest > now
 
     def _wait(self, paths: Iterable[Path], *, worth_it: bool) -> None:
         now = trio.current_time()
@@ -73,17 +87,17 @@ class Dropper:
             longer = min(2 * every, AT_LEAST_EVERY_SECS)
             self._every[path] = AT_MOST_EVERY_SECS if worth_it else longer
 
-    async def _drop(self, path: Path, identifier: str) -> None:
-        repositories, tmp = self.parts.repositories, self.parts.repositories.tmp
-        relatives = await blocking(self.place, repositories.relatives, path)
-        noted = await blocking(self.place, self._noted, (path, *relatives))
+    async def _drop(self, together: Sequence[Path], identifier: str) -> None:
+        path, *relatives = together
+        tmp = self.parts.repositories.tmp
+        noted = await blocking(self.place, self._noted, together)
         if path not in noted:  # seen to together with a relative
             return
         named = await named_oids(self.parts, identifier)
         free = self.min_free_bytes
         needed = await blocking(self.place, pack_what_is_needed, path, relatives, named, tmp, free)
         if needed is None:
-            self._wait([path], worth_it=False)
+            self._wait(together, worth_it=False)
             return
         try:
             async with self.releaser.hold(identifier):
@@ -93,8 +107,8 @@ class Dropper:
         finally:
             with trio.CancelScope(shield=True):
                 await blocking(self.place, needed.discard)
-        before = sum(pack.size for pack in needed.seen[path])
-        self._wait(needed.seen, worth_it=done and needed.dropped_bytes * _WORTH_IT >= before)
+        worth_it = needed.dropped_bytes * _WORTH_IT >= needed.packed_bytes
+        self._wait(together, worth_it=done and worth_it)
 
     def _noted(self, paths: Iterable[Path]) -> dict[Path, bytes]:
         found = {path: self.parts.repositories.left(path) for path in paths}

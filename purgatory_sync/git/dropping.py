@@ -54,12 +54,14 @@ class Needed:
       folder: the quarantine folder, which holds it and nothing else of objects.
       stem: its name, without suffix.
       seen: the repositories, and all their packs, oldest first.
+      packed_bytes: the size of all those packs, each once.
       dropped_bytes: what becomes free when it takes their place; negative when that costs space.
     """
 
     folder: Path
     stem: str
     seen: Mapping[Path, Sequence[Pack]]
+    packed_bytes: int
     dropped_bytes: int
 
     def put_in_place(self, named: Collection[str]) -> bool:
@@ -148,7 +150,8 @@ def pack_what_is_needed(
         if git is None or not seen:
             return None
         sizes = {pack.stem: pack.size for packs in seen.values() for pack in packs}
-        require_free_space(repository, min_free_bytes, sum(sizes.values()))
+        packed_bytes = sum(sizes.values())
+        require_free_space(repository, min_free_bytes, packed_bytes)
         oids: set[str] = set()
         for path in seen:
             oids.update(_named_by_refs(path), existing(path, named))
@@ -159,7 +162,19 @@ def pack_what_is_needed(
             remove_quarantine(folder)
             raise
         size = os.stat(f"{pack_dir(folder)}/{stem}.pack").st_size
-    return Needed(folder, stem, seen, sum(sizes.values()) - size)
+    return Needed(folder, stem, seen, packed_bytes, packed_bytes - size)
+
+
+def sharing(repository: Path, relatives: Collection[Path]) -> list[Path]:
+    """The repository and those of its relatives that are packed with it; blocks.
+
+    None at all when others than we have a hand in it, or it has no pack.
+
+    Raises:
+      DiskFull, LocalFailure: they cannot be looked at.
+    """
+    with local_errors(f"look who shares packs with {repository}"):
+        return list(_sharing(repository, relatives))
 
 
 def _pack(git: str, seen: Mapping[Path, Sequence[Pack]], folder: Path, oids: Sequence[str]) -> str:

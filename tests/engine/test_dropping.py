@@ -554,6 +554,47 @@ async def test_whoever_got_links_of_it_loses_it_as_well(
     assert one.samefile(other)
 
 
+async def test_b_7_5_whoever_shares_with_another_does_not_have_it_packed_more_often(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await serving(world)
+    await left_behind(world, path)
+    monkeypatch.setattr(dropping, "pack_what_is_needed", made := Mock(wraps=pack_what_is_needed))
+    repack = repacker(world)
+    await repack.look()
+    assert here(path, STRAY) == [False, False]
+    await world.announce(STRANGER)
+    relative = world.path(STRANGER)
+    world.repositories.gather([path], relative, [STEPS[1].oid])
+    world.give(STRANGER, STRAY)
+    world.repositories.note_left(relative)
+    await trio.sleep(HOUR - 1)
+    await repack.look()
+    assert made.call_count == 1
+    assert is_marked(relative)
+    await trio.sleep(1)
+    await repack.look()
+    assert made.call_count == 2
+    assert here(relative, STRAY) == [False, False]
+    assert not is_marked(relative)
+
+
+@pytest.mark.parametrize("failure", [None, LocalFailure("damaged"), RuntimeError("a bug")], ids=str)
+async def test_b_7_5_what_fails_is_not_tried_for_each_that_shares_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
+) -> None:
+    path = await serving(world)
+    await world.announce(STRANGER)
+    relative = world.path(STRANGER)
+    world.repositories.gather([path], relative, [STEPS[1].oid])
+    for each in (path, relative):
+        world.repositories.note_left(each)
+    pack_it = Mock(side_effect=failure, return_value=None)
+    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
+    await repacker(world).look()
+    assert pack_it.call_count == 1
+
+
 async def test_a_push_in_flight_is_told_to_come_again_and_then_succeeds(
     world: World, autojump_clock: MockClock
 ) -> None:

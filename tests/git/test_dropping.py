@@ -367,6 +367,21 @@ def test_who_shares_packs_goes_on_sharing(tmp_path: Path, tmp: Path) -> None:
     assert holes(third, history(4)) == []
 
 
+def test_what_is_packed_counts_once_however_many_share_it(tmp_path: Path, tmp: Path) -> None:
+    first, second, third, _ = with_relatives(tmp_path)
+    made = needed(third, tmp, relatives=[first, second])
+    files = {
+        pack.name: pack.stat().st_size
+        for path in (first, second, third)
+        for pack in (path / "objects/pack").glob("*.pack")
+    }
+    assert set(made.seen) == {first, second, third}
+    assert made.packed_bytes == sum(files.values())
+    assert made.packed_bytes - made.dropped_bytes == sum(
+        pack.stat().st_size for pack in (made.folder / "objects/pack").glob("*.pack")
+    )
+
+
 def test_what_a_relative_names_meanwhile_keeps_everything(tmp_path: Path, tmp: Path) -> None:
     first, second, third, stranger = with_relatives(tmp_path)
     made = needed(first, tmp, relatives=[second, third, stranger])
