@@ -102,7 +102,10 @@ def read_era(repository: Path) -> str:
 
 def begin_era(repository: Path) -> None:
     """Make known, durably, that objects are about to be dropped."""
-    write_durably(f"{repository}/{_ERA}", os.urandom(16).hex().encode())
+    # In one step: a file that is empty for a moment, or for good when the disk is full, would say
+    # that nothing was ever dropped.
+    write_durably(f"{repository}/{_ERA}.new", os.urandom(16).hex().encode())
+    os.rename(f"{repository}/{_ERA}.new", f"{repository}/{_ERA}")
     fsync_dir(repository)
 
 

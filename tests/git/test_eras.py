@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -154,3 +156,22 @@ async def test_what_was_dropped_long_ago_keeps_nobody_from_fetching(
         async with await place.client.fetch_oids(repository, URL, [TIP]) as quarantined:
             await quarantined.join()
     assert present_oids(repository, [TIP]) == {TIP}
+
+
+def test_an_era_that_cannot_begin_leaves_the_last_one(tmp_path: Path) -> None:
+    path = new_repository(tmp_path)
+    begin_era(path)
+    last = read_era(path)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def full(_: int) -> None:
+            # Whoever reads now, too, sees the last one.
+            assert read_era(path) == last
+            raise OSError(errno.ENOSPC, "disk full")
+
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="disk full"):
+            begin_era(path)
+    assert read_era(path) == last
+    begin_era(path)
+    assert read_era(path) != last
