@@ -74,13 +74,13 @@ class Dropper:
         latest = max(self._next.get(each, now) for each in together)
         if latest > now:
             self._next[path] = latest
-            self._every.setdefault(path, AT_MOST_EVERY_SECS)
         return latest > now
 
     def _wait(self, paths: Iterable[Path], *, worth_it: bool) -> None:
         now = trio.current_time()
         for old in [each for each, at in self._next.items() if at + AT_LEAST_EVERY_SECS < now]:
-            del self._next[old], self._every[old]
+            del self._next[old]
+            self._every.pop(old, None)
         for path in paths:
             every = self._every.get(path, AT_MOST_EVERY_SECS)
             self._next[path] = now + every
