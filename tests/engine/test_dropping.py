@@ -581,7 +581,10 @@ async def test_b_7_5_whoever_shares_with_another_does_not_have_it_packed_more_of
 
 @pytest.mark.parametrize("failure", [None, LocalFailure("damaged"), RuntimeError("a bug")], ids=str)
 async def test_b_7_5_what_fails_is_not_tried_for_each_that_shares_with_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
+    world: World,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception | None,
 ) -> None:
     path = await serving(world)
     await world.announce(STRANGER)
@@ -591,8 +594,14 @@ async def test_b_7_5_what_fails_is_not_tried_for_each_that_shares_with_it(
         world.repositories.note_left(each)
     pack_it = Mock(side_effect=failure, return_value=None)
     monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
-    await repacker(world).look()
-    assert pack_it.call_count == 1
+    repack, calls = repacker(world), []
+    for hour in range(5):
+        await repack.look()
+        calls.append(pack_it.call_count)
+        if hour == 0:  # the other one goes on where this one stood
+            (pack_it.call_args.args[0] / LEFT_MARKER).unlink()
+        await trio.sleep(HOUR)
+    assert calls == [1, 2, 2, 3, 3]
 
 
 async def test_a_push_in_flight_is_told_to_come_again_and_then_succeeds(
