@@ -216,7 +216,10 @@ class Sweeper:
         knowledge = self.parts.knowledge
         pr = (await knowledge.pull_requests([held.event_id])).get(held.event_id)
         data = await knowledge.data(held.identifier)
-        return pr.commit if pr is not None and held.owner in data.owners_of_pr(pr) else None
+        # Where nobody announces it any more that cannot be told; the owner may announce it again.
+        if pr is None or (held.owner in data.known and held.owner not in data.owners_of_pr(pr)):
+            return None
+        return pr.commit
 
 
 @contextmanager

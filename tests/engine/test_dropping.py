@@ -149,6 +149,28 @@ async def test_a_placeholder_leaves_nothing_where_the_announcement_was_deleted(
     assert is_marked(path)
 
 
+async def test_a_served_pull_request_stays_while_its_repository_is_announced_anew(
+    world: World, autojump_clock: MockClock
+) -> None:
+    path = await serving(world)
+    (announced,) = (await world.knowledge.data("repo")).known.values()
+    event = request(STRAY[1])
+    await place(pusher_of(world), event_id=event.id)
+    await world.offer(event)
+    await world.offer(
+        events.deletion(OWNER, ids=[announced.announcement.event.id], created_at=NOW - 20)
+    )
+    assert await world.knowledge.serves(event.id)
+    await trio.sleep(1_201)
+    await sweeper(world).sweep()
+    world.repositories.note_left(path)
+    await repacker(world).look()
+    assert len(world.purgatory.placeholders) == 0
+    assert world.refs(OWNER)[f"refs/nostr/{event.id}"] == STRAY[1].oid
+    assert here(path, STRAY) == [True, True]
+    git(path, "fsck", "--strict", "--full")
+
+
 async def test_an_event_that_expires_leaves_nothing(
     world: World, autojump_clock: MockClock
 ) -> None:
