@@ -555,6 +555,45 @@ async def test_b_8_2_a_redirect_where_no_place_is_free_is_passed_over() -> None:
     assert throttles.queued_at(REPO) == ()
 
 
+async def test_b_8_9_a_redirect_to_a_domain_that_rests_is_no_try(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).redirects(A, "b.example")
+    throttles = manager(ctx)
+    throttles.rest("b.example", 60.0)
+    assert not await sync_identifier(ctx, REPO, throttles)
+    (attempt,) = ctx.attempts
+    assert attempt.result in UNCOUNTED
+    assert attempt.event_ids == {"event-1"}
+
+
+async def test_b_8_6_a_429_behind_a_redirect_lets_the_other_domain_rest_and_is_passed_over(
+    autojump_clock: MockClock,
+) -> None:
+    """At its own domain, which does not rest, it would be asked again at once, and again."""
+    ctx = needing(A).redirects(A, "b.example").fails(A, RateLimited("429", 60.0))
+    throttles = manager(ctx)
+    async with serving(throttles):
+        assert not await sync_identifier(ctx, REPO, throttles)
+        await trio.sleep(30)
+    assert starts(ctx) == [(0.0, A)]
+    assert (throttles.is_resting("a.example"), throttles.is_resting("b.example")) == (False, True)
+    assert throttles.queued_at(REPO) == ()
+
+
+async def test_b_8_2_what_turned_out_not_to_be_missing_is_passed_over() -> None:
+    ctx = needing(A, B)
+    throttles = manager(ctx)
+    with throttles.hunts.using(REPO) as hunt:
+        reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+        assert reserved is not None
+        ctx.with_pending(False)
+        ctx.with_needed_oids(["oid2"], event_id="later")
+        assert await sync_identifier_from_url(ctx, REPO, reserved, throttles) == 0
+        assert list(hunt.passed_over) == [A]
+    assert ctx.fetches == []
+
+
 async def test_b_8_2_the_tokens_time_begins_with_the_answer(autojump_clock: MockClock) -> None:
     ctx = needing(A).answers_after(A, 4.0).latency(A, 6.0)
     throttles = manager(ctx, per_minute=1)
