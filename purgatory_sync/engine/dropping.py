@@ -102,7 +102,8 @@ class Dropper:
         try:
             async with self.releaser.hold(identifier):
                 done = await self._put_in_place(needed, identifier)
-                if done:
+                # What was named when it was packed, and is not any more, was packed, too.
+                if done and named <= await named_oids(self.parts, identifier):
                     await blocking(self.place, self._forget, noted, needed.seen)
         finally:
             with trio.CancelScope(shield=True):

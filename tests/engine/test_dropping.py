@@ -31,6 +31,7 @@ from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.release.locks import IdentifierLocks
+from purgatory_sync.release.naming import named_oids
 from purgatory_sync.release.repositories import LEFT_MARKER
 from purgatory_sync.release.repository_sync import drop_refs
 from purgatory_sync.settings import CurationSettings, HuntSettings
@@ -517,6 +518,27 @@ async def test_what_is_left_meanwhile_is_not_forgotten(
     await repacker(world).look()
     assert here(path, STRAY) == [False, False]
     assert is_marked(path)
+
+
+async def test_what_is_named_no_more_once_it_was_packed_is_seen_to_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    path = await serving(world)
+    await left_behind(world, path)
+    at_first = [frozenset({STRAY[-1].oid})]
+
+    async def named(*args: Any) -> frozenset[str]:
+        return (await named_oids(*args)).union(*[at_first.pop()] if at_first else [])
+
+    monkeypatch.setattr(dropping, "named_oids", named)
+    repack = repacker(world)
+    await repack.look()
+    assert here(path, STRAY) == [True, True]
+    assert is_marked(path)
+    await trio.sleep(2 * HOUR)
+    await repack.look()
+    assert here(path, STRAY) == [False, False]
+    assert not is_marked(path)
 
 
 async def test_what_somebody_else_writes_to_is_left_alone(
