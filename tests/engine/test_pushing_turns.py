@@ -6,6 +6,7 @@ import os
 from functools import partial
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -57,6 +58,7 @@ async def test_b_6_7_nothing_expires_while_a_push_that_may_rely_on_it_waits_for_
     assert world.purgatory.get(asked.id) is None
 
 
+@pytest.mark.real
 async def test_b_6_7_what_is_refused_after_its_proof_leaves_nothing(
     world: World, autojump_clock: MockClock
 ) -> None:

@@ -334,7 +334,7 @@ async def test_cancelling_ends_an_attempt_at_once(
         assert place.left_behind() == []
 
 
-@pytest.mark.parametrize("ingest", ["auto", "git"])
+@pytest.mark.parametrize("ingest", ["auto", pytest.param("git", marks=pytest.mark.real)])
 async def test_cancelling_after_the_proof_leaves_nothing_open(
     ingest: Literal["auto", "git"],
     repository: Path,
