@@ -20,8 +20,7 @@ from ..policy.known import Known
 from ..policy.limits import judge_room
 from ..policy.verdict import HELD_MESSAGE, Action, Verdict, address_text
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
-from ..release.missing import needed_oids
-from ..release.naming import note_what_leaves
+from ..release.naming import note_what_ends
 from ..release.pr_release import drop_other_pull_request_refs
 from ..release.releaser import Releaser
 from ..release.serving import Parts, forget, tell
@@ -151,8 +150,7 @@ class Admission:
             if event.id in verdict.deletes and event.kind in RELEASED_BY_DATA:
                 entry = as_entry(event, Origin.USER, self.clock.now())
                 if isinstance(entry, HuntedEvent):
-                    for identifier in entry.identifiers:
-                        await note_what_leaves(self.parts, identifier, needed_oids(entry))
+                    await note_what_ends(self.parts, entry)
 
     @contextmanager
     def _room_for(self, entry: HeldEvent | None) -> Iterator[None]:

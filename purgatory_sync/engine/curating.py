@@ -10,8 +10,7 @@ from ..policy.hosting import NO_LISTS, hosts
 from ..policy.known import Known
 from ..policy.verdict import Action
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
-from ..release.missing import needed_oids
-from ..release.naming import note_what_leaves
+from ..release.naming import note_what_ends
 from ..release.serving import Parts, forget
 from ..settings import CurationSettings
 from ..store.protocol import Change
@@ -37,8 +36,7 @@ async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: st
         return
     for each in blocked:
         if isinstance(each, HeldState | HeldPr):
-            for identifier in each.identifiers:
-                await note_what_leaves(parts, identifier, needed_oids(each))
+            await note_what_ends(parts, each)
     await parts.knowledge.apply(Change(unhold=[each.event_id for each in blocked]))
     for each in blocked:
         log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)

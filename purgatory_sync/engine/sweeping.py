@@ -24,8 +24,7 @@ from ..purgatory.expiry import (
     time_is_up,
 )
 from ..purgatory.placeholders import HeldPlaceholder
-from ..release.missing import needed_oids
-from ..release.naming import note_what_leaves
+from ..release.naming import note_what_ends, note_what_leaves
 from ..release.releaser import Releaser
 from ..release.repository_sync import drop_refs
 from ..release.serving import Parts, forget
@@ -116,8 +115,7 @@ class Sweeper:
         outlook = await self._outlook(held)
         if not event_ends(held, outlook, now, self.started_at, self.settings):
             return
-        for identifier in held.identifiers:
-            await note_what_leaves(self.parts, identifier, needed_oids(held))
+        await note_what_ends(self.parts, held)
         change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now)])
         with trio.CancelScope(shield=True):  # journal and memory change together
             await self.parts.knowledge.apply(change)

@@ -16,9 +16,7 @@ import h11
 import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions import Extension, ServerExtensionFactory
-from websockets.extensions.permessage_deflate import (
-    ServerPerMessageDeflateFactory,
-)
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import SEND_EOF, Event

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..purgatory.entries import HuntedEvent
+from .missing import needed_oids
 from .serving import Parts
 
 
@@ -37,3 +39,9 @@ async def note_what_leaves(
         if repositories.exists(owner, identifier)
     ]
     await repositories.run(repositories.note_unnamed, paths, oids)
+
+
+async def note_what_ends(parts: Parts, ending: HuntedEvent) -> None:
+    """Do so for all that an event needs which is held, or served, no longer."""
+    for identifier in ending.identifiers:
+        await note_what_leaves(parts, identifier, needed_oids(ending))
