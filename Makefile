@@ -54,9 +54,9 @@ lock:
 	touch $@
 
 # The tests of isomorphic-git are skipped where this is not possible (no npm, no network).
-.venv/isomorphic.made: .venv/made tests/node/isomorphic/package.json tests/node/isomorphic/package-lock.json
+.venv/isomorphic.made: .venv/made tests/node/git_http/isomorphic/package.json tests/node/git_http/isomorphic/package-lock.json
 	mkdir -p .venv/isomorphic
-	cp tests/node/isomorphic/package.json tests/node/isomorphic/package-lock.json .venv/isomorphic/
+	cp tests/node/git_http/isomorphic/package.json tests/node/git_http/isomorphic/package-lock.json .venv/isomorphic/
 	if npm ci --prefix .venv/isomorphic --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
 	else echo "isomorphic-git is not installed: its tests are skipped" >&2; fi
 

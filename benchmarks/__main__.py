@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from rich.console import Console
 from rich.table import Table
 
-from purgatory_sync.node.memory import spare_the_collector
+from purgatory_sync.node.process.heap import spare_the_collector
 
 from . import (
     clones,

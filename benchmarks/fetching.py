@@ -13,11 +13,11 @@ from pathlib import Path
 import attrs
 import trio
 
-from purgatory_sync.git.alignment import align_refs
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.repository import create_bare
+from purgatory_sync.git.disk.alignment import align_refs
+from purgatory_sync.git.disk.repository import create_bare
+from purgatory_sync.git.fetch.client import GitClient
 from purgatory_sync.runtime.blocking import blocking
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing.node_process import free_port
 

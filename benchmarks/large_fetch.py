@@ -14,9 +14,9 @@ from statistics import median
 import attrs
 import trio
 
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.repository import create_bare
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.git.disk.repository import create_bare
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing.node_process import free_port
 

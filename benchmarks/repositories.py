@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from purgatory_sync.git.alignment import align_refs
-from purgatory_sync.git.repository import list_refs, present_oids
+from purgatory_sync.git.disk.alignment import align_refs
+from purgatory_sync.git.disk.repository import list_refs, present_oids
 
 from .fetching import HEAD, OBJECTS_OF_A_COMMIT, link_repository
 from .measuring import Effort, Goal, Line, middle_ms, spending

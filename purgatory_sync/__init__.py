@@ -1,9 +1,9 @@
 """Hold Nostr git events until their objects are proven to be on disk, and hunt for the objects."""
 
 from .engine import PurgatorySync as PurgatorySync
-from .engine.admission import Answer as Answer
-from .engine.admission import Outcome as Outcome
-from .engine.statistics import Statistics as Statistics
+from .engine.admission.admission import Answer as Answer
+from .engine.admission.admission import Outcome as Outcome
+from .engine.status.engine_statistics import Statistics as Statistics
 from .nostr.event import Event as Event
 from .nostr.event import convert_event as convert_event
 from .nostr.event import decode_event as decode_event

@@ -16,19 +16,19 @@ from hypothesis import is_hypothesis_test
 # Relay frames and HTTP requests, pkt-lines and what is made of them, NIP-34 tags.
 MODULES: Final = (
     "node.test_fuzz",
-    "node.test_messages",
-    "node.test_git_paths",
-    "git.test_pktline",
-    "git.test_receive_pack",
-    "git.test_answers",
-    "git.test_advertisement",
+    "node.relay.test_client_messages",
+    "node.git_http.test_repository_paths",
+    "git.protocol.test_pktline",
+    "git.protocol.test_receive_pack",
+    "git.fetch.test_responses",
+    "git.fetch.test_advertisement",
     "nostr.test_event",
     "nostr.test_filters",
     "nostr.test_announcement",
     "nostr.test_state",
     "nostr.test_pull_request",
     "policy.test_judge",
-    "policy.test_references",
+    "policy.rules.test_references",
     "test_urls",
 )
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import trio
 
-from purgatory_sync.engine.admission import Admission, Answer
-from purgatory_sync.engine.snapshot import Witness
-from purgatory_sync.git.repository import list_refs, read_head
+from purgatory_sync.engine.admission.admission import Admission, Answer
+from purgatory_sync.engine.admission.snapshot import Witness
+from purgatory_sync.git.disk.repository import list_refs, read_head
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
-from purgatory_sync.release.knowledge import Knowledge
-from purgatory_sync.release.locks import IdentifierLocks
+from purgatory_sync.release.commit import Parts
+from purgatory_sync.release.index.locks import IdentifierLocks
+from purgatory_sync.release.index.repositories import Repositories
+from purgatory_sync.release.index.repository_index import Knowledge
 from purgatory_sync.release.releaser import Releaser
-from purgatory_sync.release.repositories import Repositories
-from purgatory_sync.release.serving import Parts
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import CurationSettings, Settings
 from purgatory_sync.store.memory import MemoryStore

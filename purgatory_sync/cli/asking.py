@@ -1,4 +1,4 @@
-"""Asks the running node through the socket in its data folder; `node/control.py` answers."""
+"""Asks the running node through the socket in its data folder (`node/operator/control.py`)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ..engine.explained import EventLook, Fate
-from ..engine.explaining import Hunted
+from ..engine.status.explainer import Hunted
+from ..engine.status.models import EventLook, Fate
 from ..errors import NodeUnreachable
-from ..node.control import SOCKET, Request
-from ..node.looks import StatusLook
+from ..node.operator.control import SOCKET, Request
+from ..node.operator.node_status import StatusLook
 
 ANSWER_SECS: Final = 60.0
 _NULL: Final = msgspec.Raw(b"null")

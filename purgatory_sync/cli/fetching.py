@@ -21,16 +21,16 @@ from ..errors import (
     ProxyFailed,
     PurgatorySyncError,
 )
-from ..git.fetch import GIT_THREADS, GitClient
-from ..git.quarantine import Quarantined, sweep_quarantine
-from ..git.repository import create_bare, is_repository, present_oids, remove_repository
-from ..node.logs import configure_logging
+from ..git.disk.repository import create_bare, is_repository, present_oids, remove_repository
+from ..git.fetch.client import GIT_THREADS, GitClient
+from ..git.ingest.quarantine import Quarantined, sweep_quarantine
 from ..runtime.blocking import blocking
-from ..runtime.gate import Gate
+from ..runtime.net.gate import Gate
 from ..settings import HuntSettings
 from ..settings_loader import Loaded
 from ..version import PROGRAM
 from .fetch_progress import progress_on
+from .logs import configure_logging
 from .printing import printing
 from .telling import plain
 

@@ -12,10 +12,10 @@ import structlog
 import trio
 
 from ..errors import ConfigurationError, PurgatorySyncError
-from ..node.logs import configure_logging
 from ..node.node import run_node
 from ..settings_loader import Loaded, load_settings
 from ..version import PROGRAM
+from .logs import configure_logging
 
 FAILED: Final = 1
 BAD_CONFIGURATION: Final = 2

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from ..engine.explained import DomainLook, EventLook, Fate, SourceLook
-from ..node.looks import StatusLook
+from ..engine.status.models import DomainLook, EventLook, Fate, SourceLook
+from ..node.operator.node_status import StatusLook
 from ..node.pages.rendering import (
     ago,
     counter,

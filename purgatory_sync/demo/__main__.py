@@ -11,7 +11,7 @@ import trio
 from rich.console import Console
 from rich.markup import escape
 
-from ..node.logs import configure_logging
+from ..cli.logs import configure_logging
 from ..testing.node_process import NodeFailed
 from ..testing.nostr_client import RelayFailed
 from .git import GitFailed, git_version

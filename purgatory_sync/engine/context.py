@@ -9,17 +9,17 @@ import attrs
 import structlog
 
 from ..errors import RepositoryError, ResultClass
-from ..git.fetch import GitClient
-from ..hunt.context import FetchObserver, Need, Source
+from ..git.fetch.client import GitClient
+from ..hunt.limits.sync_context import FetchObserver, Need, Source
 from ..nostr.repository_data import MAX_SOURCES, RepositoryData
-from ..purgatory.changes import Watch
+from ..purgatory.change_signals import Watch
 from ..purgatory.entries import HuntedEvent
 from ..purgatory.purgatory import Purgatory
-from ..purgatory.result import ProcessResult
-from ..release.missing import identify_missing_oids, needed_oids, owners_concerned
+from ..purgatory.release_result import ProcessResult
+from ..release.commit import Parts
+from ..release.index.missing_objects import identify_missing_oids, needed_oids, owners_concerned
+from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
-from ..release.repositories import extract_identifier_from_repo_path
-from ..release.serving import Parts
 from ..runtime.clock import WallClock
 
 log = structlog.get_logger()

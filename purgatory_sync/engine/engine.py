@@ -14,45 +14,45 @@ import structlog
 import trio
 
 from ..errors import InvalidKey
-from ..git.fetch import GitClient
-from ..git.ingest import Ingest
-from ..git.quarantine import sweep_quarantine
+from ..git.fetch.client import GitClient
+from ..git.ingest.quarantine import sweep_quarantine
+from ..git.ingest.sink import Ingest
+from ..hunt.limits.naughty import NaughtyList
 from ..hunt.loop import start_sync_loop
 from ..hunt.manager import ThrottleManager
-from ..hunt.naughty import NaughtyList
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.keys import decode_npub
 from ..purgatory.entries import Origin
 from ..purgatory.purgatory import Purgatory
-from ..purgatory.result import ProcessResult
-from ..release.knowledge import Gone, Knowledge
-from ..release.locks import IdentifierLocks
+from ..purgatory.release_result import ProcessResult
+from ..release.commit import Notify, Parts
+from ..release.index.locks import IdentifierLocks
+from ..release.index.repositories import Repositories, extract_identifier_from_repo_path
+from ..release.index.repository_index import Gone, Knowledge
 from ..release.releaser import Releaser
-from ..release.repositories import Repositories, extract_identifier_from_repo_path
-from ..release.serving import Notify, Parts
 from ..runtime.blocking import blocking
 from ..runtime.clock import WallClock
-from ..runtime.gate import Gate
+from ..runtime.net.gate import Gate
 from ..settings import Settings
 from ..store.opening import open_store
 from ..store.protocol import Journal, Store
-from .admission import Admission, Answer
-from .catching_up import catch_up
+from .admission.admission import Admission, Answer
+from .admission.snapshot import Witness
 from .context import RealSyncContext
-from .curating import end_what_is_blocked
-from .explaining import Explainer
-from .in_hand import PushesInHand
-from .pushing import Pusher
-from .remembering import Rememberer, entry_of_row
-from .repacking import Repacker
-from .reporting import take_statistics
-from .repository_look import RepositoryLook, look_at_repository
-from .restoring import held_identifiers, release_what_is_here, restore
-from .snapshot import Witness
-from .statistics import Statistics
-from .sweeping import Sweeper
+from .pushes.in_flight import PushesInHand
+from .pushes.pushing import Pusher
+from .status.engine_statistics import Statistics
+from .status.explainer import Explainer
+from .status.held_report import take_statistics
+from .status.repository_status import RepositoryLook, look_at_repository
+from .upkeep.catching_up import catch_up
+from .upkeep.list_enforcement import end_what_is_blocked
+from .upkeep.repacker import Repacker
+from .upkeep.restore import held_identifiers, release_what_is_here, restore
+from .upkeep.sweep import Sweeper
+from .upkeep.throttle_journal import Rememberer, entry_of_row
 
 GIT_THREADS = 4
 SECS_PER_HOUR = 3600.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import structlog
 import trio
 
-from .choice import askable, choose, survey
-from .domains import IDLE_SECS, LivingDomain
-from .memory import Hunt
-from .pursuit import pursue
-from .throttle import Place
-from .throttles import Throttles
+from .limits.domain_throttle import Place
+from .limits.hunt_state import Hunt
+from .limits.living_domains import IDLE_SECS, LivingDomain
+from .limits.shared_limits import Throttles
+from .source_choice import askable, choose, survey
+from .strategy import pursue
 
 log = structlog.get_logger()
 

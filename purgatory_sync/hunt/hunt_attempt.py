@@ -9,10 +9,10 @@ import structlog
 import trio
 
 from ..errors import AttemptFailed, NaughtyScope, RateLimited, RedirectRefused, ResultClass
-from .choice import Reservation
-from .context import SyncContext
-from .throttle import Place
-from .throttles import Throttles
+from .limits.domain_throttle import Place
+from .limits.shared_limits import Throttles
+from .limits.sync_context import SyncContext
+from .source_choice import Reservation
 
 log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ import trio
 from trio_util import periodic
 
 from ..purgatory.purgatory import Purgatory
-from .context import SyncContext
-from .functions import sync_identifier
+from .limits.sync_context import SyncContext
 from .manager import ThrottleManager
+from .sync_identifier import sync_identifier
 
 log = structlog.get_logger()
 

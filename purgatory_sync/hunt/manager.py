@@ -5,9 +5,9 @@ from __future__ import annotations
 import trio
 
 from .domain_task import run_domain, take_turn
-from .domains import LivingDomain
-from .throttle import Place
-from .throttles import Throttles
+from .limits.domain_throttle import Place
+from .limits.living_domains import LivingDomain
+from .limits.shared_limits import Throttles
 
 
 class ThrottleManager(Throttles):

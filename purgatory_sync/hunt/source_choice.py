@@ -8,12 +8,12 @@ import attrs
 import trio
 
 from ..nostr.repository_data import RepositoryData
-from .context import Need, Source, SyncContext
-from .memory import Flight, Hunt
-from .sources import find_sources
-from .throttle import Place
-from .throttles import Throttles
-from .tried import TriedUrls
+from .limits.domain_throttle import Place
+from .limits.hunt_state import Flight, Hunt
+from .limits.shared_limits import Throttles
+from .limits.sources import find_sources
+from .limits.sync_context import Need, Source, SyncContext
+from .limits.tried_urls import TriedUrls
 
 
 @attrs.frozen

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from .attempt import fly
-from .choice import Reservation, Survey, askable, choose, survey
-from .context import Source, SyncContext
-from .memory import Flight, Hunt, Look
-from .throttles import Throttles
-from .tried import TriedUrls
+from .hunt_attempt import fly
+from .limits.hunt_state import Flight, Hunt, Look
+from .limits.shared_limits import Throttles
+from .limits.sync_context import Source, SyncContext
+from .limits.tried_urls import TriedUrls
+from .source_choice import Reservation, Survey, askable, choose, survey
 
 log = structlog.get_logger()
 

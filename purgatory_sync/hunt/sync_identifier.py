@@ -8,13 +8,13 @@ import trio
 
 from ..errors import InvalidUrl, ResultClass
 from ..urls import parse_web_url
-from .attempt import fly
-from .choice import Reservation, Survey, choose, survey
-from .context import SyncContext
-from .memory import Flight, Hunt
-from .pursuit import pursue, throttled_domains
-from .throttles import Throttles
-from .tried import TriedUrls
+from .hunt_attempt import fly
+from .limits.hunt_state import Flight, Hunt
+from .limits.shared_limits import Throttles
+from .limits.sync_context import SyncContext
+from .limits.tried_urls import TriedUrls
+from .source_choice import Reservation, Survey, choose, survey
+from .strategy import pursue, throttled_domains
 
 log = structlog.get_logger()
 

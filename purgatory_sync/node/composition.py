@@ -11,28 +11,28 @@ import attrs
 import trio
 
 from ..engine import PurgatorySync
-from ..engine.in_hand import Target
-from ..engine.pushing import Changes, Read
-from ..engine.statistics import Statistics
+from ..engine.pushes.in_flight import Target
+from ..engine.pushes.pushing import Changes, Read
+from ..engine.status.engine_statistics import Statistics
 from ..errors import ResultClass, TooMuchWork
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
 from ..nostr.keys import decode_npub
+from ..nostr.reconciliation.inventory import Inventory
 from ..runtime.clock import WallClock
 from ..settings import Network, Settings
-from .app import App
-from .following import Following
-from .git_http import GitHttp
-from .git_push import GitPush
-from .identity import Identity
-from .listener import Listener
-from .metrics import DomainMetrics, Metrics, MetricsSnapshot
-from .nip11 import RelayInfo
+from .git_http.receive_pack_http import GitPush
+from .git_http.upload_pack_http import GitHttp
+from .http.listener import Listener
+from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
+from .pages.page_routes import Pages
 from .pages.public import is_public, is_seen, shows_relay
-from .pages.routes import Pages
-from .relay import Relay
-from .subscriptions import Subscriptions
+from .relay.client_auth import Identity
+from .relay.nip11 import RelayInfo
+from .relay.relay import Relay
+from .relay.subscriptions import Subscriptions
+from .routes import App
+from .upstream.bridge import Following
 
 SUPPORTED_NIPS: Final = (1, 9, 11, 34, 42, 45, 70, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")

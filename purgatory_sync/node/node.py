@@ -21,13 +21,13 @@ from ..nostr.event import Event
 from ..settings import Settings
 from ..store.memory import MemoryStore
 from ..urls import split_address
-from .control import control
-from .following import Following
-from .front import make_listener
-from .memory import give_back_memory, spare_the_collector
-from .open_files import allow_connections
-from .service_key import service_key
-from .subscriptions import Subscriptions
+from .composition import make_listener
+from .operator.control import control
+from .process.heap import give_back_memory, spare_the_collector
+from .process.open_files import allow_connections
+from .process.service_key import service_key
+from .relay.subscriptions import Subscriptions
+from .upstream.bridge import Following
 
 # Of the 10 s that a stop may take: what the engine has after the connections' grace, and what a
 # cancelled task has that waits for a thread.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import metrics, nip11
-from .exchange import Exchange
-from .git_http import GitHttp
-from .metrics import Metrics
-from .nip11 import RelayInfo
-from .pages.routes import STATUS, STATUS_JSON, Pages
+from .git_http.upload_pack_http import GitHttp
+from .http.exchange import Exchange
+from .operator import metrics
+from .operator.metrics import Metrics
+from .pages.page_routes import STATUS, STATUS_JSON, Pages
+from .relay import nip11
+from .relay.nip11 import RelayInfo
 
 _READING = ("GET", "HEAD")
 

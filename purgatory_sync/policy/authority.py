@@ -10,7 +10,7 @@ import attrs
 from ..nostr.pull_request import PullRequest
 from ..nostr.repository_data import RepositoryData, Standing
 from ..nostr.state import State
-from .states import can_be_released
+from .kinds.states import can_be_released
 
 
 class Outcome(enum.StrEnum):

@@ -15,11 +15,11 @@ from ..nostr.pull_request import Coordinate, PullRequest
 from ..nostr.repository_data import RepositoryData
 from ..nostr.state import State
 from ..settings import CurationSettings
-from .announcements import is_co_maintainer
-from .hosting import NO_LISTS, coordinate_of, hosts, names, wants
-from .known import Known
-from .lacking import lacks_announcement
-from .verdict import Action, Verdict, refuse
+from .kinds.announcements import is_co_maintainer
+from .rules.hosting import NO_LISTS, coordinate_of, hosts, names, wants
+from .rules.known_facts import Known
+from .rules.lacking import lacks_announcement
+from .rules.verdict import Action, Verdict, refuse
 
 BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
 BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"

@@ -10,17 +10,17 @@ from ..nostr.event import Event
 from ..nostr.identifier import check_identifier
 from ..nostr.pull_request import PullRequest
 from ..settings import CurationSettings, PurgatorySettings
-from .announcements import judge_announcement
 from .curation import judge_author, judge_origin, judge_repositories
-from .deletion import judge_deletion
-from .hosting import NO_LISTS
-from .known import Known
-from .lacking import lacks_reference
-from .limits import judge_form
-from .pull_requests import judge_pr
-from .references import ALWAYS_ACCEPTED, UNREFERENCED
-from .states import judge_state
-from .verdict import Action, Verdict, duplicate, refuse
+from .kinds.announcements import judge_announcement
+from .kinds.deletions import judge_deletion
+from .kinds.pull_requests import judge_pr
+from .kinds.states import judge_state
+from .rules.hosting import NO_LISTS
+from .rules.known_facts import Known
+from .rules.lacking import lacks_reference
+from .rules.limits import judge_form
+from .rules.references import ALWAYS_ACCEPTED, UNREFERENCED
+from .rules.verdict import Action, Verdict, duplicate, refuse
 
 PROOF = "invalid: kind 22242 proves who a client is: send it as AUTH"
 PROTECTED = "restricted: a protected event is taken from its author only: publish it here yourself"

@@ -13,7 +13,8 @@ from ..nostr.announcement import Announcement
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import PurgatorySettings, SyncSettings
-from .changes import Changes, Watch
+from .capacity import Room
+from .change_signals import Changes, Watch
 from .entries import (
     HeldAnnouncement,
     HeldEvent,
@@ -26,7 +27,6 @@ from .entries import (
 from .expired import ExpiredIds
 from .placeholders import Placeholders
 from .queue import SyncQueue
-from .room import Room
 
 _Held = TypeVar("_Held", HeldState, HeldPr, HeldAnnouncement)
 

@@ -12,10 +12,10 @@ import trio
 from ..nostr.event import Event
 from ..purgatory.entries import HeldEvent, HeldPr, HeldState, HuntedEvent
 from ..purgatory.purgatory import Purgatory
-from ..purgatory.result import ProcessResult
+from ..purgatory.release_result import ProcessResult
 from ..store.protocol import Change
-from .knowledge import Knowledge
-from .repositories import Repositories
+from .index.repositories import Repositories
+from .index.repository_index import Knowledge
 
 Notify = Callable[[Event], Awaitable[None] | None]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..git.alignment import ALIGNED
-from ..git.repository import is_repository, list_refs, read_head
+from ..git.disk.alignment import ALIGNED
+from ..git.disk.repository import is_repository, list_refs, read_head
 from ..nostr.state import State
 from ..policy.authority import newest_for
+from .commit import Parts
 from .repository_sync import choose_head
-from .serving import Parts
 
 
 async def make_hosted(parts: Parts, identifier: str) -> None:

@@ -10,9 +10,9 @@ import structlog
 from ..errors import RepositoryError
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
-from .missing import concern_of, identify_missing_oids
+from .commit import Parts, Tally, serve
+from .index.missing_objects import concern_of, identify_missing_oids
 from .repository_sync import bring_pull_request, drop_refs
-from .serving import Parts, Tally, serve
 
 log = structlog.get_logger()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..nostr.repository_data import RepositoryData
 from ..policy.authority import newest_for
 from ..purgatory.entries import HeldAnnouncement
+from .commit import Parts, Tally, serve
 from .repository_sync import bring_state
-from .serving import Parts, Tally, serve
 
 
 async def promote_filled(parts: Parts, held: HeldAnnouncement, tally: Tally) -> None:

@@ -11,12 +11,12 @@ import structlog
 
 from ..errors import PurgatorySyncError
 from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
-from ..purgatory.result import ProcessResult
-from .locks import IdentifierLocks
+from ..purgatory.release_result import ProcessResult
+from .commit import Parts, Tally
+from .index.locks import IdentifierLocks
+from .index.repositories import extract_identifier_from_repo_path
 from .pr_release import release_pr
 from .promotion import promote_filled, realign
-from .repositories import extract_identifier_from_repo_path
-from .serving import Parts, Tally
 from .state_release import release_state
 
 E = TypeVar("E", HeldState, HeldPr, HeldAnnouncement)

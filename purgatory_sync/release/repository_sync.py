@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import RepositoryError
-from ..git.alignment import align_refs
-from ..git.refs import update_refs
-from ..git.repository import list_refs, object_types
+from ..git.disk.alignment import align_refs
+from ..git.disk.refs import update_refs
+from ..git.disk.repository import list_refs, object_types
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
-from .repositories import Repositories
+from .index.repositories import Repositories
 
 HEADS = "refs/heads/"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..purgatory.entries import HuntedEvent
-from .missing import needed_oids
-from .serving import Parts
+from .commit import Parts
+from .index.missing_objects import needed_oids
 
 
 async def named_oids(parts: Parts, identifier: str) -> frozenset[str]:

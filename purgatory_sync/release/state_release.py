@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..policy.authority import Outcome, rule_state
 from ..purgatory.entries import HeldState
-from .missing import identify_missing_oids
+from .commit import Parts, Tally, drop, serve
+from .index.missing_objects import identify_missing_oids
 from .repository_sync import bring_state
-from .serving import Parts, Tally, drop, serve
 
 
 async def release_state(parts: Parts, entry: HeldState, tally: Tally) -> None:

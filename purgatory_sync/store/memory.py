@@ -9,7 +9,7 @@ import trio
 from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
+from ..nostr.reconciliation.inventory import Inventory
 from .protocol import (
     Applied,
     Change,

@@ -12,9 +12,9 @@ import trio
 from ..errors import StoreBusy
 from ..runtime.blocking import blocking
 from ..runtime.folders import make_folder
-from .failures import at_opening, unusable
-from .schema import connect, judge, prepare_writer
 from .sqlite import SqliteStore
+from .sqlite_errors import at_opening, unusable
+from .sqlite_schema import connect, judge, prepare_writer
 
 DATABASE = "purgatory.sqlite3"
 LOCK = "purgatory.lock"

@@ -9,7 +9,7 @@ import attrs
 
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
+from ..nostr.reconciliation.inventory import Inventory
 
 
 @attrs.frozen

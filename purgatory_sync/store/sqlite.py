@@ -14,15 +14,15 @@ import trio
 from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
+from ..nostr.reconciliation.inventory import Inventory
 from ..runtime.blocking import blocking
-from . import queries
-from .bounded import bounded
-from .changes import commit_batch
-from .failures import at_run_time
+from . import sqlite_queries
+from .group_commit import Writer
 from .protocol import Applied, Change, DomainRow, Journal, Store, Tombstone
-from .schema import connect
-from .writer import Writer
+from .sqlite_changes import commit_batch
+from .sqlite_errors import at_run_time
+from .sqlite_schema import connect
+from .work_limit import bounded
 
 READERS = 6
 
@@ -59,7 +59,7 @@ class SqliteStore(Store):
     async def load(self) -> Journal:
         """Everything that is journaled; ids that are both served and held are un-held first."""
         await self.apply(Change())
-        journal = await self._read(queries.journal)
+        journal = await self._read(sqlite_queries.journal)
         served = await self.served_ids([row.event.id for row in journal.held])
         if served:
             await self.apply(Change(unhold=sorted(served)))
@@ -77,33 +77,33 @@ class SqliteStore(Store):
 
     async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
         """Served events that match any filter, newest first (lowest id first on a tie)."""
-        return await self._read(queries.query, filters, limit)
+        return await self._read(sqlite_queries.query, filters, limit)
 
     async def find(
         self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
     ) -> list[str]:
         """The ids of what `query` would yield, in its order."""
-        return await self._read(queries.find, filters, limit, most_work=most_work)
+        return await self._read(sqlite_queries.find, filters, limit, most_work=most_work)
 
     async def inventory(
         self, filters: Sequence[Filter], limit: int, *, most_work: int | None = None
     ) -> Inventory:
         """What `find` yields, as reconciling needs it (NIP-77)."""
-        return await self._read(queries.inventory, filters, limit, most_work=most_work)
+        return await self._read(sqlite_queries.inventory, filters, limit, most_work=most_work)
 
     async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
         """How many served events match any of the filters, whatever their `limit`."""
-        return await self._read(queries.count, filters, most_work=most_work)
+        return await self._read(sqlite_queries.count, filters, most_work=most_work)
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""
-        return await self._read(queries.served_ids, ids)
+        return await self._read(sqlite_queries.served_ids, ids)
 
     async def look(
         self, filters: Sequence[Filter], limit: int, targets: Sequence[str]
     ) -> tuple[list[Event], list[Tombstone]]:
         """What `query` yields, and the tombstones of these ids and addresses, in one read."""
-        return await self._read(queries.look, filters, limit, targets)
+        return await self._read(sqlite_queries.look, filters, limit, targets)
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
         """Remember starts and rests with the next batch, without a sync; the newest row wins."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..errors import StoreError
 from ..nostr.event import Event, decode_event, encode_event
-from .failures import at_run_time
 from .protocol import Applied, Change, DomainRow
 from .rules import START_MEMORY_SECS, held_identifiers, indexed_tags, is_kept, wins_over
-from .values import searchable
+from .sqlite_errors import at_run_time
+from .sqlite_values import searchable
 
 
 def commit_batch(

@@ -16,7 +16,7 @@ import msgspec
 
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
+from ..nostr.reconciliation.inventory import Inventory
 from .protocol import (
     DomainRow,
     Expired,
@@ -26,7 +26,7 @@ from .protocol import (
     Placeholder,
     Tombstone,
 )
-from .values import listed, listed_numbers, searchable
+from .sqlite_values import listed, listed_numbers, searchable
 
 _IN = "IN (SELECT value FROM json_each(?))"
 

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from .failures import corrupt
+from .sqlite_errors import corrupt
 
 VERSION = 1
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from ..errors import InvalidEvent
-from ..node.relay import RelaySocket
+from ..node.relay.relay import RelaySocket
 from ..nostr.auth import check_auth
 from ..nostr.event import convert_event
 

@@ -24,11 +24,11 @@ from urllib.parse import unquote
 import attrs
 import trio
 
-from ..node.exchange import Exchange
-from ..node.git_child import GitChild, git_child
-from ..node.listener import Listener
-from ..node.websocket import Socket
-from ..node.wire import Gone, Headers
+from ..node.git_http.git_child import GitChild, git_child
+from ..node.http.exchange import Exchange
+from ..node.http.listener import Listener
+from ..node.http.server_stream import Gone, Headers
+from ..node.http.websocket import Socket
 from ..settings import ListenerSettings
 from .faults import Fault as Fault
 from .misbehaving import Delivery

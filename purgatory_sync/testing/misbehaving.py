@@ -6,8 +6,8 @@ from typing import Final
 
 import trio
 
-from ..node.exchange import Exchange
-from ..node.wire import Gone, Headers
+from ..node.http.exchange import Exchange
+from ..node.http.server_stream import Gone, Headers
 from .faults import Fault
 
 _ADVERTISEMENT: Final = b"application/x-git-upload-pack-advertisement"

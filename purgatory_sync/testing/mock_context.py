@@ -22,14 +22,14 @@ import attrs
 import trio
 
 from ..errors import AttemptFailed, RedirectRefused, ResultClass
-from ..hunt.context import FetchObserver, Need, Source
+from ..hunt.limits.sync_context import FetchObserver, Need, Source
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.repository_data import KnownAnnouncement, RepositoryData
-from ..purgatory.changes import Changes, Watch
+from ..purgatory.change_signals import Changes, Watch
 from ..purgatory.purgatory import Purgatory
-from ..purgatory.result import ProcessResult
+from ..purgatory.release_result import ProcessResult
 from ..runtime.clock import WallClock
 
 IDENTIFIER = "test-repo"

@@ -14,14 +14,14 @@ from pathlib import Path
 import trio
 
 from ..errors import InvalidEvent
-from ..node.exchange import Exchange
-from ..node.listener import Listener
-from ..node.relay import Relay, RelaySocket
-from ..node.subscriptions import Subscriptions
-from ..node.wire import Gone
+from ..node.http.exchange import Exchange
+from ..node.http.listener import Listener
+from ..node.http.server_stream import Gone
+from ..node.relay.relay import Relay, RelaySocket
+from ..node.relay.subscriptions import Subscriptions
 from ..nostr.event import Event, decode_event, verify_event
 from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
+from ..nostr.reconciliation.inventory import Inventory
 from ..settings import ListenerSettings, RelaySettings
 from ..store.memory import MemoryStore
 from ..store.protocol import Change

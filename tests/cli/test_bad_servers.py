@@ -8,17 +8,17 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.faults import Fault
 from purgatory_sync.testing.pack_tampering import pkt
 
-from ..git.bombs import BOMBS
+from ..git.ingest.bombs import BOMBS
+from ..git.ingest.test_sink_damage import of_sha256
 from ..git.local_repos import git
 from ..git.packs import PackBuilder, blob, commit, delta, history, tree
-from ..git.test_ingest_damage import of_sha256
 from .fetches import OIDS, STEPS, TIP, Scene
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("alone")]

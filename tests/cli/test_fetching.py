@@ -18,8 +18,8 @@ import trio.testing
 
 from purgatory_sync.cli import run_command
 from purgatory_sync.cli.fetch_progress import progress_on
-from purgatory_sync.git.observer import PackObserver
-from purgatory_sync.git.repository import is_repository, present_oids
+from purgatory_sync.git.disk.repository import is_repository, present_oids
+from purgatory_sync.git.fetch.observer import PackObserver
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.faults import Fault
 

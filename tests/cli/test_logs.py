@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from purgatory_sync.node.logs import configure_logging
+from purgatory_sync.cli.logs import configure_logging
 
 
 class Terminal(io.StringIO):

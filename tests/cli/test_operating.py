@@ -22,7 +22,7 @@ import pytest
 import trio
 
 from purgatory_sync.cli import asking, run_command
-from purgatory_sync.node.control import SOCKET
+from purgatory_sync.node.operator.control import SOCKET
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.node_process import NodeProcess

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from purgatory_sync.cli.telling import plain, tell_fate, tell_status, tell_why
-from purgatory_sync.engine.explained import DomainLook, Fate, SourceLook
+from purgatory_sync.engine.status.models import DomainLook, Fate, SourceLook
 from purgatory_sync.errors import ResultClass
-from purgatory_sync.hunt.statistics import DomainStatistics
+from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 
 from ..node.pages.support import NOW, domain, event, node, relay, source
 

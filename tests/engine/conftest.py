@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from purgatory_sync.engine.pushing import Pusher
+from purgatory_sync.engine.pushes.pushing import Pusher
 
 from ..world import World
-from .pushing_support import pusher_of
+from .pushes.pushing_support import pusher_of
 
 
 @pytest.fixture

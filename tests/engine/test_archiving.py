@@ -8,9 +8,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.engine.curating import end_what_is_blocked
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.engine.upkeep.list_enforcement import end_what_is_blocked
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.settings import CurationSettings
@@ -19,7 +19,7 @@ from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import history
 from ..world import NOW, SERVICE, World
-from .pushing_support import MAIN, TARGET, pack, pusher_of, refusal
+from .pushes.pushing_support import MAIN, TARGET, pack, pusher_of, refusal
 
 OWNER, OTHER = (Author.from_seed(n) for n in (1, 2))
 ARCHIVE = CurationSettings(archive_whitelist=("repo",))

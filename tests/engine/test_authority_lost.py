@@ -6,14 +6,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.admission import Outcome
+from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import history
 from ..world import NOW, World
-from .test_sweeping import sweeper
+from .upkeep.test_sweep import sweeper
 
 OWNER, MAINTAINER, DEPUTY, OTHER = (Author.from_seed(n) for n in (1, 2, 3, 4))
 MAIN = "refs/heads/main"

@@ -6,12 +6,12 @@ import pytest
 
 from purgatory_sync.engine.context import RealSyncContext
 from purgatory_sync.errors import AttemptFailed
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.observer import SilentObserver
-from purgatory_sync.git.repository import present_oids
-from purgatory_sync.hunt.choice import survey
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.git.fetch.observer import SilentObserver
+from purgatory_sync.hunt.source_choice import survey
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 

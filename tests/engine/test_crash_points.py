@@ -19,24 +19,25 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync, repacking
-from purgatory_sync.engine.dropping import AT_MOST_EVERY_SECS
-from purgatory_sync.engine.in_hand import Target
-from purgatory_sync.git.repository import list_refs, present_oids, read_head
+from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine.pushes.in_flight import Target
+from purgatory_sync.engine.upkeep import repacker
+from purgatory_sync.engine.upkeep.garbage_collector import AT_MOST_EVERY_SECS
+from purgatory_sync.git.disk.repository import list_refs, present_oids, read_head
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.release.repositories import PROVEN_MARKER
+from purgatory_sync.release.index.repositories import PROVEN_MARKER
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.children import ProcessIdentity
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings, PurgatorySettings, Settings
 from purgatory_sync.store.sqlite import SqliteStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import Step, git, history
-from .pushing_support import pack
+from .pushes.pushing_support import pack
 
 SERVICE: Final = "grasp.example.com"
 NOW: Final = 1_800_000_000
@@ -79,7 +80,7 @@ def waiting(secs: float) -> Act:
 
 async def repack(engine: PurgatorySync) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(repacking, "MANY_PACKS", 2)
+        patch.setattr(repacker, "MANY_PACKS", 2)
         await engine._repacker.look()
 
 

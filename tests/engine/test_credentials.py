@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from purgatory_sync.engine import PurgatorySync
 from purgatory_sync.node.pages.public import public_look
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Proxy, Settings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events

@@ -12,17 +12,17 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync
-from purgatory_sync.engine.admission import Outcome
+from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.errors import ResultClass
-from purgatory_sync.git.repository import is_repository, list_refs
+from purgatory_sync.git.disk.repository import is_repository, list_refs
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.purgatory.room import Load
+from purgatory_sync.purgatory.capacity import Load
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.children import ProcessIdentity, _identity
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change, DomainRow, Placeholder

@@ -12,7 +12,7 @@ import trio
 
 from purgatory_sync.engine import PurgatorySync
 from purgatory_sync.errors import ResultClass
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy, Settings, SyncSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author

@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.engine.in_hand import Target
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.engine.pushes.in_flight import Target
 from purgatory_sync.errors import NaughtyScope
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.testing import events
@@ -21,7 +21,7 @@ from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import history
 from ..world import NOW, SERVICE, World
-from .pushing_support import ID, NOSTR, pack
+from .pushes.pushing_support import ID, NOSTR, pack
 from .test_engine import Home, announce, held, served
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from purgatory_sync.git import ingest, large_pack
+from purgatory_sync.git.ingest import large_pack, sink
 from purgatory_sync.settings import HuntSettings
 
+from .ingest.judges import NOTHING_IS_SMALL, Way, in_this_process
 from .packs import make_repository
-from .ways import NOTHING_IS_SMALL, Way, in_this_process
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def way(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     """Each of the three ways to judge packs; that of git is real."""
     name = request.param
     if name == "dulwich":
-        monkeypatch.setattr(ingest, "SMALL_LIMITS", NOTHING_IS_SMALL)
+        monkeypatch.setattr(sink, "SMALL_LIMITS", NOTHING_IS_SMALL)
         monkeypatch.setattr(large_pack, "index_with_dulwich", in_this_process)
     return Way(
         HuntSettings(min_free_bytes=0, ingest="auto" if name == "small" else name),

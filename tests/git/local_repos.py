@@ -13,8 +13,8 @@ import pytest
 from dulwich.objects import Blob, Commit, ShaFile, Tag, Tree
 from dulwich.repo import Repo
 
-from purgatory_sync.git.object_lookup import existing
-from purgatory_sync.git.repository import create_bare
+from purgatory_sync.git.disk.object_lookup import existing
+from purgatory_sync.git.disk.repository import create_bare
 
 MADE_UP = "12" * 20
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from pathlib import Path
 
-from purgatory_sync.git.layout import CONFIG, UNBORN_HEAD
-from purgatory_sync.git.pack_format import (
+from purgatory_sync.git.disk.layout import CONFIG, UNBORN_HEAD
+from purgatory_sync.git.pack.format import (
     BLOB,
     COMMIT,
     KIND_NAMES,
@@ -19,8 +19,8 @@ from purgatory_sync.git.pack_format import (
     TREE,
     GitObject,
 )
-from purgatory_sync.git.pack_reader import object_name
-from purgatory_sync.git.pack_writer import encode_entry_header
+from purgatory_sync.git.pack.reader import object_name
+from purgatory_sync.git.pack.thin_packs import encode_entry_header
 
 WHO = b"A U Thor <a@example.com> 1700000000 +0100"
 

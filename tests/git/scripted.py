@@ -15,10 +15,10 @@ from dulwich.object_format import SHA1
 from dulwich.objects import ShaFile
 from dulwich.pack import write_pack_objects
 
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.pktline import pkt_line
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.git.protocol.pktline import pkt_line
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 
 RESULT = "application/x-git-upload-pack-result"

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from purgatory_sync.hunt.context import Source
+from purgatory_sync.hunt.limits.domain_throttle import Place
+from purgatory_sync.hunt.limits.sync_context import Source
 from purgatory_sync.hunt.loop import start_sync_loop
 from purgatory_sync.hunt.manager import ThrottleManager
-from purgatory_sync.hunt.throttle import Place
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import SyncSettings

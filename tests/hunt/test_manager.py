@@ -6,11 +6,11 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.errors import ConnectFailed, Forbidden, RateLimited, ResultClass
-from purgatory_sync.hunt import domains
-from purgatory_sync.hunt.functions import sync_identifier
+from purgatory_sync.hunt.limits import living_domains
+from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 from purgatory_sync.hunt.manager import ThrottleManager
-from purgatory_sync.hunt.statistics import DomainStatistics, HuntStatistics
-from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.hunt.sync_identifier import sync_identifier
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import SyncSettings
 from purgatory_sync.testing.mock_context import MockSyncContext
@@ -329,7 +329,7 @@ async def test_b_8_2_a_rest_keeps_the_domain_alive(autojump_clock: MockClock) ->
 async def test_b_8_2_the_idlest_domain_makes_room(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domains, "MAX_DOMAINS", 2)
+    monkeypatch.setattr(living_domains, "MAX_DOMAINS", 2)
     throttles = manager(MockSyncContext())
     async with serving(throttles):
         for domain in ("a.example", "b.example"):
@@ -349,7 +349,7 @@ async def test_b_8_2_the_idlest_domain_makes_room(
 async def test_b_8_2_an_identifier_backs_off_when_no_domain_can_live(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(domains, "MAX_DOMAINS", 1)
+    monkeypatch.setattr(living_domains, "MAX_DOMAINS", 1)
     ctx = world(1)
     throttles = manager(ctx)
     throttles.start_request("busy.example")

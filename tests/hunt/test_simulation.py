@@ -22,12 +22,12 @@ from purgatory_sync.errors import (
     ResolverFailed,
     TimedOut,
 )
-from purgatory_sync.hunt.context import FetchObserver, Source
+from purgatory_sync.hunt.limits.sync_context import FetchObserver, Source
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
-from purgatory_sync.purgatory.result import ProcessResult
+from purgatory_sync.purgatory.release_result import ProcessResult
 from purgatory_sync.testing.mock_context import Fetch, MockSyncContext
 
 from ..purgatory.support import oid, state

@@ -23,13 +23,13 @@ from purgatory_sync.errors import (
     TimedOut,
     TlsFailed,
 )
-from purgatory_sync.hunt.context import FetchObserver
-from purgatory_sync.hunt.functions import (
+from purgatory_sync.hunt.limits.sync_context import FetchObserver
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
+from purgatory_sync.hunt.sync_identifier import (
     sync_identifier,
     sync_identifier_from_url,
     sync_identifier_next_url,
 )
-from purgatory_sync.hunt.tried import TriedUrls
 from purgatory_sync.purgatory.entries import UNCOUNTED
 from purgatory_sync.testing.mock_context import MockSyncContext
 

@@ -12,14 +12,14 @@ from purgatory_sync.errors import (
     ResultClass,
     TimedOut,
 )
-from purgatory_sync.hunt.functions import (
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
+from purgatory_sync.hunt.sync_identifier import (
     ThrottledDomainInfo,
     get_throttled_domains_with_untried_urls,
     sync_identifier,
     sync_identifier_from_url,
     sync_identifier_next_url,
 )
-from purgatory_sync.hunt.tried import TriedUrls
 from purgatory_sync.purgatory.entries import UNCOUNTED
 from purgatory_sync.testing.mock_context import MockSyncContext
 

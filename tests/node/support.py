@@ -10,9 +10,9 @@ import attrs
 import trio
 import trio.testing
 
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.listener import Listener
-from purgatory_sync.node.websocket import Socket
+from purgatory_sync.node.http.exchange import Exchange
+from purgatory_sync.node.http.listener import Listener
+from purgatory_sync.node.http.websocket import Socket
 from purgatory_sync.settings import ListenerSettings
 
 Client = trio.abc.HalfCloseableStream

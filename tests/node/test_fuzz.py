@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from purgatory_sync.errors import PushRefused
-from purgatory_sync.node.app import App
-from purgatory_sync.node.git_http import GitHttp
-from purgatory_sync.node.git_push import GitPush
-from purgatory_sync.node.metrics import Metrics, MetricsSnapshot
-from purgatory_sync.node.relay import Relay
+from purgatory_sync.node.git_http.receive_pack_http import GitPush
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.operator.metrics import Metrics, MetricsSnapshot
+from purgatory_sync.node.relay.relay import Relay
+from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
 
 from .pages.support import make_pages
-from .relay_support import KEY, MemoryBackend
+from .relay.relay_support import KEY, MemoryBackend
+from .relay.test_nip11 import make_info
 from .support import Served, read_until, served, talk, text_frame, upgraded
-from .test_nip11 import make_info
 
 LAST = b"GET /purgatory.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 # Not implemented (an unknown transfer coding), and a version of HTTP that is not spoken.

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
 from purgatory_sync.node.node import _obey, run_node
-from purgatory_sync.node.service_key import FILE, service_key
+from purgatory_sync.node.process.service_key import FILE, service_key
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import ListenerSettings, Settings
 from purgatory_sync.store.opening import DATABASE

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from purgatory_sync.node.app import App
-from purgatory_sync.node.git_http import GitHttp
-from purgatory_sync.node.metrics import Metrics, MetricsSnapshot
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.operator.metrics import Metrics, MetricsSnapshot
+from purgatory_sync.node.routes import App
 
-from .git_support import NPUB
+from .git_http.git_support import NPUB
 from .pages.support import make_pages
+from .relay.test_nip11 import make_info
 from .support import served, talk
-from .test_nip11 import make_info
 
 METHODS = b"access-control-allow-methods: get, post, head, options"
 HEADERS = (

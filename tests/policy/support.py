@@ -10,7 +10,7 @@ from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.event import Event, event_id
 from purgatory_sync.nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from purgatory_sync.nostr.state import State
-from purgatory_sync.policy.known import Known
+from purgatory_sync.policy.rules.known_facts import Known
 
 NOW = 1_800_000_000
 SERVICE = "grasp.example"

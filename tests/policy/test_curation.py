@@ -9,8 +9,8 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.known import Known
-from purgatory_sync.policy.verdict import HELD_MESSAGE, Action, Verdict
+from purgatory_sync.policy.rules.known_facts import Known
+from purgatory_sync.policy.rules.verdict import HELD_MESSAGE, Action, Verdict
 from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
 from .support import (

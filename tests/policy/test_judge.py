@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import Standing
-from purgatory_sync.policy.deletion import bar_targets, targets_of
 from purgatory_sync.policy.judge import identifiers_of, judge
-from purgatory_sync.policy.lacking import MAX_LACKS, brings
-from purgatory_sync.policy.references import anchor_filters
-from purgatory_sync.policy.verdict import Action
+from purgatory_sync.policy.kinds.deletions import bar_targets, targets_of
+from purgatory_sync.policy.rules.lacking import MAX_LACKS, brings
+from purgatory_sync.policy.rules.references import anchor_filters
+from purgatory_sync.policy.rules.verdict import Action
 from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
 from ..nostr.support import TAGS

@@ -6,7 +6,7 @@ import pytest
 
 from purgatory_sync.nostr import kinds
 from purgatory_sync.policy.judge import PASSING, PROOF, PROTECTED, judge
-from purgatory_sync.policy.verdict import Action, refuse
+from purgatory_sync.policy.rules.verdict import Action, refuse
 from purgatory_sync.settings import PurgatorySettings
 
 from .support import ALICE, known, make

@@ -5,10 +5,10 @@ from trio.testing import MockClock
 
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.nostr.event import encode_event
+from purgatory_sync.purgatory.capacity import Load
 from purgatory_sync.purgatory.entries import HeldState, Origin
 from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.purgatory.purgatory import HeldCounts, Purgatory
-from purgatory_sync.purgatory.room import Load
 from purgatory_sync.settings import SyncSettings
 
 from .support import ALICE, announcement, pull_request, state

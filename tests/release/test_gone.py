@@ -8,8 +8,8 @@ import trio
 from structlog.testing import capture_logs
 
 from purgatory_sync.purgatory.purgatory import Purgatory
-from purgatory_sync.release.knowledge import Gone, Knowledge
-from purgatory_sync.release.repositories import Repositories
+from purgatory_sync.release.index.repositories import Repositories
+from purgatory_sync.release.index.repository_index import Gone, Knowledge
 from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change, HeldRow

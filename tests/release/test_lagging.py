@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from purgatory_sync.git.alignment import set_head
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.git.disk.alignment import set_head
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.release.lagging import lags, make_hosted
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.git.alignment import Alignment, align_refs
-from purgatory_sync.git.refs import update_refs
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.git.disk.alignment import Alignment, align_refs
+from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events

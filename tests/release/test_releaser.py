@@ -4,13 +4,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.engine.admission import Outcome
+from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
-from purgatory_sync.git.refs import update_refs
+from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.purgatory.entries import HeldState, Origin
-from purgatory_sync.release.serving import TELL_SECS, Parts, Tally, tell
+from purgatory_sync.release.commit import TELL_SECS, Parts, Tally, tell
 from purgatory_sync.release.state_release import release_state
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events

@@ -11,8 +11,8 @@ import trio.testing
 
 from purgatory_sync.errors import StoreCorrupt, StoreError
 from purgatory_sync.runtime.blocking import blocking_in_place
+from purgatory_sync.store.group_commit import MAX_BATCH, Writer
 from purgatory_sync.store.protocol import Applied, Change, DomainRow
-from purgatory_sync.store.writer import MAX_BATCH, Writer
 
 BAD = "bad"
 

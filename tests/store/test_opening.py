@@ -10,9 +10,9 @@ import pytest
 
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreError
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.store.failures import at_opening
 from purgatory_sync.store.opening import DATABASE, open_store
 from purgatory_sync.store.protocol import Change
+from purgatory_sync.store.sqlite_errors import at_opening
 from purgatory_sync.testing.events import note
 
 from .support import ALICE, DOMAINS, everything

@@ -13,8 +13,8 @@ from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import Change
-from purgatory_sync.store.queries import select
 from purgatory_sync.store.sqlite import READERS, SqliteStore
+from purgatory_sync.store.sqlite_queries import select
 from purgatory_sync.testing.events import note
 
 from .support import ALICE, everything

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.store import queries
+from purgatory_sync.store import sqlite_queries
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.opening import DATABASE, open_store
 from purgatory_sync.store.protocol import Change
-from purgatory_sync.store.schema import connect
+from purgatory_sync.store.sqlite_schema import connect
 from purgatory_sync.testing.events import Author, note
 
 AUTHORS = [Author.from_seed(i) for i in range(3)]
@@ -74,10 +74,10 @@ def expected(filters: list[Filter], limit: int) -> list[str]:
 @settings(max_examples=60, deadline=None)
 def test_sqlite_finds_what_the_filter_says(filled: Path, filters: list[Filter], limit: int) -> None:
     with closing(connect(filled, "ro")) as connection:
-        found = queries.query(connection, filters, limit)
+        found = sqlite_queries.query(connection, filters, limit)
         assert [event.id for event in found] == expected(filters, limit)
         unlimited = [event for event in EVENTS if any(f.matches(event) for f in filters)]
-        assert queries.count(connection, filters) == len(unlimited)
+        assert sqlite_queries.count(connection, filters) == len(unlimited)
 
 
 @given(filters=st.lists(FILTERS, max_size=3), limit=st.integers(0, 40))
@@ -93,7 +93,7 @@ def test_memory_finds_what_the_filter_says(filters: list[Filter], limit: int) ->
 
 def test_many_rows_do_not_come_one_by_one(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each row that is taken by itself waits for a busy loop."""
-    monkeypatch.setattr(queries, "MAX_TEXTS_AT_ONCE", 7)
+    monkeypatch.setattr(sqlite_queries, "MAX_TEXTS_AT_ONCE", 7)
     rows = 0
 
     def count_rows(cursor: sqlite3.Cursor, row: tuple[object, ...]) -> tuple[object, ...]:
@@ -103,11 +103,11 @@ def test_many_rows_do_not_come_one_by_one(filled: Path, monkeypatch: pytest.Monk
 
     with closing(connect(filled, "ro")) as connection:
         connection.row_factory = count_rows
-        assert len(queries.find(connection, [Filter()], 60)) == 60
-        assert len(queries.inventory(connection, [Filter()], 60)) == 60
-        assert queries.count(connection, [Filter()]) == 60
+        assert len(sqlite_queries.find(connection, [Filter()], 60)) == 60
+        assert len(sqlite_queries.inventory(connection, [Filter()], 60)) == 60
+        assert sqlite_queries.count(connection, [Filter()]) == 60
         assert rows == 3
-        found = queries.query(connection, [Filter()], 60)
+        found = sqlite_queries.query(connection, [Filter()], 60)
         assert [event.id for event in found] == expected([Filter()], 60)
         assert rows == 4 + 9
 
@@ -124,6 +124,6 @@ def test_thousands_of_values_of_a_second_tag_are_not_looked_up_for_each_event(
 
     with closing(connect(filled, "ro")) as connection:
         connection.set_progress_handler(look, 1_000)
-        assert queries.count(connection, [Filter(tags=wanted)]) == 0
+        assert sqlite_queries.count(connection, [Filter(tags=wanted)]) == 0
     # Reading the values takes about ten steps each; for each event that would be 3 million.
     assert looks < 200

@@ -10,9 +10,9 @@ import trio.testing
 from purgatory_sync.errors import TooMuchWork
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.store.bounded import STEPS
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import Change
+from purgatory_sync.store.work_limit import STEPS
 from purgatory_sync.testing.events import Author, note
 
 AUTHOR = Author.from_seed(1)

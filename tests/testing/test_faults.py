@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 
 from purgatory_sync.errors import AttemptFailed
-from purgatory_sync.git.answers import FetchAnswer, FetchAnswerV0, FetchAnswerV2
+from purgatory_sync.git.fetch.responses import FetchAnswer, FetchAnswerV0, FetchAnswerV2
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.pack_tampering import EMPTY_PACK, change_pack, pkt, refused_oid
 

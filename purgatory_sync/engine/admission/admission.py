@@ -10,23 +10,23 @@ import attrs
 import structlog
 import trio
 
-from ..errors import InvalidEvent, RepositoryError, StoreError
-from ..nostr import kinds
-from ..nostr.announcement import Announcement
-from ..nostr.event import Event, verify_event
-from ..policy.deletion import targets_of
-from ..policy.judge import identifiers_of, judge
-from ..policy.known import Known
-from ..policy.limits import judge_room
-from ..policy.verdict import HELD_MESSAGE, Action, Verdict, address_text
-from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
-from ..release.naming import note_what_ends
-from ..release.pr_release import drop_other_pull_request_refs
-from ..release.releaser import Releaser
-from ..release.serving import Parts, forget, tell
-from ..runtime.clock import WallClock
-from ..settings import Settings
-from ..store.protocol import Change, HeldRow, Tombstone
+from ...errors import InvalidEvent, RepositoryError, StoreError
+from ...nostr import kinds
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event, verify_event
+from ...policy.judge import identifiers_of, judge
+from ...policy.kinds.deletions import targets_of
+from ...policy.rules.known_facts import Known
+from ...policy.rules.limits import judge_room
+from ...policy.rules.verdict import HELD_MESSAGE, Action, Verdict, address_text
+from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
+from ...release.commit import Parts, forget, tell
+from ...release.pr_release import drop_other_pull_request_refs
+from ...release.releaser import Releaser
+from ...release.retention import note_what_ends
+from ...runtime.clock import WallClock
+from ...settings import Settings
+from ...store.protocol import Change, HeldRow, Tombstone
 from .snapshot import JUDGED_BY_KIND, Witness, as_entry
 
 RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
@@ -53,7 +53,7 @@ class Answer:
 
     Attributes:
       message: the text of OK, with a NIP-01 prefix, or empty.
-      lacks: of a refusal, what would have it judged again if it came (B 2.8; policy/lacking.py).
+      lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
       forged: its id or signature is not what it says; whoever sent it lies or is broken.
     """
 

@@ -6,32 +6,25 @@ from collections.abc import Sequence
 
 import attrs
 
-from ..errors import InvalidEvent
-from ..nostr import kinds
-from ..nostr.announcement import Announcement
-from ..nostr.event import Event
-from ..nostr.filters import Filter
-from ..nostr.pull_request import PullRequest
-from ..nostr.repository_data import RepositoryData
-from ..nostr.state import State
-from ..policy.deletion import bar_targets, is_barred, targets_of
-from ..policy.judge import identifiers_of
-from ..policy.known import Known
-from ..policy.references import anchor_filters, is_anchored, split_coordinate
-from ..purgatory.entries import (
-    HeldAnnouncement,
-    HeldEvent,
-    HeldPr,
-    HeldState,
-    HuntedEvent,
-    Origin,
-)
-from ..purgatory.purgatory import Purgatory
-from ..release.knowledge import Knowledge
-from ..release.missing import identify_missing_oids
-from ..release.repositories import Repositories
-from ..settings import CurationSettings
-from ..store.protocol import Store
+from ...errors import InvalidEvent
+from ...nostr import kinds
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.pull_request import PullRequest
+from ...nostr.repository_data import RepositoryData
+from ...nostr.state import State
+from ...policy.judge import identifiers_of
+from ...policy.kinds.deletions import bar_targets, is_barred, targets_of
+from ...policy.rules.known_facts import Known
+from ...policy.rules.references import anchor_filters, is_anchored, split_coordinate
+from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
+from ...purgatory.purgatory import Purgatory
+from ...release.index.missing_objects import identify_missing_oids
+from ...release.index.repositories import Repositories
+from ...release.index.repository_index import Knowledge
+from ...settings import CurationSettings
+from ...store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
 # Whatever these refer to, no verdict on them asks for it (B 5).

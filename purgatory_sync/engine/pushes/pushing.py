@@ -8,7 +8,7 @@ import attrs
 import structlog
 import trio
 
-from ..errors import (
+from ...errors import (
     AttemptFailed,
     LocalFailure,
     NotClosed,
@@ -16,20 +16,20 @@ from ..errors import (
     RepositoryError,
     StoreError,
 )
-from ..git.ingest import Ingest
-from ..git.quarantine import Quarantined
-from ..git.refs import update_refs
-from ..git.repository import list_refs, object_types
-from ..nostr.repository_data import KnownAnnouncement, Standing
-from ..policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
-from ..purgatory.placeholders import HeldPlaceholder
-from ..release.releaser import Releaser
-from ..release.serving import Parts
-from ..runtime.clock import WallClock
-from ..settings import PushSettings
-from ..store.protocol import Change, Placeholder
-from .admission import row_of
-from .in_hand import PushesInHand, Target
+from ...git.disk.refs import update_refs
+from ...git.disk.repository import list_refs, object_types
+from ...git.ingest.quarantine import Quarantined
+from ...git.ingest.sink import Ingest
+from ...nostr.repository_data import KnownAnnouncement, Standing
+from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
+from ...purgatory.placeholders import HeldPlaceholder
+from ...release.commit import Parts
+from ...release.releaser import Releaser
+from ...runtime.clock import WallClock
+from ...settings import PushSettings
+from ...store.protocol import Change, Placeholder
+from ..admission.admission import row_of
+from .in_flight import PushesInHand, Target
 
 Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]

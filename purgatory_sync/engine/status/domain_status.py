@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from heapq import nlargest
 from itertools import islice
 
-from ..errors import NaughtyScope
-from ..hunt.naughty import NaughtyEntry
-from ..hunt.statistics import DomainStatistics, HuntStatistics
-from ..urls import extract_domain
-from .explained import DomainLook, NaughtyLook
+from ...errors import NaughtyScope
+from ...hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
+from ...hunt.limits.naughty import NaughtyEntry
+from ...urls import extract_domain
+from .models import DomainLook, NaughtyLook
 
 DOMAINS_SHOWN = 100
 # The list may hold 65,536; to read the URLs of all of them for a page would cost a second.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..errors import ResultClass
-from ..hunt.statistics import HuntStatistics
+from ...errors import ResultClass
+from ...hunt.limits.domain_statistics import HuntStatistics
 
 
 @attrs.frozen

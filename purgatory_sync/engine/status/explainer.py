@@ -10,18 +10,18 @@ import attrs
 import trio
 from trio_util import periodic
 
-from ..hunt.choice import survey
-from ..hunt.manager import ThrottleManager
-from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent, Tried
-from ..release.missing import Missing, identify_missing_oids, needed_oids
-from ..release.serving import Parts
-from ..runtime.clock import WallClock
-from ..settings import PurgatorySettings
-from .domain_looks import look_at_domains
-from .explained import EventLook, Fate, HourLook, NodeLook, Obstacle, SourceLook
+from ...hunt.manager import ThrottleManager
+from ...hunt.source_choice import survey
+from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent, Tried
+from ...release.commit import Parts
+from ...release.index.missing_objects import Missing, identify_missing_oids, needed_oids
+from ...runtime.clock import WallClock
+from ...settings import PurgatorySettings
+from .domain_status import look_at_domains
+from .held_report import KINDS, kind_of, next_attempt_of
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
-from .reporting import KINDS, kind_of, next_attempt_of
-from .served_lately import ServedLately
+from .models import EventLook, Fate, HourLook, NodeLook, Obstacle, SourceLook
+from .served_recently import ServedLately
 
 EVENTS_SHOWN = 100
 MISSING_SHOWN = 100

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..hunt.statistics import HuntStatistics
-from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldState
-from ..purgatory.purgatory import Purgatory
-from ..runtime.clock import WallClock
-from .statistics import HeldReport, SourceReport, Statistics
+from ...hunt.limits.domain_statistics import HuntStatistics
+from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldState
+from ...purgatory.purgatory import Purgatory
+from ...runtime.clock import WallClock
+from .engine_statistics import HeldReport, SourceReport, Statistics
 
 KINDS = ("announcement", "soft-expired", "state", "pr")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from .explained import HourLook
+from .models import HourLook
 
 HOUR_SECS = 3600.0
 STEP_SECS = 60.0

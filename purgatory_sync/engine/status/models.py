@@ -10,8 +10,8 @@ from typing import Literal
 
 import attrs
 
-from ..errors import ResultClass
-from ..hunt.statistics import DomainStatistics
+from ...errors import ResultClass
+from ...hunt.limits.domain_statistics import DomainStatistics
 
 
 @attrs.frozen

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from ..nostr.repository_data import KnownAnnouncement, Standing
-from ..urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
+from ...nostr.repository_data import KnownAnnouncement, Standing
+from ...urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
 
 NAME_SHOWN = 200
 DESCRIPTION_SHOWN = 2_000

@@ -7,14 +7,14 @@ from typing import Final
 import structlog
 import trio
 
-from ..errors import PurgatorySyncError, StoreError
-from ..nostr import kinds
-from ..nostr.filters import Filter
-from ..release.knowledge import EVERYTHING
-from ..release.lagging import lags, make_hosted
-from ..release.releaser import Releaser
-from ..release.serving import Parts
-from ..store.protocol import Store
+from ...errors import PurgatorySyncError, StoreError
+from ...nostr import kinds
+from ...nostr.filters import Filter
+from ...release.commit import Parts
+from ...release.index.repository_index import EVERYTHING
+from ...release.lagging import lags, make_hosted
+from ...release.releaser import Releaser
+from ...store.protocol import Store
 
 READ_AT_ONCE: Final = 200
 AGAIN_SECS: Final = 60

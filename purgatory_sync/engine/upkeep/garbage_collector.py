@@ -9,13 +9,13 @@ import attrs
 import structlog
 import trio
 
-from ..errors import PurgatorySyncError
-from ..git.dropping import Needed, pack_what_is_needed, sharing
-from ..release.naming import named_oids
-from ..release.releaser import Releaser
-from ..release.repositories import extract_identifier_from_repo_path
-from ..release.serving import Parts
-from ..runtime.blocking import blocking
+from ...errors import PurgatorySyncError
+from ...git.maintenance.garbage import Needed, pack_what_is_needed, sharing
+from ...release.commit import Parts
+from ...release.index.repositories import extract_identifier_from_repo_path
+from ...release.releaser import Releaser
+from ...release.retention import named_oids
+from ...runtime.blocking import blocking
 
 AT_MOST_EVERY_SECS = 3_600.0
 AT_LEAST_EVERY_SECS = 86_400.0

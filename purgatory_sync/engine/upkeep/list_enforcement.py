@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import structlog
 
-from ..errors import RepositoryError
-from ..policy.curation import judge_author, judge_repositories
-from ..policy.hosting import NO_LISTS, hosts
-from ..policy.known import Known
-from ..policy.verdict import Action
-from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
-from ..release.naming import note_what_ends
-from ..release.serving import Parts, forget
-from ..settings import CurationSettings
-from ..store.protocol import Change
+from ...errors import RepositoryError
+from ...policy.curation import judge_author, judge_repositories
+from ...policy.rules.hosting import NO_LISTS, hosts
+from ...policy.rules.known_facts import Known
+from ...policy.rules.verdict import Action
+from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
+from ...release.commit import Parts, forget
+from ...release.retention import note_what_ends
+from ...settings import CurationSettings
+from ...store.protocol import Change
 
 log = structlog.get_logger()
 

@@ -13,13 +13,13 @@ import attrs
 import structlog
 import trio
 
-from ..errors import PurgatorySyncError
-from ..git.repacking import MANY_PACKS, Combined, combine_packs, count_packs
-from ..release.releaser import Releaser
-from ..release.repositories import Repositories, extract_identifier_from_repo_path
-from ..release.serving import Parts
-from ..runtime.blocking import blocking
-from .dropping import Dropper
+from ...errors import PurgatorySyncError
+from ...git.maintenance.repacking import MANY_PACKS, Combined, combine_packs, count_packs
+from ...release.commit import Parts
+from ...release.index.repositories import Repositories, extract_identifier_from_repo_path
+from ...release.releaser import Releaser
+from ...runtime.blocking import blocking
+from .garbage_collector import Dropper
 
 LOOK_SECS = 60
 LOOKS_AT_ONCE = 1_000

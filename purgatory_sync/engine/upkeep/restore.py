@@ -7,17 +7,17 @@ from collections.abc import Iterable
 import structlog
 import trio
 
-from ..errors import InvalidEvent, RepositoryError
-from ..nostr.announcement import Announcement
-from ..nostr.pull_request import PullRequest
-from ..nostr.state import State
-from ..purgatory.entries import HeldPr, Origin
-from ..purgatory.placeholders import HeldPlaceholder
-from ..purgatory.purgatory import Purgatory
-from ..release.pr_release import drop_other_pull_request_refs
-from ..release.releaser import Releaser
-from ..release.serving import Parts
-from ..store.protocol import HeldRow, Journal
+from ...errors import InvalidEvent, RepositoryError
+from ...nostr.announcement import Announcement
+from ...nostr.pull_request import PullRequest
+from ...nostr.state import State
+from ...purgatory.entries import HeldPr, Origin
+from ...purgatory.placeholders import HeldPlaceholder
+from ...purgatory.purgatory import Purgatory
+from ...release.commit import Parts
+from ...release.pr_release import drop_other_pull_request_refs
+from ...release.releaser import Releaser
+from ...store.protocol import HeldRow, Journal
 
 AT_ONCE = 8
 log = structlog.get_logger()

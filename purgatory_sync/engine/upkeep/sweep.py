@@ -10,11 +10,11 @@ import structlog
 import trio
 from trio_util import periodic
 
-from ..errors import PurgatorySyncError, RepositoryError
-from ..hunt.choice import survey
-from ..hunt.manager import ThrottleManager
-from ..purgatory.entries import HeldAnnouncement, HeldState, HuntedEvent
-from ..purgatory.expiry import (
+from ...errors import PurgatorySyncError, RepositoryError
+from ...hunt.manager import ThrottleManager
+from ...hunt.source_choice import survey
+from ...purgatory.entries import HeldAnnouncement, HeldState, HuntedEvent
+from ...purgatory.expiry import (
     AnnouncementStep,
     Outlook,
     announcement_step,
@@ -23,16 +23,16 @@ from ..purgatory.expiry import (
     placeholder_ends,
     time_is_up,
 )
-from ..purgatory.placeholders import HeldPlaceholder
-from ..release.naming import note_what_ends, note_what_leaves
-from ..release.releaser import Releaser
-from ..release.repository_sync import drop_refs
-from ..release.serving import Parts, forget
-from ..runtime.clock import WallClock
-from ..settings import PurgatorySettings
-from ..store.protocol import Change, Expired, Placeholder
-from .admission import row_of
-from .in_hand import PushesInHand, Target, Waiting
+from ...purgatory.placeholders import HeldPlaceholder
+from ...release.commit import Parts, forget
+from ...release.releaser import Releaser
+from ...release.repository_sync import drop_refs
+from ...release.retention import note_what_ends, note_what_leaves
+from ...runtime.clock import WallClock
+from ...settings import PurgatorySettings
+from ...store.protocol import Change, Expired, Placeholder
+from ..admission.admission import row_of
+from ..pushes.in_flight import PushesInHand, Target, Waiting
 
 SWEEP_SECS = 60
 log = structlog.get_logger()

@@ -8,10 +8,10 @@ import attrs
 import structlog
 import trio
 
-from ..errors import NaughtyScope, StoreError
-from ..hunt.naughty import NaughtyEntry
-from ..release.knowledge import Knowledge
-from ..store.protocol import Change, DomainRow, NaughtyRow, Store
+from ...errors import NaughtyScope, StoreError
+from ...hunt.limits.naughty import NaughtyEntry
+from ...release.index.repository_index import Knowledge
+from ...store.protocol import Change, DomainRow, NaughtyRow, Store
 
 STARTS_TOGETHER_SECS: Final = 1.0
 """How long what was noted of a domain may wait for what else is written; a kill forgets it."""

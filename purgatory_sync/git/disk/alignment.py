@@ -7,8 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import RepositoryError
-from ..refnames import is_valid_refname
+from ...errors import RepositoryError
+from ...refnames import is_valid_refname
 from .layout import UNBORN_HEAD
 from .refs import LockedRefs, locked_refs
 from .repository import read_head

@@ -15,11 +15,11 @@ from typing import Final
 import attrs
 import trio
 
-from ..runtime.blocking import blocking
+from ...runtime.blocking import blocking
+from ..pack.format import COMMIT
 from .layout import read_era
-from .pack_format import COMMIT
+from .object_reader import StoredObjects, TooBigToRead
 from .repository import list_haves
-from .stored import StoredObjects, TooBigToRead
 
 MAX_HAVES: Final = 256
 MAX_COMMITS_READ: Final = 4096

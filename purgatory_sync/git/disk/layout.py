@@ -9,7 +9,7 @@ from types import TracebackType
 
 from dulwich.config import ConfigFile
 
-from ..errors import RepositoryError
+from ...errors import RepositoryError
 
 UNBORN_HEAD = "refs/heads/purgatory-sync-unborn"
 """What HEAD names while no ref is chosen: clients that create `main` after cloning an empty

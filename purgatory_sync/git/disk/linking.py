@@ -19,7 +19,7 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import RepositoryError
+from ...errors import RepositoryError
 from .layout import fsync_dir, fsync_file, local_failure, objects_dir, pack_dir, require_format
 from .object_lookup import ObjectLookup, existing
 

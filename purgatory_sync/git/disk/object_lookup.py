@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from ..errors import LocalFailure, RepositoryError
-from .pack_format import KIND_NAMES
-from .stored import StoredObjects, TooBigToRead
+from ...errors import LocalFailure, RepositoryError
+from ..pack.format import KIND_NAMES
+from .object_reader import StoredObjects, TooBigToRead
 
 _MAX_TAG_BYTES = 64 * 1024 * 1024
 _MAX_COMMIT_BYTES = 1024 * 1024

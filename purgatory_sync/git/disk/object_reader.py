@@ -14,10 +14,10 @@ from types import TracebackType
 from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
-from ..errors import BadPack, LocalFailure
+from ...errors import BadPack, LocalFailure
+from ..pack.format import KINDS_BY_NAME, GitObject, delta_sizes, read_entry_header
+from ..pack.index import PackIndexReader
 from .layout import objects_dir, pack_dir
-from .pack_format import KINDS_BY_NAME, GitObject, delta_sizes, read_entry_header
-from .pack_index import PackIndexReader
 
 _LOOSE_HEADER_BYTES = 64
 # The tables that a zlib stream may begin with come before the first byte that it yields.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import RepositoryError
+from ...errors import RepositoryError
 
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _TRAITS = re.compile(rb"# pack-refs with:([^\n]*)\n")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import RepositoryError
+from ...errors import RepositoryError
 from .layout import Pinned, fsync_dir, require_format, write_durably
 
 STALE_AFTER_SECS = 600.0

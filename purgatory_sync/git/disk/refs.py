@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import RepositoryError
-from ..refnames import conflicting, is_valid_refname
+from ...errors import RepositoryError
+from ...refnames import conflicting, is_valid_refname
 from .layout import fsync_dir, local_failure
 from .object_lookup import ObjectLookup, is_oid
 from .ref_files import PackedRef, format_packed, read_refs

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import RepositoryError
-from ..refnames import is_valid_refname
-from ..runtime.folders import make_folder
+from ...errors import RepositoryError
+from ...refnames import is_valid_refname
+from ...runtime.folders import make_folder
 from .layout import (
     CONFIG,
     UNBORN_HEAD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from ..runtime.children import ProcessIdentity
+from ...runtime.children import ProcessIdentity
 
 
 def scratch_name(kind: str) -> str:

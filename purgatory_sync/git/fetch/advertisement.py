@@ -12,9 +12,9 @@ from typing import Final
 
 import attrs
 
-from ..errors import NotGit, ObjectsRefused, ProtocolBroken
-from .answers import EmptyAnswer, refusal, words
-from .pktline import Mark, Packet, PacketBuffer
+from ...errors import NotGit, ObjectsRefused, ProtocolBroken
+from ..protocol.pktline import Mark, Packet, PacketBuffer
+from .responses import EmptyAnswer, refusal, words
 
 REF_PREFIXES: Final = ("refs/heads/", "refs/tags/", "refs/nostr/")
 MAX_TIPS: Final = 256

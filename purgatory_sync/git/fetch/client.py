@@ -12,24 +12,17 @@ from typing import Final
 
 import trio
 
-from ..errors import (
-    AttemptFailed,
-    Forbidden,
-    InvalidUrl,
-    LocalFailure,
-    ObjectsRefused,
-    TimedOut,
-)
-from ..runtime.gate import Gate
-from ..settings import HuntSettings
-from ..urls import parse_web_url
-from .attempt import Attempt, Wish
-from .haves import Haves
+from ...errors import AttemptFailed, Forbidden, InvalidUrl, LocalFailure, ObjectsRefused, TimedOut
+from ...runtime.net.gate import Gate
+from ...settings import HuntSettings
+from ...urls import parse_web_url
+from ..disk.haves import Haves
+from ..ingest.quarantine import Quarantined
+from ..ingest.sink import Ingest
+from .conversation import Attempt, Wish
 from .http_client import GitHttp
-from .ingest import Ingest
-from .known import KnownServers
 from .observer import FetchObserver, SilentObserver
-from .quarantine import Quarantined
+from .server_cache import KnownServers
 
 GIT_THREADS: Final = 4
 

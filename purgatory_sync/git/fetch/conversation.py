@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import attrs
 import trio
 
-from ..errors import (
+from ...errors import (
     AttemptFailed,
     BadStatus,
     NotGit,
@@ -22,18 +22,18 @@ from ..errors import (
     RedirectRefused,
     TooLarge,
 )
-from ..settings import HuntSettings
-from ..urls import WebUrl
+from ...settings import HuntSettings
+from ...urls import WebUrl
+from ..disk.haves import Haves
+from ..ingest.quarantine import Quarantined
+from ..ingest.sink import PackSink
 from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
-from .answers import FetchAnswer, FetchAnswerV0, FetchAnswerV2
-from .haves import Haves
 from .http_client import Body, Elsewhere, GitHttp, Steps
 from .http_rules import redirect_target
-from .ingest import PackSink
-from .known import KnownServers
 from .observer import FetchObserver, PackObserver
-from .quarantine import Quarantined
 from .requests import fetch_v0, fetch_v2, list_refs_v2
+from .responses import FetchAnswer, FetchAnswerV0, FetchAnswerV2
+from .server_cache import KnownServers
 
 
 class _Moved(RedirectRefused):

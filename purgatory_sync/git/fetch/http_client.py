@@ -11,13 +11,13 @@ import attrs
 import httpx
 import trio
 
-from ..errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, RedirectRefused
-from ..runtime.clock import WallClock
-from ..runtime.gate import Gate
-from ..runtime.transport import ON_CONTACT, GateTransport
-from ..settings import HuntSettings
-from ..urls import WebUrl
-from ..version import __version__
+from ...errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, RedirectRefused
+from ...runtime.clock import WallClock
+from ...runtime.net.gate import Gate
+from ...runtime.net.transport import ON_CONTACT, GateTransport
+from ...settings import HuntSettings
+from ...urls import WebUrl
+from ...version import __version__
 from .http_rules import (
     ADVERTISEMENT,
     INFO_REFS,

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urljoin
 
-from ..errors import (
+from ...errors import (
     AttemptFailed,
     BadStatus,
     InvalidUrl,
@@ -18,7 +18,7 @@ from ..errors import (
     RedirectRefused,
     RepositoryUnavailable,
 )
-from ..urls import GIT_SCHEMES, MAX_URL_CHARS, WebUrl, names_service, parse_web_url
+from ...urls import GIT_SCHEMES, MAX_URL_CHARS, WebUrl, names_service, parse_web_url
 
 ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
 REQUEST: Final = "application/x-git-upload-pack-request"

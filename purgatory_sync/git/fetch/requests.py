@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from .pktline import DELIM_BYTES, FLUSH_BYTES, pkt_line
+from ..protocol.pktline import DELIM_BYTES, FLUSH_BYTES, pkt_line
 
 # dulwich's server answers 500 unless all of these are echoed; git's ignores what it does not know.
 _V0_CAPABILITIES: Final = (b"side-band-64k", b"thin-pack", b"ofs-delta", b"no-progress")

@@ -10,8 +10,8 @@ import enum
 import re
 from typing import Final
 
-from ..errors import ObjectsRefused, ProtocolBroken
-from .pktline import Mark, Packet, PacketBuffer
+from ...errors import ObjectsRefused, ProtocolBroken
+from ..protocol.pktline import Mark, Packet, PacketBuffer
 
 # Progress, keep-alives and the heads of tiny packets are noise; a server may not drown us in it.
 _NOISE_BYTES: Final = 1 << 20

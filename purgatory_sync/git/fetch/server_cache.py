@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
 
-from ..urls import WebUrl
+from ...urls import WebUrl
 from .advertisement import Server
 
 MAX_KNOWN: Final = 4096

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from ..errors import BadPack, LocalFailure, NotClosed
-from .fsck import check_attributes, check_object
-from .links import Link, object_links, tree_entries
-from .pack_format import BLOB, COMMIT, KIND_NAMES, TREE, GitObject
-from .pack_reader import Unpacked, Unsure
-from .stored import StoredObjects, TooBigToRead
+from ...errors import BadPack, LocalFailure, NotClosed
+from ..disk.object_reader import StoredObjects, TooBigToRead
+from ..pack.format import BLOB, COMMIT, KIND_NAMES, TREE, GitObject
+from ..pack.object_links import Link, object_links, tree_entries
+from ..pack.quick_check import check_attributes, check_object
+from ..pack.reader import Unpacked, Unsure
 
 MAX_WALKED_BYTES = 256 << 20
 """Commits, tags and trees larger than this count as incomplete in a full walk."""

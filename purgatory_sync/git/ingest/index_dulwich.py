@@ -27,16 +27,16 @@ from dulwich.pack import (
     write_pack_index_v2,
 )
 
-from .. import errors
-from ..errors import AttemptFailed, BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
-from ..runtime.children import ChildLimits, run_child
-from .closure import require_same, require_stored
-from .fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
+from ... import errors
+from ...errors import AttemptFailed, BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
+from ...runtime.children import ChildLimits, run_child
+from ..disk.object_reader import StoredObjects, TooBigToRead
+from ..pack.format import KIND_NAMES, TRAILER_BYTES, GitObject
+from ..pack.fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
+from ..pack.object_links import Link
+from .connectivity import require_same, require_stored
 from .index_git import RECEIVED, Watch
-from .links import Link
-from .pack_format import KIND_NAMES, TRAILER_BYTES, GitObject
 from .quarantine import local_errors
-from .stored import StoredObjects, TooBigToRead
 
 _TYPED = (BadPack, DiskFull, LocalFailure, NotClosed, TooLarge)
 _REFUSED = 3
@@ -77,7 +77,7 @@ def _too_much_memory() -> TooLarge:
 
 
 def _environment() -> dict[str, str]:
-    here = str(Path(__file__).resolve().parents[2])
+    here = str(Path(__file__).resolve().parents[3])
     paths = [here, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(paths)}
 

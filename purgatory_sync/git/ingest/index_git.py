@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from ..errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
-from ..runtime.children import PIPE, Child, ChildEnded, ChildLimits, ChildResult
-from .layout import objects_dir, pack_dir
-from .pack_scan import Scanned
+from ...errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
+from ...runtime.children import PIPE, Child, ChildEnded, ChildLimits, ChildResult
+from ..disk.layout import objects_dir, pack_dir
+from ..pack.scan import Scanned
 from .quarantine import local_errors
 
 HARMLESS = ("hasDotgit", "zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate")

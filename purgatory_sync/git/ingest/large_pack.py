@@ -8,14 +8,14 @@ from typing import Protocol
 
 import attrs
 
-from ..errors import LocalFailure
-from ..runtime.children import ChildLimits
-from ..settings import HuntSettings
+from ...errors import LocalFailure
+from ...runtime.children import ChildLimits
+from ...settings import HuntSettings
+from ..disk.layout import pack_dir, require_format
+from ..pack.depth import check_depth
+from ..pack.scan import PackScanner, Scanned
 from .index_dulwich import index_with_dulwich
 from .index_git import RECEIVED, GitStream, Watch, child_limits, find_git, index_with_git
-from .layout import pack_dir, require_format
-from .pack_depth import check_depth
-from .pack_scan import PackScanner, Scanned
 from .quarantine import local_errors, require_free_space
 
 Indexer = Callable[[Path, Path, ChildLimits, Watch], str]

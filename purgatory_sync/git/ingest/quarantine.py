@@ -16,10 +16,10 @@ from typing import Protocol
 import attrs
 import trio
 
-from ..errors import DiskFull, LocalFailure, RepositoryError
-from ..runtime.blocking import blocking
-from ..runtime.children import ProcessIdentity
-from .layout import (
+from ...errors import DiskFull, LocalFailure, RepositoryError
+from ...runtime.blocking import blocking
+from ...runtime.children import ProcessIdentity
+from ..disk.layout import (
     Pinned,
     fsync_dir,
     fsync_file,
@@ -28,8 +28,8 @@ from .layout import (
     pack_dir,
     write_durably,
 )
-from .ref_lock import exclusive
-from .scratch import scratch_name
+from ..disk.ref_lock import exclusive
+from ..disk.scratch import scratch_name
 
 _NAME = re.compile(r"[a-z_]+-(?P<pid>[0-9]+)-(?P<ticks>[0-9]+)-[0-9a-f]+(?:\.[a-z]+)?")
 

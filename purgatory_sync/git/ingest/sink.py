@@ -11,16 +11,17 @@ from types import TracebackType
 import attrs
 import trio
 
-from ..errors import BadPack, LocalFailure, TooLarge
-from ..runtime.blocking import blocking
-from ..settings import HuntSettings
-from .closure import check_closure
+from ...errors import BadPack, LocalFailure, TooLarge
+from ...runtime.blocking import blocking
+from ...settings import HuntSettings
+from ..disk.layout import Pinned, fsync_file, pack_dir, require_format
+from ..disk.object_reader import StoredObjects, TooBigToRead
+from ..pack.format import HEADER_BYTES, TRAILER_BYTES, read_count
+from ..pack.index import encode_index
+from ..pack.reader import Unpacked, UnpackLimits, Unsure, unpack
+from ..pack.thin_packs import complete_pack
+from .connectivity import check_closure
 from .large_pack import LargePack
-from .layout import Pinned, fsync_file, pack_dir, require_format
-from .pack_format import HEADER_BYTES, TRAILER_BYTES, read_count
-from .pack_index import encode_index
-from .pack_reader import Unpacked, UnpackLimits, Unsure, unpack
-from .pack_writer import complete_pack
 from .quarantine import (
     PackInFolder,
     PackInMemory,
@@ -30,7 +31,6 @@ from .quarantine import (
     remove_quarantine,
     require_free_space,
 )
-from .stored import StoredObjects, TooBigToRead
 
 SMALL_PACK_BYTES = 1 << 20
 SMALL_LIMITS = UnpackLimits(

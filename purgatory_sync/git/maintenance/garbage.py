@@ -18,19 +18,14 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import LocalFailure
-from .copying import place
-from .index_git import find_git, git_environment
-from .layout import begin_era, fsync_dir, pack_dir, require_format
-from .object_lookup import existing, is_oid
-from .quarantine import (
-    local_errors,
-    make_quarantine,
-    remove_quarantine,
-    require_free_space,
-)
-from .ref_files import read_refs
-from .ref_lock import exclusive
+from ...errors import LocalFailure
+from ..disk.layout import begin_era, fsync_dir, pack_dir, require_format
+from ..disk.linking import place
+from ..disk.object_lookup import existing, is_oid
+from ..disk.ref_files import read_refs
+from ..disk.ref_lock import exclusive
+from ..ingest.index_git import find_git, git_environment
+from ..ingest.quarantine import local_errors, make_quarantine, remove_quarantine, require_free_space
 from .repacking import (
     Pack,
     failure,

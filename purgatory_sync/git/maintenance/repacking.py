@@ -20,18 +20,13 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import LocalFailure
-from ..runtime.children import ChildLimits, ChildResult, run_child, stop_if_cancelled
-from .copying import NO_LINK, place
-from .index_git import find_git, git_environment
-from .layout import fsync_dir, fsync_file, objects_dir, pack_dir, require_format
-from .pack_index import PackIndexReader
-from .quarantine import (
-    local_errors,
-    make_quarantine,
-    remove_quarantine,
-    require_free_space,
-)
+from ...errors import LocalFailure
+from ...runtime.children import ChildLimits, ChildResult, run_child, stop_if_cancelled
+from ..disk.layout import fsync_dir, fsync_file, objects_dir, pack_dir, require_format
+from ..disk.linking import NO_LINK, place
+from ..ingest.index_git import find_git, git_environment
+from ..ingest.quarantine import local_errors, make_quarantine, remove_quarantine, require_free_space
+from ..pack.index import PackIndexReader
 
 MANY_PACKS = 50
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-from ..errors import BadPack, TooLarge
-from ..runtime.children import stop_if_cancelled
-from .pack_format import OFS_DELTA, REF_DELTA, read_entry_header
-from .pack_index import PackIndexReader
+from ...errors import BadPack, TooLarge
+from ...runtime.children import stop_if_cancelled
+from .format import OFS_DELTA, REF_DELTA, read_entry_header
+from .index import PackIndexReader
 
 
 def check_depth(pack: Path, limit: int) -> None:

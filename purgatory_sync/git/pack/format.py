@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from typing import Final, NamedTuple
 
-from ..errors import BadPack
+from ...errors import BadPack
 
 COMMIT: Final = 1
 TREE: Final = 2

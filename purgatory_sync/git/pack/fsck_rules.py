@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 import attrs
 from dulwich.config import ConfigFile
 
-from ..errors import BadPack
-from .links import COMMIT_HEAD, TAG_HEAD, Link, TreeEntry, object_links, tree_entries
-from .pack_format import BLOB, COMMIT, TREE
+from ...errors import BadPack
+from .format import BLOB, COMMIT, TREE
+from .object_links import COMMIT_HEAD, TAG_HEAD, Link, TreeEntry, object_links, tree_entries
 
 MAX_SPECIAL_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ from hashlib import sha1
 from itertools import accumulate
 from pathlib import Path
 
-from .pack_format import Buffer, PackEntry
+from .format import Buffer, PackEntry
 
 _MAGIC = b"\377tOc"
 _FANOUT = struct.Struct(">256L")

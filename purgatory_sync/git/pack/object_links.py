@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ..errors import BadPack
-from .pack_format import BLOB, COMMIT, KINDS_BY_NAME, TREE
+from ...errors import BadPack
+from .format import BLOB, COMMIT, KINDS_BY_NAME, TREE
 
 _HEX = rb"([0-9a-fA-F]{40})\n"
 COMMIT_HEAD: Final = re.compile(

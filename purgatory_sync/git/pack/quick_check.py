@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from .links import Link
-from .pack_format import BLOB, COMMIT, KINDS_BY_NAME, TREE
-from .pack_reader import Unsure
+from .format import BLOB, COMMIT, KINDS_BY_NAME, TREE
+from .object_links import Link
+from .reader import Unsure
 
 _IDENTITY = rb"[^<>\n\0 ][^<>\n\0]* <[^<>\n\0]*> (?:0|[1-9][0-9]{0,10}) [+-][0-9]{4}\n"
 _COMMIT = re.compile(

@@ -12,8 +12,8 @@ import attrs
 from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
-from ..errors import BadPack
-from .pack_format import (
+from ...errors import BadPack
+from .format import (
     HEADER_BYTES,
     KIND_NAMES,
     TRAILER_BYTES,

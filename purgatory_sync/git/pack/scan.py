@@ -8,16 +8,10 @@ from bisect import bisect_left
 
 import attrs
 
-from ..errors import BadPack, TooLarge
-from ..runtime.children import stop_if_cancelled
-from ..settings import HuntSettings
-from .pack_format import (
-    HEADER_BYTES,
-    TRAILER_BYTES,
-    delta_sizes,
-    parse_entry_header,
-    read_count,
-)
+from ...errors import BadPack, TooLarge
+from ...runtime.children import stop_if_cancelled
+from ...settings import HuntSettings
+from .format import HEADER_BYTES, TRAILER_BYTES, delta_sizes, parse_entry_header, read_count
 
 _STEP_BYTES = 64 * 1024
 _OUT_BYTES = 1 << 20

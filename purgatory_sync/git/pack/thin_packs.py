@@ -7,7 +7,7 @@ from binascii import crc32
 from collections.abc import Mapping, Sequence
 from hashlib import sha1
 
-from .pack_format import TRAILER_BYTES, GitObject, PackEntry
+from .format import TRAILER_BYTES, GitObject, PackEntry
 
 
 def complete_pack(

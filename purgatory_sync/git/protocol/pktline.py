@@ -11,7 +11,7 @@ from typing import Final
 
 from dulwich.protocol import pkt_line
 
-from ..errors import ProtocolBroken
+from ...errors import ProtocolBroken
 
 __all__ = ["DELIM_BYTES", "FLUSH_BYTES", "Mark", "Packet", "PacketBuffer", "pkt_line"]
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from ..errors import ProtocolBroken, PushRefused
-from ..refnames import is_valid_refname
+from ...errors import ProtocolBroken, PushRefused
+from ...refnames import is_valid_refname
 from .pktline import FLUSH_BYTES, Mark, PacketBuffer, pkt_line
 
 ADVERTISEMENT_TYPE: Final = "application/x-git-receive-pack-advertisement"

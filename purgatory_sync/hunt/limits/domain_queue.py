@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import attrs
 
-from .tried import TriedUrls
+from .tried_urls import TriedUrls
 
 
 @attrs.define(eq=False)

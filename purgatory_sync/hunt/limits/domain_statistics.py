@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..errors import ResultClass
+from ...errors import ResultClass
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import trio
 
 from .domain_queue import DomainQueue
 from .tokens import Token, TokenBucket
-from .tried import TriedUrls
+from .tried_urls import TriedUrls
 
 MAX_REST_SECS = 3600.0
 

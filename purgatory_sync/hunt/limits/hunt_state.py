@@ -13,11 +13,11 @@ from math import inf
 import attrs
 import trio
 
-from ..purgatory.changes import Watch
-from ..purgatory.queue_entry import backoff_secs
-from .context import SyncContext
-from .progress import Progress
-from .tried import TriedUrls
+from ...purgatory.change_signals import Watch
+from ...purgatory.queue_entry import backoff_secs
+from .sync_context import SyncContext
+from .transfer_progress import Progress
+from .tried_urls import TriedUrls
 
 _NONE: frozenset[str] = frozenset()
 

@@ -9,7 +9,7 @@ from math import inf
 import attrs
 import trio
 
-from .throttle import DomainThrottle
+from .domain_throttle import DomainThrottle
 
 MAX_DOMAINS = 4096
 IDLE_SECS = 600.0

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import attrs
 
-from ..errors import InvalidUrl, NaughtyScope
-from ..urls import parse_web_url
+from ...errors import InvalidUrl, NaughtyScope
+from ...urls import parse_web_url
 
 MAX_ENTRIES = 65_536
 

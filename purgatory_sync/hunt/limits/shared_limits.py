@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable
 
 import trio
 
-from ..errors import NaughtyScope, ResultClass
-from ..runtime.clock import WallClock
-from ..settings import HuntSettings, SyncSettings
-from .context import SyncContext
-from .domains import Domains, LivingDomain
-from .memory import Hunts
+from ...errors import NaughtyScope, ResultClass
+from ...runtime.clock import WallClock
+from ...settings import HuntSettings, SyncSettings
+from .domain_statistics import DomainStatistics, HuntStatistics
+from .domain_throttle import DomainThrottle, Place
+from .hunt_state import Hunts
+from .living_domains import Domains, LivingDomain
 from .naughty import NaughtyList
-from .progress import Progress
-from .statistics import DomainStatistics, HuntStatistics
-from .throttle import DomainThrottle, Place
-from .tried import TriedUrls
+from .sync_context import SyncContext
+from .transfer_progress import Progress
+from .tried_urls import TriedUrls
 
 SECS_PER_HOUR = 3600.0
 

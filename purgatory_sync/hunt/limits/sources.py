@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import attrs
 
-from ..nostr.repository_data import RepositoryData
-from ..urls import GIT_SCHEMES, extract_domain, names_service
-from .context import Need, Source
+from ...nostr.repository_data import RepositoryData
+from ...urls import GIT_SCHEMES, extract_domain, names_service
+from .sync_context import Need, Source
 
 # Parsing a URL costs more than all the rest of a choice, and the same few come again and again.
 domain_of = lru_cache(maxsize=16_384)(extract_domain)

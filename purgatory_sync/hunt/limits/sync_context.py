@@ -8,10 +8,10 @@ from typing import Protocol
 
 import attrs
 
-from ..errors import ResultClass
-from ..nostr.repository_data import RepositoryData
-from ..purgatory.changes import Watch
-from ..purgatory.result import ProcessResult
+from ...errors import ResultClass
+from ...nostr.repository_data import RepositoryData
+from ...purgatory.change_signals import Watch
+from ...purgatory.release_result import ProcessResult
 
 
 @attrs.frozen

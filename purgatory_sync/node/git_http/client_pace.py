@@ -8,9 +8,9 @@ from typing import Final
 import attrs
 import trio
 
-from .exchange import Exchange
-from .git_body import GitBody
-from .wire import Gone
+from ..http.exchange import Exchange
+from ..http.server_stream import Gone
+from .request_body import GitBody
 
 JUDGED_SECS: Final = 30.0
 

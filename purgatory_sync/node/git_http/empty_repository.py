@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..git.pktline import FLUSH_BYTES, pkt_line
+from ...git.protocol.pktline import FLUSH_BYTES, pkt_line
 
 PREAMBLE: Final = pkt_line(b"# service=git-upload-pack\n") + FLUSH_BYTES
 V1_LINE: Final = pkt_line(b"version 1\n")

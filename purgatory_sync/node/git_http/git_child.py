@@ -12,7 +12,7 @@ from typing import cast
 import structlog
 import trio
 
-from .git_body import RefusedRequest
+from .request_body import RefusedRequest
 
 STDERR_BYTES = 2048
 

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 import attrs
 import trio
 
-from ..errors import PushRefused
-from ..git.receive_pack import (
+from ...errors import PushRefused
+from ...git.protocol.receive_pack import (
     ADVERTISEMENT_TYPE,
     MAX_COMMAND_BYTES,
     REQUEST_TYPE,
@@ -22,12 +22,12 @@ from ..git.receive_pack import (
     advertisement,
     refused,
 )
-from ..settings import PushSettings
-from .exchange import Exchange
-from .git_body import GitBody, RefusedRequest
-from .git_pace import Pace
-from .git_paths import GitPath
-from .wire import Headers
+from ...settings import PushSettings
+from ..http.exchange import Exchange
+from ..http.server_stream import Headers
+from .client_pace import Pace
+from .repository_paths import GitPath
+from .request_body import GitBody, RefusedRequest
 
 NOT_CACHED: Final[Headers] = [
     (b"cache-control", b"no-cache, max-age=0, must-revalidate"),

@@ -6,8 +6,8 @@ import zlib
 
 import attrs
 
-from .exchange import Exchange
-from .wire import PIECE_BYTES
+from ..http.exchange import Exchange
+from ..http.server_stream import PIECE_BYTES
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 

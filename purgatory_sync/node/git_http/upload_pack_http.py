@@ -10,17 +10,17 @@ from pathlib import Path
 import structlog
 import trio
 
-from ..git.http_rules import ADVERTISEMENT, REQUEST, RESULT
-from ..git.pktline import FLUSH_BYTES
-from ..settings import ListenerSettings
-from .exchange import Exchange
-from .git_body import GitBody, RefusedMethod, RefusedRequest
+from ...git.fetch.http_rules import ADVERTISEMENT, REQUEST, RESULT
+from ...git.protocol.pktline import FLUSH_BYTES
+from ...settings import ListenerSettings
+from ..http.exchange import Exchange
+from ..http.server_stream import PIECE_BYTES, Gone
+from .client_pace import Pace
+from .empty_repository import LEAST_BYTES, PREAMBLE, with_capabilities
 from .git_child import GitChild, git_child, git_environment
-from .git_empty import LEAST_BYTES, PREAMBLE, with_capabilities
-from .git_pace import Pace
-from .git_paths import GitPath, parse_git_path
-from .git_push import NOT_CACHED, GitPush, uncached
-from .wire import PIECE_BYTES, Gone
+from .receive_pack_http import NOT_CACHED, GitPush, uncached
+from .repository_paths import GitPath, parse_git_path
+from .request_body import GitBody, RefusedMethod, RefusedRequest
 
 Resolve = Callable[[str, str], Path | None]
 

@@ -7,7 +7,7 @@ import re
 import h11
 import trio
 
-from .wire import CORS, Gone, Headers, Wire
+from .server_stream import CORS, Gone, Headers, Wire
 
 _ABSOLUTE = re.compile(r"\Ahttps?://[^/?#]*", re.IGNORECASE)
 _UNREAD_PIECES = 16

@@ -16,11 +16,11 @@ import h11
 import structlog
 import trio
 
-from ..errors import ConfigurationError
-from ..settings import ListenerSettings
+from ...errors import ConfigurationError
+from ...settings import ListenerSettings
 from .exchange import Exchange
+from .server_stream import CORS, PIECE_BYTES, Gone, Wire
 from .websocket import Socket, Sockets, has_body
-from .wire import CORS, PIECE_BYTES, Gone, Wire
 
 StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 

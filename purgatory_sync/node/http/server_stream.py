@@ -7,7 +7,7 @@ import math
 import h11
 import trio
 
-from ..settings import ListenerSettings
+from ...settings import ListenerSettings
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -24,7 +24,7 @@ from websockets.server import ServerProtocol
 from websockets.trio.server import Server, ServerConnection
 from websockets.typing import DataLike, ExtensionParameter
 
-from .wire import CORS, Gone, Wire
+from .server_stream import CORS, Gone, Wire
 
 PING_SECS = 20
 CLOSE_TIMEOUT_SECS = 2

@@ -21,11 +21,11 @@ import msgspec
 import structlog
 import trio
 
-from ..engine.explaining import Explainer
-from ..errors import PurgatorySyncError
-from ..settings import Settings
-from .looks import StatusLook
-from .upstream import RelayLook
+from ...engine.status.explainer import Explainer
+from ...errors import PurgatorySyncError
+from ...settings import Settings
+from ..upstream.state.relay_health import RelayLook
+from .node_status import StatusLook
 
 Relays = Callable[[], tuple[RelayLook, ...]]
 

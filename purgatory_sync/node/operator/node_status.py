@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from ..engine.explained import NodeLook
-from .upstream import RelayLook
+from ...engine.status.models import NodeLook
+from ..upstream.state.relay_health import RelayLook
 
 
 @attrs.frozen

@@ -10,15 +10,15 @@ from urllib.parse import quote
 import attrs
 import msgspec
 
-from ...engine.explained import NodeLook
-from ...engine.repository_look import RepositoryLook
+from ...engine.status.models import NodeLook
+from ...engine.status.repository_status import RepositoryLook
 from ...nostr.keys import encode_npub
 from ...settings import Network
-from ..exchange import Exchange
-from ..git_paths import GitPath, parse_git_path
-from ..nip11 import ICON_PATH, RelayInfo
-from ..upstream import RelayLook
-from ..wire import Headers
+from ..git_http.repository_paths import GitPath, parse_git_path
+from ..http.exchange import Exchange
+from ..http.server_stream import Headers
+from ..relay.nip11 import ICON_PATH, RelayInfo
+from ..upstream.state.relay_health import RelayLook
 from .public import public_look
 from .rendering import Renderer
 

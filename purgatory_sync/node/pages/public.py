@@ -10,14 +10,21 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from ...engine.explained import DomainLook, EventLook, HourLook, NaughtyLook, NodeLook, SourceLook
+from ...engine.status.models import (
+    DomainLook,
+    EventLook,
+    HourLook,
+    NaughtyLook,
+    NodeLook,
+    SourceLook,
+)
 from ...errors import NaughtyScope, ResultClass
-from ...hunt.statistics import DomainStatistics
+from ...hunt.limits.domain_statistics import DomainStatistics
 from ...nostr.keys import encode_npub
-from ...runtime.addresses import may_contact, parse_address
+from ...runtime.net.addresses import may_contact, parse_address
 from ...settings import Network
 from ...urls import RELAY_SCHEMES, extract_domain, parse_web_url
-from ..upstream import RelayLook, Trouble
+from ..upstream.state.relay_health import RelayLook, Trouble
 
 # Strangers write events: a page of a hundred of them must stay one that a phone can load.
 IDENTIFIERS_SHOWN = 5

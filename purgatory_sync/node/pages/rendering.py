@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ...version import __version__
-from ..wire import Headers
+from ..http.server_stream import Headers
 
 CONTENT_TYPE: Final = "text/html; charset=utf-8"
 # Results and counters in words; all others read well with spaces for what joins them.

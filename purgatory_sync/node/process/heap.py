@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from ..runtime.blocking import blocking
+from ...runtime.blocking import blocking
 
 GIVE_BACK_SECS: Final = 60.0
 _GARBAGE_THRESHOLD: Final = 20_000

@@ -10,9 +10,9 @@ from typing import Final
 
 import structlog
 
-from ..errors import ConfigurationError, InvalidKey
-from ..nostr.keys import SecretKey
-from ..settings import Settings
+from ...errors import ConfigurationError, InvalidKey
+from ...nostr.keys import SecretKey
+from ...settings import Settings
 
 FILE: Final = "service.nsec"
 _READ_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from ..nostr.auth import check_auth
-from ..nostr.event import Event
+from ...nostr.auth import check_auth
+from ...nostr.event import Event
 
 # A client that speaks for many has many keys; each costs memory for as long as it is connected.
 MAX_KEYS: Final = 100

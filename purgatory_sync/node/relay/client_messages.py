@@ -8,9 +8,9 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from ..errors import InvalidEvent, InvalidFilter, PurgatorySyncError
-from ..nostr.event import Event, decode_event
-from ..nostr.filters import Filter, parse_filter
+from ...errors import InvalidEvent, InvalidFilter, PurgatorySyncError
+from ...nostr.event import Event, decode_event
+from ...nostr.filters import Filter, parse_filter
 
 MAX_SUBSCRIPTION_ID_CHARS = 64
 # What a filter and each of its values take beside the text: objects, places in sets.

@@ -8,12 +8,12 @@ import attrs
 import structlog
 import trio
 
-from ..errors import TooMuchWork
-from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
-from ..nostr.negentropy import InvalidNegentropy, respond
-from ..runtime.blocking import blocking
-from . import messages
+from ...errors import TooMuchWork
+from ...nostr.filters import Filter
+from ...nostr.reconciliation.inventory import Inventory
+from ...nostr.reconciliation.negentropy import InvalidNegentropy, respond
+from ...runtime.blocking import blocking
+from .client_messages import neg_error, neg_message
 
 MAX_ITEMS = 100_000
 MAX_SESSIONS, MAX_CLIENT_ITEMS = 16, 200_000
@@ -105,20 +105,20 @@ class ClientReconciling:
         self._own = {each: kept for each, kept in self._own.items() if kept in self._all}
         if len(self._own) >= MAX_SESSIONS:
             why = f"blocked: at most {MAX_SESSIONS} sessions a connection: close one first"
-            return messages.neg_error(name, why)
+            return neg_error(name, why)
         try:
             inventory = await self._all.look_up(condition, MAX_ITEMS + 1)
         except TooMuchWork:
-            return messages.neg_error(name, "blocked: this query is too big: narrow it")
+            return neg_error(name, "blocked: this query is too big: narrow it")
         except Exception:
             log.exception("query failed")
-            return messages.neg_error(name, LOOK_UP_FAILED)
+            return neg_error(name, LOOK_UP_FAILED)
         if len(inventory) > MAX_ITEMS:
             why = f"blocked: this query is too big: over {MAX_ITEMS} events match, narrow it"
-            return messages.neg_error(name, why)
+            return neg_error(name, why)
         session = _Session(inventory, trio.current_time())
         if self._items() + len(inventory) > MAX_CLIENT_ITEMS or not self._all.add(session):
-            return messages.neg_error(name, "blocked: too much is being reconciled: ask by REQ")
+            return neg_error(name, "blocked: too much is being reconciled: ask by REQ")
         self._own[name] = session
         return await self.advance(name, message)
 
@@ -127,12 +127,12 @@ class ClientReconciling:
         session = self._own.get(name)
         if session is None or not self._all.use(session):
             self.close(name)
-            return messages.neg_error(name, "closed: no such session, or it was silent: open it")
+            return neg_error(name, "closed: no such session, or it was silent: open it")
         try:
-            return messages.neg_message(name, await self._respond(session.inventory, message))
+            return neg_message(name, await self._respond(session.inventory, message))
         except InvalidNegentropy as error:
             self.close(name)
-            return messages.neg_error(name, f"invalid: {error}")
+            return neg_error(name, f"invalid: {error}")
 
     def close(self, name: str | None) -> None:
         """NEG-CLOSE; nothing is sent. None is no session's name."""

@@ -8,12 +8,12 @@ from typing import Any
 import attrs
 import msgspec
 
-from ..policy.limits import MAX_EVENT_BYTES, MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
-from ..settings import CurationSettings, ListenerSettings, RelaySettings
-from ..urls import scheme_of
-from ..version import __version__
-from .listener import DEFAULT_PER_ADDRESS
-from .messages import MAX_SUBSCRIPTION_ID_CHARS
+from ...policy.rules.limits import MAX_EVENT_BYTES, MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
+from ...settings import CurationSettings, ListenerSettings, RelaySettings
+from ...urls import scheme_of
+from ...version import __version__
+from ..http.listener import DEFAULT_PER_ADDRESS
+from .client_messages import MAX_SUBSCRIPTION_ID_CHARS
 
 MEDIA_TYPE = "application/nostr+json"
 SOFTWARE = "purgatory-sync"

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import trio
 
-from .crowd import Crowd
-from .wire import PIECE_BYTES
+from ..http.server_stream import PIECE_BYTES
+from .memory_budget import Crowd
 
 # Stored events wait from here on; live events may fill what is above.
 LOW_MESSAGES, LOW_BYTES = 64, 1 << 20

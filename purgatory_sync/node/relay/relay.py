@@ -10,15 +10,16 @@ import structlog
 import trio
 from websockets.frames import CloseCode
 
-from ..errors import InvalidEvent, TooMuchWork
-from ..nostr.event import Event
-from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
-from ..runtime.blocking import blocking
-from ..settings import RelaySettings
-from . import messages
-from .identity import Identity
-from .messages import (
+from ...errors import InvalidEvent, TooMuchWork
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.reconciliation.inventory import Inventory
+from ...runtime.blocking import blocking
+from ...settings import RelaySettings
+from ..http.server_stream import Gone
+from . import client_messages
+from .client_auth import Identity
+from .client_messages import (
     Authenticate,
     Count,
     EndReconciling,
@@ -28,11 +29,10 @@ from .messages import (
     Reconcile,
     Request,
 )
+from .negentropy_sessions import ClientReconciling, Reconciling
 from .outbox import Outbox
-from .rate import SlidingRate
-from .reconciling import ClientReconciling, Reconciling
+from .sliding_rate import SlidingRate
 from .subscriptions import ID_BYTES, Subscription, Subscriptions
-from .wire import Gone
 
 # A client that sends nothing but nonsense is closed after so many messages in a row.
 MAX_INVALID_IN_A_ROW = 100
@@ -207,17 +207,17 @@ class _Client:
             # What is called closed is closed.
             self._unsubscribe(error.subscription)
             self._reconciling.close(error.reconciling)
-            await self.outbox.put(messages.refusal(error))
+            await self.outbox.put(client_messages.refusal(error))
             return
         # The answer may take as long as the client likes, and this may be long.
         del raw
         self._invalid_in_a_row = 0
         if isinstance(message, Publish):
             accepted, why = await self._publish(message.event)
-            await self.outbox.put(messages.ok(message.event.id, accepted, why))
+            await self.outbox.put(client_messages.ok(message.event.id, accepted, why))
         elif isinstance(message, Authenticate):
             accepted, why = self._prove(message.event)
-            await self.outbox.put(messages.ok(message.event.id, accepted, why))
+            await self.outbox.put(client_messages.ok(message.event.id, accepted, why))
         elif isinstance(message, (Request, Count, Reconcile)):
             await self._look_up(message)
         elif isinstance(message, EndReconciling):
@@ -227,9 +227,9 @@ class _Client:
 
     async def _parse(self, raw: str | bytes) -> Message:
         if len(raw) <= MAX_CHARS_IN_LOOP:
-            return messages.parse_message(raw, self._settings.max_filters)
+            return client_messages.parse_message(raw, self._settings.max_filters)
         return await blocking(
-            self._parsing, messages.parse_message, raw, self._settings.max_filters
+            self._parsing, client_messages.parse_message, raw, self._settings.max_filters
         )
 
     async def _look_up(self, question: Request | Count | Reconcile) -> None:
@@ -255,7 +255,7 @@ class _Client:
         else:
             log.exception("query failed")
             why = LOOK_UP_FAILED
-        await self.outbox.put(messages.closed(name, why))
+        await self.outbox.put(client_messages.closed(name, why))
 
     async def _publish(self, event: Event) -> tuple[bool, str]:
         if too_many := self._rate_limited():
@@ -279,7 +279,7 @@ class _Client:
         if self.identity is None:
             return PROTECTED
         if why := self.identity.refusal(event):
-            await self.outbox.put(messages.auth(self.identity.challenge))
+            await self.outbox.put(client_messages.auth(self.identity.challenge))
         return why
 
     def _prove(self, event: Event) -> tuple[bool, str]:
@@ -298,7 +298,7 @@ class _Client:
         if len(self._own) >= self._settings.max_subscriptions:
             most = self._settings.max_subscriptions
             why = f"rate-limited: at most {most} subscriptions a connection: close one first"
-            await self.outbox.put(messages.closed(name, why))
+            await self.outbox.put(client_messages.closed(name, why))
             return
         subscription = self._own[name] = Subscription(
             name, request.filters, self.outbox, request.size
@@ -319,7 +319,7 @@ class _Client:
         except Exception as error:
             await self._refuse(asked.query, error)
             return
-        await self.outbox.put(messages.count(asked.query, number))
+        await self.outbox.put(client_messages.count(asked.query, number))
 
     async def _reconcile(self, asked: Reconcile) -> None:
         if asked.condition is None:

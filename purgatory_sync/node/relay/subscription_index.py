@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Final, Generic, TypeVar
 
-from ..nostr.event import Event
-from ..nostr.filters import Filter
+from ...nostr.event import Event
+from ...nostr.filters import Filter
 
 # Beyond, somebody is asked about every event: what a client names must not fill memory twice.
 MAX_KEYS: Final = 500

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import trio
 
-from ..nostr.event import Event, encode_event
-from ..nostr.filters import Filter, tags_of
-from . import messages
-from .crowd import Crowd
-from .interests import Interests
+from ...nostr.event import Event, encode_event
+from ...nostr.filters import Filter, tags_of
+from . import client_messages
+from .memory_budget import Crowd
 from .outbox import MAX_BYTES, Outbox
+from .subscription_index import Interests
 
 MAX_PENDING, MAX_PENDING_BYTES = 1000, MAX_BYTES
 # An event is saved a moment before it is told: for so long a query may have yielded it already.
@@ -32,7 +32,7 @@ class Subscription:
         self.filters = filters
         self.size = size
         self._outbox = outbox
-        self._message = messages.event_message(name)
+        self._message = client_messages.event_message(name)
         self._sent: set[str] = set()
         self._pending: list[tuple[str, bytes]] | None = []
         self._pending_bytes = 0
@@ -68,7 +68,7 @@ class Subscription:
 
     async def end_stored(self) -> None:
         """Send EOSE, then what became new meanwhile."""
-        await self._outbox.put(messages.end_of_stored(self.name))
+        await self._outbox.put(client_messages.end_of_stored(self.name))
         pending, self._pending = self._pending or [], None
         self.free(self._pending_bytes)
         for event_id, encoded in pending:

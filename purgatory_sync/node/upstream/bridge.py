@@ -7,17 +7,18 @@ from typing import Final, Literal
 
 import trio
 
-from ..engine import PurgatorySync
-from ..engine.admission import Answer, Outcome
-from ..nostr import kinds
-from ..nostr.event import Event
-from ..nostr.filters import Filter
-from ..nostr.inventory import Inventory
-from ..nostr.keys import SecretKey
-from ..settings import Settings
-from ..store.protocol import Store
-from ..urls import scheme_of
-from .upstream import RelayLook, Upstream
+from ...engine import PurgatorySync
+from ...engine.admission.admission import Answer, Outcome
+from ...nostr import kinds
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.keys import SecretKey
+from ...nostr.reconciliation.inventory import Inventory
+from ...settings import Settings
+from ...store.protocol import Store
+from ...urls import scheme_of
+from .state.relay_health import RelayLook
+from .supervisor import Upstream
 
 PAGE_EVENTS: Final = 2_000
 _RELAY_SCHEME: Final = {"http": "ws", "https": "wss"}

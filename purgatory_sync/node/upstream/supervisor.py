@@ -15,19 +15,19 @@ from ...errors import AttemptFailed, ConfigurationError, InvalidUrl
 from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.keys import SecretKey
-from ...policy.lacking import brings
+from ...policy.rules.lacking import brings
 from ...runtime.clock import WallClock
-from ...runtime.gate import Gate
-from ...runtime.transport import default_tls_context
+from ...runtime.net.gate import Gate
+from ...runtime.net.transport import default_tls_context
 from ...settings import Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
-from .common import Common, Local, Record, Shared
-from .dialling import dial
-from .health import Ending, RelayLook, Trouble
-from .intake import Intake, Offer
-from .roster import Roster
-from .session import Session
-from .wanted import Wanted
+from .connection.dialling import dial
+from .connection.session import Session
+from .state.filters_wanted import Wanted
+from .state.intake import Intake, Offer
+from .state.relay_health import Ending, RelayLook, Trouble
+from .state.roster import Roster
+from .state.shared import Common, Local, Record, Shared
 
 RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..errors import PurgatorySyncError
+from ...errors import PurgatorySyncError
 from .inventory import FINGERPRINT_BYTES, ID_BYTES, Bound, Inventory, varint
 
 VERSION = 0x61

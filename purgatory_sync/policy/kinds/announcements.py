@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 import attrs
 
-from ..errors import InvalidEvent
-from ..nostr.announcement import Announcement
-from ..nostr.event import Event
-from ..nostr.repository_data import RepositoryData, Standing
-from ..settings import CurationSettings, PurgatorySettings
-from .hosting import hosts
-from .known import Known
-from .lacking import lacks_announcement
-from .limits import judge_room
-from .verdict import HELD_MESSAGE, Action, Bar, Verdict, address_text, duplicate, refuse
+from ...errors import InvalidEvent
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event
+from ...nostr.repository_data import RepositoryData, Standing
+from ...settings import CurationSettings, PurgatorySettings
+from ..rules.hosting import hosts
+from ..rules.known_facts import Known
+from ..rules.lacking import lacks_announcement
+from ..rules.limits import judge_room
+from ..rules.verdict import HELD_MESSAGE, Action, Bar, Verdict, address_text, duplicate, refuse
 
 NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ..nostr import kinds
-from ..nostr.event import Event
-from ..nostr.keys import is_hex_key
-from .known import Known
-from .references import split_coordinate
-from .verdict import Action, Bar, Verdict, address_text
+from ...nostr import kinds
+from ...nostr.event import Event
+from ...nostr.keys import is_hex_key
+from ..rules.known_facts import Known
+from ..rules.references import split_coordinate
+from ..rules.verdict import Action, Bar, Verdict, address_text
 
 
 class Tombstone(Protocol):

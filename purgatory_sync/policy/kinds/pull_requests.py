@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidEvent
-from ..nostr.event import Event
-from ..nostr.pull_request import PullRequest
-from ..settings import PurgatorySettings
-from .known import Known
-from .lacking import lacks_announcement, lacks_reference
-from .limits import judge_room
-from .references import UNREFERENCED
+from ...errors import InvalidEvent
+from ...nostr.event import Event
+from ...nostr.pull_request import PullRequest
+from ...settings import PurgatorySettings
+from ..rules.known_facts import Known
+from ..rules.lacking import lacks_announcement, lacks_reference
+from ..rules.limits import judge_room
+from ..rules.references import UNREFERENCED
+from ..rules.verdict import HELD_MESSAGE, Action, Verdict, refuse
 from .states import EXPIRED_BEFORE
-from .verdict import HELD_MESSAGE, Action, Verdict, refuse
 
 
 def judge_pr(event: Event, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:

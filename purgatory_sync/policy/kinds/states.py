@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidEvent
-from ..nostr.event import Event
-from ..nostr.repository_data import RepositoryData, Standing
-from ..nostr.state import State
-from ..settings import PurgatorySettings
-from .known import Known
-from .lacking import lacks_announcement
-from .limits import judge_room
-from .verdict import HELD_MESSAGE, Action, Verdict, refuse
+from ...errors import InvalidEvent
+from ...nostr.event import Event
+from ...nostr.repository_data import RepositoryData, Standing
+from ...nostr.state import State
+from ...settings import PurgatorySettings
+from ..rules.known_facts import Known
+from ..rules.lacking import lacks_announcement
+from ..rules.limits import judge_room
+from ..rules.verdict import HELD_MESSAGE, Action, Verdict, refuse
 
 EXPIRED_BEFORE = "invalid: previously expired from purgatory without git data"
 

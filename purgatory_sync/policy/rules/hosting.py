@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..nostr.announcement import Announcement
-from ..nostr.keys import encode_npub
-from ..nostr.pull_request import Coordinate
-from ..settings import CurationSettings
+from ...nostr.announcement import Announcement
+from ...nostr.keys import encode_npub
+from ...nostr.pull_request import Coordinate
+from ...settings import CurationSettings
 
 NO_LISTS = CurationSettings()
 """The operator names nothing: every repository that lists us is taken, and none is copied."""

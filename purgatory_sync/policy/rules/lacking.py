@@ -7,8 +7,8 @@ served event that refers to this id or address.
 
 from __future__ import annotations
 
-from ..nostr import kinds
-from ..nostr.event import Event
+from ...nostr import kinds
+from ...nostr.event import Event
 from .references import references_of
 from .verdict import address_text
 

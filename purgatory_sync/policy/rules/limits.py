@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..nostr import kinds
-from ..nostr.event import Event, encode_event
-from ..settings import KIB, MIB, PurgatorySettings
-from .known import Known
+from ...nostr import kinds
+from ...nostr.event import Event, encode_event
+from ...settings import KIB, MIB, PurgatorySettings
+from .known_facts import Known
 from .verdict import Verdict, refuse
 
 MAX_SECONDS_AHEAD = 15 * 60

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from ..errors import InvalidEvent
-from ..nostr import kinds
-from ..nostr.announcement import Announcement
-from ..nostr.event import Event
-from ..nostr.filters import Filter
-from ..nostr.keys import is_hex_key
-from ..nostr.repository_data import RepositoryData, Standing
-from ..settings import CurationSettings
+from ...errors import InvalidEvent
+from ...nostr import kinds
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.keys import is_hex_key
+from ...nostr.repository_data import RepositoryData, Standing
+from ...settings import CurationSettings
 from .hosting import NO_LISTS, hosts
 from .verdict import address_text
 

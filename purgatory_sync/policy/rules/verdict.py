@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from ..nostr.event import Event
+from ...nostr.event import Event
 
 HELD_MESSAGE = "purgatory: won't be served until git data arrives"
 
@@ -56,7 +56,7 @@ class Verdict:
       revives: ids of soft-expired announcements that are held anew (B 2.7).
       deletes: ids that are served or held no longer; repositories on disk stay.
       bars: what must not come back.
-      lacks: of a refusal, what would have it judged again if it came (B 2.8; policy/lacking.py).
+      lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
     """
 
     action: Action

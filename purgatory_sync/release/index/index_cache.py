@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 import attrs
 
-from ..nostr.announcement import Announcement
-from ..nostr.state import State
+from ...nostr.announcement import Announcement
+from ...nostr.state import State
 
 MOST_IDENTIFIERS = 20_000
 # A value in a tag takes some 200 bytes once it is parsed; a state may have 40,000 of them.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import attrs
 
-from ..nostr.repository_data import RepositoryData
-from ..purgatory.entries import HeldState, HuntedEvent
-from .knowledge import Knowledge
+from ...nostr.repository_data import RepositoryData
+from ...purgatory.entries import HeldState, HuntedEvent
 from .repositories import Repositories
+from .repository_index import Knowledge
 
 
 @attrs.frozen

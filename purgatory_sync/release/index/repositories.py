@@ -11,11 +11,10 @@ from typing import TypeVar, TypeVarTuple
 import structlog
 import trio
 
-from ..errors import InvalidKey, RepositoryError
-from ..git.closure import complete_oids
-from ..git.copying import link_objects
-from ..git.layout import fsync_dir, local_failure, write_durably
-from ..git.repository import (
+from ...errors import InvalidKey, RepositoryError
+from ...git.disk.layout import fsync_dir, local_failure, write_durably
+from ...git.disk.linking import link_objects
+from ...git.disk.repository import (
     create_bare,
     is_repository,
     list_haves,
@@ -23,9 +22,10 @@ from ..git.repository import (
     present_oids,
     remove_repository,
 )
-from ..nostr.identifier import is_valid_identifier
-from ..nostr.keys import decode_npub, encode_npub
-from ..runtime.blocking import blocking
+from ...git.ingest.connectivity import complete_oids
+from ...nostr.identifier import is_valid_identifier
+from ...nostr.keys import decode_npub, encode_npub
+from ...runtime.blocking import blocking
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

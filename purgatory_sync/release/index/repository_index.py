@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ..errors import InvalidEvent
-from ..nostr import kinds
-from ..nostr.announcement import Announcement
-from ..nostr.event import Event
-from ..nostr.filters import Filter
-from ..nostr.pull_request import Coordinate, PullRequest
-from ..nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
-from ..nostr.state import State
-from ..policy.curation import is_taken
-from ..policy.hosting import hosts
-from ..purgatory.purgatory import Purgatory
-from ..settings import CurationSettings
-from ..store.protocol import Applied, Change, Store
-from .remembered import Remembered, Served
+from ...errors import InvalidEvent
+from ...nostr import kinds
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.pull_request import Coordinate, PullRequest
+from ...nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
+from ...nostr.state import State
+from ...policy.curation import is_taken
+from ...policy.rules.hosting import hosts
+from ...purgatory.purgatory import Purgatory
+from ...settings import CurationSettings
+from ...store.protocol import Applied, Change, Store
+from .index_cache import Remembered, Served
 from .repositories import Repositories
 
 Gone = Callable[[frozenset[str]], None]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from ..settings import Network
+from ...settings import Network
 
 Address = IPv4Address | IPv6Address
 

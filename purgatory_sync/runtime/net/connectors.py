@@ -7,7 +7,7 @@ from typing import Protocol
 
 import trio
 
-from ..errors import ConnectFailed, TimedOut
+from ...errors import ConnectFailed, TimedOut
 
 Stream = trio.abc.HalfCloseableStream
 Connect = Callable[[str, int], Awaitable[Stream]]

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 import structlog
 import trio
 
-from ..errors import AttemptFailed, Forbidden, ResolverFailed
-from ..settings import HuntSettings, Network, Proxy
+from ...errors import AttemptFailed, Forbidden, ResolverFailed
+from ...settings import HuntSettings, Network, Proxy
 from .addresses import interleave, may_contact, parse_address
-from .names import Resolve, SystemResolver
+from .connectors import Connect, Straight, Way
+from .name_lookups import Resolve, SystemResolver
 from .proxy import ThroughProxy
-from .ways import Connect, Straight, Way
 
 _ADDRESSES_TRIED = 8
 

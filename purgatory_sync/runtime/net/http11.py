@@ -9,7 +9,7 @@ from typing import Any, Final
 import h11
 import trio
 
-from ..errors import ConnectFailed, NotHttp, ProtocolBroken, TimedOut, TlsFailed
+from ...errors import ConnectFailed, NotHttp, ProtocolBroken, TimedOut, TlsFailed
 
 _PIECE_BYTES: Final = 65536
 _MAX_HEAD_BYTES: Final = 64 * 1024

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from ..errors import NameUnknown, ResolverFailed
+from ...errors import NameUnknown, ResolverFailed
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 

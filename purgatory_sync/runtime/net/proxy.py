@@ -15,11 +15,11 @@ from typing import Final
 import h11
 import trio
 
-from ..errors import AttemptFailed, ConnectFailed, NotReachedByProxy, ProxyFailed
-from ..settings import Proxy
+from ...errors import AttemptFailed, ConnectFailed, NotReachedByProxy, ProxyFailed
+from ...settings import Proxy
 from .addresses import Address, parse_address
+from .connectors import Straight, Stream, shares
 from .http11 import HttpConnection
-from .ways import Straight, Stream, shares
 
 LookUp = Callable[[str], Awaitable[Sequence[str]]]
 

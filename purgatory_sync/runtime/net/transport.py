@@ -18,7 +18,7 @@ import h11
 import httpx
 import trio
 
-from ..errors import ConnectFailed, NaughtyScope, NotHttp, TlsFailed
+from ...errors import ConnectFailed, NaughtyScope, NotHttp, TlsFailed
 from .gate import Gate
 from .http11 import HttpConnection, start_tls
 

@@ -8,19 +8,19 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.engine.admission import Outcome
+from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.errors import RepositoryError, StoreError
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.event import Event, encode_event
+from purgatory_sync.purgatory.capacity import Load
 from purgatory_sync.purgatory.entries import HeldAnnouncement, Origin
-from purgatory_sync.purgatory.room import Load
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import history
-from ..world import NOW, World
+from ...git.local_repos import history
+from ...world import NOW, World
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"

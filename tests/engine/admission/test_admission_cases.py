@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.lacking import brings
+from purgatory_sync.policy.rules.lacking import brings
 from purgatory_sync.purgatory.entries import HeldAnnouncement, Origin
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import history
-from ..world import NOW, World
+from ...git.local_repos import history
+from ...world import NOW, World
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"

@@ -11,15 +11,15 @@ import trio
 from dulwich.objects import Blob
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.engine.in_hand import Target
-from purgatory_sync.engine.pushing import Pusher, Read
-from purgatory_sync.git.ingest import Ingest
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.engine.pushes.in_flight import Target
+from purgatory_sync.engine.pushes.pushing import Pusher, Read
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
 
-from ..git.local_repos import history, oid_of, tag_of
-from ..world import NOW, World
+from ...git.local_repos import history, oid_of, tag_of
+from ...world import NOW, World
 from .pushing_support import (
     DEV,
     MAIN,

@@ -10,14 +10,15 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.in_hand import PushesInHand
-from purgatory_sync.engine.pushing import Pusher
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.engine.pushes.in_flight import PushesInHand
+from purgatory_sync.engine.pushes.pushing import Pusher
+from purgatory_sync.git.disk.repository import present_oids
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing import events
 
-from ..git.local_repos import history
-from ..world import NOW, World
+from ...git.local_repos import history
+from ...world import NOW, World
+from ..upkeep.test_sweep import sweeper
 from .pushing_support import (
     MAIN,
     NOSTR,
@@ -30,7 +31,6 @@ from .pushing_support import (
     refusal,
     state,
 )
-from .test_sweeping import sweeper
 
 
 async def test_b_6_7_nothing_expires_while_a_push_that_may_rely_on_it_waits_for_its_turn(

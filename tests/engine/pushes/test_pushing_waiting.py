@@ -9,17 +9,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.in_hand import PushesInHand, Target
-from purgatory_sync.engine.pushing import Pusher
-from purgatory_sync.engine.sweeping import Sweeper
+from purgatory_sync.engine.pushes.in_flight import PushesInHand, Target
+from purgatory_sync.engine.pushes.pushing import Pusher
+from purgatory_sync.engine.upkeep.sweep import Sweeper
 from purgatory_sync.errors import PushRefused
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.purgatory.entries import HeldAnnouncement, HeldState
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
 
-from ..git.local_repos import history, oid_of
-from ..world import NOW, World
+from ...git.local_repos import history, oid_of
+from ...world import NOW, World
+from ..upkeep.test_sweep import sweeper
 from .pushing_support import (
     MAIN,
     MAINTAINER,
@@ -32,7 +33,6 @@ from .pushing_support import (
     pieces,
     refusal,
 )
-from .test_sweeping import sweeper
 
 
 async def test_b_4_3_a_placeholder_then_its_event(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from purgatory_sync.engine.domain_looks import (
+from purgatory_sync.engine.status.domain_status import (
     DOMAINS_SHOWN,
     NAUGHTY_LOOKED_AT,
     NAUGHTY_SHOWN,
     look_at_domains,
 )
-from purgatory_sync.engine.explained import DomainLook, NaughtyLook
+from purgatory_sync.engine.status.models import DomainLook, NaughtyLook
 from purgatory_sync.errors import NaughtyScope
-from purgatory_sync.hunt.naughty import NaughtyEntry
-from purgatory_sync.hunt.statistics import DomainStatistics, HuntStatistics
+from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
+from purgatory_sync.hunt.limits.naughty import NaughtyEntry
 
 NOW = 1_000.0
 BUSY = DomainStatistics(in_flight=5, tokens=0, queued=3, resting_until=None, requests_total=40)

@@ -8,18 +8,19 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync, explaining
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.engine.explained import EventLook, Fate
-from purgatory_sync.engine.explaining import Explainer, Hunted
-from purgatory_sync.engine.served_lately import ServedLately
+from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.engine.status import explainer
+from purgatory_sync.engine.status.explainer import Explainer, Hunted
+from purgatory_sync.engine.status.models import EventLook, Fate
+from purgatory_sync.engine.status.served_recently import ServedLately
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import add_pack, history
-from .test_engine import MAIN, NOW, OWNER, SERVICE, Home, announce
+from ...git.local_repos import add_pack, history
+from ..test_engine import MAIN, NOW, OWNER, SERVICE, Home, announce
 
 FAR = "https://far.example.com/repo.git"
 OID = "1" * 40
@@ -144,8 +145,8 @@ async def test_b_2_7_the_end_of_what_expired_softly(
 async def test_why_tells_no_more_than_its_bounds(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explaining, "EVENTS_SHOWN", 2)
-    monkeypatch.setattr(explaining, "SOURCES_SHOWN", 3)
+    monkeypatch.setattr(explainer, "EVENTS_SHOWN", 2)
+    monkeypatch.setattr(explainer, "SOURCES_SHOWN", 3)
     far = [f"https://far{number}.example.com/r.git" for number in range(5)]
     async with Home(tmp_path).running() as engine:
         await engine.offer(announce(OWNER, *far), "user")
@@ -318,9 +319,9 @@ async def test_b_6_4_the_page_of_a_repository(tmp_path: Path, autojump_clock: Mo
 async def test_the_page_shows_and_looks_at_no_more_than_its_bounds(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(explaining, "EVENTS_SHOWN", 3)
-    monkeypatch.setattr(explaining, "OIDS_LOOKED_AT", 3)
-    monkeypatch.setattr(explaining, "MISSING_SHOWN", 1)
+    monkeypatch.setattr(explainer, "EVENTS_SHOWN", 3)
+    monkeypatch.setattr(explainer, "OIDS_LOOKED_AT", 3)
+    monkeypatch.setattr(explainer, "MISSING_SHOWN", 1)
     async with Home(tmp_path).running() as engine:
         await engine.offer(announce(OWNER, FAR), "user")
         for number in range(1, 5):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from purgatory_sync.engine.last_hour import LastHour
+from purgatory_sync.engine.status.last_hour import LastHour
 
 START = 1_000_000.0
 

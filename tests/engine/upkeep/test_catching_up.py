@@ -9,12 +9,12 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.engine.catching_up import catch_up
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.engine.upkeep.catching_up import catch_up
 from purgatory_sync.errors import RepositoryError, StoreError
-from purgatory_sync.git.alignment import align_refs
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import is_repository, list_refs
+from purgatory_sync.git.disk.alignment import align_refs
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import is_repository, list_refs
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.release.lagging import lags
@@ -25,9 +25,9 @@ from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import add_pack, history
-from ..world import NOW, SERVICE, World
-from .test_engine import Home, announce, served
+from ...git.local_repos import add_pack, history
+from ...world import NOW, SERVICE, World
+from ..test_engine import Home, announce, served
 
 MAIN, DEV = "refs/heads/main", "refs/heads/dev"
 OWNER, MAINTAINER = Author.from_seed(1), Author.from_seed(2)

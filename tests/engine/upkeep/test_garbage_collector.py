@@ -14,36 +14,36 @@ import trio.testing
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from purgatory_sync.engine import dropping
-from purgatory_sync.engine.curating import end_what_is_blocked
-from purgatory_sync.engine.dropping import Dropper
-from purgatory_sync.engine.pushing import Pusher
-from purgatory_sync.engine.repacking import LOOK_SECS, Repacker
+from purgatory_sync.engine.pushes.pushing import Pusher
+from purgatory_sync.engine.upkeep import garbage_collector
+from purgatory_sync.engine.upkeep.garbage_collector import Dropper
+from purgatory_sync.engine.upkeep.list_enforcement import end_what_is_blocked
+from purgatory_sync.engine.upkeep.repacker import LOOK_SECS, Repacker
 from purgatory_sync.errors import LocalFailure, PushRefused
-from purgatory_sync.git.dropping import Needed, pack_what_is_needed
-from purgatory_sync.git.ingest import Ingest
-from purgatory_sync.git.layout import read_era
-from purgatory_sync.git.observer import SilentObserver
-from purgatory_sync.git.quarantine import Quarantined
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.disk.layout import read_era
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.fetch.observer import SilentObserver
+from purgatory_sync.git.ingest.quarantine import Quarantined
+from purgatory_sync.git.ingest.sink import Ingest
+from purgatory_sync.git.maintenance.garbage import Needed, pack_what_is_needed
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.placeholders import HeldPlaceholder
-from purgatory_sync.release.locks import IdentifierLocks
-from purgatory_sync.release.naming import named_oids
-from purgatory_sync.release.repositories import LEFT_MARKER
+from purgatory_sync.release.index.locks import IdentifierLocks
+from purgatory_sync.release.index.repositories import LEFT_MARKER
 from purgatory_sync.release.repository_sync import drop_refs
+from purgatory_sync.release.retention import named_oids
 from purgatory_sync.settings import CurationSettings, HuntSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import Step, git, history, oid_of, tag_of
-from ..world import NOW, SERVICE, World
-from .pushing_support import ID, NOSTR, TARGET, pack, pack_of, pieces, pusher_of
-from .test_context import context
-from .test_engine import Home, announce
-from .test_sweeping import sweeper
+from ...git.local_repos import Step, git, history, oid_of, tag_of
+from ...world import NOW, SERVICE, World
+from ..pushes.pushing_support import ID, NOSTR, TARGET, pack, pack_of, pieces, pusher_of
+from ..test_context import context
+from ..test_engine import Home, announce
+from .test_sweep import sweeper
 
 pytestmark = pytest.mark.real
 
@@ -391,7 +391,7 @@ async def test_b_7_5_what_is_named_meanwhile_stays(
         return await real(dropper, needed, identifier)
 
     real = Dropper._put_in_place
-    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_once)
+    monkeypatch.setattr(garbage_collector, "pack_what_is_needed", pack_once)
     monkeypatch.setattr(Dropper, "_put_in_place", put)
     await repacker(world).look()
     assert len(made) == 1
@@ -433,7 +433,7 @@ async def test_once_an_hour_and_less_often_while_little_is_freed(
     def pack_it(*args: Any) -> None:
         dropped.append((trio.current_time() - start) / HOUR)
 
-    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
+    monkeypatch.setattr(garbage_collector, "pack_what_is_needed", pack_it)
     world.repositories.note_left(path)
     for _ in range(150):
         await repack.look()
@@ -490,7 +490,7 @@ async def test_what_fails_holds_up_no_other_and_is_tried_later(
         return pack_what_is_needed(path, *args)
 
     failing = True
-    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
+    monkeypatch.setattr(garbage_collector, "pack_what_is_needed", pack_it)
     repack = repacker(world)
     with capture_logs() as logs:
         for _ in range(4):
@@ -514,7 +514,7 @@ async def test_what_is_left_meanwhile_is_not_forgotten(
         world.repositories.note_left(path)
         return made
 
-    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
+    monkeypatch.setattr(garbage_collector, "pack_what_is_needed", pack_it)
     await repacker(world).look()
     assert here(path, STRAY) == [False, False]
     assert is_marked(path)
@@ -530,7 +530,7 @@ async def test_what_is_named_no_more_once_it_was_packed_is_seen_to_again(
     async def named(*args: Any) -> frozenset[str]:
         return (await named_oids(*args)).union(*[at_first.pop()] if at_first else [])
 
-    monkeypatch.setattr(dropping, "named_oids", named)
+    monkeypatch.setattr(garbage_collector, "named_oids", named)
     repack = repacker(world)
     await repack.look()
     assert here(path, STRAY) == [True, True]
@@ -552,7 +552,7 @@ async def test_what_somebody_else_writes_to_is_left_alone(
         world.repositories.distrust(path)
         return made
 
-    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
+    monkeypatch.setattr(garbage_collector, "pack_what_is_needed", pack_it)
     await repacker(world).look()
     assert here(path, STRAY) == [True, True]
     await repacker(world).look()
@@ -585,7 +585,9 @@ async def test_whoever_got_links_of_it_loses_it_as_well(
     await trio.sleep(1_201)
     await sweeper(world).sweep()
     assert is_marked(relative)
-    monkeypatch.setattr(dropping, "pack_what_is_needed", made := Mock(wraps=pack_what_is_needed))
+    monkeypatch.setattr(
+        garbage_collector, "pack_what_is_needed", made := Mock(wraps=pack_what_is_needed)
+    )
     await repacker(world).look()
     assert made.call_count == 1
     assert not is_marked(path)
@@ -603,7 +605,9 @@ async def test_b_7_5_whoever_shares_with_another_does_not_have_it_packed_more_of
 ) -> None:
     path = await serving(world)
     await left_behind(world, path)
-    monkeypatch.setattr(dropping, "pack_what_is_needed", made := Mock(wraps=pack_what_is_needed))
+    monkeypatch.setattr(
+        garbage_collector, "pack_what_is_needed", made := Mock(wraps=pack_what_is_needed)
+    )
     repack = repacker(world)
     await repack.look()
     assert here(path, STRAY) == [False, False]
@@ -637,7 +641,7 @@ async def test_b_7_5_what_fails_is_not_tried_for_each_that_shares_with_it(
     for each in (path, relative):
         world.repositories.note_left(each)
     pack_it = Mock(side_effect=failure, return_value=None)
-    monkeypatch.setattr(dropping, "pack_what_is_needed", pack_it)
+    monkeypatch.setattr(garbage_collector, "pack_what_is_needed", pack_it)
     repack, calls = repacker(world), []
     for hour in range(5):
         await repack.look()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.engine.curating import end_what_is_blocked
-from purgatory_sync.git.repository import is_repository
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.engine.upkeep.list_enforcement import end_what_is_blocked
+from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.settings import CurationSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import history
-from ..world import NOW, SERVICE, World
+from ...git.local_repos import history
+from ...world import NOW, SERVICE, World
 
 OWNER, OTHER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"

@@ -10,18 +10,18 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from purgatory_sync.engine import repacking
-from purgatory_sync.engine.repacking import LOOK_SECS, Repacker
+from purgatory_sync.engine.upkeep import repacker as repacker_module
+from purgatory_sync.engine.upkeep.repacker import LOOK_SECS, Repacker
 from purgatory_sync.errors import LocalFailure
-from purgatory_sync.git.copying import link_objects
-from purgatory_sync.git.repacking import combine_packs, count_packs
-from purgatory_sync.release.repositories import PROVEN_MARKER
+from purgatory_sync.git.disk.linking import link_objects
+from purgatory_sync.git.maintenance.repacking import combine_packs, count_packs
+from purgatory_sync.release.index.repositories import PROVEN_MARKER
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import add_pack, history, holes
-from ..world import NOW, World
-from .test_engine import Home, announce
+from ...git.local_repos import add_pack, history, holes
+from ...world import NOW, World
+from ..test_engine import Home, announce
 
 pytestmark = pytest.mark.real
 
@@ -31,7 +31,7 @@ STEPS = history(8)
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repacking, "MANY_PACKS", 3)
+    monkeypatch.setattr(repacker_module, "MANY_PACKS", 3)
 
 
 def repacker(world: World) -> Repacker:
@@ -115,7 +115,7 @@ async def test_somebody_may_begin_to_write_meanwhile(
         world.repositories.distrust(path)
         return made
 
-    monkeypatch.setattr(repacking, "combine_packs", combine)
+    monkeypatch.setattr(repacker_module, "combine_packs", combine)
     await repacker(world).look()
     assert count_packs(path) == 5
     assert list(world.repositories.tmp.iterdir()) == []
@@ -142,7 +142,7 @@ async def test_what_fails_holds_up_no_other_and_is_not_tried_at_once_again(
             raise failure
         return combine_packs(path, tmp, min_free_bytes)
 
-    monkeypatch.setattr(repacking, "combine_packs", combine)
+    monkeypatch.setattr(repacker_module, "combine_packs", combine)
     repack = repacker(world)
     with capture_logs() as logs:
         for _ in range(4):

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from purgatory_sync.engine.restoring import restore
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import list_refs
+from purgatory_sync.engine.upkeep.restore import restore
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import list_refs
 from purgatory_sync.release import repository_sync
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import history
-from ..world import NOW, World
+from ...git.local_repos import history
+from ...world import NOW, World
 
 OWNER, STRANGER = Author.from_seed(1), Author.from_seed(2)
 

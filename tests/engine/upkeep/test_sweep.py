@@ -11,25 +11,25 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.engine.context import RealSyncContext
-from purgatory_sync.engine.sweeping import Sweeper
+from purgatory_sync.engine.upkeep.sweep import Sweeper
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.repository import is_repository
-from purgatory_sync.hunt.context import Need
+from purgatory_sync.git.disk.repository import is_repository
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.hunt.limits.sync_context import Need
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import HuntedEvent
 from purgatory_sync.purgatory.placeholders import HeldPlaceholder
-from purgatory_sync.release.missing import Missing
+from purgatory_sync.release.index.missing_objects import Missing
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.store.protocol import Change, Placeholder
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import history
-from ..world import NOW, SERVICE, World
+from ...git.local_repos import history
+from ...world import NOW, SERVICE, World
 
 OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)
 MAIN = "refs/heads/main"

@@ -10,14 +10,14 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from purgatory_sync.engine.remembering import Rememberer
+from purgatory_sync.engine.upkeep.throttle_journal import Rememberer
 from purgatory_sync.errors import StoreError
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import Applied, Change, DomainRow
 from purgatory_sync.testing.mock_context import MockSyncContext
 
-from ..world import World
+from ...world import World
 
 
 async def test_a_store_that_cannot_note_a_start_does_not_occupy_the_place(

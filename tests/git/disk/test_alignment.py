@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.alignment import Alignment, align_refs, set_head
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import UNBORN_HEAD, list_refs, read_head
+from purgatory_sync.git.disk.alignment import Alignment, align_refs, set_head
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import UNBORN_HEAD, list_refs, read_head
 from purgatory_sync.refnames import conflicting
 
-from .local_repos import (
+from ..local_repos import (
     MADE_UP,
     Step,
     add_pack,

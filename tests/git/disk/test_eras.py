@@ -12,19 +12,19 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.errors import BadPack, LocalFailure, NotClosed
-from purgatory_sync.git.ingest import Ingest, PackSink
-from purgatory_sync.git.layout import begin_era, read_era
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.quarantine import Quarantined
-from purgatory_sync.git.ref_lock import exclusive
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.disk.layout import begin_era, read_era
+from purgatory_sync.git.disk.ref_lock import exclusive
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.ingest.quarantine import Quarantined
+from purgatory_sync.git.ingest.sink import Ingest, PackSink
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.thin_packs import encode_pack
 
-from .attempts import PACK, STEPS, TIP, URL
-from .local_repos import add_pack, new_repository, write_loose_ref
-from .packs import PackBuilder, delta, history, name_of, oid_of, write_loose
-from .scripted import Reply, Seen, pack_of, v2_pack, world
-from .ways import Way
+from ..fetch.attempts import PACK, STEPS, TIP, URL
+from ..ingest.judges import Way
+from ..local_repos import add_pack, new_repository, write_loose_ref
+from ..packs import PackBuilder, delta, history, name_of, oid_of, write_loose
+from ..scripted import Reply, Seen, pack_of, v2_pack, world
 
 OLD, NEW = history(2)[:3], history(2)[3:]
 

@@ -7,23 +7,16 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.haves import MAX_HAVES, Haves, _Step, list_history
-from purgatory_sync.git.repository import create_bare, list_haves
-from purgatory_sync.runtime.addresses import networks
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.git.disk.haves import MAX_HAVES, Haves, _Step, list_history
+from purgatory_sync.git.disk.repository import create_bare, list_haves
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing.git_server import GitServer
 
-from .local_repos import (
-    MADE_UP,
-    add_pack,
-    git,
-    history,
-    new_repository,
-    write_loose_ref,
-)
-from .scripted import Observed
+from ..local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
+from ..scripted import Observed
 
 
 def repository_with(tmp_path: Path, count: int) -> tuple[Path, list[str]]:

@@ -5,9 +5,14 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.layout import is_repository, local_failure, require_format, write_durably
+from purgatory_sync.git.disk.layout import (
+    is_repository,
+    local_failure,
+    require_format,
+    write_durably,
+)
 
-from .local_repos import new_repository
+from ..local_repos import new_repository
 
 
 def configure(path: Path, text: str) -> None:

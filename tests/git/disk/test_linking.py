@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git import copying
-from purgatory_sync.git.copying import link_objects
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.disk import linking
+from purgatory_sync.git.disk.linking import link_objects
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import present_oids
 
-from .local_repos import (
+from ..local_repos import (
     MADE_UP,
     Step,
     add_loose,
@@ -173,7 +173,7 @@ def test_a_disk_that_refuses_leaves_no_holes(
 def test_a_source_that_is_repacked_meanwhile_is_read_again(
     source: Path, target: Path, steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, times = copying._take, []
+    take, times = linking._take, []
 
     def repacked_after_the_first(src: Path, dst: Path, path: str) -> None:
         take(src, dst, path)
@@ -184,7 +184,7 @@ def test_a_source_that_is_repacked_meanwhile_is_read_again(
             for file in old:
                 file.unlink()
 
-    monkeypatch.setattr(copying, "_take", repacked_after_the_first)
+    monkeypatch.setattr(linking, "_take", repacked_after_the_first)
     assert link_objects([source], target, [steps[-1].oid]) == {steps[-1].oid}
     assert holes(target, steps) == []
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.object_lookup import ObjectLookup, existing, is_oid
-from purgatory_sync.git.stored import StoredObjects
+from purgatory_sync.git.disk.object_lookup import ObjectLookup, existing, is_oid
+from purgatory_sync.git.disk.object_reader import StoredObjects
 
-from .local_repos import MADE_UP, add_loose, add_pack, history, new_repository, oid_of, tag_of
+from ..local_repos import MADE_UP, add_loose, add_pack, history, new_repository, oid_of, tag_of
 
 
 def test_object_names_are_40_lower_case_hex_digits() -> None:

@@ -9,14 +9,14 @@ import attrs
 import pytest
 
 from purgatory_sync.errors import LocalFailure
-from purgatory_sync.git import stored as stored_module
-from purgatory_sync.git.pack_format import BLOB, COMMIT, EntryHeader, GitObject, read_entry_header
-from purgatory_sync.git.pack_index import encode_index
-from purgatory_sync.git.pack_reader import UnpackLimits, unpack
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.stored import StoredObjects, TooBigToRead
+from purgatory_sync.git.disk import object_reader
+from purgatory_sync.git.disk.object_reader import StoredObjects, TooBigToRead
+from purgatory_sync.git.pack.format import BLOB, COMMIT, EntryHeader, GitObject, read_entry_header
+from purgatory_sync.git.pack.index import encode_index
+from purgatory_sync.git.pack.reader import UnpackLimits, unpack
+from purgatory_sync.git.pack.thin_packs import encode_pack
 
-from .packs import (
+from ..packs import (
     PackBuilder,
     blob,
     copying_delta,
@@ -125,7 +125,7 @@ def test_n4_each_object_of_a_long_chain_costs_a_part_of_the_chain(
         steps += 1
         return read_entry_header(data, offset)
 
-    monkeypatch.setattr(stored_module, "read_entry_header", counted)
+    monkeypatch.setattr(object_reader, "read_entry_header", counted)
     with StoredObjects(repository) as opened:
         for object in objects[::order]:
             assert opened.kind(name_of(object)) == BLOB
@@ -136,8 +136,8 @@ def test_n4_each_object_of_a_long_chain_costs_a_part_of_the_chain(
 def test_what_is_kept_of_chains_is_bounded(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_module, "_KEPT_BYTES", 100)
-    monkeypatch.setattr(stored_module, "_KEPT_EVERY", 1)
+    monkeypatch.setattr(object_reader, "_KEPT_BYTES", 100)
+    monkeypatch.setattr(object_reader, "_KEPT_EVERY", 1)
     objects = [blob(b"%d" % number * 15) for number in range(50)]
     pack = PackBuilder()
     at = pack.add(objects[0])

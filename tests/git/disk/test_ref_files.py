@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.ref_files import PackedRef, format_packed, read_refs
+from purgatory_sync.git.disk.ref_files import PackedRef, format_packed, read_refs
 
-from .local_repos import new_repository, write_loose_ref
+from ..local_repos import new_repository, write_loose_ref
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.ref_lock import STALE_AFTER_SECS, exclusive, git_lock, replace_file
+from purgatory_sync.git.disk.ref_lock import STALE_AFTER_SECS, exclusive, git_lock, replace_file
 
-from .local_repos import new_repository
+from ..local_repos import new_repository
 
 
 def test_git_finds_the_lock_while_it_is_held(tmp_path: Path) -> None:

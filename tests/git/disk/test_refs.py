@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.ref_files import PackedRef, read_refs
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import list_refs
+from purgatory_sync.git.disk.ref_files import PackedRef, read_refs
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import list_refs
 
-from .local_repos import (
+from ..local_repos import (
     MADE_UP,
     Step,
     add_pack,

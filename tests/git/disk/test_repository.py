@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git import repository
-from purgatory_sync.git.refs import update_refs
-from purgatory_sync.git.repository import (
+from purgatory_sync.git.disk import repository
+from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.disk.repository import (
     UNBORN_HEAD,
     create_bare,
     is_repository,
@@ -24,7 +24,7 @@ from purgatory_sync.git.repository import (
 )
 from purgatory_sync.refnames import is_valid_refname
 
-from .local_repos import (
+from ..local_repos import (
     MADE_UP,
     add_pack,
     git,

@@ -8,8 +8,8 @@ import pytest
 
 from purgatory_sync.errors import AttemptFailed
 
-from .local_repos import history
-from .scripted import (
+from ..local_repos import history
+from ..scripted import (
     Answer,
     Reply,
     Seen,

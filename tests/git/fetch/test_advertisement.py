@@ -5,15 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import AttemptFailed, NotGit, ObjectsRefused, ProtocolBroken
-from purgatory_sync.git.advertisement import (
+from purgatory_sync.git.fetch.advertisement import (
     MAX_TIPS,
     Advertisement,
     RefListing,
     Server,
     ShownRefs,
 )
-from purgatory_sync.git.answers import EmptyAnswer
-from purgatory_sync.git.pktline import pkt_line
+from purgatory_sync.git.fetch.responses import EmptyAnswer
+from purgatory_sync.git.protocol.pktline import pkt_line
 
 A, B, C, D = (letter * 40 for letter in "abcd")
 SERVICE = pkt_line(b"# service=git-upload-pack\n") + b"0000"

@@ -28,17 +28,17 @@ from purgatory_sync.errors import (
     TimedOut,
     TooLarge,
 )
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.repository import present_oids
-from purgatory_sync.runtime.addresses import networks
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.faults import Fault
 from purgatory_sync.testing.git_server import GitServer
 from purgatory_sync.testing.pack_tampering import pack_of, shallow_pack_of
 
-from .local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
+from ..local_repos import MADE_UP, add_pack, git, history, new_repository, write_loose_ref
 
 pytestmark = pytest.mark.real
 

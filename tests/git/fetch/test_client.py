@@ -20,15 +20,15 @@ from purgatory_sync.errors import (
     TimedOut,
     TlsFailed,
 )
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.repository import present_oids
-from purgatory_sync.runtime.addresses import networks
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing.git_server import Fault, GitServer
 
-from ..passing_on import CERTIFICATE, tls_in_front_of
-from .local_repos import (
+from ...passing_on import CERTIFICATE, tls_in_front_of
+from ..local_repos import (
     MADE_UP,
     add_loose,
     add_pack,
@@ -38,7 +38,7 @@ from .local_repos import (
     oid_of,
     write_loose_ref,
 )
-from .scripted import Observed
+from ..scripted import Observed
 
 pytestmark = pytest.mark.real
 

@@ -20,15 +20,15 @@ from purgatory_sync.errors import (
     ProxyFailed,
     TlsFailed,
 )
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.repository import present_oids
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy
 from purgatory_sync.testing.git_server import GitServer
 
-from ..passing_on import CERTIFICATE, tls_in_front_of
-from ..runtime.proxies import ProxyServer, proxy_server
-from .local_repos import add_pack, history, new_repository, write_loose_ref
+from ...passing_on import CERTIFICATE, tls_in_front_of
+from ...runtime.proxies import ProxyServer, proxy_server
+from ..local_repos import add_pack, history, new_repository, write_loose_ref
 
 pytestmark = pytest.mark.real
 

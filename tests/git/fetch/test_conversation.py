@@ -18,8 +18,21 @@ from purgatory_sync.errors import (
     RateLimited,
     RepositoryUnavailable,
 )
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.disk.repository import present_oids
 
+from ..local_repos import MADE_UP, add_pack, new_repository
+from ..scripted import (
+    ADVERTISEMENT,
+    RESULT,
+    Observed,
+    Reply,
+    Seen,
+    info_v2,
+    pack_of,
+    redirect,
+    v2_pack,
+    world,
+)
 from .attempts import (
     GET,
     OBJECTS,
@@ -31,19 +44,6 @@ from .attempts import (
     URL,
     failure,
     v0_server,
-)
-from .local_repos import MADE_UP, add_pack, new_repository
-from .scripted import (
-    ADVERTISEMENT,
-    RESULT,
-    Observed,
-    Reply,
-    Seen,
-    info_v2,
-    pack_of,
-    redirect,
-    v2_pack,
-    world,
 )
 
 # One request where one is enough
@@ -103,7 +103,7 @@ async def test_bytes_after_an_answer_are_no_answer_to_the_next_request(
 async def test_few_idle_connections_are_kept(
     repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("purgatory_sync.runtime.transport.MAX_IDLE", 3)
+    monkeypatch.setattr("purgatory_sync.runtime.net.transport.MAX_IDLE", 3)
     async with world(tmp) as place:
         place.answer = lambda seen: v2_pack(PACK)
         for host in ("a", "b", "c", "d", "a"):

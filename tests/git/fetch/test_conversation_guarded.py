@@ -19,9 +19,9 @@ from purgatory_sync.errors import (
     RedirectRefused,
 )
 
-from ..runtime.test_addresses import INSIDE
+from ...runtime.net.test_addresses import INSIDE
+from ..scripted import Observed, Reply, Seen, World, err, info_v2, redirect, v2_pack, world
 from .attempts import GET, PACK, POST, REFS, TIP, URL, failure, moved, smart
-from .scripted import Observed, Reply, Seen, World, err, info_v2, redirect, v2_pack, world
 
 SECRET = "hunter2"
 ASKED = "info/refs?service=git-upload-pack"

@@ -9,6 +9,8 @@ from purgatory_sync.errors import (
     ObjectsRefused,
 )
 
+from ..local_repos import MADE_UP, tag_of
+from ..scripted import Answer, Reply, Seen, err, info_v2, pack_of, refs_v0, v0_pack, world
 from .attempts import (
     OBJECTS,
     POST,
@@ -19,18 +21,6 @@ from .attempts import (
     failure,
     smart,
     v0_server,
-)
-from .local_repos import MADE_UP, tag_of
-from .scripted import (
-    Answer,
-    Reply,
-    Seen,
-    err,
-    info_v2,
-    pack_of,
-    refs_v0,
-    v0_pack,
-    world,
 )
 
 # How servers say that they do not have what is wanted.

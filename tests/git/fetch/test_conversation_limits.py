@@ -24,13 +24,12 @@ from purgatory_sync.errors import (
     TlsFailed,
     TooLarge,
 )
-from purgatory_sync.git.pack_format import BLOB, GitObject
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.pktline import pkt_line
+from purgatory_sync.git.pack.format import BLOB, GitObject
+from purgatory_sync.git.pack.thin_packs import encode_pack
+from purgatory_sync.git.protocol.pktline import pkt_line
 from purgatory_sync.settings import HuntSettings
 
-from .attempts import GET, PACK, POST, REFS, TIP, URL, failure, smart, v0_server
-from .scripted import (
+from ..scripted import (
     ADVERTISEMENT,
     HANG,
     RESULT,
@@ -45,6 +44,7 @@ from .scripted import (
     v2_pack,
     world,
 )
+from .attempts import GET, PACK, POST, REFS, TIP, URL, failure, smart, v0_server
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 WHOLE = v2_pack(PACK).body

@@ -9,7 +9,7 @@ from purgatory_sync.errors import (
     RedirectRefused,
     RepositoryUnavailable,
 )
-from purgatory_sync.git.http_rules import (
+from purgatory_sync.git.fetch.http_rules import (
     RESULT,
     judge_content,
     redirect_target,

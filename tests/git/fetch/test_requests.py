@@ -1,4 +1,4 @@
-from purgatory_sync.git.requests import fetch_v0, fetch_v2, list_refs_v2
+from purgatory_sync.git.fetch.requests import fetch_v0, fetch_v2, list_refs_v2
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 

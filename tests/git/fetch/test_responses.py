@@ -5,8 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import AttemptFailed, ObjectsRefused, ProtocolBroken
-from purgatory_sync.git.answers import EmptyAnswer, FetchAnswer, FetchAnswerV0, FetchAnswerV2
-from purgatory_sync.git.pktline import pkt_line
+from purgatory_sync.git.fetch.responses import (
+    EmptyAnswer,
+    FetchAnswer,
+    FetchAnswerV0,
+    FetchAnswerV2,
+)
+from purgatory_sync.git.protocol.pktline import pkt_line
 
 A = b"a" * 40
 

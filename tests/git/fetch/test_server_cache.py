@@ -1,5 +1,5 @@
-from purgatory_sync.git.advertisement import Server
-from purgatory_sync.git.known import KnownServers
+from purgatory_sync.git.fetch.advertisement import Server
+from purgatory_sync.git.fetch.server_cache import KnownServers
 from purgatory_sync.urls import parse_web_url
 
 V0 = Server(0, frozenset({b"side-band-64k"}))

@@ -14,14 +14,14 @@ import pytest
 from dulwich.objects import Blob, Commit, ShaFile, Tree
 
 from purgatory_sync.errors import ObjectsRefused
-from purgatory_sync.git.closure import complete_oids
-from purgatory_sync.git.fetch import GitClient
-from purgatory_sync.git.index_git import find_git
-from purgatory_sync.runtime.addresses import networks
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.git.ingest.connectivity import complete_oids
+from purgatory_sync.git.ingest.index_git import find_git
+from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import MIB, HuntSettings
 
-from .local_repos import MADE_UP, add_pack, history, new_repository, oid_of, write_loose_ref
+from ..local_repos import MADE_UP, add_pack, history, new_repository, oid_of, write_loose_ref
 
 SERVERS_PATH = os.environ.get("PATH_WITH_GIT", os.environ.get("PATH", os.defpath))
 

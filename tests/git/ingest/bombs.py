@@ -1,8 +1,8 @@
 """Packs that are small and mean to be large, and a process of its own to prove them in.
 
-`python -m tests.git.bombs WAY` proves one after the other; it prints a line of JSON for each: its
-name and size, the error, the seconds that it took, and by how many bytes the peak memory of the
-process, and of its largest child, exceeds by then what an honest pack needs.
+`python -m tests.git.ingest.bombs WAY` proves one after the other and prints a line of JSON for
+each: its name and size, the error, the seconds that it took, and by how many bytes the peak memory
+of the process, and of its largest child, exceeds by then what an honest pack needs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from random import Random
 import trio
 
 from purgatory_sync.errors import AttemptFailed
-from purgatory_sync.git import ingest
-from purgatory_sync.git.pack_format import BLOB
-from purgatory_sync.git.pack_reader import UnpackLimits
-from purgatory_sync.git.pack_writer import encode_entry_header
+from purgatory_sync.git.ingest import sink as ingest
+from purgatory_sync.git.pack.format import BLOB
+from purgatory_sync.git.pack.reader import UnpackLimits
+from purgatory_sync.git.pack.thin_packs import encode_entry_header
 from purgatory_sync.settings import GIB, MIB, HuntSettings
 
-from .packs import (
+from ..packs import (
     PackBuilder,
     blob,
     copying_delta,

@@ -8,14 +8,14 @@ from typing import Any
 
 import attrs
 
-from purgatory_sync.git.index_dulwich import index_here
-from purgatory_sync.git.ingest import Ingest
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_reader import UnpackLimits
-from purgatory_sync.git.quarantine import Quarantined
+from purgatory_sync.git.ingest.index_dulwich import index_here
+from purgatory_sync.git.ingest.quarantine import Quarantined
+from purgatory_sync.git.ingest.sink import Ingest
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.reader import UnpackLimits
 from purgatory_sync.settings import HuntSettings
 
-from .packs import oid_of
+from ..packs import oid_of
 
 NOTHING_IS_SMALL = UnpackLimits(0, 0, 0, 0)
 

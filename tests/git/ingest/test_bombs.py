@@ -30,8 +30,8 @@ EXPECTED = {
 )
 def test_no_bomb_costs_memory(way: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.git.bombs", way],
-        cwd=Path(__file__).parents[2],
+        [sys.executable, "-m", "tests.git.ingest.bombs", way],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         check=True,
     )

@@ -16,17 +16,16 @@ import pytest
 import trio
 
 from purgatory_sync.errors import AttemptFailed, DiskFull, LocalFailure, TooLarge
-from purgatory_sync.git import index_dulwich, large_pack, quarantine
-from purgatory_sync.git import ingest as ingest_module
-from purgatory_sync.git.index_dulwich import index_with_dulwich
-from purgatory_sync.git.index_git import RECEIVED, index_with_git
-from purgatory_sync.git.ingest import Ingest, PackSink
-from purgatory_sync.git.large_pack import Indexer
-from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.ingest import index_dulwich, large_pack, quarantine, sink
+from purgatory_sync.git.ingest.index_dulwich import index_with_dulwich
+from purgatory_sync.git.ingest.index_git import RECEIVED, index_with_git
+from purgatory_sync.git.ingest.large_pack import Indexer
+from purgatory_sync.git.ingest.sink import Ingest, PackSink
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
 from purgatory_sync.settings import GIB, MIB, HuntSettings
 
-from .packs import PackBuilder, blob, copying_delta, make_repository, oid_of
+from ..packs import PackBuilder, blob, copying_delta, make_repository, oid_of
 
 ROOMY = ChildLimits(memory_bytes=2 * GIB, cpu_secs=60, file_bytes=GIB)
 
@@ -183,7 +182,7 @@ async def test_a_disk_that_is_full_when_a_pack_is_written_down(
         (folder / RECEIVED).symlink_to("/dev/full")
         return folder
 
-    monkeypatch.setattr(ingest_module, "make_quarantine", on_a_full_disk)
+    monkeypatch.setattr(sink, "make_quarantine", on_a_full_disk)
     error = await place.refusal("dulwich", random_file())
     assert type(error) is DiskFull, error
 

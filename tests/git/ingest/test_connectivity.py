@@ -6,15 +6,15 @@ import attrs
 import pytest
 
 from purgatory_sync.errors import BadPack, NotClosed
-from purgatory_sync.git.closure import check_closure, complete_oids
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_index import encode_index
-from purgatory_sync.git.pack_reader import Unpacked, UnpackLimits, Unsure, unpack
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.stored import StoredObjects
+from purgatory_sync.git.disk.object_reader import StoredObjects
+from purgatory_sync.git.ingest.connectivity import check_closure, complete_oids
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.index import encode_index
+from purgatory_sync.git.pack.reader import Unpacked, UnpackLimits, Unsure, unpack
+from purgatory_sync.git.pack.thin_packs import encode_pack
 
-from .objects_git_judges import LONG_LINES
-from .packs import blob, commit, history, make_repository, name_of, oid_of, tag, tree, write_loose
+from ..pack.objects_git_judges import LONG_LINES
+from ..packs import blob, commit, history, make_repository, name_of, oid_of, tag, tree, write_loose
 
 LIMITS = UnpackLimits(1000, 1 << 20, 1 << 24, 10)
 

@@ -11,16 +11,17 @@ import pytest
 import trio
 
 from purgatory_sync.errors import TooLarge
-from purgatory_sync.git import ingest as ingest_module
-from purgatory_sync.git import large_pack, layout
-from purgatory_sync.git.ingest import Ingest
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_scan import PackScanner
-from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.disk import layout
+from purgatory_sync.git.ingest import large_pack
+from purgatory_sync.git.ingest import sink as sink_module
+from purgatory_sync.git.ingest.sink import Ingest
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.scan import PackScanner
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.settings import MIB, HuntSettings
 
-from .packs import blob, history, make_repository, tree
-from .ways import in_this_process
+from ..packs import blob, history, make_repository, tree
+from .judges import in_this_process
 
 GIANTS = 5
 
@@ -119,7 +120,7 @@ async def test_n3_a_giant_is_on_disk_before_it_joins(
         synced.append(path.suffix)
         real(path)
 
-    monkeypatch.setattr(ingest_module, "fsync_file", noted)
+    monkeypatch.setattr(sink_module, "fsync_file", noted)
     monkeypatch.setattr(large_pack, "index_with_dulwich", in_this_process)
     settings = HuntSettings(min_free_bytes=0, ingest="dulwich")
     async with Ingest(settings, tmp_path / "tmp").open_sink(repository) as sink:

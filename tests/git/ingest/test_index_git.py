@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
-from purgatory_sync.git.fsck import check_object
-from purgatory_sync.git.fsck_rules import judge_object
-from purgatory_sync.git.index_git import RECEIVED, child_limits, index_with_git
-from purgatory_sync.git.pack_format import COMMIT, TAG, TREE, GitObject
-from purgatory_sync.git.pack_reader import Unsure
-from purgatory_sync.git.pack_scan import PackScanner, Scanned
-from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.ingest.index_git import RECEIVED, child_limits, index_with_git
+from purgatory_sync.git.pack.format import COMMIT, TAG, TREE, GitObject
+from purgatory_sync.git.pack.fsck_rules import judge_object
+from purgatory_sync.git.pack.quick_check import check_object
+from purgatory_sync.git.pack.reader import Unsure
+from purgatory_sync.git.pack.scan import PackScanner, Scanned
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
 from purgatory_sync.settings import HuntSettings
 
-from .objects_git_judges import BYSTANDERS, ODD_BUT_FINE, REFUSED, USUAL
-from .packs import history, make_repository, oid_of, write_loose
+from ..pack.objects_git_judges import BYSTANDERS, ODD_BUT_FINE, REFUSED, USUAL
+from ..packs import history, make_repository, oid_of, write_loose
 
 pytestmark = pytest.mark.real
 

@@ -15,18 +15,18 @@ import pytest
 import trio
 
 from purgatory_sync.errors import BadPack, LocalFailure, NotClosed, TooLarge
-from purgatory_sync.git import index_git
-from purgatory_sync.git.index_git import RECEIVED
-from purgatory_sync.git.ingest import Ingest, PackSink
-from purgatory_sync.git.large_pack import LargePack
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.quarantine import sweep_quarantine
+from purgatory_sync.git.ingest import index_git
+from purgatory_sync.git.ingest.index_git import RECEIVED
+from purgatory_sync.git.ingest.large_pack import LargePack
+from purgatory_sync.git.ingest.quarantine import sweep_quarantine
+from purgatory_sync.git.ingest.sink import Ingest, PackSink
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import Child, ChildLimits
 from purgatory_sync.settings import MIB, HuntSettings
 
-from .packs import PackBuilder, blob, delta, history, make_repository, name_of, oid_of, write_loose
-from .ways import Way
+from ..packs import PackBuilder, blob, delta, history, make_repository, name_of, oid_of, write_loose
+from .judges import Way
 
 GIT = HuntSettings(min_free_bytes=0, ingest="git")
 
@@ -235,7 +235,7 @@ import sys, trio
 from pathlib import Path
 from purgatory_sync.git.ingest import Ingest
 from purgatory_sync.settings import HuntSettings
-from tests.git.test_large_pack import large_history, encode_pack
+from tests.git.ingest.test_large_pack import large_history, encode_pack
 async def main(repository, tmp, ingest):
     settings = HuntSettings(min_free_bytes=0, ingest=ingest)
     async with Ingest(settings, Path(tmp)).open_sink(Path(repository)) as sink:
@@ -254,7 +254,7 @@ def test_what_the_killed_left_is_swept_and_what_the_living_have_is_not(
 ) -> None:
     tmp = tmp_path / "tmp"
     command = [sys.executable, "-c", HALF, str(repository), str(tmp), ingest]
-    here = Path(__file__).parents[2]
+    here = Path(__file__).parents[3]
     before = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=here) for _ in range(2)]
     try:

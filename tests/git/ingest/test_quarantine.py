@@ -10,11 +10,9 @@ import pytest
 import trio
 
 from purgatory_sync.errors import DiskFull, LocalFailure, RepositoryError
-from purgatory_sync.git.layout import Pinned
-from purgatory_sync.git.pack_index import encode_index
-from purgatory_sync.git.pack_reader import UnpackLimits, unpack
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.quarantine import (
+from purgatory_sync.git.disk.layout import Pinned
+from purgatory_sync.git.disk.object_reader import StoredObjects
+from purgatory_sync.git.ingest.quarantine import (
     PackInFolder,
     PackInMemory,
     ProvenPack,
@@ -26,10 +24,12 @@ from purgatory_sync.git.quarantine import (
     require_free_space,
     sweep_quarantine,
 )
-from purgatory_sync.git.stored import StoredObjects
+from purgatory_sync.git.pack.index import encode_index
+from purgatory_sync.git.pack.reader import UnpackLimits, unpack
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ProcessIdentity
 
-from .packs import history, make_repository, name_of
+from ..packs import history, make_repository, name_of
 
 OBJECTS = history(1)
 PACK = encode_pack(OBJECTS)

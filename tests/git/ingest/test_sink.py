@@ -18,14 +18,14 @@ from purgatory_sync.errors import (
     NotClosed,
     TooLarge,
 )
-from purgatory_sync.git.closure import complete_oids
-from purgatory_sync.git.ingest import Ingest
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_writer import encode_pack
-from purgatory_sync.git.stored import StoredObjects
+from purgatory_sync.git.disk.object_reader import StoredObjects
+from purgatory_sync.git.ingest.connectivity import complete_oids
+from purgatory_sync.git.ingest.sink import Ingest
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.settings import MIB, HuntSettings
 
-from .packs import (
+from ..packs import (
     PackBuilder,
     blob,
     commit,
@@ -40,7 +40,7 @@ from .packs import (
     with_trailer,
     write_loose,
 )
-from .ways import Way
+from .judges import Way
 
 
 async def test_proven_objects_join(way: Way) -> None:

@@ -10,12 +10,12 @@ import pytest
 import trio
 
 from purgatory_sync.errors import AttemptFailed, BadPack, NotClosed
-from purgatory_sync.git.closure import complete_oids
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.ingest.connectivity import complete_oids
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.thin_packs import encode_pack
 
-from .packs import PackBuilder, blob, commit, history, oid_of, tree, with_trailer, write_loose
-from .ways import Way
+from ..packs import PackBuilder, blob, commit, history, oid_of, tree, with_trailer, write_loose
+from .judges import Way
 
 HISTORY = history(2)
 HERE, NEW = HISTORY[:3], HISTORY[3:]

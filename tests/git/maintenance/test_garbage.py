@@ -13,16 +13,16 @@ import pytest
 from dulwich.objects import Blob, Tag, Tree
 
 from purgatory_sync.errors import DiskFull, LocalFailure
-from purgatory_sync.git import dropping, repacking
-from purgatory_sync.git.closure import complete_oids
-from purgatory_sync.git.copying import link_objects
-from purgatory_sync.git.dropping import Needed, pack_what_is_needed
-from purgatory_sync.git.layout import Pinned, read_era
-from purgatory_sync.git.ref_lock import exclusive
-from purgatory_sync.git.repository import present_oids
+from purgatory_sync.git.disk.layout import Pinned, read_era
+from purgatory_sync.git.disk.linking import link_objects
+from purgatory_sync.git.disk.ref_lock import exclusive
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.ingest.connectivity import complete_oids
+from purgatory_sync.git.maintenance import garbage, repacking
+from purgatory_sync.git.maintenance.garbage import Needed, pack_what_is_needed
 from purgatory_sync.runtime.children import ChildLimits, ChildResult
 
-from .local_repos import (
+from ..local_repos import (
     add_loose,
     add_pack,
     git,
@@ -193,7 +193,7 @@ def test_a_pack_that_lacks_something_is_not_believed(
     ) -> str:
         return real(git, paths, folder, ("--no-reuse-delta", wanted[1]), limits)
 
-    monkeypatch.setattr(dropping, "pack_objects", commits_only)
+    monkeypatch.setattr(garbage, "pack_objects", commits_only)
     with pytest.raises(LocalFailure, match="could not walk"):
         needed(repository, tmp)
     assert os.listdir(tmp) == []
@@ -209,7 +209,7 @@ def test_each_object_is_looked_for_where_nothing_else_is_at_hand(
         f"{oid_of(each)}\n" for step in MAIN for each in step.objects if oid_of(each) != left_out
     )
     monkeypatch.setattr(
-        dropping,
+        garbage,
         "pack_objects",
         lambda git, paths, folder, wanted, limits: real(
             git, paths, folder, ("--no-reuse-delta", names), limits
@@ -439,7 +439,7 @@ def test_it_is_limited(repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPa
     blob = Blob.from_string(os.urandom(300_000))
     add_pack(repository, [blob], 2_000)
     limits = ChildLimits(memory_bytes=1 << 30, cpu_secs=60, file_bytes=64 * 1024)
-    monkeypatch.setattr(dropping, "limits_for", lambda _: limits)
+    monkeypatch.setattr(garbage, "limits_for", lambda _: limits)
     with pytest.raises(LocalFailure, match="could not repack"):
         needed(repository, tmp, [oid_of(blob)])
     assert os.listdir(tmp) == []
@@ -448,6 +448,6 @@ def test_it_is_limited(repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPa
 def test_a_walk_that_fails_is_no_walk(
     repository: Path, tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dropping, "run_git", lambda *_: ChildResult(-9, b"", b""))
+    monkeypatch.setattr(garbage, "run_git", lambda *_: ChildResult(-9, b"", b""))
     with pytest.raises(LocalFailure, match="ended with -9"):
         needed(repository, tmp)

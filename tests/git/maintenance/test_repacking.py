@@ -14,15 +14,15 @@ import pytest
 from dulwich.objects import Blob
 
 from purgatory_sync.errors import DiskFull, LocalFailure
-from purgatory_sync.git import repacking
-from purgatory_sync.git.closure import complete_oids
-from purgatory_sync.git.copying import link_objects
-from purgatory_sync.git.repacking import Combined, combine_packs, count_packs
-from purgatory_sync.git.repository import present_oids
-from purgatory_sync.git.stored import StoredObjects
+from purgatory_sync.git.disk.linking import link_objects
+from purgatory_sync.git.disk.object_reader import StoredObjects
+from purgatory_sync.git.disk.repository import present_oids
+from purgatory_sync.git.ingest.connectivity import complete_oids
+from purgatory_sync.git.maintenance import repacking
+from purgatory_sync.git.maintenance.repacking import Combined, combine_packs, count_packs
 from purgatory_sync.runtime.children import ChildLimits
 
-from .local_repos import (
+from ..local_repos import (
     Step,
     add_loose,
     add_pack,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from purgatory_sync.git.pack_format import BLOB, COMMIT, TAG, TREE, GitObject
+from purgatory_sync.git.pack.format import BLOB, COMMIT, TAG, TREE, GitObject
 
-from .packs import WHO, blob, commit, oid_of, tag, tree
+from ..packs import WHO, blob, commit, oid_of, tag, tree
 
 FILE = blob(b"content\n")
 FOLDER = tree((b"100644", b"f", FILE))

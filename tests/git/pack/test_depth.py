@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from purgatory_sync.errors import TooLarge
-from purgatory_sync.git.pack_depth import check_depth
-from purgatory_sync.git.pack_index import encode_index
-from purgatory_sync.git.pack_reader import UnpackLimits, unpack
+from purgatory_sync.git.pack.depth import check_depth
+from purgatory_sync.git.pack.index import encode_index
+from purgatory_sync.git.pack.reader import UnpackLimits, unpack
 
-from .packs import PackBuilder, blob, delta, name_of
+from ..packs import PackBuilder, blob, delta, name_of
 
 LIMITS = UnpackLimits(objects=100, object_bytes=1000, total_bytes=10_000, delta_depth=50)
 

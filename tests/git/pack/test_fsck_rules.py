@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import BadPack
-from purgatory_sync.git.fsck_rules import judge_attributes, judge_modules, judge_object
-from purgatory_sync.git.links import object_links
-from purgatory_sync.git.pack_format import BLOB, COMMIT, TAG, TREE, GitObject
+from purgatory_sync.git.pack.format import BLOB, COMMIT, TAG, TREE, GitObject
+from purgatory_sync.git.pack.fsck_rules import judge_attributes, judge_modules, judge_object
+from purgatory_sync.git.pack.object_links import object_links
 
+from ..packs import name_of, tree
 from .objects_git_judges import (
     BYSTANDERS,
     EVIL_MODULES,
@@ -21,7 +22,6 @@ from .objects_git_judges import (
     REFUSED,
     USUAL,
 )
-from .packs import name_of, tree
 
 KNOWN = {name_of(object): object for object in BYSTANDERS}
 

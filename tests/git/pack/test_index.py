@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from dulwich.pack import write_pack_index_v1, write_pack_index_v2
 
-from purgatory_sync.git.pack_format import PackEntry
-from purgatory_sync.git.pack_index import PackIndexReader, encode_index
+from purgatory_sync.git.pack.format import PackEntry
+from purgatory_sync.git.pack.index import PackIndexReader, encode_index
 
 TRAILER = b"t" * 20
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.errors import BadPack
-from purgatory_sync.git.links import TreeEntry, object_links, tree_entries
-from purgatory_sync.git.pack_format import BLOB, COMMIT, TAG, TREE
+from purgatory_sync.git.pack.format import BLOB, COMMIT, TAG, TREE
+from purgatory_sync.git.pack.object_links import TreeEntry, object_links, tree_entries
 
+from ..packs import commit, name_of, tag, tree
 from .objects_git_judges import FILE, FOLDER, TIP
-from .packs import commit, name_of, tag, tree
 
 FILE_NAME = name_of(FILE)
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from purgatory_sync.git.fsck import check_attributes, check_object
-from purgatory_sync.git.links import object_links
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_reader import Unsure
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.object_links import object_links
+from purgatory_sync.git.pack.quick_check import check_attributes, check_object
+from purgatory_sync.git.pack.reader import Unsure
 
+from ..packs import name_of
 from .objects_git_judges import FILE, LONG_LINES, ODD_BUT_FINE, REFUSED, USUAL
-from .packs import name_of
 
 IN_ATTRIBUTES = {"long attributes", "long attributes, other case"}
 

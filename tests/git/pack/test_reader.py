@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import BadPack
-from purgatory_sync.git.pack_format import GitObject
-from purgatory_sync.git.pack_reader import (
+from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.reader import (
     Resolve,
     Unpacked,
     UnpackLimits,
@@ -18,18 +18,9 @@ from purgatory_sync.git.pack_reader import (
     object_name,
     unpack,
 )
-from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.pack.thin_packs import encode_pack
 
-from .packs import (
-    PackBuilder,
-    blob,
-    copying_delta,
-    delta,
-    history,
-    name_of,
-    varint,
-    with_trailer,
-)
+from ..packs import PackBuilder, blob, copying_delta, delta, history, name_of, varint, with_trailer
 
 LIMITS = UnpackLimits(objects=20, object_bytes=10_000, total_bytes=50_000, delta_depth=5)
 OLD, NEW = blob(b"old " * 40), blob(b"new " * 40)

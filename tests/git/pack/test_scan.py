@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import BadPack, TooLarge
-from purgatory_sync.git.pack_scan import PackScanner, Scanned
-from purgatory_sync.git.pack_writer import encode_pack
+from purgatory_sync.git.pack.scan import PackScanner, Scanned
+from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.settings import GIB, MIB, HuntSettings
 
-from .packs import PackBuilder, blob, copying_delta, delta, history, name_of, with_trailer
+from ..packs import PackBuilder, blob, copying_delta, delta, history, name_of, with_trailer
 
 LIMITS = HuntSettings(max_inflated_bytes=GIB, max_inflated_ratio=0, max_delta_depth=50)
 

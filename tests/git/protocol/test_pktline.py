@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import ProtocolBroken
-from purgatory_sync.git.pktline import Mark, Packet, PacketBuffer, pkt_line
+from purgatory_sync.git.protocol.pktline import Mark, Packet, PacketBuffer, pkt_line
 
 
 def packets_of(pieces: list[bytes]) -> list[Packet]:

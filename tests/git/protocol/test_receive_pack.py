@@ -8,9 +8,9 @@ from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import PushRefused
-from purgatory_sync.git import receive_pack
-from purgatory_sync.git.pktline import FLUSH_BYTES, Mark, Packet, PacketBuffer, pkt_line
-from purgatory_sync.git.receive_pack import (
+from purgatory_sync.git.protocol import receive_pack
+from purgatory_sync.git.protocol.pktline import FLUSH_BYTES, Mark, Packet, PacketBuffer, pkt_line
+from purgatory_sync.git.protocol.receive_pack import (
     CAPABILITIES,
     Command,
     PushRequest,

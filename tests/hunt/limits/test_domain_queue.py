@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.hunt.domain_queue import DomainQueue
-from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.hunt.limits.domain_queue import DomainQueue
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 
 
 def queue_of(*identifiers: str) -> DomainQueue:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from math import inf
 
-from purgatory_sync.hunt.throttle import DomainThrottle, Place
-from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.hunt.limits.domain_throttle import DomainThrottle, Place
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 
 
 def throttle(max_concurrent: int = 5, max_per_minute: int = 30) -> DomainThrottle:

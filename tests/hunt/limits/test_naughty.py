@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.errors import NaughtyScope
-from purgatory_sync.hunt import naughty as module
-from purgatory_sync.hunt.naughty import NaughtyEntry, NaughtyList
+from purgatory_sync.hunt.limits import naughty as module
+from purgatory_sync.hunt.limits.naughty import NaughtyEntry, NaughtyList
 
 HOURS_12 = 43_200.0
 URL = "https://a.example/r.git"

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import attrs
 
-from purgatory_sync.hunt.context import Need, Source
-from purgatory_sync.hunt.sources import domain_of, find_sources, known_urls
+from purgatory_sync.hunt.limits.sources import domain_of, find_sources, known_urls
+from purgatory_sync.hunt.limits.sync_context import Need, Source
 from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.repository_data import KnownAnnouncement, RepositoryData
 
-from ..purgatory.support import event
+from ...purgatory.support import event
 
 ALICE, BOB, CAROL, MALLORY = "a" * 64, "b" * 64, "c" * 64, "d" * 64
 

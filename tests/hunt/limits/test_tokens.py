@@ -5,7 +5,7 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.hunt.tokens import Token, TokenBucket
+from purgatory_sync.hunt.limits.tokens import Token, TokenBucket
 
 
 def test_b_8_2_a_token_comes_back_60_seconds_after_the_answers_first_byte() -> None:

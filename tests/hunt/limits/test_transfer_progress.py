@@ -5,7 +5,7 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.hunt.progress import Progress
+from purgatory_sync.hunt.limits.transfer_progress import Progress
 
 
 def transfer() -> Progress:

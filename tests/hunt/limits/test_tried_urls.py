@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from purgatory_sync.hunt.tried import TriedUrls
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 
 A, B = "https://a.example/r.git", "https://b.example:8080/r.git"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import attrs
 import trio
 
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.nostr.keys import encode_npub
 
-from .support import Served, served
+from ..support import Served, served
 
 NPUB = encode_npub("3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d")
 

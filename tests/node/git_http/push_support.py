@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from purgatory_sync.git.repository import list_refs
+from purgatory_sync.git.disk.repository import list_refs
 from purgatory_sync.node.node import run_node
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import HuntSettings, ListenerSettings, PushSettings, Settings

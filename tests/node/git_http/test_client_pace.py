@@ -12,13 +12,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.node import git_pace
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.git_pace import Pace
-from purgatory_sync.node.wire import Gone
+from purgatory_sync.node.git_http import client_pace
+from purgatory_sync.node.git_http.client_pace import Pace
+from purgatory_sync.node.http.exchange import Exchange
+from purgatory_sync.node.http.server_stream import Gone
 
+from ..support import Client, read_to_end
 from .git_support import NPUB, GitServed, git, git_served
-from .support import Client, read_to_end
 
 LEAST = 8192
 
@@ -131,7 +131,7 @@ async def test_b_6_2_a_clone_that_takes_too_long_gives_its_place_to_the_next(
 async def test_b_6_2_a_clone_that_is_taken_slowly_gives_its_place_to_the_next(
     tmp_path: Path, large: str, monkeypatch: pytest.MonkeyPatch, others: bool
 ) -> None:
-    monkeypatch.setattr(git_pace, "JUDGED_SECS", 0.3)
+    monkeypatch.setattr(client_pace, "JUDGED_SECS", 0.3)
     async with git_served(tmp_path, max_processes=1, least_pace=1 << 30) as server:
         async with await asked_for(server, large) as stream, trio.open_nursery() as nursery:
             if others:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from purgatory_sync.node.git_child import git_child, git_environment
+from purgatory_sync.node.git_http.git_child import git_child, git_environment
 
+from ..support import read_until
 from .git_support import NPUB, git_served, make_repository
-from .support import read_until
 
 pytestmark = pytest.mark.real
 

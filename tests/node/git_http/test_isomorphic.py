@@ -15,16 +15,16 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.node.exchange import Exchange
+from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.testing import events
 
+from ..support import served
 from .git_support import ENVIRONMENT, git
 from .push_support import CONTRIBUTOR, DEV, MAIN, OWNER, Home, home_in
-from .support import served
 
 BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 HERE: Final = Path(__file__).parent / "isomorphic"
-INSTALLED: Final = Path(__file__).parents[2] / ".venv" / "isomorphic"
+INSTALLED: Final = Path(__file__).parents[3] / ".venv" / "isomorphic"
 TAG = "refs/tags/v1"
 
 pytestmark = [

@@ -14,15 +14,16 @@ import pytest
 import trio
 
 from purgatory_sync.errors import PushRefused
-from purgatory_sync.node import git_pace, wire
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.git_http import GitHttp
-from purgatory_sync.node.git_push import GitPush
+from purgatory_sync.node.git_http import client_pace
+from purgatory_sync.node.git_http.receive_pack_http import GitPush
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.http import server_stream
+from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.settings import PushSettings
 
+from ..support import served
 from .git_support import ENVIRONMENT, git
 from .push_support import MAIN, OWNER, RECEIVE, ZERO, Home, home_in
-from .support import served
 
 pytestmark = pytest.mark.real
 
@@ -169,7 +170,9 @@ async def test_b_6_6_who_sends_far_too_much_reads_the_reason(tmp_path: Path) -> 
 async def test_b_6_6_a_refusal_waits_for_who_still_sends(
     home: Home, raw: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "LINGER_SECS", 0)  # else it is heard out for two seconds anyway
+    monkeypatch.setattr(
+        server_stream, "LINGER_SECS", 0
+    )  # else it is heard out for two seconds anyway
     ended = False
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -320,7 +323,7 @@ async def pushing(home: Home, commands: bytes) -> trio.SocketStream:
 async def test_b_6_7_a_push_that_drips_gives_its_place_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_pace, "JUDGED_SECS", 0.5)
+    monkeypatch.setattr(client_pace, "JUDGED_SECS", 0.5)
     settings = PushSettings(max_concurrent=1, min_bytes_per_sec=100_000)
     async with home_in(tmp_path, settings) as home:
         tip = home.commit("a")

@@ -10,13 +10,13 @@ import attrs
 import trio
 import trio.testing
 
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.git_http import GitHttp
-from purgatory_sync.node.git_push import GitPush
+from purgatory_sync.node.git_http.receive_pack_http import GitPush
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.nostr.keys import encode_npub
 
+from ..support import read_to_end, served
 from .push_support import ZERO
-from .support import read_to_end, served
 
 NPUB = encode_npub("1" * 64)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.node.git_paths import GitPath, parse_git_path
+from purgatory_sync.node.git_http.repository_paths import GitPath, parse_git_path
 from purgatory_sync.nostr.identifier import is_valid_identifier
 from purgatory_sync.nostr.keys import encode_npub
 

@@ -11,11 +11,11 @@ import httpx
 import pytest
 import trio
 
-from purgatory_sync.node import git_http
-from purgatory_sync.node.git_empty import CAPABILITIES
+from purgatory_sync.node.git_http import upload_pack_http
+from purgatory_sync.node.git_http.empty_repository import CAPABILITIES
 
+from ..support import read_until
 from .git_support import NPUB, GitServed, git, git_served, make_repository
-from .support import read_until
 
 pytestmark = pytest.mark.real
 
@@ -239,7 +239,7 @@ async def test_b_6_1_hostile_gzip(
     body: bytes,
     status: int,
 ) -> None:
-    monkeypatch.setattr(git_http, "MAX_REQUEST_BYTES", 100_000)
+    monkeypatch.setattr(upload_pack_http, "MAX_REQUEST_BYTES", 100_000)
     headers = {**UPLOAD, **V2, "content-encoding": "gzip"}
     async with git_served(tmp_path) as server:
         answer = await _request(server, "POST", "repo/git-upload-pack", headers, body)
@@ -261,7 +261,7 @@ async def test_b_6_1_bytes_that_come_after_the_gzip(tmp_path: Path, commits: lis
 async def test_b_6_1_too_large_a_body(
     tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_http, "MAX_REQUEST_BYTES", 100_000)
+    monkeypatch.setattr(upload_pack_http, "MAX_REQUEST_BYTES", 100_000)
     body = pkt(b"command=fetch") + b"0001" + pkt(b"have " + b"1" * 40 + b"\n") * 4000
     async with git_served(tmp_path) as server:
         answer = await _request(server, "POST", "repo/git-upload-pack", {**UPLOAD, **V2}, body)
@@ -297,12 +297,12 @@ def half_a_request(tip: str, size: int) -> bytes:
 async def test_b_6_2_a_request_that_comes_slowly_holds_no_place(
     tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_http, "BODY_SECS", 3.0)
+    monkeypatch.setattr(upload_pack_http, "BODY_SECS", 3.0)
     async with (
         git_served(tmp_path, max_processes=1) as server,
         await server.place.connect() as stream,
     ):
-        await stream.send_all(half_a_request(commits[-1], git_http.READ_AHEAD_BYTES - 50))
+        await stream.send_all(half_a_request(commits[-1], upload_pack_http.READ_AHEAD_BYTES - 50))
         await trio.sleep(0.1)
         with trio.fail_after(2.5):
             refs = "repo/info/refs?service=git-upload-pack"
@@ -313,9 +313,9 @@ async def test_b_6_2_a_request_that_comes_slowly_holds_no_place(
 async def test_b_6_2_a_long_request_that_drips_gives_its_place_back(
     tmp_path: Path, commits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(git_http, "BODY_SECS", 1.0)
-    begun = half_a_request(commits[-1], git_http.READ_AHEAD_BYTES)
-    more = half_a_request(commits[-1], git_http.READ_AHEAD_BYTES + 5_000)[len(begun) :]
+    monkeypatch.setattr(upload_pack_http, "BODY_SECS", 1.0)
+    begun = half_a_request(commits[-1], upload_pack_http.READ_AHEAD_BYTES)
+    more = half_a_request(commits[-1], upload_pack_http.READ_AHEAD_BYTES + 5_000)[len(begun) :]
     async with (
         git_served(tmp_path, max_processes=1) as server,
         await server.place.connect() as stream,
@@ -362,7 +362,7 @@ async def test_child_dies_with_its_connection_and_frees_its_place(
     async with git_served(tmp_path, max_processes=1) as server:
         stream = await server.place.connect()
         # Half of a long request: git waits for the rest, and the next client for its place.
-        await stream.send_all(half_a_request(commits[-1], git_http.READ_AHEAD_BYTES + 50))
+        await stream.send_all(half_a_request(commits[-1], upload_pack_http.READ_AHEAD_BYTES + 50))
         await trio.sleep(0.5)
         refs = "repo/info/refs?service=git-upload-pack"
         with trio.move_on_after(0.2):

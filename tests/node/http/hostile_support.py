@@ -22,8 +22,8 @@ from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.node_process import free_port
 
-from .git_support import ENVIRONMENT, git
-from .support import UPGRADE, text_frame
+from ..git_http.git_support import ENVIRONMENT, git
+from ..support import UPGRADE, text_frame
 
 OWNER: Final = Author.from_seed(1)
 DOMAIN: Final = "git.example"

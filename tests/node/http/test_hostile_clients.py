@@ -14,10 +14,12 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from purgatory_sync.node import websocket, wire
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.websocket import Socket
+from purgatory_sync.node.http import server_stream, websocket
+from purgatory_sync.node.http.exchange import Exchange
+from purgatory_sync.node.http.websocket import Socket
 
+from ..support import hello, served, talk, upgraded
+from ..support import read_to_end as read_all
 from .hostile_cases import CASES, GET, REFS, STAYING
 from .hostile_support import (
     INFO,
@@ -32,8 +34,6 @@ from .hostile_support import (
     running,
     wait_until,
 )
-from .support import hello, served, talk, upgraded
-from .support import read_to_end as read_all
 
 pytestmark = pytest.mark.real
 
@@ -134,7 +134,7 @@ def test_stop_while_all_of_them_are_connected(
 async def test_client_that_never_answers_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PING_SECS", "CLOSE_TIMEOUT_SECS"):
         monkeypatch.setattr(websocket, name, 0.2)
-    monkeypatch.setattr(wire, "LINGER_SECS", 0.1)
+    monkeypatch.setattr(server_stream, "LINGER_SECS", 0.1)
     async with served(real=True) as place:
         descriptors = len(os.listdir("/proc/self/fd"))
         async with await upgraded(place) as silent, await upgraded(place) as other:
@@ -185,7 +185,7 @@ async def websocket_with_bugs(socket: Socket) -> None:
 async def test_exceptions_in_handlers_and_their_child_tasks(
     where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "LINGER_SECS", 0.1)
+    monkeypatch.setattr(server_stream, "LINGER_SECS", 0.1)
     monkeypatch.setattr(websocket, "CLOSE_TIMEOUT_SECS", 0.1)
     path = where.replace(" ", "-").encode()
     with capture_logs() as logs:

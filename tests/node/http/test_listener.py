@@ -14,12 +14,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node import listener
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.listener import Listener
+from purgatory_sync.node.http import listener
+from purgatory_sync.node.http.exchange import Exchange
+from purgatory_sync.node.http.listener import Listener
 from purgatory_sync.settings import ListenerSettings
 
-from .support import Served, echo, hello, read_to_end, read_until, served, talk
+from ..support import Served, echo, hello, read_to_end, read_until, served, talk
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

@@ -12,17 +12,17 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
-from purgatory_sync.node import wire
-from purgatory_sync.node.websocket import (
+from purgatory_sync.node.http import server_stream
+from purgatory_sync.node.http.server_stream import Gone
+from purgatory_sync.node.http.websocket import (
     CLOSE_TIMEOUT_SECS,
     LARGE_BYTES,
     LONG_BYTES,
     PING_SECS,
     Socket,
 )
-from purgatory_sync.node.wire import Gone
 
-from .support import (
+from ..support import (
     MAX_MESSAGE_BYTES,
     UPGRADE,
     Served,
@@ -225,7 +225,7 @@ async def test_a_client_that_never_answers_pings_is_closed_without_a_word_in_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # As on a busy machine, where the time to close is over before the linger is.
-    monkeypatch.setattr(wire, "LINGER_SECS", 60.0)
+    monkeypatch.setattr(server_stream, "LINGER_SECS", 60.0)
     async with served() as place, await upgraded(place) as stream:
         began = trio.current_time()
         assert (await read_to_end(stream)).startswith(b"\x89")

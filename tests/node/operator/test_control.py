@@ -16,9 +16,9 @@ import trio
 from structlog.testing import capture_logs
 
 from purgatory_sync.engine import PurgatorySync
-from purgatory_sync.engine.explaining import Explainer
+from purgatory_sync.engine.status.explainer import Explainer
 from purgatory_sync.errors import NaughtyScope, StoreError
-from purgatory_sync.node.control import MAX_CONNECTIONS, MAX_REQUEST_BYTES, SOCKET, control
+from purgatory_sync.node.operator.control import MAX_CONNECTIONS, MAX_REQUEST_BYTES, SOCKET, control
 from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events

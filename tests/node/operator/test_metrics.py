@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from purgatory_sync.node.metrics import DomainMetrics, Metrics, MetricsSnapshot
+from purgatory_sync.node.operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 
 
 def lines(metrics: Metrics) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from purgatory_sync.engine.explained import (
+from purgatory_sync.engine.status.models import (
     DomainLook,
     EventLook,
     HourLook,
@@ -15,17 +15,17 @@ from purgatory_sync.engine.explained import (
     NodeLook,
     SourceLook,
 )
-from purgatory_sync.engine.repository_look import RepositoryLook
+from purgatory_sync.engine.status.repository_status import RepositoryLook
 from purgatory_sync.errors import ResultClass
-from purgatory_sync.hunt.statistics import DomainStatistics
-from purgatory_sync.node.looks import StatusLook
-from purgatory_sync.node.pages.routes import Pages
+from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
+from purgatory_sync.node.operator.node_status import StatusLook
+from purgatory_sync.node.pages.page_routes import Pages
 from purgatory_sync.node.upstream import RelayLook, Trouble
-from purgatory_sync.runtime.addresses import networks
+from purgatory_sync.runtime.net.addresses import networks
 from purgatory_sync.settings import RelaySettings
 from purgatory_sync.testing.events import Author
 
-from ..test_nip11 import make_info
+from ..relay.test_nip11 import make_info
 
 NOW = 1_800_000_000.0
 ALICE = Author.from_seed(1)

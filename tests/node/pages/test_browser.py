@@ -11,13 +11,13 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.engine.explained import NodeLook
-from purgatory_sync.node.app import App
-from purgatory_sync.node.git_http import GitHttp
-from purgatory_sync.node.pages.routes import Pages
+from purgatory_sync.engine.status.models import NodeLook
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.pages.page_routes import Pages
+from purgatory_sync.node.routes import App
 
+from ..relay.test_nip11 import make_info
 from ..support import Served, served
-from ..test_nip11 import make_info
 from .chromium import chromium
 from .support import HOSTILE, domain, event, node, source
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from purgatory_sync.node.app import App
-from purgatory_sync.node.git_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
 
+from ..relay.test_nip11 import make_info
 from ..support import served
-from ..test_nip11 import make_info
 from .chromium import BROWSER, chromium
 from .support import ALICE, HOSTILE, domain, event, make_pages, node, relay, repository, source
 

@@ -9,14 +9,14 @@ from xml.etree import ElementTree
 import pytest
 import trio.testing
 
-from purgatory_sync.node.app import App
-from purgatory_sync.node.git_http import GitHttp
-from purgatory_sync.node.pages import routes
-from purgatory_sync.node.pages.routes import Pages, wants_page
+from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.pages import page_routes
+from purgatory_sync.node.pages.page_routes import Pages, wants_page
+from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
 
+from ..relay.test_nip11 import make_info
 from ..support import served, talk
-from ..test_nip11 import make_info
 from .support import ALICE, HOSTILE, make_pages, node, repository
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -150,7 +150,7 @@ async def test_b_10_3_a_look_is_written_once_for_everybody(
     look = node()
     pages = make_pages(look)
     first = await ask(pages, "/purgatory")
-    monkeypatch.setattr(routes, "public_look", None)
+    monkeypatch.setattr(page_routes, "public_look", None)
     assert await ask(pages, "/purgatory") == first
     assert (await ask(pages, "/purgatory.json"))[0] == 200
 

@@ -6,9 +6,9 @@ import attrs
 import msgspec
 import pytest
 
-from purgatory_sync.engine.explained import DomainLook, NaughtyLook, SourceLook
+from purgatory_sync.engine.status.models import DomainLook, NaughtyLook, SourceLook
 from purgatory_sync.errors import NameUnknown, ResultClass
-from purgatory_sync.hunt.statistics import DomainStatistics
+from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 from purgatory_sync.node.pages.public import (
     IDENTIFIERS_SHOWN,
     MISSING_SHOWN,
@@ -16,7 +16,7 @@ from purgatory_sync.node.pages.public import (
     PublicLook,
     public_look,
 )
-from purgatory_sync.runtime.addresses import networks
+from purgatory_sync.runtime.net.addresses import networks
 
 from .support import ALICE, NOW, domain, event, node, source
 

@@ -8,10 +8,10 @@ import pytest
 from purgatory_sync.node.pages.public import RELAYS_SHOWN, public_look
 from purgatory_sync.node.pages.rendering import Renderer
 from purgatory_sync.node.upstream import Trouble
-from purgatory_sync.runtime.addresses import networks
+from purgatory_sync.runtime.net.addresses import networks
 
 from .support import HOSTILE, NOW, make_pages, node, relay
-from .test_routes import ask
+from .test_page_routes import ask
 
 
 def shown(*relays: object) -> list[dict[str, object]]:

@@ -10,7 +10,7 @@ from typing import get_args
 import attrs
 import pytest
 
-from purgatory_sync.engine.explained import EventLook, Obstacle
+from purgatory_sync.engine.status.models import EventLook, Obstacle
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.node.pages.public import public_look
 from purgatory_sync.node.pages.rendering import (

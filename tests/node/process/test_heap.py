@@ -57,5 +57,5 @@ trio.run(main)
 
 
 def test_what_a_burst_took_goes_back_to_the_system() -> None:
-    here = Path(__file__).parents[2]
+    here = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", BURST], check=True, cwd=here, timeout=120)

@@ -7,7 +7,7 @@ import resource
 import pytest
 from structlog.testing import capture_logs
 
-from purgatory_sync.node.open_files import RESERVED, allow_connections
+from purgatory_sync.node.process.open_files import RESERVED, allow_connections
 
 INFINITE = resource.RLIM_INFINITY
 

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node.service_key import FILE, service_key
+from purgatory_sync.node.process.service_key import FILE, service_key
 from purgatory_sync.settings import RelaySettings, Settings
 from purgatory_sync.testing.events import Author
 

@@ -10,14 +10,14 @@ from typing import Any
 import trio
 
 from purgatory_sync.errors import TooMuchWork
-from purgatory_sync.node.identity import Identity
-from purgatory_sync.node.relay import Relay
-from purgatory_sync.node.subscriptions import Subscriptions
-from purgatory_sync.node.wire import Gone
+from purgatory_sync.node.http.server_stream import Gone
+from purgatory_sync.node.relay.client_auth import Identity
+from purgatory_sync.node.relay.relay import Relay
+from purgatory_sync.node.relay.subscriptions import Subscriptions
 from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.nostr.inventory import Inventory
 from purgatory_sync.nostr.keys import SecretKey
+from purgatory_sync.nostr.reconciliation.inventory import Inventory
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.settings import RelaySettings
 

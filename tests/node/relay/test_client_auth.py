@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 import trio.testing
 
-from purgatory_sync.node.identity import AUTH_REQUIRED, MAX_KEYS, OTHERS, TOO_MANY, Identity
-from purgatory_sync.node.relay import NOT_ASKED, PROTECTED
+from purgatory_sync.node.relay.client_auth import (
+    AUTH_REQUIRED,
+    MAX_KEYS,
+    OTHERS,
+    TOO_MANY,
+    Identity,
+)
+from purgatory_sync.node.relay.relay import NOT_ASKED, PROTECTED
 from purgatory_sync.nostr.auth import auth_event
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import RelaySettings

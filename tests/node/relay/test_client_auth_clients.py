@@ -11,13 +11,13 @@ import pytest
 import trio
 from nostr_sdk.nostr_sdk import uniffi_set_event_loop
 
-from purgatory_sync.node.identity import Identity
-from purgatory_sync.node.relay import Relay
+from purgatory_sync.node.relay.client_auth import Identity
+from purgatory_sync.node.relay.relay import Relay
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import RelaySettings
 
+from ..support import served
 from .relay_support import MemoryBackend
-from .support import served
 
 pytestmark = pytest.mark.real
 

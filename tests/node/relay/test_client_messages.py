@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.node.messages import (
+from purgatory_sync.node.relay.client_messages import (
     Close,
     Count,
     InvalidMessage,

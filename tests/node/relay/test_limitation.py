@@ -20,8 +20,8 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import MIB, ListenerSettings, RelaySettings
 from purgatory_sync.testing.events import Author
 
+from ..test_node import running, settings_in
 from .relay_support import plain
-from .test_node import running, settings_in
 
 pytestmark = pytest.mark.real
 

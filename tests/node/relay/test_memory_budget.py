@@ -10,12 +10,12 @@ import pytest
 import trio
 import trio.testing
 
-from purgatory_sync.node.crowd import REASON, Crowd
-from purgatory_sync.node.messages import FILTER_BYTES
-from purgatory_sync.node.outbox import LOW_BYTES, MAX_BYTES, Outbox
-from purgatory_sync.node.relay import LAST_WORDS_SECS
-from purgatory_sync.node.subscriptions import ID_BYTES, REMEMBER_SECS, Subscriptions
-from purgatory_sync.node.wire import PIECE_BYTES
+from purgatory_sync.node.http.server_stream import PIECE_BYTES
+from purgatory_sync.node.relay.client_messages import FILTER_BYTES
+from purgatory_sync.node.relay.memory_budget import REASON, Crowd
+from purgatory_sync.node.relay.outbox import LOW_BYTES, MAX_BYTES, Outbox
+from purgatory_sync.node.relay.relay import LAST_WORDS_SECS
+from purgatory_sync.node.relay.subscriptions import ID_BYTES, REMEMBER_SECS, Subscriptions
 
 from .relay_support import MemoryBackend, in_place, make_event, talking
 

@@ -9,8 +9,8 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
-from purgatory_sync.node import reconciling
-from purgatory_sync.node.reconciling import (
+from purgatory_sync.node.relay import negentropy_sessions
+from purgatory_sync.node.relay.negentropy_sessions import (
     IDLE_SECS,
     MAX_MESSAGE_BYTES,
     ClientReconciling,
@@ -18,8 +18,8 @@ from purgatory_sync.node.reconciling import (
 )
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.nostr.inventory import Inventory
-from purgatory_sync.nostr.negentropy import advance, open_message
+from purgatory_sync.nostr.reconciliation.inventory import Inventory
+from purgatory_sync.nostr.reconciliation.negentropy import advance, open_message
 from purgatory_sync.runtime.blocking import blocking_in_place
 
 from .relay_support import MemoryBackend, MemorySocket, make_event, plain, talking
@@ -131,15 +131,15 @@ async def test_a_failed_look_up(autojump_clock: trio.testing.MockClock) -> None:
     with capture_logs():
         async with talking(backend_with(3)) as client:
             client.say("NEG-OPEN", "n", {"kinds": [667]}, NOTHING)
-            assert await client.hear() == ["NEG-ERR", "n", reconciling.LOOK_UP_FAILED]
+            assert await client.hear() == ["NEG-ERR", "n", negentropy_sessions.LOOK_UP_FAILED]
 
 
 async def test_limits_of_one_client(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "MAX_ITEMS", 10)
-    monkeypatch.setattr(reconciling, "MAX_CLIENT_ITEMS", 20)
-    monkeypatch.setattr(reconciling, "MAX_SESSIONS", 3)
+    monkeypatch.setattr(negentropy_sessions, "MAX_ITEMS", 10)
+    monkeypatch.setattr(negentropy_sessions, "MAX_CLIENT_ITEMS", 20)
+    monkeypatch.setattr(negentropy_sessions, "MAX_SESSIONS", 3)
     backend = backend_with(11)
     async with talking(backend) as client:
 
@@ -175,7 +175,7 @@ def everybody(count: int) -> Reconciling:
 async def test_all_clients_share_the_room_and_who_idles_makes_some(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "MAX_ALL_ITEMS", 20)
+    monkeypatch.setattr(negentropy_sessions, "MAX_ALL_ITEMS", 20)
     shared, hello = everybody(10), bytes.fromhex(NOTHING)
     one, two, three = (ClientReconciling(shared) for _ in range(3))
     await one.open("n", Filter(), hello)
@@ -205,7 +205,7 @@ async def test_nothing_is_left_of_a_client_that_leaves(
         made.append(Reconciling(look_up))
         return made[-1]
 
-    monkeypatch.setattr("purgatory_sync.node.relay.Reconciling", keep)
+    monkeypatch.setattr("purgatory_sync.node.relay.relay.Reconciling", keep)
     async with talking(backend_with(5)) as client:
         client.say("NEG-OPEN", "n", {}, NOTHING)
         await client.hear()

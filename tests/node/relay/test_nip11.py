@@ -7,7 +7,7 @@ import json
 import attrs
 import pytest
 
-from purgatory_sync.node.nip11 import RelayInfo, document, wants_document
+from purgatory_sync.node.relay.nip11 import RelayInfo, document, wants_document
 from purgatory_sync.settings import CurationSettings, RelaySettings
 from purgatory_sync.version import __version__
 

@@ -15,10 +15,10 @@ import trio
 import trio.testing
 
 from purgatory_sync.engine import PurgatorySync
-from purgatory_sync.node.front import _Backend
-from purgatory_sync.node.identity import Identity
-from purgatory_sync.node.relay import Relay
-from purgatory_sync.node.subscriptions import Subscriptions
+from purgatory_sync.node.composition import _Backend
+from purgatory_sync.node.relay.client_auth import Identity
+from purgatory_sync.node.relay.relay import Relay
+from purgatory_sync.node.relay.subscriptions import Subscriptions
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.clock import WallClock

@@ -5,8 +5,14 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from purgatory_sync.node.outbox import LOW_BYTES, LOW_MESSAGES, MAX_BYTES, MAX_MESSAGES, Outbox
-from purgatory_sync.node.wire import PIECE_BYTES
+from purgatory_sync.node.http.server_stream import PIECE_BYTES
+from purgatory_sync.node.relay.outbox import (
+    LOW_BYTES,
+    LOW_MESSAGES,
+    MAX_BYTES,
+    MAX_MESSAGES,
+    Outbox,
+)
 
 
 async def put_many(outbox: Outbox, count: int, size: int = 1) -> None:

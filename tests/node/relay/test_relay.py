@@ -15,9 +15,9 @@ import trio.testing
 from structlog.testing import capture_logs
 from websockets.trio.client import connect
 
-from purgatory_sync.node import messages
-from purgatory_sync.node.outbox import MAX_MESSAGES
-from purgatory_sync.node.relay import (
+from purgatory_sync.node.relay import client_messages
+from purgatory_sync.node.relay.outbox import MAX_MESSAGES
+from purgatory_sync.node.relay.relay import (
     LAST_WORDS_SECS,
     MAX_CHARS_IN_LOOP,
     MAX_INVALID_IN_A_ROW,
@@ -26,8 +26,8 @@ from purgatory_sync.node.relay import (
 )
 from purgatory_sync.settings import RelaySettings
 
+from ..support import read_until, served, text_frame, upgraded
 from .relay_support import MemoryBackend, in_place, make_event, plain, talking
-from .support import read_until, served, text_frame, upgraded
 
 
 @contextmanager
@@ -428,13 +428,13 @@ async def test_long_messages_are_read_beside_the_loop_and_short_ones_in_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     in_loop: list[bool] = []
-    parse = messages.parse_message
+    parse = client_messages.parse_message
 
-    def noting(raw: str | bytes, max_filters: int) -> messages.Message:
+    def noting(raw: str | bytes, max_filters: int) -> client_messages.Message:
         in_loop.append(threading.current_thread() is threading.main_thread())
         return parse(raw, max_filters)
 
-    monkeypatch.setattr(messages, "parse_message", noting)
+    monkeypatch.setattr(client_messages, "parse_message", noting)
     async with talking(MemoryBackend()) as client:
         for size in (MAX_CHARS_IN_LOOP // 2, 2 * MAX_CHARS_IN_LOOP):
             client.say("REQ", "s", {"#t": ["x" * size]})

@@ -10,12 +10,12 @@ import pytest
 from websockets.trio.client import ClientConnection as WebSocketConnection
 from websockets.trio.client import connect
 
-from purgatory_sync.node.nip11 import document
-from purgatory_sync.node.relay import Relay
+from purgatory_sync.node.relay.nip11 import document
+from purgatory_sync.node.relay.relay import Relay
 from purgatory_sync.settings import MIB, RelaySettings
 
+from ..support import served
 from .relay_support import MemoryBackend, make_event, plain
-from .support import served
 from .test_nip11 import make_info
 
 

@@ -13,14 +13,14 @@ import httpx
 import pytest
 import trio
 
-from purgatory_sync.node.control import SOCKET
+from purgatory_sync.node.operator.control import SOCKET
 from purgatory_sync.settings import HuntSettings, RelaySettings, SyncSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.nostr_client import nostr_client
 from purgatory_sync.testing.relay_server import RelayServer
 
-from .test_node import ALICE, announcement, running, settings_in
+from ..test_node import ALICE, announcement, running, settings_in
 
 pytestmark = pytest.mark.real
 

@@ -11,19 +11,19 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync
-from purgatory_sync.engine.admission import Outcome
-from purgatory_sync.node.following import Following
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.node.upstream.bridge import Following
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import PurgatorySettings, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import add_pack, history
+from ...git.local_repos import add_pack, history
 
 SERVICE, NOW = "grasp.example.com", 1_800_000_000
 OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from purgatory_sync.node.rate import SlidingRate
+from purgatory_sync.node.relay.sliding_rate import SlidingRate
 
 
 def test_b_10_1_no_window_ever_holds_more() -> None:

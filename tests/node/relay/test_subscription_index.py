@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.node.interests import MAX_KEYS, Interests
+from purgatory_sync.node.relay.subscription_index import MAX_KEYS, Interests
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.testing.events import Author, note

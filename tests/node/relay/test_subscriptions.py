@@ -7,8 +7,8 @@ import json
 import trio
 import trio.testing
 
-from purgatory_sync.node.outbox import Outbox
-from purgatory_sync.node.subscriptions import (
+from purgatory_sync.node.relay.outbox import Outbox
+from purgatory_sync.node.relay.subscriptions import (
     MAX_PENDING,
     MAX_PENDING_BYTES,
     REMEMBER_SECS,

@@ -13,16 +13,16 @@ import trio
 from trio.testing import memory_stream_pair
 
 from purgatory_sync.errors import ConnectFailed
-from purgatory_sync.node.exchange import Exchange
-from purgatory_sync.node.listener import Listener
+from purgatory_sync.node.http.exchange import Exchange
+from purgatory_sync.node.http.listener import Listener
+from purgatory_sync.node.http.server_stream import Gone
+from purgatory_sync.node.http.websocket import Socket
 from purgatory_sync.node.upstream import Upstream
-from purgatory_sync.node.websocket import Socket
-from purgatory_sync.node.wire import Gone
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter, parse_filter
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import MIB, ListenerSettings, Settings, SyncSettings
 from purgatory_sync.testing.events import Author, announcement, state
 

@@ -8,10 +8,9 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.engine.admission import Answer, Outcome
-from purgatory_sync.node import following
-from purgatory_sync.node.following import Following
-from purgatory_sync.node.upstream import Local
+from purgatory_sync.engine.admission.admission import Answer, Outcome
+from purgatory_sync.node.upstream import Local, bridge
+from purgatory_sync.node.upstream.bridge import Following
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
@@ -88,7 +87,7 @@ class Engine:
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    monkeypatch.setattr(following, "Upstream", Upstream)
+    monkeypatch.setattr(bridge, "Upstream", Upstream)
     return Engine()
 
 
@@ -176,13 +175,13 @@ async def test_what_goes_while_the_store_is_read_names_no_relay(
 async def test_every_page_of_what_is_served_is_read(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "PAGE_EVENTS", 4)
+    monkeypatch.setattr(bridge, "PAGE_EVENTS", 4)
     times = [5, 5, 5, 5, 6, 7, 7, 7, 9, 9, 10, 10, 10]
     saved = [ALICE.sign(kinds.PATCH, str(n), [], at) for n, at in enumerate(times)]
     await engine.store.apply(Change(save=saved))
-    found = {event.id async for event in following._stored(engine.store, None)}
+    found = {event.id async for event in bridge._stored(engine.store, None)}
     assert found == {event.id for event in saved}
-    found = {event.id async for event in following._stored(engine.store, frozenset({1}))}
+    found = {event.id async for event in bridge._stored(engine.store, frozenset({1}))}
     assert found == set()
 
 

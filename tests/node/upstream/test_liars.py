@@ -12,23 +12,24 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream, history, session, walks
-from purgatory_sync.node.upstream.following import MISBEHAVED_SECS
-from purgatory_sync.node.upstream.pace import Pace
-from purgatory_sync.node.upstream.patience import ALLOWED, Patience, Wrong
-from purgatory_sync.node.upstream.walks import PAGE_SECS, RETRY_SECS, SILENCE_SECS
-from purgatory_sync.node.websocket import Socket
-from purgatory_sync.node.wire import Gone
+from purgatory_sync.node.http.server_stream import Gone
+from purgatory_sync.node.http.websocket import Socket
+from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
+from purgatory_sync.node.upstream.connection import history, session, walks
+from purgatory_sync.node.upstream.connection.misbehaviour import ALLOWED, Patience, Wrong
+from purgatory_sync.node.upstream.connection.read_pace import Pace
+from purgatory_sync.node.upstream.connection.walks import PAGE_SECS, RETRY_SECS, SILENCE_SECS
+from purgatory_sync.node.upstream.supervisor import MISBEHAVED_SECS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.nostr.inventory import Inventory
-from purgatory_sync.policy.limits import AHEAD
+from purgatory_sync.nostr.reconciliation.inventory import Inventory
+from purgatory_sync.policy.rules.limits import AHEAD
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.testing.events import announcement
 
-from . import test_reconciler
+from .connection import test_reconciler
+from .connection.test_reconciler import EVENTS, Here, NegRelay, answer, endless, probed
 from .support import NOW, OTHER, OWNER, Engine, Said, ScriptedRelay, following, listed, send
-from .test_reconciler import EVENTS, Here, NegRelay, answer, endless, probed
 
 HOST = "relay.example"
 start = partial(following, bootstrap=f"ws://{HOST}")

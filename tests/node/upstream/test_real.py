@@ -11,7 +11,7 @@ import trio
 
 from purgatory_sync.node.upstream import Upstream
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Proxy, Settings, SyncSettings
 from purgatory_sync.testing.relay_server import RelayServer
 

@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
-from purgatory_sync.node.upstream import Trouble, bootstrap_url, session, walks, wanted
-from purgatory_sync.node.upstream import following as following_module
-from purgatory_sync.node.upstream.memory import Refused, Room
-from purgatory_sync.node.upstream.pace import Pace
-from purgatory_sync.node.upstream.progress import FULL_EVERY_SECS
-from purgatory_sync.node.websocket import Socket
+from purgatory_sync.node.http.websocket import Socket
+from purgatory_sync.node.upstream import Trouble, bootstrap_url, supervisor
+from purgatory_sync.node.upstream.connection import session, walks
+from purgatory_sync.node.upstream.connection.read_pace import Pace
+from purgatory_sync.node.upstream.state import filters_wanted
+from purgatory_sync.node.upstream.state.rejected_events import Refused, Room
+from purgatory_sync.node.upstream.state.walk_progress import FULL_EVERY_SECS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.runtime.clock import WallClock
@@ -285,7 +286,7 @@ async def test_b_10_2_who_leaves_and_comes_again_is_not_asked_more_often(
 async def test_so_many_are_known_that_nobody_names_any_more(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following_module, "MAX_LEFT", 2)
+    monkeypatch.setattr(supervisor, "MAX_LEFT", 2)
     hosts = {HOST: ScriptedRelay(), **{f"r{n}.example": None for n in range(4)}}
     async with start(hosts) as (upstream, _, _):
         for number in range(4):
@@ -500,7 +501,7 @@ async def test_b_10_2_however_much_is_wanted_a_new_connection_asks_for_all_of_it
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever announces to thousands must not part us from all relays."""
-    monkeypatch.setattr(wanted, "MAX_VALUES", 1)
+    monkeypatch.setattr(filters_wanted, "MAX_VALUES", 1)
     monkeypatch.setattr(walks, "MAX_WALKS", 10)
     monkeypatch.setattr(walks, "LITTLE_BY_LITTLE", 5)
     relay = ScriptedRelay()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.nostr.inventory import Bound, Inventory, varint
-from purgatory_sync.nostr.negentropy import (
+from purgatory_sync.nostr.reconciliation.inventory import Bound, Inventory, varint
+from purgatory_sync.nostr.reconciliation.negentropy import (
     MIN_FRAME_BYTES,
     VERSION,
     Difference,

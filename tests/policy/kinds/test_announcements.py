@@ -7,11 +7,11 @@ from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.known import Known
-from purgatory_sync.policy.verdict import Action, Bar, Verdict
+from purgatory_sync.policy.rules.known_facts import Known
+from purgatory_sync.policy.rules.verdict import Action, Bar, Verdict
 from purgatory_sync.settings import PurgatorySettings
 
-from .support import ALICE, BOB, CAROL, NOW, SERVICE, announcement, coordinate, data, known, make
+from ..support import ALICE, BOB, CAROL, NOW, SERVICE, announcement, coordinate, data, known, make
 
 HELD, SERVED, SOFT = Standing.HELD, Standing.SERVED, Standing.SOFT_EXPIRED
 HELD_TEXT = "purgatory: won't be served until git data arrives"

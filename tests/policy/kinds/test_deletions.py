@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from purgatory_sync.policy.deletion import bar_targets, is_barred, targets_of
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.verdict import Action, Bar, Verdict
+from purgatory_sync.policy.kinds.deletions import bar_targets, is_barred, targets_of
+from purgatory_sync.policy.rules.verdict import Action, Bar, Verdict
 from purgatory_sync.settings import PurgatorySettings
 
-from .support import ALICE, BOB, NOW, announcement, coordinate, known, make, pull_request, state
+from ..support import ALICE, BOB, NOW, announcement, coordinate, known, make, pull_request, state
 
 SETTINGS = PurgatorySettings()
 

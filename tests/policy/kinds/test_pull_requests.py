@@ -8,11 +8,11 @@ from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.known import Known
-from purgatory_sync.policy.verdict import Action, Verdict
+from purgatory_sync.policy.rules.known_facts import Known
+from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
 
-from .support import (
+from ..support import (
     ALICE,
     BOB,
     CAROL,

@@ -10,14 +10,14 @@ from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.nostr.repository_data import Standing
-from purgatory_sync.policy.hosting import hosts
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.known import Known
-from purgatory_sync.policy.references import anchors
-from purgatory_sync.policy.verdict import HELD_MESSAGE, Action, Verdict
+from purgatory_sync.policy.rules.hosting import hosts
+from purgatory_sync.policy.rules.known_facts import Known
+from purgatory_sync.policy.rules.references import anchors
+from purgatory_sync.policy.rules.verdict import HELD_MESSAGE, Action, Verdict
 from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
-from .support import (
+from ..support import (
     ALICE,
     BOB,
     CAROL,

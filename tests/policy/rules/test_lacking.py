@@ -4,11 +4,11 @@ import pytest
 
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.lacking import MAX_LACKS, brings
-from purgatory_sync.policy.verdict import Action
+from purgatory_sync.policy.rules.lacking import MAX_LACKS, brings
+from purgatory_sync.policy.rules.verdict import Action
 from purgatory_sync.settings import PurgatorySettings
 
-from .support import (
+from ..support import (
     ALICE,
     BOB,
     CAROL,

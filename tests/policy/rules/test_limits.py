@@ -6,11 +6,11 @@ from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.limits import judge_form
-from purgatory_sync.policy.verdict import Action
+from purgatory_sync.policy.rules.limits import judge_form
+from purgatory_sync.policy.rules.verdict import Action
 from purgatory_sync.settings import PurgatorySettings
 
-from .support import ALICE, NOW, announcement, data, known, make, pull_request, state
+from ..support import ALICE, NOW, announcement, data, known, make, pull_request, state
 
 SETTINGS = PurgatorySettings()
 

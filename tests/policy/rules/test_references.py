@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
-from purgatory_sync.policy.references import (
+from purgatory_sync.policy.rules.references import (
     anchor_filters,
     anchors,
     is_anchored,
     references_of,
     split_coordinate,
 )
-from purgatory_sync.policy.verdict import Action, Verdict
+from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
 
-from .support import (
+from ..support import (
     ALICE,
     BOB,
     CAROL,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.nostr.state import State
-from purgatory_sync.release import remembered
-from purgatory_sync.release.remembered import Remembered, Served
+from purgatory_sync.release.index import index_cache
+from purgatory_sync.release.index.index_cache import Remembered, Served
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -22,7 +22,7 @@ def served(refs: int) -> Served:
 
 
 def test_what_was_not_asked_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "MOST_VALUES", 20)
+    monkeypatch.setattr(index_cache, "MOST_VALUES", 20)
     memory, small = Remembered(), served(3)
     for name in ("one", "two"):
         memory.put(name, small)
@@ -37,7 +37,7 @@ def test_what_was_not_asked_for_longest_makes_room(monkeypatch: pytest.MonkeyPat
 
 
 def test_identifiers_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "MOST_IDENTIFIERS", 2)
+    monkeypatch.setattr(index_cache, "MOST_IDENTIFIERS", 2)
     memory, nothing = Remembered(), Served((), ())
     for name in ("one", "two", "three"):
         memory.put(name, nothing)

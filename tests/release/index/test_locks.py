@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.release.locks import IdentifierLocks
+from purgatory_sync.release.index.locks import IdentifierLocks
 
 
 async def test_b_6_7_one_identifier_is_held_by_one_at_a_time(autojump_clock: MockClock) -> None:

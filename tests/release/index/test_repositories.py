@@ -7,14 +7,14 @@ import trio
 from structlog.testing import capture_logs
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.release.repositories import (
+from purgatory_sync.release.index.repositories import (
     PROVEN_MARKER,
     Repositories,
     extract_identifier_from_repo_path,
 )
 from purgatory_sync.testing.events import Author
 
-from ..git.local_repos import add_pack, history
+from ...git.local_repos import add_pack, history
 
 ALICE, BOB = Author.from_seed(1), Author.from_seed(2)
 

@@ -13,7 +13,7 @@ from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-from ..world import NOW, World
+from ...world import NOW, World
 
 OWNER = Author.from_seed(1)
 

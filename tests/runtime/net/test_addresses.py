@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.runtime.addresses import (
+from purgatory_sync.runtime.net.addresses import (
     Address,
     interleave,
     may_contact,

@@ -15,8 +15,8 @@ from purgatory_sync.errors import (
     ResolverFailed,
     TimedOut,
 )
-from purgatory_sync.runtime.addresses import networks
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.runtime.net.gate import Gate
 
 
 class Net:
@@ -183,14 +183,14 @@ CONNECTS = re.compile(
 
 @pytest.mark.tree
 def test_nobody_else_opens_connections() -> None:
-    """Everything outgoing is in `runtime/ways.py`, behind the gate; what we test with is not."""
+    """All that goes out is in `runtime/net/connectors.py`, behind the gate; testing/ is not."""
     package = Path(purgatory_sync.__file__).parent
     found = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
         if CONNECTS.search(path.read_text()) and path.relative_to(package).parts[0] != "testing"
     }
-    assert found == {"runtime/ways.py"}
+    assert found == {"runtime/net/connectors.py"}
 
 
 @pytest.mark.real

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from purgatory_sync.errors import ConnectFailed, TimedOut
-from purgatory_sync.runtime.http11 import HttpConnection
+from purgatory_sync.runtime.net.http11 import HttpConnection
 
 POST = h11.Request(method="POST", target="/x", headers=[("host", "x"), ("content-length", "9")])
 NO_CONTENT = b"HTTP/1.1 204 No\r\n\r\n"

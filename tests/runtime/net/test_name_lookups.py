@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from purgatory_sync.errors import AttemptFailed, NameUnknown, ResolverFailed
-from purgatory_sync.runtime import names
-from purgatory_sync.runtime.names import SystemResolver
+from purgatory_sync.runtime.net import name_lookups
+from purgatory_sync.runtime.net.name_lookups import SystemResolver
 
 
 def fail_with(error: Exception) -> Any:
@@ -92,7 +92,7 @@ async def test_names_that_hang_delay_neither_known_names_nor_new_ones(
 async def test_a_name_that_stops_answering_loses_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(names, "LOOKUPS_OF_KNOWN", 1)
+    monkeypatch.setattr(name_lookups, "LOOKUPS_OF_KNOWN", 1)
     hung, answer_all = threading.Event(), threading.Event()
 
     def getaddrinfo(host: bytes, *args: Any, **kwargs: Any) -> list[Any]:

@@ -21,8 +21,8 @@ from purgatory_sync.errors import (
     ProxyFailed,
     ResultClass,
 )
-from purgatory_sync.runtime.addresses import networks
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Proxy
 
 Serve = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]

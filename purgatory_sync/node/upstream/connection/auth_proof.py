@@ -6,12 +6,12 @@ from typing import Final
 
 import trio
 
-from ...errors import InvalidEvent
-from ...nostr.auth import auth_event
-from ...nostr.event import Event
-from .health import Trouble
-from .line import Line
-from .wire import Taken, authenticate
+from ....errors import InvalidEvent
+from ....nostr.auth import auth_event
+from ....nostr.event import Event
+from ..state.relay_health import Trouble
+from .relay_connection import Line
+from .relay_messages import Taken, authenticate
 
 REQUIRED: Final = "auth-required:"
 CHALLENGE_SECS: Final = 5.0

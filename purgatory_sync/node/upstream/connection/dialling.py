@@ -12,11 +12,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CTRL_OPCODES, Frame
 from websockets.trio.client import ClientConnection, connect
 
-from ...runtime.gate import Gate
-from ...runtime.http11 import start_tls
-from ...settings import KIB, MIB
-from ...urls import WebUrl
-from .health import Ending, Trouble
+from ....runtime.net.gate import Gate
+from ....runtime.net.http11 import start_tls
+from ....settings import KIB, MIB
+from ....urls import WebUrl
+from ..state.relay_health import Ending, Trouble
 
 MAX_MESSAGE_BYTES: Final = MIB + 64 * KIB
 QUEUED_FRAMES: Final = 4

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from ...nostr.event import Event
-from ...nostr.filters import Filter
+from ....nostr.event import Event
+from ....nostr.filters import Filter
 
 PAGE_EVENTS = 500
 MAX_PAGES = 1_000

@@ -7,15 +7,15 @@ from typing import Final
 import attrs
 import trio
 
-from ...nostr.filters import Filter
-from ...nostr.inventory import Inventory
-from ...nostr.negentropy import Difference, InvalidNegentropy, advance, open_message
-from ...runtime.blocking import blocking
-from .health import Trouble
-from .line import Line
-from .progress import FULL_EVERY_SECS
-from .proof import REQUIRED, Proof
-from .wire import Reconciled, neg_close, neg_message, neg_open
+from ....nostr.filters import Filter
+from ....nostr.reconciliation.inventory import Inventory
+from ....nostr.reconciliation.negentropy import Difference, InvalidNegentropy, advance, open_message
+from ....runtime.blocking import blocking
+from ..state.relay_health import Trouble
+from ..state.walk_progress import FULL_EVERY_SECS
+from .auth_proof import REQUIRED, Proof
+from .relay_connection import Line
+from .relay_messages import Reconciled, neg_close, neg_message, neg_open
 
 # Beyond either, pages by REQ are as good.
 MAX_ITEMS, MAX_NEEDED = 100_000, 20_000

@@ -10,10 +10,10 @@ import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import ClientConnection
 
-from .common import Common, Record
-from .health import MAX_REASON_CHARS, Ending, Trouble
-from .pace import Pace
-from .patience import Patience, Wrong
+from ..state.relay_health import MAX_REASON_CHARS, Ending, Trouble
+from ..state.shared import Common, Record
+from .misbehaviour import Patience, Wrong
+from .read_pace import Pace
 
 _OVER: Final = Ending(Trouble.CLOSED, "ended")
 

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from ...errors import InvalidEvent
-from ...nostr.auth import MAX_CHALLENGE_CHARS
-from ...nostr.event import Event, decode_event
-from ...nostr.filters import Filter
+from ....errors import InvalidEvent
+from ....nostr.auth import MAX_CHALLENGE_CHARS
+from ....nostr.event import Event, decode_event
+from ....nostr.filters import Filter
 
 _ERRORS = (msgspec.MsgspecError, ValueError, RecursionError, IndexError)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])

@@ -10,23 +10,22 @@ import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import ClientConnection
 
-from ...errors import InvalidEvent
-from ...nostr.filters import Filter
-from .common import Common, Record
+from ....errors import InvalidEvent
+from ....nostr.filters import Filter
+from ..state.filters_wanted import EVERYTHING, Values
+from ..state.intake import Answer
+from ..state.rejected_events import Settled
+from ..state.relay_health import Ending, Trouble
+from ..state.shared import Common, Record
+from ..state.walk_progress import FULL_EVERY_SECS, OVERLAP_SECS
+from .auth_proof import REQUIRED, Proof
 from .dialling import ended
-from .health import Ending, Trouble
 from .history import in_batches
-from .intake import Answer
-from .line import Line
-from .memory import Settled
-from .pace import Pace
-from .patience import Wrong
-from .progress import FULL_EVERY_SECS, OVERLAP_SECS
-from .proof import REQUIRED, Proof
+from .misbehaviour import Wrong
+from .read_pace import Pace
 from .reconciler import Reconciler
-from .walks import MAX_RETRY_SECS, RETRY_SECS, Walks
-from .wanted import EVERYTHING, Values
-from .wire import (
+from .relay_connection import Line
+from .relay_messages import (
     Challenge,
     Closed,
     EndOfStored,
@@ -38,6 +37,7 @@ from .wire import (
     parse_relay_message,
     request,
 )
+from .walks import MAX_RETRY_SECS, RETRY_SECS, Walks
 
 RENEW_SECS = 1.0
 MAX_MALFORMED_IN_A_ROW = 100

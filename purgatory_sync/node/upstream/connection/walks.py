@@ -8,15 +8,15 @@ from typing import Final
 import attrs
 import trio
 
-from ...nostr.event import Event
-from ...nostr.filters import Filter
-from .health import Trouble
+from ....nostr.event import Event
+from ....nostr.filters import Filter
+from ..state.relay_health import Trouble
+from .auth_proof import REQUIRED, Proof
 from .history import Batch, Pages, Walk, in_batches
-from .line import Line
-from .patience import Wrong
-from .proof import REQUIRED, Proof
+from .misbehaviour import Wrong
 from .reconciler import Reconciler
-from .wire import close, request
+from .relay_connection import Line
+from .relay_messages import close, request
 
 WALKS_AT_ONCE = 4
 SILENCE_SECS, PAGE_SECS = 30.0, 600.0

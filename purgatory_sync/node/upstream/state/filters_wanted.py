@@ -9,14 +9,14 @@ from weakref import WeakValueDictionary
 import attrs
 import trio
 
-from ...errors import InvalidEvent
-from ...nostr import kinds
-from ...nostr.announcement import Announcement
-from ...nostr.event import Event
-from ...nostr.filters import Filter
-from ...nostr.pull_request import Coordinate
-from ...policy.references import ALWAYS_ACCEPTED, references_of
-from ...policy.verdict import address_text
+from ....errors import InvalidEvent
+from ....nostr import kinds
+from ....nostr.announcement import Announcement
+from ....nostr.event import Event
+from ....nostr.filters import Filter
+from ....nostr.pull_request import Coordinate
+from ....policy.rules.references import ALWAYS_ACCEPTED, references_of
+from ....policy.rules.verdict import address_text
 
 MAX_VALUES = 1_000
 # Relays close connections over frames that are too long for them, often 128 KiB; three filters

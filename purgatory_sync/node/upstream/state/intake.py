@@ -9,9 +9,9 @@ from typing import Protocol
 import structlog
 import trio
 
-from ...nostr.event import Event
-from ...policy.limits import AHEAD
-from .memory import Refused, Settled
+from ....nostr.event import Event
+from ....policy.rules.limits import AHEAD
+from .rejected_events import Refused, Settled
 
 OFFERS_AT_ONCE = 64
 MAX_RECENT_KEYS = 50_000
@@ -35,7 +35,7 @@ class Answer(Protocol):
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """Of a refusal: what would have it judged again if it came (policy/lacking.py)."""
+        """Of a refusal: what would have it judged again if it came (policy/rules/lacking.py)."""
 
     @property
     def forged(self) -> bool:
@@ -110,7 +110,7 @@ class Intake:
         self._nursery.start_soon(self._offer_one, event, judged)
 
     def brought(self, keys: Sequence[str]) -> None:
-        """Judge again what lacked one of these (policy/lacking.py)."""
+        """Judge again what lacked one of these (policy/rules/lacking.py)."""
         self._moment += 1
         for key in keys:
             self._brought[key] = self._moment

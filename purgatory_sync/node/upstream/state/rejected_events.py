@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from ...nostr import kinds
-from ...nostr.event import Event
+from ....nostr import kinds
+from ....nostr.event import Event
 
 MAX_SETTLED = 100_000
 MAX_WHOLE = 20_000
@@ -78,7 +78,7 @@ class _Kept:
 
 
 class Refused:
-    """Refused events under the keys of what they lack (policy/lacking.py), oldest out first.
+    """Refused events under the keys of what they lack (policy/rules/lacking.py), oldest out first.
 
     They are kept whole while there is room (at 160 a second for two minutes, else for longer), and
     by id for seven days; all times are Trio's.

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import attrs
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from ...errors import AttemptFailed, ResultClass
+from ....errors import AttemptFailed, ResultClass
 
 MAX_REASON_CHARS: Final = 300
 _RATE_LIMITED: Final = (429, 503)

@@ -8,10 +8,10 @@ from itertools import islice
 
 import attrs
 
-from ...errors import InvalidEvent
-from ...nostr.announcement import Announcement
-from ...nostr.event import Event
-from ...urls import RELAY_SCHEMES, names_service, parse_web_url, usable_urls
+from ....errors import InvalidEvent
+from ....nostr.announcement import Announcement
+from ....nostr.event import Event
+from ....urls import RELAY_SCHEMES, names_service, parse_web_url, usable_urls
 
 MAX_RELAYS = 200
 MAX_RELAYS_OF_ANNOUNCEMENT = 20

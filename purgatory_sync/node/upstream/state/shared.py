@@ -7,15 +7,15 @@ from typing import Protocol
 
 import attrs
 
-from ...nostr.event import Event
-from ...nostr.filters import Filter
-from ...nostr.inventory import Inventory
-from ...nostr.keys import SecretKey
-from ...runtime.clock import WallClock
-from .health import Health
+from ....nostr.event import Event
+from ....nostr.filters import Filter
+from ....nostr.keys import SecretKey
+from ....nostr.reconciliation.inventory import Inventory
+from ....runtime.clock import WallClock
+from .filters_wanted import Wanted
 from .intake import Judged
-from .progress import Progress
-from .wanted import Wanted
+from .relay_health import Health
+from .walk_progress import Progress
 
 
 class Local(Protocol):

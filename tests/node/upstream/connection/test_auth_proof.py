@@ -11,20 +11,20 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from purgatory_sync.node.http.websocket import Socket
 from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
-from purgatory_sync.node.upstream.proof import MAX_PROOFS
-from purgatory_sync.node.websocket import Socket
+from purgatory_sync.node.upstream.connection.auth_proof import MAX_PROOFS
 from purgatory_sync.nostr.auth import MAX_CHALLENGE_CHARS, check_auth
 from purgatory_sync.nostr.event import Event, convert_event
 from purgatory_sync.nostr.keys import SecretKey
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Settings, SyncSettings
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.relay_server import RelayServer
 
-from .support import NOW, OWNER, SERVICE, Engine, Network, listed, send, state_of
-from .test_real import loopback
+from ..support import NOW, OWNER, SERVICE, Engine, Network, listed, send, state_of
+from ..test_real import loopback
 from .test_reconciler import Here, NegRelay
 
 HOST = "relay.example"

@@ -11,7 +11,7 @@ from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from websockets.server import ServerProtocol
 
 from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
-from purgatory_sync.node.upstream.dialling import (
+from purgatory_sync.node.upstream.connection.dialling import (
     CONTROL_FRAMES_BURST,
     MAX_MESSAGE_BYTES,
     PIECE_BYTES,
@@ -20,10 +20,10 @@ from purgatory_sync.node.upstream.dialling import (
     _Bounded,
 )
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Settings, SyncSettings
 
-from .support import NOW, SERVICE, Engine
+from ..support import NOW, SERVICE, Engine
 
 Serve = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 PING, PONG = b"\x89\x00", b"\x8a\x00"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.node.upstream.history import (
+from purgatory_sync.node.upstream.connection.history import (
     MAX_PAGES,
     OVERFULL_PAGES,
     PAGE_EVENTS,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.node.upstream.pace import Pace
+from purgatory_sync.node.upstream.connection.read_pace import Pace
 
 
 async def test_a_burst_passes_and_then_a_steady_flow(autojump_clock: MockClock) -> None:

@@ -11,21 +11,22 @@ import pytest
 import trio
 import trio.testing
 
-from purgatory_sync.node.upstream import Upstream, reconciler
-from purgatory_sync.node.upstream.common import Shared
-from purgatory_sync.node.upstream.history import PAGE_EVENTS
-from purgatory_sync.node.upstream.progress import FULL_EVERY_SECS, OVERLAP_SECS
-from purgatory_sync.node.upstream.reconciler import MAX_NEEDED, PROBE, PROBE_SECS
-from purgatory_sync.node.websocket import Socket
+from purgatory_sync.node.http.websocket import Socket
+from purgatory_sync.node.upstream import Upstream
+from purgatory_sync.node.upstream.connection import reconciler
+from purgatory_sync.node.upstream.connection.history import PAGE_EVENTS
+from purgatory_sync.node.upstream.connection.reconciler import MAX_NEEDED, PROBE, PROBE_SECS
+from purgatory_sync.node.upstream.state.shared import Shared
+from purgatory_sync.node.upstream.state.walk_progress import FULL_EVERY_SECS, OVERLAP_SECS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter, parse_filter
-from purgatory_sync.nostr.inventory import Inventory
-from purgatory_sync.nostr.negentropy import respond
+from purgatory_sync.nostr.reconciliation.inventory import Inventory
+from purgatory_sync.nostr.reconciliation.negentropy import respond
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import Settings, SyncSettings
 
-from .support import NOW, OWNER, SERVICE, Engine, Network, ScriptedRelay, listed, send, state_of
+from ..support import NOW, OWNER, SERVICE, Engine, Network, ScriptedRelay, listed, send, state_of
 
 EVENTS = [listed(OWNER, f"repo{n}", created_at=NOW - 10_000 + n) for n in range(120)]
 
@@ -313,7 +314,7 @@ async def test_where_all_relays_leave_no_room_pages_are_asked_for(
         made.append(Shared(local, knows))
         return made[-1]
 
-    monkeypatch.setattr("purgatory_sync.node.upstream.following.Shared", keep)
+    monkeypatch.setattr("purgatory_sync.node.upstream.supervisor.Shared", keep)
     monkeypatch.setattr(reconciler, "MAX_ALL_ITEMS", 100)
     relay = NegRelay(*EVENTS)
     async with following(relay, Here(served=EVENTS[:100])) as engine:

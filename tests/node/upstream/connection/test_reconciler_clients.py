@@ -15,11 +15,11 @@ from nostr_sdk.nostr_sdk import uniffi_set_event_loop
 
 from purgatory_sync.node.upstream import Upstream
 from purgatory_sync.nostr.event import Event, encode_event
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Settings, SyncSettings
 
-from .support import NOW, OTHER, OWNER, SERVICE, Engine, listed
-from .test_real import loopback
+from ..support import NOW, OTHER, OWNER, SERVICE, Engine, listed
+from ..test_real import loopback
 from .test_reconciler import Here
 
 pytestmark = pytest.mark.real

@@ -5,15 +5,15 @@ from ipaddress import ip_network
 import pytest
 import trio
 
-from purgatory_sync.node.messages import Reconcile
-from purgatory_sync.node.relay import _Client
+from purgatory_sync.node.relay.client_messages import Reconcile
+from purgatory_sync.node.relay.relay import _Client
 from purgatory_sync.node.upstream import Upstream
-from purgatory_sync.runtime.gate import Gate
+from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Settings, SyncSettings
 from purgatory_sync.testing.relay_server import RelayServer
 
-from .support import SERVICE, Engine
-from .test_real import loopback
+from ..support import SERVICE, Engine
+from ..test_real import loopback
 from .test_reconciler import EVENTS, Here
 
 pytestmark = pytest.mark.real

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import InvalidEvent
-from purgatory_sync.node.upstream.wire import (
+from purgatory_sync.node.upstream.connection.relay_messages import (
     Challenge,
     Closed,
     EndOfStored,
@@ -27,7 +27,7 @@ from purgatory_sync.nostr.event import encode_event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.testing.events import note
 
-from .support import OWNER
+from ..support import OWNER
 
 EVENT = note(OWNER, "ü \u0001 😀")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.node.upstream.wanted import (
+from purgatory_sync.node.upstream.state.filters_wanted import (
     MAX_CHARS,
     MAX_MAINTAINERS,
     MAX_VALUES,
@@ -14,7 +14,7 @@ from purgatory_sync.node.upstream.wanted import (
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.testing.events import announcement, note, pull_request, pull_request_update
 
-from .support import OTHER, OWNER, STRANGER, state_of
+from ..support import OTHER, OWNER, STRANGER, state_of
 
 
 def test_b_10_2_batches_have_so_many_values_and_characters() -> None:

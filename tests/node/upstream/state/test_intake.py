@@ -8,13 +8,13 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.node.upstream import intake as intake_module
-from purgatory_sync.node.upstream.intake import OFFERS_AT_ONCE, Intake
-from purgatory_sync.node.upstream.memory import Refused, Room
+from purgatory_sync.node.upstream.state import intake as intake_module
+from purgatory_sync.node.upstream.state.intake import OFFERS_AT_ONCE, Intake
+from purgatory_sync.node.upstream.state.rejected_events import Refused, Room
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import note
 
-from .support import NOW, OWNER, Said, state_of
+from ..support import NOW, OWNER, Said, state_of
 
 STATE = state_of(OWNER, "repo")
 LACKING = Said(False, "invalid: no announcement", ("d:repo",))

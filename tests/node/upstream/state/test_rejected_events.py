@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import msgspec
 
-from purgatory_sync.node.upstream.memory import Refused, Room, Settled
+from purgatory_sync.node.upstream.state.rejected_events import Refused, Room, Settled
 from purgatory_sync.testing.events import note
 
-from .support import NOW, OTHER, OWNER, listed, state_of
+from ..support import NOW, OTHER, OWNER, listed, state_of
 
 
 def test_settled_forgets_what_was_seen_longest_ago() -> None:

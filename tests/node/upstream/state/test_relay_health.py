@@ -6,7 +6,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidMessage, Invalid
 from websockets.http11 import Response
 
 from purgatory_sync import errors
-from purgatory_sync.node.upstream.health import Ending, Health, RelayLook, Trouble
+from purgatory_sync.node.upstream.state.relay_health import Ending, Health, RelayLook, Trouble
 
 NOW = 1_800_000_000.0
 

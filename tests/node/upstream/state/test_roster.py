@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from purgatory_sync.node.upstream import roster as roster_module
-from purgatory_sync.node.upstream.roster import (
+from purgatory_sync.node.upstream.state import roster as roster_module
+from purgatory_sync.node.upstream.state.roster import (
     MAX_RELAYS_OF_ANNOUNCEMENT,
     MAX_RELAYS_OF_HOST,
     Roster,
@@ -11,7 +11,7 @@ from purgatory_sync.node.upstream.roster import (
 from purgatory_sync.testing.events import Author, announcement
 from purgatory_sync.urls import WebUrl, parse_web_url
 
-from .support import NOW, OTHER, OWNER, SERVICE, listed
+from ..support import NOW, OTHER, OWNER, SERVICE, listed
 
 
 def test_b_10_2_relays_come_and_go_with_announcements() -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from purgatory_sync.node.upstream.progress import Progress
+from purgatory_sync.node.upstream.state.walk_progress import Progress
 
-from .support import NOW
+from ..support import NOW
 
 
 def test_a_relay_that_was_never_walked_through_is_walked_from_its_newest_to_its_oldest() -> None:

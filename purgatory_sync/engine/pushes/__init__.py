@@ -1,0 +1,1 @@
+"""A push from its commands to its release, and which pushes are in flight."""

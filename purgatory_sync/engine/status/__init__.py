@@ -1,0 +1,1 @@
+"""What the engine shows of itself: held events with reasons, domains, counters."""

@@ -1,0 +1,1 @@
+"""What the engine does by itself: at a start, once a minute, in the background."""

@@ -1,0 +1,1 @@
+"""Bare repositories on disk: layout, refs, reading and linking of objects."""

@@ -1,0 +1,1 @@
+"""Fetching over HTTP: one conversation with one server, its requests and answers."""

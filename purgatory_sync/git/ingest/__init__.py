@@ -1,0 +1,1 @@
+"""From received bytes to proven objects: quarantine, judges, connectivity."""

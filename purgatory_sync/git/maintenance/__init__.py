@@ -1,0 +1,1 @@
+"""Few packs instead of many, and removal of unreachable objects."""

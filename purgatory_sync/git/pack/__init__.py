@@ -1,0 +1,1 @@
+"""Packs and objects as bytes: format, scan, unpacking, indexes, what objects name, quick checks."""

@@ -1,0 +1,1 @@
+"""What all hunts share: domain limits, queues, sources, tried URLs, the naughty list."""

@@ -1,0 +1,1 @@
+"""What the operator asks: control socket, status, metrics."""

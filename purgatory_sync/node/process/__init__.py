@@ -1,0 +1,1 @@
+"""What concerns the process: its key, its memory, its open files."""

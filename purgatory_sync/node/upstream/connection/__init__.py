@@ -1,0 +1,1 @@
+"""One connection to one upstream relay, from dialling to backfill."""

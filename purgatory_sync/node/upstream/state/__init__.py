@@ -1,0 +1,1 @@
+"""What is remembered of upstream relays: health, roster, filters, rejected events."""

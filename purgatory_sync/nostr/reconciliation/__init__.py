@@ -1,0 +1,1 @@
+"""Negentropy (NIP-77): which events only one side has."""

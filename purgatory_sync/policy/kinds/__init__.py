@@ -1,0 +1,1 @@
+"""The rules of each kind: announcements, states, pull requests, deletions."""

@@ -1,0 +1,1 @@
+"""What the rules of all kinds share: facts, limits, hosting, references, verdicts."""

@@ -1,0 +1,1 @@
+"""What is served where: repositories, read model, what is missing, locks."""

@@ -1,0 +1,1 @@
+"""Every outgoing connection: addresses, name look-ups, gate, proxy, HTTP transport."""
