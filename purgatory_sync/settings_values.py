@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import attrs
 
 from .errors import InvalidEvent, InvalidKey, InvalidUrl
-from .nostr.identifier import check_identifier
+from .nostr.address import check_identifier
 from .nostr.keys import decode_npub
 from .settings import GIB, KIB, MIB, Network, Proxy
 from .urls import RELAY_SCHEMES, parse_web_url, split_address

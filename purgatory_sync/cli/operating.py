@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from ..nostr.keys import is_hex_key
+from ..nostr.address import is_hex_key
 from ..settings_loader import load_settings
 from ..version import PROGRAM
 from .asking import Asker

@@ -52,7 +52,7 @@ from .upkeep.list_enforcement import end_what_is_blocked
 from .upkeep.repacker import Repacker
 from .upkeep.restore import held_identifiers, release_what_is_here, restore
 from .upkeep.sweep import Sweeper
-from .upkeep.throttle_journal import Rememberer, entry_of_row
+from .upkeep.throttle_journal import Rememberer
 
 GIT_THREADS = 4
 SECS_PER_HOUR = 3600.0
@@ -302,7 +302,7 @@ class PurgatorySync:
             on_add=self._rememberer.naughty_added,
             on_forget=self._rememberer.naughty_forgotten,
         )
-        naughty.restore(map(entry_of_row, journal.naughty), self._clock.now())
+        naughty.restore(journal.naughty, self._clock.now())
         throttles = ThrottleManager(
             self._context,
             sync,

@@ -11,10 +11,10 @@ import attrs
 import trio
 
 from ..engine import PurgatorySync
-from ..engine.pushes.in_flight import Target
 from ..engine.pushes.pushing import Changes, Read
 from ..engine.status.engine_statistics import Statistics
 from ..errors import ResultClass, TooMuchWork
+from ..nostr.address import RepositoryId
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.keys import decode_npub
@@ -155,13 +155,15 @@ class _Pushes:
         self._engine = engine
 
     async def refs(self, npub: str, identifier: str) -> Mapping[str, str] | None:
-        return await self._engine.pusher.refs(Target(decode_npub(npub), identifier))
+        return await self._engine.pusher.refs(RepositoryId(decode_npub(npub), identifier))
 
     def waiting(self, npub: str, identifier: str) -> AbstractContextManager[None]:
-        return self._engine.pusher.in_hand.waiting(Target(decode_npub(npub), identifier))
+        return self._engine.pusher.in_hand.waiting(RepositoryId(decode_npub(npub), identifier))
 
     async def receive(self, npub: str, identifier: str, changes: Changes, read: Read) -> None:
-        await self._engine.pusher.receive(Target(decode_npub(npub), identifier), changes, read)
+        await self._engine.pusher.receive(
+            RepositoryId(decode_npub(npub), identifier), changes, read
+        )
 
 
 def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> MetricsSnapshot:

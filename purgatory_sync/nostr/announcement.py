@@ -7,9 +7,8 @@ import attrs
 from ..errors import InvalidEvent
 from ..urls import GIT_SCHEMES, RELAY_SCHEMES, names_service, usable_urls
 from . import kinds
+from .address import check_identifier, is_hex_key
 from .event import Event
-from .identifier import check_identifier
-from .keys import is_hex_key
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ from coincurve import PublicKeyXOnly
 
 from ..errors import InvalidEvent
 from . import kinds
+from .address import Address
 
 MAX_CREATED_AT = 2**53
 
@@ -63,12 +64,12 @@ class Event(msgspec.Struct, frozen=True):
         return any(tag and tag[0] == "-" for tag in self.tags)
 
     @property
-    def address(self) -> tuple[int, str, str] | None:
+    def address(self) -> Address | None:
         """What a newer event replaces it by: kind, author and `d`; None for regular events."""
         if kinds.is_addressable(self.kind):
-            return self.kind, self.pubkey, self.first("d") or ""
+            return Address(self.kind, self.pubkey, self.first("d") or "")
         if kinds.is_replaceable(self.kind):
-            return self.kind, self.pubkey, ""
+            return Address(self.kind, self.pubkey, "")
         return None
 
     @property

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from coincurve import PrivateKey, PublicKeyXOnly
 
 from ..errors import InvalidKey
+from .address import is_hex_key
 from .event import Event, event_id
 
-_HEX = re.compile(r"[0-9a-f]{64}")
 _CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-
-
-def is_hex_key(text: str) -> bool:
-    """Whether the text is 64 lower-case hex digits."""
-    return _HEX.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=65536)

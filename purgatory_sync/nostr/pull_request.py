@@ -9,30 +9,10 @@ import attrs
 from ..errors import InvalidEvent
 from ..urls import usable_urls
 from . import kinds
+from .address import RepositoryId
 from .event import Event
-from .identifier import is_valid_identifier
-from .keys import is_hex_key
 
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-
-
-@attrs.frozen(order=True)
-class Coordinate:
-    """The address of a repository announcement: `30617:<owner>:<identifier>`."""
-
-    owner: str
-    identifier: str
-
-    @classmethod
-    def parse(cls, text: str) -> Coordinate | None:
-        """Read the value of an `a` tag; None when it is none of a repository."""
-        parts = text.split(":", 2)
-        if len(parts) != 3 or parts[0] != str(kinds.ANNOUNCEMENT) or not is_hex_key(parts[1]):
-            return None
-        return cls(parts[1], parts[2]) if is_valid_identifier(parts[2]) else None
-
-    def __str__(self) -> str:
-        return f"{kinds.ANNOUNCEMENT}:{self.owner}:{self.identifier}"
 
 
 @attrs.frozen
@@ -47,7 +27,7 @@ class PullRequest:
 
     event: Event
     commit: str
-    repositories: tuple[Coordinate, ...]
+    repositories: tuple[RepositoryId, ...]
     clone: tuple[str, ...]
 
     @property
@@ -81,7 +61,7 @@ class PullRequest:
         commit = (event.first("c") or "").lower()
         if not _OID.fullmatch(commit):
             raise InvalidEvent("the c tag must hold the commit: 40 hex digits")
-        coordinates = (Coordinate.parse(value) for value in event.values("a"))
+        coordinates = (RepositoryId.parse(value) for value in event.values("a"))
         repositories = tuple(dict.fromkeys(c for c in coordinates if c is not None))
         return cls(event, commit, repositories, usable_urls(event.all_values("clone")))
 
@@ -89,6 +69,6 @@ class PullRequest:
 def extract_identifier_from_pr_event(event: Event) -> str | None:
     """The identifier of the first repository that a pull request addresses; None without one."""
     for value in event.values("a"):
-        if (coordinate := Coordinate.parse(value)) is not None:
+        if (coordinate := RepositoryId.parse(value)) is not None:
             return coordinate.identifier
     return None

@@ -10,8 +10,8 @@ import attrs
 from ..errors import InvalidEvent
 from ..refnames import conflicting, is_valid_refname
 from . import kinds
+from .address import check_identifier
 from .event import Event
-from .identifier import check_identifier
 
 _OID = re.compile(r"[0-9a-fA-F]{40}")
 _PREFIXES = ("refs/heads/", "refs/tags/")

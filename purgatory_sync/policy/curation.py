@@ -8,10 +8,11 @@ import attrs
 
 from ..errors import InvalidEvent
 from ..nostr import kinds
+from ..nostr.address import RepositoryId
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..nostr.keys import encode_npub
-from ..nostr.pull_request import Coordinate, PullRequest
+from ..nostr.pull_request import PullRequest
 from ..nostr.repository_data import RepositoryData
 from ..nostr.state import State
 from ..settings import CurationSettings
@@ -84,7 +85,7 @@ def _judge_announcement(
 def _judge_state(state: State, known: Known, lists: CurationSettings) -> Verdict | None:
     data = known.data.get(state.identifier)
     concerned = _announced(data, data.owners_authorising(state.author)) if data is not None else []
-    named = [Coordinate(state.author, state.identifier)]
+    named = [RepositoryId(state.author, state.identifier)]
     return _judge_concerned(concerned, named, lists)
 
 
@@ -103,7 +104,7 @@ def _announced(data: RepositoryData, owners: Iterable[str]) -> list[Announcement
 
 
 def _judge_concerned(
-    concerned: Iterable[Announcement], named: Iterable[Coordinate], lists: CurationSettings
+    concerned: Iterable[Announcement], named: Iterable[RepositoryId], lists: CurationSettings
 ) -> Verdict | None:
     """Refuse what concerns only repositories that are not taken.
 
@@ -133,7 +134,7 @@ def is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
     return named and not lists.read_only
 
 
-def _is_blacklisted(repository: Coordinate, lists: CurationSettings) -> bool:
+def _is_blacklisted(repository: RepositoryId, lists: CurationSettings) -> bool:
     return _is_blocked(repository.owner, lists) or names(lists.repository_blacklist, repository)
 
 

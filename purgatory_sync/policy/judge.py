@@ -6,8 +6,8 @@ from typing import Literal
 
 from ..errors import InvalidEvent
 from ..nostr import kinds
+from ..nostr.address import check_identifier
 from ..nostr.event import Event
-from ..nostr.identifier import check_identifier
 from ..nostr.pull_request import PullRequest
 from ..settings import CurationSettings, PurgatorySettings
 from .curation import judge_author, judge_origin, judge_repositories

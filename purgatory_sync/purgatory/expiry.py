@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 import attrs
 
+from ..records import Placeholder
 from ..settings import PurgatorySettings
 from .entries import HeldAnnouncement, HuntedEvent
-from .placeholders import HeldPlaceholder
 
 
 @attrs.frozen
@@ -97,6 +97,6 @@ def announcement_step(
     return AnnouncementStep.SOFT_EXPIRE
 
 
-def placeholder_ends(placeholder: HeldPlaceholder, now: float, settings: PurgatorySettings) -> bool:
+def placeholder_ends(placeholder: Placeholder, now: float, settings: PurgatorySettings) -> bool:
     """Whether no event came in time (B 4.3: 20 minutes), so that its ref is deleted."""
     return now >= placeholder.at + settings.placeholder_expiry_secs

@@ -7,44 +7,26 @@ from collections.abc import Iterator
 
 import attrs
 
-
-@attrs.frozen
-class HeldPlaceholder:
-    """A `refs/nostr/<event id>` in the owner's repository, whose event has not come yet.
-
-    Attributes:
-      at: Unix seconds of the push.
-    """
-
-    owner: str
-    identifier: str
-    event_id: str
-    oid: str
-    at: float
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What makes it one: the same id may wait in several repositories."""
-        return self.owner, self.identifier, self.event_id
+from ..records import Placeholder
 
 
 @attrs.define(eq=False)
 class Placeholders:
     """All placeholders, one for each key."""
 
-    _by_key: dict[tuple[str, str, str], HeldPlaceholder] = attrs.field(factory=dict)
+    _by_key: dict[tuple[str, str, str], Placeholder] = attrs.field(factory=dict)
     _counts: Counter[tuple[str, str]] = attrs.field(factory=Counter)
 
-    def __contains__(self, placeholder: HeldPlaceholder) -> bool:
+    def __contains__(self, placeholder: Placeholder) -> bool:
         return self._by_key.get(placeholder.key) == placeholder
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def __iter__(self) -> Iterator[HeldPlaceholder]:
+    def __iter__(self) -> Iterator[Placeholder]:
         yield from self._by_key.values()
 
-    def add(self, placeholder: HeldPlaceholder) -> None:
+    def add(self, placeholder: Placeholder) -> None:
         """Keep it; an older one of that key is over: its ref was gone (policy/push.py)."""
         if placeholder.key not in self._by_key:
             self._counts[placeholder.owner, placeholder.identifier] += 1
@@ -60,7 +42,7 @@ class Placeholders:
         """How many wait in one repository."""
         return self._counts[owner, identifier]
 
-    def remove(self, placeholder: HeldPlaceholder) -> None:
+    def remove(self, placeholder: Placeholder) -> None:
         """Forget it; nothing happens when it is gone."""
         if placeholder not in self:
             return

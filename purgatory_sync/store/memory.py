@@ -10,18 +10,8 @@ from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from .protocol import (
-    Applied,
-    Change,
-    DomainRow,
-    Expired,
-    HeldRow,
-    Journal,
-    NaughtyRow,
-    Placeholder,
-    Store,
-    Tombstone,
-)
+from ..records import NaughtyRecord, Placeholder, Tombstone
+from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Store
 from .rules import START_MEMORY_SECS, indexed_tags, is_kept, wins_over
 
 
@@ -36,7 +26,7 @@ class MemoryStore(Store):
         self._expired: dict[str, Expired] = {}
         self._tombstones: dict[tuple[str, str], Tombstone] = {}
         self._placeholders: dict[tuple[str, str, str], Placeholder] = {}
-        self._naughty: dict[tuple[str, str], NaughtyRow] = {}
+        self._naughty: dict[tuple[str, str], NaughtyRecord] = {}
         self._domains: dict[str, DomainRow] = {}
         self._closed = False
 

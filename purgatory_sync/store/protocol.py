@@ -10,6 +10,7 @@ import attrs
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
+from ..records import NaughtyRecord, Placeholder, Tombstone
 
 
 @attrs.frozen
@@ -36,54 +37,6 @@ class Expired:
 
     event_id: str
     at: float
-
-
-@attrs.frozen
-class Tombstone:
-    """What must not come back: a deletion's target, a delisted announcement (B 2.2, 5).
-
-    Attributes:
-      target: an event id (64 hex), or an address `kind:pubkey:identifier`.
-      author: whose deletion it is; it covers this author's events only.
-      until: covers events of an address with `created_at` up to this (Unix seconds).
-    """
-
-    target: str
-    author: str
-    until: int
-
-
-@attrs.frozen
-class Placeholder:
-    """A `refs/nostr/<id>` that was pushed before its event (B 4.3).
-
-    Attributes:
-      owner: hex key of the repository's owner.
-      oid: what it points at.
-      at: Unix seconds of the push.
-    """
-
-    owner: str
-    identifier: str
-    event_id: str
-    oid: str
-    at: float
-
-
-@attrs.frozen
-class NaughtyRow:
-    """A source that is left alone for a while (B 8.7).
-
-    Attributes:
-      key: the host, `host:port` or the URL, by scope.
-      until: Unix seconds.
-      reason: a sentence for the operator.
-    """
-
-    scope: Literal["host", "endpoint", "url"]
-    key: str
-    until: float
-    reason: str
 
 
 @attrs.frozen
@@ -123,7 +76,7 @@ class Change:
     tombstones: Sequence[Tombstone] = ()
     placeholders: Sequence[Placeholder] = ()
     forget_placeholders: Sequence[Placeholder] = ()
-    naughty: Sequence[NaughtyRow] = ()
+    naughty: Sequence[NaughtyRecord] = ()
     forget_naughty: Sequence[tuple[str, str]] = ()
 
 
@@ -148,7 +101,7 @@ class Journal:
     held: tuple[HeldRow, ...] = ()
     expired: tuple[Expired, ...] = ()
     placeholders: tuple[Placeholder, ...] = ()
-    naughty: tuple[NaughtyRow, ...] = ()
+    naughty: tuple[NaughtyRecord, ...] = ()
     domains: tuple[DomainRow, ...] = ()
 
 

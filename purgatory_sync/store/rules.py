@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..nostr import kinds
+from ..nostr.address import RepositoryId
 from ..nostr.event import Event
-from ..nostr.pull_request import Coordinate
 from .protocol import HeldRow
 
 START_MEMORY_SECS = 60.0
@@ -34,5 +34,5 @@ def held_identifiers(row: HeldRow) -> tuple[str, ...]:
     """The identifiers that a held event waits under, each once (B 4.3)."""
     if row.sort != "pr":
         return (row.event.first("d") or "",)
-    found = (Coordinate.parse(value) for value in row.event.values("a"))
+    found = (RepositoryId.parse(value) for value in row.event.values("a"))
     return tuple(dict.fromkeys(each.identifier for each in found if each is not None))

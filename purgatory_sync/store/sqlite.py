@@ -15,10 +15,11 @@ from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
+from ..records import Tombstone
 from ..runtime.blocking import blocking
 from . import sqlite_queries
 from .group_commit import Writer
-from .protocol import Applied, Change, DomainRow, Journal, Store, Tombstone
+from .protocol import Applied, Change, DomainRow, Journal, Store
 from .sqlite_changes import commit_batch
 from .sqlite_errors import at_run_time
 from .sqlite_schema import connect

@@ -14,18 +14,12 @@ from typing import Any
 import attrs
 import msgspec
 
+from ..errors import NaughtyScope
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from .protocol import (
-    DomainRow,
-    Expired,
-    HeldRow,
-    Journal,
-    NaughtyRow,
-    Placeholder,
-    Tombstone,
-)
+from ..records import NaughtyRecord, Placeholder, Tombstone
+from .protocol import DomainRow, Expired, HeldRow, Journal
 from .sqlite_values import listed, listed_numbers, searchable
 
 _IN = "IN (SELECT value FROM json_each(?))"
@@ -226,8 +220,8 @@ def journal(connection: sqlite3.Connection) -> Journal:
                 )
             ),
             naughty=tuple(
-                NaughtyRow(*row)
-                for row in connection.execute(
+                NaughtyRecord(NaughtyScope(scope), *rest)
+                for scope, *rest in connection.execute(
                     "SELECT scope, key, until, reason FROM naughty ORDER BY scope, key"
                 )
             ),

@@ -8,9 +8,9 @@ from hashlib import sha256
 import attrs
 
 from ..nostr import kinds
+from ..nostr.address import RepositoryId
 from ..nostr.event import Event
 from ..nostr.keys import SecretKey
-from ..nostr.pull_request import Coordinate
 
 SOME_TIME = 1_700_000_000
 """The `created_at` of events that do not care (Unix seconds)."""
@@ -37,9 +37,9 @@ class Author:
         """The public key as NIP-19 writes it."""
         return self.key.npub
 
-    def coordinate(self, identifier: str) -> Coordinate:
+    def coordinate(self, identifier: str) -> RepositoryId:
         """The address of this author's announcement of a repository."""
-        return Coordinate(self.pubkey, identifier)
+        return RepositoryId(self.pubkey, identifier)
 
     def sign(
         self,
@@ -102,7 +102,7 @@ def state(
 
 def pull_request(
     author: Author,
-    coordinates: Sequence[Coordinate],
+    coordinates: Sequence[RepositoryId],
     commit: str,
     *,
     clone: Sequence[str] = (),
@@ -122,7 +122,7 @@ def pull_request(
 
 def pull_request_update(
     author: Author,
-    coordinates: Sequence[Coordinate],
+    coordinates: Sequence[RepositoryId],
     commit: str,
     root: Event,
     *,
@@ -166,7 +166,7 @@ def note(
 
 
 def _pull_request_tags(
-    coordinates: Sequence[Coordinate], commit: str, clone: Sequence[str]
+    coordinates: Sequence[RepositoryId], commit: str, clone: Sequence[str]
 ) -> list[tuple[str, ...]]:
     tags: list[tuple[str, ...]] = [("a", str(each)) for each in coordinates]
     tags += [("p", owner) for owner in dict.fromkeys(each.owner for each in coordinates)]

@@ -20,10 +20,10 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync
-from purgatory_sync.engine.pushes.in_flight import Target
 from purgatory_sync.engine.upkeep import repacker
 from purgatory_sync.engine.upkeep.garbage_collector import AT_MOST_EVERY_SECS
 from purgatory_sync.git.disk.repository import list_refs, present_oids, read_head
+from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.release.index.repositories import PROVEN_MARKER
@@ -66,7 +66,7 @@ def offering(*offered: Event, accepted: bool = True) -> Act:
 
 def pushing(changes: Mapping[str, str | None], *steps: Step) -> Act:
     async def act(engine: PurgatorySync) -> None:
-        await engine.pusher.receive(Target(OWNER.pubkey, "repo"), changes, pack(steps))
+        await engine.pusher.receive(RepositoryId(OWNER.pubkey, "repo"), changes, pack(steps))
 
     return act
 

@@ -19,13 +19,14 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.purgatory.capacity import Load
+from purgatory_sync.records import Placeholder
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.children import ProcessIdentity, _identity
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy, Settings
 from purgatory_sync.store.memory import MemoryStore
-from purgatory_sync.store.protocol import Change, DomainRow, Placeholder
+from purgatory_sync.store.protocol import Change, DomainRow
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 

@@ -11,9 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.engine.admission.admission import Outcome
-from purgatory_sync.engine.pushes.in_flight import Target
 from purgatory_sync.errors import NaughtyScope
 from purgatory_sync.git.disk.repository import is_repository
+from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.testing import events
@@ -178,7 +178,7 @@ async def test_b_9_placeholders_expired_ids_and_naughty_sources_survive(
         await trio.sleep(1900)
         assert expired.id not in await held(home)
         await engine.pusher.receive(
-            Target(OWNER.pubkey, "repo"), {NOSTR: steps[0].oid}, pack(steps)
+            RepositoryId(OWNER.pubkey, "repo"), {NOSTR: steps[0].oid}, pack(steps)
         )
         engine._throttles.note_naughty(FAR, NaughtyScope.URL, "a page instead of git")
         await trio.sleep(1)

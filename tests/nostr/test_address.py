@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.errors import InvalidEvent
-from purgatory_sync.nostr.identifier import check_identifier, is_valid_identifier
+from purgatory_sync.nostr.address import check_identifier, is_valid_identifier
 
 
 @pytest.mark.parametrize(

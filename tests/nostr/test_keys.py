@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import InvalidKey
-from purgatory_sync.nostr.keys import SecretKey, decode_npub, encode_npub, is_hex_key
+from purgatory_sync.nostr.address import is_hex_key
+from purgatory_sync.nostr.keys import SecretKey, decode_npub, encode_npub
 
 from .support import ANY_TEXT
 

@@ -4,11 +4,8 @@ import pytest
 from hypothesis import given, settings
 
 from purgatory_sync.errors import InvalidEvent
-from purgatory_sync.nostr.pull_request import (
-    Coordinate,
-    PullRequest,
-    extract_identifier_from_pr_event,
-)
+from purgatory_sync.nostr.address import RepositoryId
+from purgatory_sync.nostr.pull_request import PullRequest, extract_identifier_from_pr_event
 from purgatory_sync.testing.events import Author, note, pull_request, pull_request_update
 
 from .support import TAGS, event
@@ -58,7 +55,7 @@ def test_b_1_5_which_commits_can_be_here(value: str, unsatisfiable: bool) -> Non
 
 
 def test_b_1_5_an_identifier_may_hold_colons() -> None:
-    assert Coordinate.parse(f"30617:{ALICE.pubkey}:a:b:c") == ALICE.coordinate("a:b:c")
+    assert RepositoryId.parse(f"30617:{ALICE.pubkey}:a:b:c") == ALICE.coordinate("a:b:c")
     assert str(ALICE.coordinate("a:b:c")) == f"30617:{ALICE.pubkey}:a:b:c"
 
 
@@ -78,7 +75,7 @@ def test_b_1_5_an_identifier_may_hold_colons() -> None:
     ],
 )
 def test_b_1_5_other_a_tags_are_skipped(value: str) -> None:
-    assert Coordinate.parse(value) is None
+    assert RepositoryId.parse(value) is None
     found = PullRequest.parse(
         event(1618, (("c", OID), ("a", value), ("a",), ("a", str(BOB.coordinate("x")))))
     )

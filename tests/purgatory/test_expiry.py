@@ -13,7 +13,7 @@ from purgatory_sync.purgatory.expiry import (
     placeholder_ends,
     untried_sources,
 )
-from purgatory_sync.purgatory.placeholders import HeldPlaceholder
+from purgatory_sync.records import Placeholder
 from purgatory_sync.settings import PurgatorySettings
 
 from .support import announcement, pull_request, state
@@ -125,7 +125,7 @@ def test_b_2_7_it_is_kept_unserved_for_24_hours_more() -> None:
 
 
 def test_b_4_3_a_placeholder_ends_after_20_minutes() -> None:
-    placeholder = HeldPlaceholder(ALICE_ID, "repo", "e", "oid", START)
+    placeholder = Placeholder(ALICE_ID, "repo", "e", "oid", START)
     assert not placeholder_ends(placeholder, START + 1199, SETTINGS)
     assert placeholder_ends(placeholder, START + 1200, SETTINGS)
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import attrs
 
-from purgatory_sync.purgatory.placeholders import HeldPlaceholder, Placeholders
+from purgatory_sync.purgatory.placeholders import Placeholders
+from purgatory_sync.records import Placeholder
 
-ONE = HeldPlaceholder("alice", "repo", "event", "oid", at=0.0)
+ONE = Placeholder("alice", "repo", "event", "oid", at=0.0)
 
 
 def test_the_newest_of_a_key_is_kept_as_in_the_journal() -> None:

@@ -7,8 +7,8 @@ from purgatory_sync.errors import ResultClass
 from purgatory_sync.nostr.event import encode_event
 from purgatory_sync.purgatory.capacity import Load
 from purgatory_sync.purgatory.entries import HeldState, Origin
-from purgatory_sync.purgatory.placeholders import HeldPlaceholder
 from purgatory_sync.purgatory.purgatory import HeldCounts, Purgatory
+from purgatory_sync.records import Placeholder
 from purgatory_sync.settings import SyncSettings
 
 from .support import ALICE, announcement, pull_request, state
@@ -47,7 +47,7 @@ async def test_b_9_what_was_noted_in_the_future_of_the_clock_counts_from_then_on
     earlier = purgatory.add_pr(pull_request("repo"), Origin.SYNC, NOW - 5)
     purgatory.expired.remember("e" * 64, ahead)
     for number, at in enumerate((ahead, NOW - 5)):
-        purgatory.placeholders.add(HeldPlaceholder(ALICE, "repo", str(number), "1" * 40, at))
+        purgatory.placeholders.add(Placeholder(ALICE, "repo", str(number), "1" * 40, at))
     purgatory.not_ahead(NOW)
     assert (held.accepted_at, soft.accepted_at, soft.soft_expired_at) == (NOW, NOW - 5, NOW)
     assert earlier.accepted_at == NOW - 5

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from purgatory_sync.errors import NaughtyScope
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.store.protocol import (
-    Change,
-    DomainRow,
-    Expired,
-    HeldRow,
-    NaughtyRow,
-    Placeholder,
-    Tombstone,
-)
+from purgatory_sync.records import NaughtyRecord, Placeholder, Tombstone
+from purgatory_sync.store.protocol import Change, DomainRow, Expired, HeldRow
 from purgatory_sync.testing.events import Author, announcement, note, pull_request, state
 
 ALICE = Author.from_seed(1)
@@ -45,7 +39,7 @@ def everything(content: str = "") -> Change:
         expire=[Expired("e" * 64, 3.25)],
         tombstones=[Tombstone("d" * 64, ALICE.pubkey, 7)],
         placeholders=[Placeholder(ALICE.pubkey, "crash", "b" * 64, OID, 4.5)],
-        naughty=[NaughtyRow("host", "bad.example", 99.5, "name unknown")],
+        naughty=[NaughtyRecord(NaughtyScope.HOST, "bad.example", 99.5, "name unknown")],
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from purgatory_sync.errors import StoreError
+from purgatory_sync.errors import NaughtyScope, StoreError
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.records import NaughtyRecord, Placeholder, Tombstone
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import (
@@ -19,10 +20,7 @@ from purgatory_sync.store.protocol import (
     Expired,
     HeldRow,
     Journal,
-    NaughtyRow,
-    Placeholder,
     Store,
-    Tombstone,
 )
 from purgatory_sync.testing.events import announcement, note, pull_request, state
 
@@ -119,10 +117,10 @@ async def test_b_9_placeholders_are_per_repository_and_id(store: Store) -> None:
 
 
 async def test_b_9_naughty_sources_are_remembered_and_forgotten(store: Store) -> None:
-    host = NaughtyRow("host", "bad.example", 5.0, "name unknown")
-    url = NaughtyRow("url", "https://git.example/x", 6.0, "404")
+    host = NaughtyRecord(NaughtyScope.HOST, "bad.example", 5.0, "name unknown")
+    url = NaughtyRecord(NaughtyScope.URL, "https://git.example/x", 6.0, "404")
     await store.apply(Change(naughty=[url, host]))
-    longer = NaughtyRow("host", "bad.example", 50.0, "name unknown")
+    longer = NaughtyRecord(NaughtyScope.HOST, "bad.example", 50.0, "name unknown")
     await store.apply(Change(naughty=[longer]))
     assert (await store.load()).naughty == (longer, url)
     await store.apply(Change(forget_naughty=[("url", url.key), ("host", "none.example")]))

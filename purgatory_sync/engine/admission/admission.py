@@ -26,7 +26,7 @@ from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
 from ...settings import Settings
-from ...store.protocol import Change, HeldRow, Tombstone
+from ...store.protocol import Change, HeldRow
 from .snapshot import JUDGED_BY_KIND, Witness, as_entry
 
 RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
@@ -219,7 +219,7 @@ class Admission:
             unhold=[held.event_id for held in leaving],
             save=[event] if verdict.action is Action.SERVE and entry is None else [],
             delete=verdict.deletes,
-            tombstones=[Tombstone(b.target, b.author, b.until) for b in verdict.bars],
+            tombstones=verdict.bars,
         )
         if not any(attrs.astuple(change, recurse=False)):
             return False

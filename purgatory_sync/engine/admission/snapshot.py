@@ -8,6 +8,7 @@ import attrs
 
 from ...errors import InvalidEvent
 from ...nostr import kinds
+from ...nostr.address import Address
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
 from ...nostr.filters import Filter
@@ -17,7 +18,7 @@ from ...nostr.state import State
 from ...policy.judge import identifiers_of
 from ...policy.kinds.deletions import bar_targets, is_barred, targets_of
 from ...policy.rules.known_facts import Known
-from ...policy.rules.references import anchor_filters, is_anchored, split_coordinate
+from ...policy.rules.references import anchor_filters, is_anchored
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import identify_missing_oids
@@ -139,7 +140,7 @@ class Witness:
         ids, addresses = targets_of(event)
         own = frozenset((event.pubkey,))
         filters = [Filter(ids=frozenset(ids), authors=own)] if ids else []
-        for kind, _, identifier in filter(None, map(split_coordinate, addresses)):
+        for kind, _, identifier in filter(None, map(Address.parse, addresses)):
             tags = {"d": frozenset((identifier,))} if kinds.is_addressable(kind) else {}
             filters.append(Filter(kinds=frozenset((kind,)), authors=own, tags=tags))
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
@@ -169,7 +170,7 @@ def _held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
     """Held events of the author that a deletion request names, by id or by address."""
     ids, addresses = targets_of(request)
     named: list[HeldEvent | None] = [purgatory.get(each) for each in ids]
-    for identifier in {c[2]: None for c in map(split_coordinate, addresses) if c}:
+    for identifier in {c[2]: None for c in map(Address.parse, addresses) if c}:
         named += purgatory.find_state(identifier)
         named += purgatory.find_announcements(identifier)
     found = {entry.event_id: entry for entry in named if entry is not None}

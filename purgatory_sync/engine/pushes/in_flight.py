@@ -9,27 +9,17 @@ from typing import TypeAlias
 
 import attrs
 
-
-@attrs.frozen
-class Target:
-    """The repository that a push is for.
-
-    Attributes:
-      owner: the author of its announcement, in hex.
-    """
-
-    owner: str
-    identifier: str
+from ...nostr.address import RepositoryId
 
 
 @attrs.frozen
 class Waiting:
     """A push that waits for its turn: nobody has read yet what it relies on."""
 
-    target: Target
+    target: RepositoryId
 
 
-Key: TypeAlias = Target | Waiting | str
+Key: TypeAlias = RepositoryId | Waiting | str
 
 
 @attrs.frozen
@@ -54,6 +44,6 @@ class PushesInHand:
                 if not self._counts[key]:
                     del self._counts[key]
 
-    def waiting(self, target: Target) -> AbstractContextManager[None]:
+    def waiting(self, target: RepositoryId) -> AbstractContextManager[None]:
         """Within it a push waits for its turn: nothing ends that it may rely on."""
         return self.holding([target, Waiting(target)])

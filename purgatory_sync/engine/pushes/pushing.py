@@ -20,16 +20,17 @@ from ...git.disk.refs import update_refs
 from ...git.disk.repository import list_refs, object_types
 from ...git.ingest.quarantine import Quarantined
 from ...git.ingest.sink import Ingest
+from ...nostr.address import RepositoryId
 from ...nostr.repository_data import KnownAnnouncement, Standing
 from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
-from ...purgatory.placeholders import HeldPlaceholder
+from ...records import Placeholder
 from ...release.commit import Parts
 from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
 from ...settings import PushSettings
-from ...store.protocol import Change, Placeholder
+from ...store.protocol import Change
 from ..admission.admission import row_of
-from .in_flight import PushesInHand, Target
+from .in_flight import PushesInHand
 
 Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]
@@ -76,7 +77,7 @@ class Pusher:
     in_hand: PushesInHand
     read_only: bool = False
 
-    async def refs(self, target: Target) -> dict[str, str] | None:
+    async def refs(self, target: RepositoryId) -> dict[str, str] | None:
         """What a push builds on: ref → OID; None when the repository is not hosted (B 6.4).
 
         One whose announcement is softly expired answers as an empty one (B 2.7).
@@ -87,7 +88,7 @@ class Pusher:
         path = repositories.path(target.owner, target.identifier)
         return await repositories.run(list_refs, path)
 
-    async def receive(self, target: Target, changes: Changes, read: Read) -> None:
+    async def receive(self, target: RepositoryId, changes: Changes, read: Read) -> None:
         """Take a whole push, or nothing of it; when this returns, release has finished (B 6.8).
 
         Args:
@@ -114,7 +115,7 @@ class Pusher:
             log.error("push failed", identifier=target.identifier, error=str(error))
             raise PushRefused(_OUR_FAULT) from error
 
-    async def _receive(self, target: Target, changes: Changes, pack: _Pack) -> None:
+    async def _receive(self, target: RepositoryId, changes: Changes, pack: _Pack) -> None:
         verdict = await self._judge(target, changes)
         state = verdict.state
         relied_on = [*event_ids_of(changes), *([state.event.id] if state is not None else [])]
@@ -135,7 +136,7 @@ class Pusher:
                 if quarantined is not None:
                     await quarantined.discard()
 
-    async def _announcement(self, target: Target) -> KnownAnnouncement | None:
+    async def _announcement(self, target: RepositoryId) -> KnownAnnouncement | None:
         """The announcement by which the repository is hosted here."""
         data = await self.parts.knowledge.data(target.identifier)
         known = data.known.get(target.owner)
@@ -144,7 +145,7 @@ class Pusher:
         hosted = known.has_repository or known.standing is Standing.SOFT_EXPIRED
         return known if hosted else None
 
-    async def _judge(self, target: Target, changes: Changes) -> PushVerdict:
+    async def _judge(self, target: RepositoryId, changes: Changes) -> PushVerdict:
         refs = await self.refs(target)
         if refs is None:
             raise PushRefused("no announcement (kind 30617) of this repository is here any more")
@@ -160,13 +161,13 @@ class Pusher:
         )
         return judge_push(changes, known)
 
-    def _room_for_placeholders(self, target: Target) -> int:
+    def _room_for_placeholders(self, target: RepositoryId) -> int:
         """How many more may wait: of this repository, and in all as many as events (B 4.3)."""
         bounds, waiting = self.parts.purgatory.settings, self.parts.purgatory.placeholders
         here = waiting.count(target.owner, target.identifier)
         return min(bounds.max_placeholders_per_repository - here, bounds.max_events - len(waiting))
 
-    async def _prove(self, target: Target, pack: _Pack) -> Quarantined | None:
+    async def _prove(self, target: RepositoryId, pack: _Pack) -> Quarantined | None:
         """The proven pack; None when there is none (B 6.5)."""
         path = self.parts.repositories.path(target.owner, target.identifier)
         try:
@@ -185,7 +186,7 @@ class Pusher:
             raise PushRefused(f"the pack is refused: {error}") from error
 
     async def _finish(
-        self, target: Target, changes: Changes, quarantined: Quarantined | None
+        self, target: RepositoryId, changes: Changes, quarantined: Quarantined | None
     ) -> None:
         """Judge again, join, align, release; the caller holds the identifier's lock."""
         verdict = await self._judge(target, changes)
@@ -202,7 +203,7 @@ class Pusher:
             raise
         log.info("pushed", identifier=target.identifier, refs=len(changes))
 
-    async def _release(self, target: Target, verdict: PushVerdict) -> None:
+    async def _release(self, target: RepositoryId, verdict: PushVerdict) -> None:
         await self._require_commits(target, verdict.nostr)
         await self.releaser.process_locked(target.identifier, bring_up=verdict.state is not None)
         await self._require_done(target, verdict)
@@ -210,7 +211,7 @@ class Pusher:
             with trio.CancelScope(shield=True):  # journal, ref and memory change together
                 await self._name(target, verdict)
 
-    async def _note_left(self, target: Target) -> None:
+    async def _note_left(self, target: RepositoryId) -> None:
         """What joined, and was refused or cancelled then, need not stay for ever."""
         repositories = self.parts.repositories
         path = repositories.path(target.owner, target.identifier)
@@ -220,7 +221,7 @@ class Pusher:
             except RepositoryError as error:
                 log.warning("not noted what was left", path=str(path), error=str(error))
 
-    async def _require_commits(self, target: Target, nostr: Mapping[str, str]) -> None:
+    async def _require_commits(self, target: RepositoryId, nostr: Mapping[str, str]) -> None:
         if not nostr:
             return
         repositories = self.parts.repositories
@@ -232,7 +233,7 @@ class Pusher:
                 what = f"is a {types[oid]}" if oid in types else "did not come with the pack"
                 raise PushRefused(f"{name} must name a commit; {oid} {what}")
 
-    async def _require_done(self, target: Target, verdict: PushVerdict) -> None:
+    async def _require_done(self, target: RepositoryId, verdict: PushVerdict) -> None:
         """The state that authorised the push rules now, or a newer one does."""
         state = verdict.state
         if state is None:
@@ -246,7 +247,7 @@ class Pusher:
         if aligned != state.refs and not any(s.event.order > state.event.order for s in newer):
             raise PushRefused("not all objects that the state names are here: push them all")
 
-    async def _name(self, target: Target, verdict: PushVerdict) -> None:
+    async def _name(self, target: RepositoryId, verdict: PushVerdict) -> None:
         """Make the refs of pull requests; those without an event wait as placeholders (B 4.3)."""
         repositories, purgatory = self.parts.repositories, self.parts.purgatory
         now = self.clock.now()
@@ -257,13 +258,11 @@ class Pusher:
         if rows:
             await self.parts.knowledge.apply(Change(placeholders=rows))
         for row in rows:
-            purgatory.placeholders.add(
-                HeldPlaceholder(row.owner, row.identifier, row.event_id, row.oid, row.at)
-            )
+            purgatory.placeholders.add(row)
         path = repositories.path(target.owner, target.identifier)
         await repositories.run(update_refs, path, verdict.nostr)
 
-    async def _revive(self, target: Target) -> None:
+    async def _revive(self, target: RepositoryId) -> None:
         """Give a softly expired announcement its repository and 30 minutes more (B 2.7)."""
         purgatory, repositories = self.parts.purgatory, self.parts.repositories
         held = purgatory.find_announcement(target.owner, target.identifier)

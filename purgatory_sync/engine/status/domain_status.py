@@ -8,7 +8,7 @@ from itertools import islice
 
 from ...errors import NaughtyScope
 from ...hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
-from ...hunt.limits.naughty import NaughtyEntry
+from ...records import NaughtyRecord
 from ...urls import extract_domain
 from .models import DomainLook, NaughtyLook
 
@@ -19,7 +19,7 @@ NAUGHTY_SHOWN = 5
 
 
 def look_at_domains(
-    hunt: HuntStatistics, naughty: Iterable[NaughtyEntry], now: float
+    hunt: HuntStatistics, naughty: Iterable[NaughtyRecord], now: float
 ) -> tuple[tuple[DomainLook, ...], int]:
     """The busiest domains, and how many there are.
 
@@ -39,7 +39,7 @@ def look_at_domains(
     return tuple(nlargest(DOMAINS_SHOWN, looks, key=_importance)), len(looks)
 
 
-def _domain_of(entry: NaughtyEntry) -> str | None:
+def _domain_of(entry: NaughtyRecord) -> str | None:
     if entry.scope is NaughtyScope.URL:
         return extract_domain(entry.key)
     if entry.scope is NaughtyScope.ENDPOINT:

@@ -12,7 +12,6 @@ from ...nostr.announcement import Announcement
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...purgatory.entries import HeldPr, Origin
-from ...purgatory.placeholders import HeldPlaceholder
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Parts
 from ...release.pr_release import drop_other_pull_request_refs
@@ -42,9 +41,7 @@ async def restore(journal: Journal, parts: Parts, now: float) -> None:
     for expired in journal.expired:
         parts.purgatory.expired.remember(expired.event_id, expired.at)
     for each in journal.placeholders:
-        parts.purgatory.placeholders.add(
-            HeldPlaceholder(each.owner, each.identifier, each.event_id, each.oid, each.at)
-        )
+        parts.purgatory.placeholders.add(each)
     parts.purgatory.not_ahead(now)
     requests = (held for held in parts.purgatory.hunted_events() if isinstance(held, HeldPr))
     await drop_other_pull_request_refs(parts, requests)

@@ -13,6 +13,7 @@ from trio_util import periodic
 from ...errors import PurgatorySyncError, RepositoryError
 from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
+from ...nostr.address import RepositoryId
 from ...purgatory.entries import HeldAnnouncement, HeldState, HuntedEvent
 from ...purgatory.expiry import (
     AnnouncementStep,
@@ -23,16 +24,16 @@ from ...purgatory.expiry import (
     placeholder_ends,
     time_is_up,
 )
-from ...purgatory.placeholders import HeldPlaceholder
+from ...records import Placeholder
 from ...release.commit import Parts, forget
 from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
 from ...release.retention import note_what_ends, note_what_leaves
 from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
-from ...store.protocol import Change, Expired, Placeholder
+from ...store.protocol import Change, Expired
 from ..admission.admission import row_of
-from ..pushes.in_flight import PushesInHand, Target, Waiting
+from ..pushes.in_flight import PushesInHand, Waiting
 
 SWEEP_SECS = 60
 log = structlog.get_logger()
@@ -147,7 +148,7 @@ class Sweeper:
                 owners = data.owners_authorising(held.state.author)
             else:
                 owners = data.owners_of_pr(held.pr)
-            if any(Waiting(Target(owner, identifier)) in self.in_hand for owner in owners):
+            if any(Waiting(RepositoryId(owner, identifier)) in self.in_hand for owner in owners):
                 return True
         return False
 
@@ -174,7 +175,7 @@ class Sweeper:
 
     async def _is_concerned(self, held: HeldAnnouncement) -> bool:
         identifier, owner = held.identifier, held.announcement.owner
-        if Target(owner, identifier) in self.in_hand:
+        if RepositoryId(owner, identifier) in self.in_hand:
             return True
         if self.parts.purgatory.placeholders.count(owner, identifier):
             return True  # halves of pull requests: their commits are nowhere else
@@ -192,9 +193,8 @@ class Sweeper:
         except RepositoryError as error:
             log.error("repository not removed", identifier=identifier, error=str(error))
 
-    async def _end_placeholder(self, held: HeldPlaceholder) -> None:
+    async def _end_placeholder(self, held: Placeholder) -> None:
         repositories = self.parts.repositories
-        row = Placeholder(held.owner, held.identifier, held.event_id, held.oid, held.at)
         async with self.releaser.hold(held.identifier):
             if held not in self.parts.purgatory.placeholders:
                 return
@@ -203,10 +203,10 @@ class Sweeper:
                 unless = {f"refs/nostr/{held.event_id}": await self._commit_of(held)}
                 await repositories.run(drop_refs, path, unless)
             await note_what_leaves(self.parts, held.identifier, [held.oid], held.owner)
-            await self.parts.knowledge.apply(Change(forget_placeholders=[row]))
+            await self.parts.knowledge.apply(Change(forget_placeholders=[held]))
             self.parts.purgatory.placeholders.remove(held)
 
-    async def _commit_of(self, held: HeldPlaceholder) -> str | None:
+    async def _commit_of(self, held: Placeholder) -> str | None:
         """What the ref shall name: the commit of the pull request, if that came, for good.
 
         It may be another one than was pushed first (B 4.2).

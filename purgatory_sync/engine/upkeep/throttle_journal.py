@@ -9,9 +9,9 @@ import structlog
 import trio
 
 from ...errors import NaughtyScope, StoreError
-from ...hunt.limits.naughty import NaughtyEntry
+from ...records import NaughtyRecord
 from ...release.index.repository_index import Knowledge
-from ...store.protocol import Change, DomainRow, NaughtyRow, Store
+from ...store.protocol import Change, DomainRow, Store
 
 STARTS_TOGETHER_SECS: Final = 1.0
 """How long what was noted of a domain may wait for what else is written; a kill forgets it."""
@@ -25,7 +25,7 @@ class Rememberer:
 
     store: Store
     knowledge: Knowledge
-    _naughty: dict[tuple[str, str], NaughtyRow | None] = attrs.field(factory=dict)
+    _naughty: dict[tuple[str, str], NaughtyRecord | None] = attrs.field(factory=dict)
     _bell: trio.Event = attrs.field(factory=trio.Event)
     _noted: trio.Event = attrs.field(factory=trio.Event)
 
@@ -40,12 +40,10 @@ class Rememberer:
             # Who counts places and tokens must not be stopped in the middle of it.
             log.error("limits of a domain not noted", domain=domain, error=str(error))
 
-    def naughty_added(self, entry: NaughtyEntry) -> None:
+    def naughty_added(self, entry: NaughtyRecord) -> None:
         """A source is left alone from now on."""
-        row = row_of_naughty(entry)
-        if row is not None:
-            self._naughty[row.scope, row.key] = row
-            self._bell.set()
+        self._naughty[entry.scope, entry.key] = entry
+        self._bell.set()
 
     def naughty_forgotten(self, scope: NaughtyScope, key: str) -> None:
         """A source may be asked again."""
@@ -82,21 +80,3 @@ class Rememberer:
             except StoreError as error:
                 self._naughty = taken | self._naughty
                 log.error("naughty list not written", error=str(error))
-
-
-def row_of_naughty(entry: NaughtyEntry) -> NaughtyRow | None:
-    """The store's row of an entry."""
-    match entry.scope:
-        case NaughtyScope.HOST:
-            return NaughtyRow("host", entry.key, entry.until, entry.reason)
-        case NaughtyScope.ENDPOINT:
-            return NaughtyRow("endpoint", entry.key, entry.until, entry.reason)
-        case NaughtyScope.URL:
-            return NaughtyRow("url", entry.key, entry.until, entry.reason)
-        case NaughtyScope.NONE:
-            return None
-
-
-def entry_of_row(row: NaughtyRow) -> NaughtyEntry:
-    """The hunt's entry of a row."""
-    return NaughtyEntry(NaughtyScope(row.scope), row.key, row.until, row.reason)

@@ -8,27 +8,12 @@ from functools import lru_cache
 import attrs
 
 from ...errors import InvalidUrl, NaughtyScope
+from ...records import NaughtyRecord
 from ...urls import parse_web_url
 
 MAX_ENTRIES = 65_536
 
 Key = tuple[NaughtyScope, str]
-
-
-@attrs.frozen
-class NaughtyEntry:
-    """One source that is left alone.
-
-    Attributes:
-      key: a host, `host:port`, or a URL, as the scope says.
-      until: Unix seconds.
-      reason: one sentence for the operator.
-    """
-
-    scope: NaughtyScope
-    key: str
-    until: float
-    reason: str
 
 
 @lru_cache(maxsize=16_384)
@@ -55,18 +40,18 @@ class NaughtyList:
     """
 
     duration_secs: float
-    on_add: Callable[[NaughtyEntry], None] = attrs.field(default=lambda entry: None)
+    on_add: Callable[[NaughtyRecord], None] = attrs.field(default=lambda entry: None)
     on_forget: Callable[[NaughtyScope, str], None] = attrs.field(default=lambda scope, key: None)
-    _entries: dict[Key, NaughtyEntry] = attrs.field(factory=dict)
+    _entries: dict[Key, NaughtyRecord] = attrs.field(factory=dict)
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def entries(self) -> tuple[NaughtyEntry, ...]:
+    def entries(self) -> tuple[NaughtyRecord, ...]:
         """All entries, for the operator."""
         return tuple(self._entries.values())
 
-    def why(self, url: str, now: float) -> NaughtyEntry | None:
+    def why(self, url: str, now: float) -> NaughtyRecord | None:
         """The entry because of which the URL is left alone; None when it may be asked."""
         if not self._entries:
             return None
@@ -90,7 +75,7 @@ class NaughtyList:
                 while len(self._entries) >= MAX_ENTRIES:
                     self._forget(next(iter(self._entries)))
                 self._entries.pop(key, None)
-                entry = NaughtyEntry(scope, key[1], now + self.duration_secs, reason)
+                entry = NaughtyRecord(scope, key[1], now + self.duration_secs, reason)
                 self._entries[key] = entry
                 self.on_add(entry)
 
@@ -115,7 +100,7 @@ class NaughtyList:
             elif entry.until > now + self.duration_secs:
                 self._entries[key] = attrs.evolve(entry, until=now + self.duration_secs)
 
-    def restore(self, entries: Iterable[NaughtyEntry], now: float) -> None:
+    def restore(self, entries: Iterable[NaughtyRecord], now: float) -> None:
         """Take over the entries of an earlier run, without telling anybody."""
         for entry in entries:
             if now < entry.until:

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from ...errors import InvalidKey
-from ...nostr.identifier import is_valid_identifier
+from ...nostr.address import is_valid_identifier
 from ...nostr.keys import decode_npub
 
 SERVICES = ("info/refs", "git-upload-pack", "git-receive-pack")

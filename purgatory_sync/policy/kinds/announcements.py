@@ -10,12 +10,13 @@ from ...errors import InvalidEvent
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
 from ...nostr.repository_data import RepositoryData, Standing
+from ...records import Tombstone
 from ...settings import CurationSettings, PurgatorySettings
 from ..rules.hosting import hosts
 from ..rules.known_facts import Known
 from ..rules.lacking import lacks_announcement
 from ..rules.limits import judge_room
-from ..rules.verdict import HELD_MESSAGE, Action, Bar, Verdict, address_text, duplicate, refuse
+from ..rules.verdict import HELD_MESSAGE, Action, Verdict, address_text, duplicate, refuse
 
 NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
 
@@ -59,7 +60,7 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     older = [each.created_at for each in (held, served) if each is not None]
     if older:
         until = max(event.created_at - 1, *older)
-        bar = Bar(address_text(event) or "", event.pubkey, until)
+        bar = Tombstone(address_text(event) or "", event.pubkey, until)
         verdict = attrs.evolve(verdict, bars=(bar,))
     return verdict
 

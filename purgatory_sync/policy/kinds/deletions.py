@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from ...nostr import kinds
+from ...nostr.address import Address, is_hex_key
 from ...nostr.event import Event
-from ...nostr.keys import is_hex_key
+from ...records import Tombstone
 from ..rules.known_facts import Known
-from ..rules.references import split_coordinate
-from ..rules.verdict import Action, Bar, Verdict, address_text
-
-
-class Tombstone(Protocol):
-    """What the store remembers of a bar."""
-
-    @property
-    def target(self) -> str:
-        """An event id or an address."""
-
-    @property
-    def author(self) -> str:
-        """Whose events are covered."""
-
-    @property
-    def until(self) -> int:
-        """Unix seconds, for addresses."""
+from ..rules.verdict import Action, Verdict, address_text, covers
 
 
 def targets_of(request: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -38,7 +21,7 @@ def targets_of(request: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
     addresses = (
         value
         for value in request.values("a")
-        if (parts := split_coordinate(value)) is not None and parts[1] == request.pubkey
+        if (parts := Address.parse(value)) is not None and parts[1] == request.pubkey
     )
     return tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(addresses))
 
@@ -49,7 +32,8 @@ def judge_deletion(request: Event, known: Known) -> Verdict:
     A request that names a request has no effect on it (NIP-09).
     """
     ids, addresses = targets_of(request)
-    bars = tuple(Bar(target, request.pubkey, request.created_at) for target in (*ids, *addresses))
+    targets, until = (*ids, *addresses), request.created_at
+    bars = tuple(Tombstone(target, request.pubkey, until) for target in targets)
     served = [e for e in known.targets_served if _ends(request, bars, e)]
     held = [e for e in known.targets_held if _ends(request, bars, e)]
     evicts = [e.id for e in held if e.kind == kinds.ANNOUNCEMENT]
@@ -62,8 +46,8 @@ def judge_deletion(request: Event, known: Known) -> Verdict:
     )
 
 
-def _ends(request: Event, bars: tuple[Bar, ...], event: Event) -> bool:
-    return event.kind != kinds.DELETION and any(bar.covers(event) for bar in bars)
+def _ends(request: Event, bars: tuple[Tombstone, ...], event: Event) -> bool:
+    return event.kind != kinds.DELETION and any(covers(bar, event) for bar in bars)
 
 
 def bar_targets(event: Event) -> tuple[str, ...]:
@@ -74,6 +58,4 @@ def bar_targets(event: Event) -> tuple[str, ...]:
 
 def is_barred(event: Event, tombstones: Iterable[Tombstone]) -> bool:
     """Whether a stored deletion or delisting covers the event (`Known.deleted`)."""
-    return event.kind != kinds.DELETION and any(
-        Bar(each.target, each.author, each.until).covers(event) for each in tombstones
-    )
+    return event.kind != kinds.DELETION and any(covers(each, event) for each in tombstones)

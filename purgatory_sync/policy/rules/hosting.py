@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...nostr.address import RepositoryId
 from ...nostr.announcement import Announcement
 from ...nostr.keys import encode_npub
-from ...nostr.pull_request import Coordinate
 from ...settings import CurationSettings
 
 NO_LISTS = CurationSettings()
@@ -30,12 +30,12 @@ def wants(announcement: Announcement, lists: CurationSettings) -> bool:
     )
 
 
-def coordinate_of(announcement: Announcement) -> Coordinate:
+def coordinate_of(announcement: Announcement) -> RepositoryId:
     """Owner and identifier of the repository that is announced."""
-    return Coordinate(announcement.owner, announcement.identifier)
+    return RepositoryId(announcement.owner, announcement.identifier)
 
 
-def names(listed: tuple[str, ...], repository: Coordinate) -> bool:
+def names(listed: tuple[str, ...], repository: RepositoryId) -> bool:
     """Whether a list names it; an identifier that looks like a key is never taken for one."""
     if not listed:
         return False

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from ...errors import InvalidEvent
 from ...nostr import kinds
+from ...nostr.address import Address, is_hex_key
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
 from ...nostr.filters import Filter
-from ...nostr.keys import is_hex_key
 from ...nostr.repository_data import RepositoryData, Standing
 from ...settings import CurationSettings
 from .hosting import NO_LISTS, hosts
@@ -21,8 +20,6 @@ ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")
 
-_KIND = re.compile(r"0|[1-9][0-9]{0,4}")
-
 
 def references_of(event: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids and the coordinates that an event refers to, each once, in its order (B 5).
@@ -31,20 +28,9 @@ def references_of(event: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     ids = (v for name in ID_TAGS for v in event.values(name) if is_hex_key(v))
     coordinates = (
-        v for name in COORDINATE_TAGS for v in event.values(name) if split_coordinate(v) is not None
+        v for name in COORDINATE_TAGS for v in event.values(name) if Address.parse(v) is not None
     )
     return tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(coordinates))
-
-
-def split_coordinate(text: str) -> tuple[int, str, str] | None:
-    """Kind, pubkey and identifier of a coordinate; None when it is none of a replaceable event."""
-    parts = text.split(":", 2)
-    if len(parts) != 3 or not _KIND.fullmatch(parts[0]) or not is_hex_key(parts[1]):
-        return None
-    kind = int(parts[0])
-    if kinds.is_addressable(kind) or (kinds.is_replaceable(kind) and not parts[2]):
-        return kind, parts[1], parts[2]
-    return None
 
 
 def anchor_filters(event: Event) -> tuple[Filter, ...]:
@@ -55,7 +41,7 @@ def anchor_filters(event: Event) -> tuple[Filter, ...]:
     ids, coordinates = references_of(event)
     found = [Filter(ids=frozenset(ids))] if ids else []
     by_kind: dict[tuple[int, str], set[str]] = {}
-    for kind, pubkey, identifier in filter(None, map(split_coordinate, coordinates)):
+    for kind, pubkey, identifier in filter(None, map(Address.parse, coordinates)):
         if kind not in ALWAYS_ACCEPTED:
             by_kind.setdefault((kind, pubkey), set()).add(identifier)
     for (kind, pubkey), identifiers in by_kind.items():

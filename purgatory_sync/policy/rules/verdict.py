@@ -7,6 +7,7 @@ import enum
 import attrs
 
 from ...nostr.event import Event
+from ...records import Tombstone
 
 HELD_MESSAGE = "purgatory: won't be served until git data arrives"
 
@@ -18,29 +19,6 @@ class Action(enum.StrEnum):
     HOLD = "hold"
     REFUSE = "refuse"
     DUPLICATE = "duplicate"
-
-
-@attrs.frozen
-class Bar:
-    """What must not come back: a row for the store's tombstones (B 2.2, 5).
-
-    Attributes:
-      target: an event id, or an address `kind:pubkey:identifier`.
-      author: whose wish it is; only this author's events are covered.
-      until: of an address, versions with `created_at` up to this are covered (Unix seconds).
-    """
-
-    target: str
-    author: str
-    until: int
-
-    def covers(self, event: Event) -> bool:
-        """Whether the event is one that must not come back."""
-        if event.pubkey != self.author:
-            return False
-        if self.target == event.id:
-            return True
-        return self.target == address_text(event) and event.created_at <= self.until
 
 
 @attrs.frozen
@@ -66,7 +44,7 @@ class Verdict:
     evicts: tuple[str, ...] = ()
     revives: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[Tombstone, ...] = ()
     lacks: tuple[str, ...] = ()
 
     @property
@@ -85,7 +63,15 @@ def duplicate(reason: str) -> Verdict:
     return Verdict(Action.DUPLICATE, f"duplicate: {reason}")
 
 
+def covers(tombstone: Tombstone, event: Event) -> bool:
+    """Whether the event is one that must not come back."""
+    if event.pubkey != tombstone.author:
+        return False
+    if tombstone.target == event.id:
+        return True
+    return tombstone.target == address_text(event) and event.created_at <= tombstone.until
+
+
 def address_text(event: Event) -> str | None:
     """The event's address as `a` tags write it, or None for regular events."""
-    address = event.address
-    return None if address is None else f"{address[0]}:{address[1]}:{address[2]}"
+    return None if event.address is None else str(event.address)

@@ -23,7 +23,7 @@ from ...git.disk.repository import (
     remove_repository,
 )
 from ...git.ingest.connectivity import complete_oids
-from ...nostr.identifier import is_valid_identifier
+from ...nostr.address import is_valid_identifier
 from ...nostr.keys import decode_npub, encode_npub
 from ...runtime.blocking import blocking
 

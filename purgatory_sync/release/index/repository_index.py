@@ -8,10 +8,11 @@ import structlog
 
 from ...errors import InvalidEvent
 from ...nostr import kinds
+from ...nostr.address import RepositoryId
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
 from ...nostr.filters import Filter
-from ...nostr.pull_request import Coordinate, PullRequest
+from ...nostr.pull_request import PullRequest
 from ...nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ...nostr.state import State
 from ...policy.curation import is_taken
@@ -108,7 +109,7 @@ class Knowledge:
         """The served pull requests that may concern a repository of the identifier (B 4.1)."""
         data = await self.data(identifier)
         keys = frozenset[str]().union(*map(data.maintainer_set, data.known))
-        coordinates = frozenset(str(Coordinate(key, identifier)) for key in keys)
+        coordinates = frozenset(str(RepositoryId(key, identifier)) for key in keys)
         if not coordinates:
             return []
         condition = Filter(kinds=frozenset(kinds.PR_KINDS), tags={"a": coordinates})

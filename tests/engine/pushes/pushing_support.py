@@ -12,10 +12,11 @@ from dulwich.object_format import SHA1
 from dulwich.objects import ShaFile
 from dulwich.pack import write_pack_objects
 
-from purgatory_sync.engine.pushes.in_flight import PushesInHand, Target
+from purgatory_sync.engine.pushes.in_flight import PushesInHand
 from purgatory_sync.engine.pushes.pushing import Pusher, Read
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.ingest.sink import Ingest
+from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
@@ -25,7 +26,7 @@ from ...git.local_repos import Step, history
 from ...world import NOW, World
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
-TARGET = Target(OWNER.pubkey, "repo")
+TARGET = RepositoryId(OWNER.pubkey, "repo")
 MAIN, DEV = "refs/heads/main", "refs/heads/dev"
 ID = "5" * 64
 NOSTR = f"refs/nostr/{ID}"

@@ -11,10 +11,10 @@ import trio
 from dulwich.objects import Blob
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.engine.pushes.in_flight import Target
 from purgatory_sync.engine.pushes.pushing import Pusher, Read
 from purgatory_sync.git.disk.repository import present_oids
 from purgatory_sync.git.ingest.sink import Ingest
+from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
 
@@ -382,7 +382,7 @@ async def test_b_6_4_what_is_hosted(
     assert await pusher.refs(TARGET) is None
     await world.announce(OWNER)
     assert await pusher.refs(TARGET) == {}
-    assert await pusher.refs(Target(STRANGER.pubkey, "repo")) is None
+    assert await pusher.refs(RepositoryId(STRANGER.pubkey, "repo")) is None
     (step,) = history(1)
     world.give(OWNER, [step])
     await world.offer(state({MAIN: step.oid}))
@@ -398,4 +398,4 @@ async def test_b_6_4_whoever_is_served_for_an_owners_sake_is_not_hosted(
     await world.announce(OWNER, maintainers=[MAINTAINER])
     beside = await world.announce(MAINTAINER, listed=False)
     assert beside.id in await world.served()
-    assert await pusher.refs(Target(MAINTAINER.pubkey, "repo")) is None
+    assert await pusher.refs(RepositoryId(MAINTAINER.pubkey, "repo")) is None

@@ -9,11 +9,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.pushes.in_flight import PushesInHand, Target
+from purgatory_sync.engine.pushes.in_flight import PushesInHand
 from purgatory_sync.engine.pushes.pushing import Pusher
 from purgatory_sync.engine.upkeep.sweep import Sweeper
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.disk.repository import is_repository
+from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.purgatory.entries import HeldAnnouncement, HeldState
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
@@ -101,7 +102,7 @@ async def test_b_4_3_placeholders_are_bounded(
     (step,) = history(1)
     names = [f"refs/nostr/{digit * 64}" for digit in "123456"]
 
-    async def push(*pushed: str, target: Target = TARGET) -> str:
+    async def push(*pushed: str, target: RepositoryId = TARGET) -> str:
         try:
             await pusher.receive(target, dict.fromkeys(pushed, step.oid), pack([step]))
         except PushRefused as error:
@@ -114,7 +115,7 @@ async def test_b_4_3_placeholders_are_bounded(
     assert await push(names[0]) == await push(names[0], names[1]) == ""
     assert await push(names[2]) == full
     assert await push(names[1]) == ""
-    other = Target(MAINTAINER.pubkey, "repo")
+    other = RepositoryId(MAINTAINER.pubkey, "repo")
     assert await push(names[0], target=other) == ""
     assert await push(names[3], target=other) == full
     event = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)

@@ -11,7 +11,7 @@ from purgatory_sync.engine.status.domain_status import (
 from purgatory_sync.engine.status.models import DomainLook, NaughtyLook
 from purgatory_sync.errors import NaughtyScope
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
-from purgatory_sync.hunt.limits.naughty import NaughtyEntry
+from purgatory_sync.records import NaughtyRecord
 
 NOW = 1_000.0
 BUSY = DomainStatistics(in_flight=5, tokens=0, queued=3, resting_until=None, requests_total=40)
@@ -24,10 +24,10 @@ def hunt(**domains: DomainStatistics) -> HuntStatistics:
 
 def test_entries_of_every_scope_are_found_at_their_domain() -> None:
     naughty = [
-        NaughtyEntry(NaughtyScope.URL, "https://idle/x.git", NOW + 3, "page"),
-        NaughtyEntry(NaughtyScope.ENDPOINT, "idle:443", NOW + 2, "tls"),
-        NaughtyEntry(NaughtyScope.HOST, "gone", NOW + 1, "dns"),
-        NaughtyEntry(NaughtyScope.HOST, "busy", NOW, "over"),
+        NaughtyRecord(NaughtyScope.URL, "https://idle/x.git", NOW + 3, "page"),
+        NaughtyRecord(NaughtyScope.ENDPOINT, "idle:443", NOW + 2, "tls"),
+        NaughtyRecord(NaughtyScope.HOST, "gone", NOW + 1, "dns"),
+        NaughtyRecord(NaughtyScope.HOST, "busy", NOW, "over"),
     ]
     looks, total = look_at_domains(hunt(idle=IDLE, busy=BUSY), naughty, NOW)
     assert total == 3
@@ -48,7 +48,7 @@ def test_entries_of_every_scope_are_found_at_their_domain() -> None:
 def test_a_page_shows_and_costs_no_more_than_its_bounds() -> None:
     many = {f"d{number}": IDLE for number in range(DOMAINS_SHOWN + 7)}
     naughty = (
-        NaughtyEntry(NaughtyScope.HOST, f"n{number}", NOW + 1, "") for number in range(10**9)
+        NaughtyRecord(NaughtyScope.HOST, f"n{number}", NOW + 1, "") for number in range(10**9)
     )
     looks, total = look_at_domains(hunt(**many, last=BUSY), naughty, NOW)
     assert (len(looks), total) == (DOMAINS_SHOWN, DOMAINS_SHOWN + 8 + NAUGHTY_LOOKED_AT)
@@ -57,7 +57,7 @@ def test_a_page_shows_and_costs_no_more_than_its_bounds() -> None:
 
 def test_of_one_host_with_thousands_of_repositories_some_are_shown() -> None:
     naughty = [
-        NaughtyEntry(NaughtyScope.URL, f"https://one/{number}.git", NOW + 1, "404")
+        NaughtyRecord(NaughtyScope.URL, f"https://one/{number}.git", NOW + 1, "404")
         for number in range(NAUGHTY_SHOWN + 3)
     ]
     ((look,), _) = look_at_domains(hunt(), naughty, NOW)

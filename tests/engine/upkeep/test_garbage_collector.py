@@ -29,7 +29,7 @@ from purgatory_sync.git.maintenance.garbage import Needed, pack_what_is_needed
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.purgatory.entries import Origin
-from purgatory_sync.purgatory.placeholders import HeldPlaceholder
+from purgatory_sync.records import Placeholder
 from purgatory_sync.release.index.locks import IdentifierLocks
 from purgatory_sync.release.index.repositories import LEFT_MARKER
 from purgatory_sync.release.repository_sync import drop_refs
@@ -339,9 +339,9 @@ async def name(world: World, how: str) -> None:
         pr = PullRequest.parse(request(STRAY[1]))
         world.purgatory.add_pr(pr, Origin.USER, NOW)
     elif how == "placeholder":
-        world.purgatory.placeholders.add(HeldPlaceholder(OWNER.pubkey, "repo", ID, tip, NOW))
+        world.purgatory.placeholders.add(Placeholder(OWNER.pubkey, "repo", ID, tip, NOW))
     elif how == "placeholder of another owner":
-        world.purgatory.placeholders.add(HeldPlaceholder(others, "repo", ID, tip, NOW))
+        world.purgatory.placeholders.add(Placeholder(others, "repo", ID, tip, NOW))
     elif how == "older served state":
         await world.offer(state({MAIN: tip}, NOW - 70, MAINTAINER))
     else:

@@ -20,11 +20,11 @@ from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import HuntedEvent
-from purgatory_sync.purgatory.placeholders import HeldPlaceholder
+from purgatory_sync.records import Placeholder
 from purgatory_sync.release.index.missing_objects import Missing
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
-from purgatory_sync.store.protocol import Change, Placeholder
+from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -197,7 +197,7 @@ async def test_b_9_a_clock_that_is_set_back_prolongs_nothing(
 ) -> None:
     state, _ = await hold_two(world)
     announcement = world.purgatory.find_announcement(OWNER.pubkey, "bad")
-    waiting = HeldPlaceholder(OTHER.pubkey, "good", "5" * 64, "1" * 40, NOW)
+    waiting = Placeholder(OTHER.pubkey, "good", "5" * 64, "1" * 40, NOW)
     world.purgatory.placeholders.add(waiting)
     ahead = 365 * 86_400.0
     clock = WallClock(world.admission.clock.epoch - ahead, lambda: ahead)
@@ -238,8 +238,8 @@ async def test_b_4_3_a_placeholder_that_came_anew_meanwhile_does_not_end(
     world: World, autojump_clock: MockClock
 ) -> None:
     await world.announce(OWNER)
-    over = HeldPlaceholder(OWNER.pubkey, "repo", "5" * 64, "1" * 40, NOW - 1200)
-    anew = HeldPlaceholder(OWNER.pubkey, "repo", "5" * 64, "2" * 40, NOW)
+    over = Placeholder(OWNER.pubkey, "repo", "5" * 64, "1" * 40, NOW - 1200)
+    anew = Placeholder(OWNER.pubkey, "repo", "5" * 64, "2" * 40, NOW)
     row = Placeholder(**attrs.asdict(anew))
     world.purgatory.placeholders.add(over)
     async with trio.open_nursery() as nursery, world.releaser.hold("repo"):

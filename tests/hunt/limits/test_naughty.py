@@ -4,7 +4,8 @@ import pytest
 
 from purgatory_sync.errors import NaughtyScope
 from purgatory_sync.hunt.limits import naughty as module
-from purgatory_sync.hunt.limits.naughty import NaughtyEntry, NaughtyList
+from purgatory_sync.hunt.limits.naughty import NaughtyList
+from purgatory_sync.records import NaughtyRecord
 
 HOURS_12 = 43_200.0
 URL = "https://a.example/r.git"
@@ -80,11 +81,11 @@ def test_scope_none_and_unusable_urls_add_nothing() -> None:
 
 
 def test_b_9_entries_survive_a_restart() -> None:
-    rows: list[NaughtyEntry] = []
+    rows: list[NaughtyRecord] = []
     before = NaughtyList(HOURS_12, on_add=rows.append)
     before.add(URL, NaughtyScope.URL, "404", now=0.0)
     after = NaughtyList(HOURS_12, on_add=rows.append)
-    after.restore([*rows, NaughtyEntry(NaughtyScope.HOST, "b.example", 5.0, "over")], now=10.0)
+    after.restore([*rows, NaughtyRecord(NaughtyScope.HOST, "b.example", 5.0, "over")], now=10.0)
     assert after.is_naughty(URL, 10.0)
     assert len(after) == 1
     assert len(rows) == 1
@@ -102,7 +103,7 @@ def test_the_list_is_bounded_and_the_oldest_make_room(monkeypatch: pytest.Monkey
 
 def test_b_8_7_a_clock_that_was_set_back_makes_nobody_naughty_for_longer() -> None:
     after = NaughtyList(12 * 3600.0)
-    after.restore([NaughtyEntry(NaughtyScope.HOST, "b.example", 1e9, "wrong clock")], now=10.0)
+    after.restore([NaughtyRecord(NaughtyScope.HOST, "b.example", 1e9, "wrong clock")], now=10.0)
     assert after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0 - 1)
     assert not after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0)
     after.add("https://c.example/r.git", NaughtyScope.HOST, "wrong clock", now=1e9)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.node.git_http.repository_paths import GitPath, parse_git_path
-from purgatory_sync.nostr.identifier import is_valid_identifier
+from purgatory_sync.nostr.address import is_valid_identifier
 from purgatory_sync.nostr.keys import encode_npub
 
 NPUB = encode_npub("3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d")

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.kinds.deletions import bar_targets, is_barred, targets_of
-from purgatory_sync.policy.rules.verdict import Action, Bar, Verdict
+from purgatory_sync.policy.rules.verdict import Action, Verdict
+from purgatory_sync.records import Tombstone
 from purgatory_sync.settings import PurgatorySettings
 
 from ..support import ALICE, BOB, NOW, announcement, coordinate, known, make, pull_request, state
@@ -36,7 +37,7 @@ def test_b_5_e_ends_own_served_and_held_events_only() -> None:
     assert (verdict.action, verdict.message) == (Action.SERVE, "")
     assert verdict.deletes == (served.id, held.id)
     assert verdict.evicts == ()
-    assert verdict.bars == tuple(Bar(e.id, ALICE, NOW) for e in (served, held, foreign))
+    assert verdict.bars == tuple(Tombstone(e.id, ALICE, NOW) for e in (served, held, foreign))
 
 
 def test_b_5_a_held_announcement_goes_with_its_repository_a_served_one_does_not() -> None:
@@ -53,7 +54,7 @@ def test_b_5_a_ends_versions_up_to_the_request() -> None:
     request = make(ALICE, 5, [["a", coordinate(ALICE)]])
     verdict = judge(request, "user", known(targets_held=(old, same, later)), SETTINGS)
     assert verdict.evicts == (old.id, same.id)
-    assert verdict.bars == (Bar(coordinate(ALICE), ALICE, NOW),)
+    assert verdict.bars == (Tombstone(coordinate(ALICE), ALICE, NOW),)
 
 
 def test_b_5_a_request_about_a_request_has_no_effect() -> None:
@@ -82,5 +83,5 @@ def test_b_5_what_a_stored_deletion_covers_is_refused_later_and_again() -> None:
     assert verdict == Verdict(Action.REFUSE, "invalid: deleted by its author")
     note = make(ALICE, 1)
     assert bar_targets(note) == (note.id,)
-    assert is_barred(note, [Bar(note.id, ALICE, 0)])
+    assert is_barred(note, [Tombstone(note.id, ALICE, 0)])
     assert judge(note, "user", known(deleted=True, referenced=True), SETTINGS) == verdict

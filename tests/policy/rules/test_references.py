@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from purgatory_sync.nostr.address import Address
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
@@ -12,7 +13,6 @@ from purgatory_sync.policy.rules.references import (
     anchors,
     is_anchored,
     references_of,
-    split_coordinate,
 )
 from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
@@ -137,7 +137,7 @@ def test_b_2_2_b_a_co_maintainer_anchors_only_while_an_owner_is_served() -> None
     ],
 )
 def test_coordinates_are_read_strictly(text: str, parts: tuple[int, str, str] | None) -> None:
-    assert split_coordinate(text) == parts
+    assert Address.parse(text) == parts
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "A", "q", "e", "d", "", ID, ":", "30617::"]))))

@@ -11,10 +11,10 @@ import trio
 
 from ....errors import InvalidEvent
 from ....nostr import kinds
+from ....nostr.address import RepositoryId
 from ....nostr.announcement import Announcement
 from ....nostr.event import Event
 from ....nostr.filters import Filter
-from ....nostr.pull_request import Coordinate
 from ....policy.rules.references import ALWAYS_ACCEPTED, references_of
 from ....policy.rules.verdict import address_text
 
@@ -157,7 +157,7 @@ class Wanted:
         except InvalidEvent:
             return
         members = (announcement.owner, *announcement.maintainers[:MAX_MAINTAINERS])
-        names = (str(Coordinate(member, announcement.identifier)) for member in members)
+        names = (str(RepositoryId(member, announcement.identifier)) for member in members)
         self._hold(event, self.coordinates, names)
 
     def served(self, event: Event) -> None:

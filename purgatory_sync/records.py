@@ -1,0 +1,60 @@
+"""Small facts that outlive a restart and that several rooms share: one class for each."""
+
+from __future__ import annotations
+
+import attrs
+
+from .errors import NaughtyScope
+
+
+@attrs.frozen
+class Tombstone:
+    """What must not come back: a deletion's target, a delisted announcement (B 2.2, 5).
+
+    Attributes:
+      target: an event id (64 hex), or an address `kind:pubkey:identifier`.
+      author: whose deletion it is; it covers this author's events only.
+      until: covers events of an address with `created_at` up to this (Unix seconds).
+    """
+
+    target: str
+    author: str
+    until: int
+
+
+@attrs.frozen
+class Placeholder:
+    """A `refs/nostr/<event id>` in the owner's repository, pushed before its event (B 4.3).
+
+    Attributes:
+      owner: hex key of the repository's owner.
+      oid: what it points at.
+      at: Unix seconds of the push.
+    """
+
+    owner: str
+    identifier: str
+    event_id: str
+    oid: str
+    at: float
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it one: the same id may wait in several repositories."""
+        return self.owner, self.identifier, self.event_id
+
+
+@attrs.frozen
+class NaughtyRecord:
+    """A source that is left alone for a while (B 8.7).
+
+    Attributes:
+      key: a host, `host:port`, or a URL, as the scope says.
+      until: Unix seconds.
+      reason: one sentence for the operator.
+    """
+
+    scope: NaughtyScope
+    key: str
+    until: float
+    reason: str
