@@ -3,7 +3,7 @@
 from .engine import PurgatorySync as PurgatorySync
 from .engine.admission.admission import Answer as Answer
 from .engine.admission.admission import Outcome as Outcome
-from .engine.status.engine_statistics import Statistics as Statistics
+from .engine.status.models import Statistics as Statistics
 from .nostr.event import Event as Event
 from .nostr.event import convert_event as convert_event
 from .nostr.event import decode_event as decode_event

@@ -11,10 +11,10 @@ import attrs
 import msgspec
 
 from ..engine.status.explainer import Hunted
-from ..engine.status.models import EventLook, Fate
+from ..engine.status.models import Fate, HeldStatus
 from ..errors import NodeUnreachable
 from ..node.operator.control import SOCKET, Request
-from ..node.operator.node_status import StatusLook
+from ..node.operator.node_status import NodeStatus
 
 ANSWER_SECS: Final = 60.0
 _NULL: Final = msgspec.Raw(b"null")
@@ -72,14 +72,14 @@ class Asker:
         self._lines.close()
         self._socket.close()
 
-    def status(self) -> StatusLook:
+    def status(self) -> NodeStatus:
         """The whole node."""
-        answer: StatusLook = self._ask(Request("status"), StatusLook)
+        answer: NodeStatus = self._ask(Request("status"), NodeStatus)
         return answer
 
-    def why(self, name: str) -> tuple[EventLook, ...]:
+    def why(self, name: str) -> tuple[HeldStatus, ...]:
         """What is held under an identifier or event id."""
-        answer: tuple[EventLook, ...] = self._ask(Request("why", name), tuple[EventLook, ...])
+        answer: tuple[HeldStatus, ...] = self._ask(Request("why", name), tuple[HeldStatus, ...])
         return answer
 
     def fate(self, event_id: str) -> Fate | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
-from ..engine.status.models import DomainLook, EventLook, Fate, SourceLook
-from ..node.operator.node_status import StatusLook
+from ..engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
+from ..node.operator.node_status import NodeStatus
 from ..node.pages.rendering import (
     ago,
     counter,
@@ -19,7 +19,7 @@ from ..node.pages.rendering import (
     utc,
     words,
 )
-from ..node.upstream import RelayLook
+from ..node.upstream import RelayStatus
 
 _WAITS = {
     "announcement": "waits for a state or pull request with its data",
@@ -33,7 +33,7 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
-def tell_status(look: StatusLook) -> Text:
+def tell_status(look: NodeStatus) -> Text:
     """The whole node."""
     held = ", ".join(f"{count} {kind}" for kind, count in look.held.items())
     lines = [
@@ -56,7 +56,7 @@ def tell_status(look: StatusLook) -> Text:
     return Text("\n").join(lines)
 
 
-def tell_why(looks: Iterable[EventLook], now: float) -> Text:
+def tell_why(looks: Iterable[HeldStatus], now: float) -> Text:
     """Some held events with all that is known of them; `now` in Unix seconds."""
     blocks = [Text("\n").join([*_event(look, now), *_nobody_to_ask(look)]) for look in looks]
     return Text("\n\n").join(blocks)
@@ -73,7 +73,7 @@ def tell_fate(fate: Fate, now: float) -> Text:
     return Text(told)
 
 
-def _event(look: EventLook, now: float) -> Iterator[Text]:
+def _event(look: HeldStatus, now: float) -> Iterator[Text]:
     names = ", ".join(plain(identifier) for identifier in look.identifiers)
     yield Text.assemble((names, "bold"), f"  {look.kind}  {look.event_id}")
     times = f"  accepted {from_now(look.accepted_at, now)}, "
@@ -106,13 +106,13 @@ def _event(look: EventLook, now: float) -> Iterator[Text]:
         yield _source(source, now)
 
 
-def _nobody_to_ask(look: EventLook) -> Iterator[Text]:
+def _nobody_to_ask(look: HeldStatus) -> Iterator[Text]:
     """For a look that has all sources, those not asked yet too."""
     if look.missing_total and not look.sources and look.obstacle is None:
         yield Text("  no clone URL is known to ask: a push can bring it, or a new announcement")
 
 
-def _source(look: SourceLook, now: float) -> Text:
+def _source(look: SourceStatus, now: float) -> Text:
     line = Text(f"  {plain(look.url)}  ")
     if look.result is None or look.at is None:
         line.append("not asked yet")
@@ -127,7 +127,7 @@ def _source(look: SourceLook, now: float) -> Text:
     return line
 
 
-def _domain(look: DomainLook, now: float) -> Iterator[Text]:
+def _domain(look: DomainStatus, now: float) -> Iterator[Text]:
     parts = []
     if (limits := look.limits) is not None:
         parts.append(
@@ -142,7 +142,7 @@ def _domain(look: DomainLook, now: float) -> Iterator[Text]:
         yield Text(f"    {ban.scope} {key} left alone for {left}: {why}", style="red")
 
 
-def _relay(look: RelayLook, now: float) -> Iterator[Text]:
+def _relay(look: RelayStatus, now: float) -> Iterator[Text]:
     line = Text(f"  {plain(look.url)}  ")
     if look.connected_since is not None:
         line.append(f"connected for {lasting(look.connected_since, now)}", style="green")

@@ -43,10 +43,9 @@ from .admission.snapshot import Witness
 from .context import RealSyncContext
 from .pushes.in_flight import PushesInHand
 from .pushes.pushing import Pusher
-from .status.engine_statistics import Statistics
 from .status.explainer import Explainer
-from .status.held_report import take_statistics
-from .status.repository_status import RepositoryLook, look_at_repository
+from .status.models import Statistics
+from .status.repository_status import RepositoryStatus, repository_status
 from .upkeep.catching_up import catch_up
 from .upkeep.list_enforcement import end_what_is_blocked
 from .upkeep.repacker import Repacker
@@ -186,8 +185,7 @@ class PurgatorySync:
         Args:
           events: whether each held event is reported on; the counters alone are cheap.
         """
-        hunt = self._throttles.statistics()
-        return take_statistics(self.purgatory, self._clock, self._released, hunt, events=events)
+        return self.explainer.statistics(self._released, events=events)
 
     def hosted(self, npub: str, identifier: str) -> Path | None:
         """The repository that git clients may read under this name; None when it is not here."""
@@ -200,13 +198,13 @@ class PurgatorySync:
             return None
         return repositories.path(owner, identifier)
 
-    async def repository(self, npub: str, identifier: str) -> RepositoryLook | None:
+    async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
         """What the announcement of a hosted repository says of it; None when it is not here."""
         if self.hosted(npub, identifier) is None:
             return None
         data = await self._parts.knowledge.data(identifier)
         known = data.known.get(decode_npub(npub))
-        return None if known is None else look_at_repository(known, self.settings.service)
+        return None if known is None else repository_status(known, self.settings.service)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         store = await open_store(self.settings.relay_data_path)
@@ -286,7 +284,7 @@ class PurgatorySync:
         )
 
     def _totals(self) -> dict[str, int]:
-        """What was counted since the start, by the names of `HourLook.counts`."""
+        """What was counted since the start, by the names of `HourCounters.counts`."""
         attempts = self._throttles.attempts.items()
         return {
             **{f"attempts.{result.value}": count for result, count in attempts},

@@ -12,7 +12,7 @@ import trio
 
 from ..engine import PurgatorySync
 from ..engine.pushes.pushing import Changes, Read
-from ..engine.status.engine_statistics import Statistics
+from ..engine.status.models import Statistics
 from ..errors import ResultClass, TooMuchWork
 from ..nostr.address import RepositoryId
 from ..nostr.event import Event

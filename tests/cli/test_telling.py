@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from purgatory_sync.cli.telling import plain, tell_fate, tell_status, tell_why
-from purgatory_sync.engine.status.models import DomainLook, Fate, SourceLook
+from purgatory_sync.engine.status.models import DomainStatus, Fate, SourceStatus
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 
@@ -16,7 +16,7 @@ def test_why() -> None:
     looks = [
         event(
             source("https://a.example/x.git", detail="no connection within 10 s"),
-            SourceLook("https://b.example/x.git"),
+            SourceStatus("https://b.example/x.git"),
             error="the disk is full",
         ),
         attrs.evolve(
@@ -77,7 +77,7 @@ def test_fate() -> None:
 
 
 def test_status() -> None:
-    quiet = DomainLook("b.example", DomainStatistics(1, 29, 0, None, 1), ())
+    quiet = DomainStatus("b.example", DomainStatistics(1, 29, 0, None, 1), ())
     look = attrs.evolve(
         node(
             event(missing=()),

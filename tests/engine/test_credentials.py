@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync
-from purgatory_sync.node.pages.public import public_look
+from purgatory_sync.node.pages.public import public_status
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Proxy, Settings
@@ -88,7 +88,7 @@ async def test_no_credential_is_logged_shown_or_kept(
             await trio.sleep(300)
             assert place.seen
             look = await engine.explainer.look()
-            shown = msgspec.json.encode(public_look(look, ())).decode()
+            shown = msgspec.json.encode(public_status(look, ())).decode()
             told = f"{look} {engine.statistics()} {shown}"
             nursery.cancel_scope.cancel()
     assert "git.example" in told

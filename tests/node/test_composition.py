@@ -9,7 +9,7 @@ import attrs
 import trio
 import trio.testing
 
-from purgatory_sync.engine.status.engine_statistics import Statistics
+from purgatory_sync.engine.status.models import Statistics
 from purgatory_sync.errors import ResultClass, TooMuchWork
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
 from purgatory_sync.node.composition import LANES, READS_AT_ONCE, _Backend, _snapshot

@@ -10,7 +10,7 @@ from ...errors import NaughtyScope
 from ...hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
 from ...records import NaughtyRecord
 from ...urls import extract_domain
-from .models import DomainLook, NaughtyLook
+from .models import DomainStatus
 
 DOMAINS_SHOWN = 100
 # The list may hold 65,536; to read the URLs of all of them for a page would cost a second.
@@ -18,25 +18,24 @@ NAUGHTY_LOOKED_AT = 1_000
 NAUGHTY_SHOWN = 5
 
 
-def look_at_domains(
+def domain_statuses(
     hunt: HuntStatistics, naughty: Iterable[NaughtyRecord], now: float
-) -> tuple[tuple[DomainLook, ...], int]:
+) -> tuple[tuple[DomainStatus, ...], int]:
     """The busiest domains, and how many there are.
 
     Args:
       naughty: entries, newest first; those that are over are left out.
       now: Unix seconds.
     """
-    banned: dict[str, list[NaughtyLook]] = {}
+    banned: dict[str, list[NaughtyRecord]] = {}
     for entry in islice(naughty, NAUGHTY_LOOKED_AT):
         if now < entry.until and (domain := _domain_of(entry)) is not None:
-            look = NaughtyLook(entry.scope.value, entry.key, entry.until, entry.reason)
-            banned.setdefault(domain, []).append(look)
-    looks = [
-        DomainLook(domain, hunt.domains.get(domain), tuple(banned.get(domain, ())[:NAUGHTY_SHOWN]))
-        for domain in dict.fromkeys((*hunt.domains, *banned))
+            banned.setdefault(domain, []).append(entry)
+    found = [
+        DomainStatus(name, hunt.domains.get(name), tuple(banned.get(name, ())[:NAUGHTY_SHOWN]))
+        for name in dict.fromkeys((*hunt.domains, *banned))
     ]
-    return tuple(nlargest(DOMAINS_SHOWN, looks, key=_importance)), len(looks)
+    return tuple(nlargest(DOMAINS_SHOWN, found, key=_importance)), len(found)
 
 
 def _domain_of(entry: NaughtyRecord) -> str | None:
@@ -47,7 +46,7 @@ def _domain_of(entry: NaughtyRecord) -> str | None:
     return entry.key
 
 
-def _importance(look: DomainLook) -> tuple[int, int, bool, bool, int]:
+def _importance(look: DomainStatus) -> tuple[int, int, bool, bool, int]:
     limits = look.limits or DomainStatistics(0, 0, 0, None, 0)
     return (
         limits.queued,

@@ -17,11 +17,11 @@ from ...release.commit import Parts
 from ...release.index.missing_objects import Missing, identify_missing_oids, needed_oids
 from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
-from .domain_status import look_at_domains
-from .held_report import KINDS, kind_of, next_attempt_of
+from .domain_status import domain_statuses
+from .held_kinds import held_by_kind, kind_of, next_attempt_of
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
-from .models import EventLook, Fate, HourLook, NodeLook, Obstacle, SourceLook
-from .served_recently import ServedLately
+from .models import EngineStatus, Fate, HeldStatus, HourCounters, Obstacle, SourceStatus, Statistics
+from .served_recently import ServedRecently
 
 EVENTS_SHOWN = 100
 MISSING_SHOWN = 100
@@ -54,7 +54,7 @@ class Explainer:
     Attributes:
       started_at: Unix seconds of the start.
       last_moment: Unix seconds at which the sweep ends a state or pull request even if untried.
-      totals: what was counted since the start, by the names of `HourLook.counts`.
+      totals: what was counted since the start, by the names of `HourCounters.counts`.
       served: when events became served.
     """
 
@@ -65,10 +65,10 @@ class Explainer:
     started_at: float
     last_moment: Callable[[HuntedEvent], float]
     totals: Callable[[], Mapping[str, int]]
-    served: ServedLately = attrs.field(factory=ServedLately)
+    served: ServedRecently = attrs.field(factory=ServedRecently)
     _last_hour: LastHour = attrs.field(init=False)
     _looking: trio.Lock = attrs.field(factory=trio.Lock)
-    _last: NodeLook | None = None
+    _last: EngineStatus | None = None
     _fresh_until: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Explainer:
         async for _ in periodic(STEP_SECS):
             self._last_hour.note(self.clock.now(), self.totals())
 
-    async def look(self) -> NodeLook:
+    async def look(self) -> EngineStatus:
         """The engine at this moment, or at most some seconds ago however many ask."""
         async with self._looking:
             begun = trio.current_time()
@@ -89,7 +89,24 @@ class Explainer:
                 self._fresh_until = ended + max(FRESH_SECS, SHARE * (ended - begun))
             return self._last
 
-    async def why(self, name: str) -> tuple[EventLook, ...]:
+    def statistics(self, released: Mapping[str, int], *, events: bool) -> Statistics:
+        """The engine at this moment, without a look at the disk.
+
+        Args:
+          released: events released since the start, by kind.
+          events: whether each held event is reported on; it costs a look at each in memory.
+        """
+        purgatory = self.parts.purgatory
+        held = (*purgatory.announcements(), *purgatory.hunted_events()) if events else ()
+        return Statistics(
+            held_by_kind(purgatory),
+            len(purgatory.sync_queue),
+            dict(released),
+            self.throttles.statistics(),
+            tuple(self._event(entry, {}, _tried(entry)) for entry in held),
+        )
+
+    async def why(self, name: str) -> tuple[HeldStatus, ...]:
         """What is held under an identifier or event id, oldest first, with all its sources."""
         purgatory = self.parts.purgatory
         held: list[HeldEvent] = []
@@ -134,21 +151,18 @@ class Explainer:
         self.parts.purgatory.enqueue_sync(identifier, 0)
         return Hunted(identifier, tuple(forgiven))
 
-    async def _look(self) -> NodeLook:
+    async def _look(self) -> EngineStatus:
         purgatory, now = self.parts.purgatory, self.clock.now()
         everything: list[HeldEvent] = [*purgatory.announcements(), *purgatory.hunted_events()]
-        held = dict.fromkeys(KINDS, 0)
-        for entry in everything:
-            held[kind_of(entry)] += 1
         shown = nlargest(EVENTS_SHOWN, everything, key=lambda entry: entry.accepted_at)
         missing = await self._missing(_few_enough(shown))
         hunt = self.throttles.statistics()
         naughty = reversed(self.throttles.naughty.entries())
-        domains, domains_total = look_at_domains(hunt, naughty, now)
-        return NodeLook(
+        domains, domains_total = domain_statuses(hunt, naughty, now)
+        return EngineStatus(
             at=now,
             started_at=self.started_at,
-            held=held,
+            held=held_by_kind(purgatory),
             queued=len(purgatory.sync_queue),
             hunting=hunt.hunting,
             events=tuple(self._event(entry, missing, _tried(entry)) for entry in shown),
@@ -158,7 +172,7 @@ class Explainer:
             last_hour=self._hour(now),
         )
 
-    def _hour(self, now: float) -> HourLook:
+    def _hour(self, now: float) -> HourCounters:
         hour = self._last_hour.look(now, self.totals())
         expired = self.parts.purgatory.expired.count_since(now - HOUR_SECS)
         return attrs.evolve(hour, counts={**hour.counts, "expired": expired})
@@ -167,11 +181,11 @@ class Explainer:
         return await identify_missing_oids(entries, self.parts.knowledge, self.parts.repositories)
 
     def _event(
-        self, held: HeldEvent, missing: Mapping[str, Missing], sources: tuple[SourceLook, ...]
-    ) -> EventLook:
+        self, held: HeldEvent, missing: Mapping[str, Missing], sources: tuple[SourceStatus, ...]
+    ) -> HeldStatus:
         looked = missing.get(held.event_id)
         lacks = None if looked is None else looked.oids
-        return EventLook(
+        return HeldStatus(
             event_id=held.event_id,
             kind=kind_of(held),
             identifiers=held.identifiers,
@@ -204,7 +218,7 @@ class Explainer:
             return None
         return next_attempt_of(self.parts.purgatory, self.clock, held.identifiers)
 
-    async def _sources(self, held: HeldEvent) -> tuple[SourceLook, ...]:
+    async def _sources(self, held: HeldEvent) -> tuple[SourceStatus, ...]:
         """All that were tried, then those that may be, each with why it is left alone."""
         if isinstance(held, HeldAnnouncement):
             return ()
@@ -247,13 +261,13 @@ def _few_enough(shown: Sequence[HeldEvent]) -> list[HuntedEvent]:
     return chosen
 
 
-def _tried(held: HeldEvent) -> tuple[SourceLook, ...]:
+def _tried(held: HeldEvent) -> tuple[SourceStatus, ...]:
     if isinstance(held, HeldAnnouncement):
         return ()
     return tuple(_source(url, tried) for url, tried in tuple(held.tried.items())[:SOURCES_SHOWN])
 
 
-def _source(url: str, tried: Tried | None) -> SourceLook:
+def _source(url: str, tried: Tried | None) -> SourceStatus:
     if tried is None:
-        return SourceLook(url)
-    return SourceLook(url, tried.at, tried.result, tried.detail)
+        return SourceStatus(url)
+    return SourceStatus(url, tried.at, tried.result, tried.detail)

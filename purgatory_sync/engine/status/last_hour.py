@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from .models import HourLook
+from .models import HourCounters
 
 HOUR_SECS = 3600.0
 STEP_SECS = 60.0
@@ -36,7 +36,7 @@ class LastHour:
         while len(self._noted) > 1 and self._noted[1][0] <= now - HOUR_SECS:
             self._noted.popleft()
 
-    def look(self, now: float, totals: Mapping[str, int]) -> HourLook:
+    def look(self, now: float, totals: Mapping[str, int]) -> HourCounters:
         """What was counted since an hour (to a minute) before `now`; zeros are left out."""
         then, before = self._noted[0]
         for at, noted in self._noted:
@@ -44,4 +44,4 @@ class LastHour:
                 break
             then, before = at, noted
         grown = {name: total - before.get(name, 0) for name, total in sorted(totals.items())}
-        return HourLook(then, {name: more for name, more in grown.items() if more})
+        return HourCounters(then, {name: more for name, more in grown.items() if more})

@@ -11,11 +11,12 @@ from typing import Literal
 import attrs
 
 from ...errors import ResultClass
-from ...hunt.limits.domain_statistics import DomainStatistics
+from ...hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
+from ...records import NaughtyRecord
 
 
 @attrs.frozen
-class SourceLook:
+class SourceStatus:
     """One clone URL of one held event.
 
     Attributes:
@@ -43,7 +44,7 @@ deletes, and while nothing is served there, that needs data (B 3.5).
 
 
 @attrs.frozen
-class EventLook:
+class HeldStatus:
     """Why one event is held.
 
     Attributes:
@@ -75,7 +76,7 @@ class EventLook:
     missing_total: int | None
     obstacle: Obstacle | None
     error: str | None
-    sources: tuple[SourceLook, ...]
+    sources: tuple[SourceStatus, ...]
 
 
 @attrs.frozen
@@ -95,22 +96,7 @@ class Fate:
 
 
 @attrs.frozen
-class NaughtyLook:
-    """One entry of the naughty list (B 8.7).
-
-    Attributes:
-      scope: `host`, `endpoint` or `url`.
-      until: Unix seconds.
-    """
-
-    scope: str
-    key: str
-    until: float
-    reason: str
-
-
-@attrs.frozen
-class DomainLook:
+class DomainStatus:
     """One git domain: its limits now, and what of it is left alone.
 
     Attributes:
@@ -119,11 +105,11 @@ class DomainLook:
 
     domain: str
     limits: DomainStatistics | None
-    naughty: tuple[NaughtyLook, ...]
+    naughty: tuple[NaughtyRecord, ...]
 
 
 @attrs.frozen
-class HourLook:
+class HourCounters:
     """Counters of the last hour.
 
     Attributes:
@@ -137,7 +123,7 @@ class HourLook:
 
 
 @attrs.frozen
-class NodeLook:
+class EngineStatus:
     """The engine at one moment, as far as a page can show it.
 
     Attributes:
@@ -153,8 +139,27 @@ class NodeLook:
     held: Mapping[str, int]
     queued: int
     hunting: int
-    events: tuple[EventLook, ...]
+    events: tuple[HeldStatus, ...]
     events_total: int
-    domains: tuple[DomainLook, ...]
+    domains: tuple[DomainStatus, ...]
     domains_total: int
-    last_hour: HourLook
+    last_hour: HourCounters
+
+
+@attrs.frozen
+class Statistics:
+    """What `engine.statistics` shows at one moment.
+
+    Attributes:
+      held: how many events are held, by kind.
+      queued: identifiers in the queue, those being hunted included.
+      released: events released since the start, by kind.
+      hunt: domains, attempts by result, OIDs fetched.
+      events: why each event is held; without what it lacks, which only a look at the disk tells.
+    """
+
+    held: Mapping[str, int]
+    queued: int
+    released: Mapping[str, int]
+    hunt: HuntStatistics
+    events: tuple[HeldStatus, ...]

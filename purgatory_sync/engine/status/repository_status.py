@@ -12,7 +12,7 @@ DESCRIPTION_SHOWN = 2_000
 
 
 @attrs.frozen
-class RepositoryLook:
+class RepositoryStatus:
     """A hosted repository.
 
     Attributes:
@@ -33,7 +33,7 @@ class RepositoryLook:
     relay: str
 
 
-def look_at_repository(known: KnownAnnouncement, service: str) -> RepositoryLook:
+def repository_status(known: KnownAnnouncement, service: str) -> RepositoryStatus:
     """Read an announcement for the page of its repository; `service` is our host[:port]."""
     announcement = known.announcement
     schemes = [
@@ -42,7 +42,7 @@ def look_at_repository(known: KnownAnnouncement, service: str) -> RepositoryLook
         if names_service(url, service, GIT_SCHEMES)
     ]
     scheme = schemes[0] if schemes else scheme_of(service)
-    return RepositoryLook(
+    return RepositoryStatus(
         owner=announcement.owner,
         identifier=announcement.identifier,
         name=_cut(announcement.event.first("name") or "", NAME_SHOWN),

@@ -8,7 +8,7 @@ MOST = 100_000
 
 
 @attrs.define(eq=False)
-class ServedLately:
+class ServedRecently:
     """Ids with the Unix seconds at which each became served; the oldest are forgotten.
 
     Attributes:

@@ -24,10 +24,10 @@ import trio
 from ...engine.status.explainer import Explainer
 from ...errors import PurgatorySyncError
 from ...settings import Settings
-from ..upstream.state.relay_health import RelayLook
-from .node_status import StatusLook
+from ..upstream.state.relay_health import RelayStatus
+from .node_status import NodeStatus
 
-Relays = Callable[[], tuple[RelayLook, ...]]
+Relays = Callable[[], tuple[RelayStatus, ...]]
 
 SOCKET: Final = "control.sock"
 MAX_REQUEST_BYTES: Final = 4096
@@ -45,7 +45,7 @@ class Request:
     name: str = ""
 
 
-def _no_relays() -> tuple[RelayLook, ...]:
+def _no_relays() -> tuple[RelayStatus, ...]:
     return ()
 
 
@@ -159,7 +159,7 @@ async def _answer(explainer: Explainer, relays: Relays, line: bytes) -> bytes:
 
 async def _do(explainer: Explainer, relays: Relays, request: Request) -> Any:
     if request.do == "status":
-        return StatusLook.of(await explainer.look(), relays())
+        return NodeStatus.of(await explainer.look(), relays())
     if request.do == "why":
         return await explainer.why(request.name)
     if request.do == "fate":

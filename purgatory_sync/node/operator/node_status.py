@@ -6,22 +6,22 @@ from collections.abc import Iterable
 
 import attrs
 
-from ...engine.status.models import NodeLook
-from ..upstream.state.relay_health import RelayLook
+from ...engine.status.models import EngineStatus
+from ..upstream.state.relay_health import RelayStatus
 
 
 @attrs.frozen
-class StatusLook(NodeLook):
+class NodeStatus(EngineStatus):
     """What `status` tells.
 
     Attributes:
       relays: in the order in which they were begun.
     """
 
-    relays: tuple[RelayLook, ...] = ()
+    relays: tuple[RelayStatus, ...] = ()
 
     @classmethod
-    def of(cls, look: NodeLook, relays: Iterable[RelayLook]) -> StatusLook:
+    def of(cls, look: EngineStatus, relays: Iterable[RelayStatus]) -> NodeStatus:
         """The engine's look with the relays beside it."""
-        engine = {each.name: getattr(look, each.name) for each in attrs.fields(NodeLook)}
+        engine = {each.name: getattr(look, each.name) for each in attrs.fields(EngineStatus)}
         return cls(**engine, relays=tuple(relays))

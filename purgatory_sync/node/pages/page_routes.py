@@ -10,21 +10,21 @@ from urllib.parse import quote
 import attrs
 import msgspec
 
-from ...engine.status.models import NodeLook
-from ...engine.status.repository_status import RepositoryLook
+from ...engine.status.models import EngineStatus
+from ...engine.status.repository_status import RepositoryStatus
 from ...nostr.keys import encode_npub
 from ...settings import Network
 from ..git_http.repository_paths import GitPath, parse_git_path
 from ..http.exchange import Exchange
 from ..http.server_stream import Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
-from ..upstream.state.relay_health import RelayLook
-from .public import public_look
+from ..upstream.state.relay_health import RelayStatus
+from .public import public_status
 from .rendering import Renderer
 
-Look = Callable[[], Awaitable[NodeLook]]
-FindRepository = Callable[[str, str], Awaitable[RepositoryLook | None]]
-Relays = Callable[[], Sequence[RelayLook]]
+Look = Callable[[], Awaitable[EngineStatus]]
+FindRepository = Callable[[str, str], Awaitable[RepositoryStatus | None]]
+Relays = Callable[[], Sequence[RelayStatus]]
 
 JSON: Final = b"application/json"
 STATUS, STATUS_JSON = "/purgatory", "/purgatory.json"
@@ -40,7 +40,7 @@ _NOT_HOSTED = "This service hosts no repository of that name."
 _NO_SUCH_PATH = "No page and no repository has this address."
 
 
-def _no_relays() -> Sequence[RelayLook]:
+def _no_relays() -> Sequence[RelayStatus]:
     return ()
 
 
@@ -48,7 +48,7 @@ def _no_relays() -> Sequence[RelayLook]:
 class _Written:
     """A look as page and as JSON, for everybody who asks while it is fresh."""
 
-    look: NodeLook
+    look: EngineStatus
     page: bytes
     json: bytes
 
@@ -106,7 +106,7 @@ class Pages:
     async def _written(self) -> _Written:
         look = await self._look()
         if self._last is None or self._last.look is not look:
-            public = public_look(look, self._allow, self._relays())
+            public = public_status(look, self._allow, self._relays())
             page = self._renderer.render("status", "What waits here, and why", look=public)
             self._last = _Written(look, page, msgspec.json.encode(public))
         return self._last
@@ -117,7 +117,7 @@ class Pages:
         else:
             await self._missing(exchange, _NOT_HOSTED if _path(exchange) else _NO_SUCH_PATH)
 
-    async def _find(self, exchange: Exchange) -> RepositoryLook | None:
+    async def _find(self, exchange: Exchange) -> RepositoryStatus | None:
         """The repository whose page this is."""
         path = _path(exchange)
         if path is not None:
@@ -129,7 +129,7 @@ class Pages:
     async def _missing(self, exchange: Exchange, reason: str) -> None:
         await self._answer(exchange, 404, "missing", "Nothing is served here", reason=reason)
 
-    async def _show(self, exchange: Exchange, look: RepositoryLook) -> None:
+    async def _show(self, exchange: Exchange, look: RepositoryStatus) -> None:
         npub, name = encode_npub(look.owner), quote(look.identifier, safe="")
         clone = f"{look.scheme}://{self._info.service}/{npub}/{name}.git"
         relay = quote(look.relay, safe="")

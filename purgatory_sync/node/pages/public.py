@@ -11,20 +11,20 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from ...engine.status.models import (
-    DomainLook,
-    EventLook,
-    HourLook,
-    NaughtyLook,
-    NodeLook,
-    SourceLook,
+    DomainStatus,
+    EngineStatus,
+    HeldStatus,
+    HourCounters,
+    SourceStatus,
 )
 from ...errors import NaughtyScope, ResultClass
 from ...hunt.limits.domain_statistics import DomainStatistics
 from ...nostr.keys import encode_npub
+from ...records import NaughtyRecord
 from ...runtime.net.addresses import may_contact, parse_address
 from ...settings import Network
 from ...urls import RELAY_SCHEMES, extract_domain, parse_web_url
-from ..upstream.state.relay_health import RelayLook, Trouble
+from ..upstream.state.relay_health import RelayStatus, Trouble
 
 # Strangers write events: a page of a hundred of them must stay one that a phone can load.
 IDENTIFIERS_SHOWN = 5
@@ -126,7 +126,7 @@ class PublicHour:
 
 
 @attrs.frozen
-class PublicLook:
+class PublicStatus:
     """`/purgatory.json`."""
 
     at: float
@@ -142,9 +142,9 @@ class PublicLook:
     last_hour: PublicHour
 
 
-def public_look(
-    look: NodeLook, allow: Sequence[Network], relays: Sequence[RelayLook] = ()
-) -> PublicLook:
+def public_status(
+    look: EngineStatus, allow: Sequence[Network], relays: Sequence[RelayStatus] = ()
+) -> PublicStatus:
     """Choose what everybody may see.
 
     Args:
@@ -152,7 +152,7 @@ def public_look(
       relays: those that are followed.
     """
     shown = [_relay(each) for each in relays if shows_relay(each, allow)]
-    return PublicLook(
+    return PublicStatus(
         at=look.at,
         started_at=look.started_at,
         held=look.held,
@@ -172,7 +172,7 @@ def public_look(
     )
 
 
-def _event(look: EventLook, allow: Sequence[Network]) -> PublicEvent:
+def _event(look: HeldStatus, allow: Sequence[Network]) -> PublicEvent:
     tried = _tried(look.sources, allow)
     return PublicEvent(
         event_id=look.event_id,
@@ -194,7 +194,7 @@ def _event(look: EventLook, allow: Sequence[Network]) -> PublicEvent:
     )
 
 
-def _tried(sources: Sequence[SourceLook], allow: Sequence[Network]) -> list[PublicSource]:
+def _tried(sources: Sequence[SourceStatus], allow: Sequence[Network]) -> list[PublicSource]:
     return [
         PublicSource(source.url, source.at, source.result.value)
         for source in sources
@@ -205,7 +205,7 @@ def _tried(sources: Sequence[SourceLook], allow: Sequence[Network]) -> list[Publ
     ]
 
 
-def _domain(look: DomainLook) -> PublicDomain:
+def _domain(look: DomainStatus) -> PublicDomain:
     limits = look.limits
     return PublicDomain(
         domain=look.domain,
@@ -217,18 +217,18 @@ def _domain(look: DomainLook) -> PublicDomain:
     )
 
 
-def _naughty(look: DomainLook) -> list[NaughtyLook]:
+def _naughty(look: DomainStatus) -> list[NaughtyRecord]:
     """What may be told of: that a name does not exist may not, as with names inside."""
-    return [entry for entry in look.naughty if entry.scope != NaughtyScope.HOST.value]
+    return [entry for entry in look.naughty if entry.scope is not NaughtyScope.HOST]
 
 
-def shows_relay(look: RelayLook, allow: Sequence[Network]) -> bool:
+def shows_relay(look: RelayStatus, allow: Sequence[Network]) -> bool:
     """Whether everybody may know of a relay: nobody does of one that the gate refused."""
     host = parse_web_url(look.url, RELAY_SCHEMES).host
     return not look.never_shown and look.trouble is not Trouble.FORBIDDEN and is_public(host, allow)
 
 
-def _relay(look: RelayLook) -> PublicRelay:
+def _relay(look: RelayStatus) -> PublicRelay:
     return PublicRelay(
         url=look.url,
         found=look.found,
@@ -253,6 +253,6 @@ def is_seen(limits: DomainStatistics) -> bool:
     return bool(limits.requests_total or limits.in_flight or limits.queued or limits.resting_until)
 
 
-def _hour(look: HourLook) -> PublicHour:
+def _hour(look: HourCounters) -> PublicHour:
     counts = {name: count for name, count in look.counts.items() if name != _FORBIDDEN_COUNTER}
     return PublicHour(look.since, counts)

@@ -17,7 +17,7 @@ from ...nostr.reconciliation.inventory import Inventory
 from ...settings import Settings
 from ...store.protocol import Store
 from ...urls import scheme_of
-from .state.relay_health import RelayLook
+from .state.relay_health import RelayStatus
 from .supervisor import Upstream
 
 PAGE_EVENTS: Final = 2_000
@@ -64,7 +64,7 @@ class Following:
             self._gone_while_reading |= event_ids
         self._upstream.withdrawn(event_ids)
 
-    def relays(self) -> tuple[RelayLook, ...]:
+    def relays(self) -> tuple[RelayStatus, ...]:
         """How it stands with each relay that is followed."""
         return self._upstream.looks()
 

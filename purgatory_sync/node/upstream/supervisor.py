@@ -25,7 +25,7 @@ from .connection.dialling import dial
 from .connection.session import Session
 from .state.filters_wanted import Wanted
 from .state.intake import Intake, Offer
-from .state.relay_health import Ending, RelayLook, Trouble
+from .state.relay_health import Ending, RelayStatus, Trouble
 from .state.roster import Roster
 from .state.shared import Common, Local, Record, Shared
 
@@ -128,7 +128,7 @@ class Upstream:
         """Offer again what was refused for lack of an announcement of this identifier (B 2.8)."""
         self._intake.brought([f"d:{identifier}"])
 
-    def looks(self) -> tuple[RelayLook, ...]:
+    def looks(self) -> tuple[RelayStatus, ...]:
         """The relays that are followed, in the order in which they were begun."""
         looks = []
         for url, relay in self._relays.items():

@@ -6,9 +6,9 @@ from purgatory_sync.engine.status.domain_status import (
     DOMAINS_SHOWN,
     NAUGHTY_LOOKED_AT,
     NAUGHTY_SHOWN,
-    look_at_domains,
+    domain_statuses,
 )
-from purgatory_sync.engine.status.models import DomainLook, NaughtyLook
+from purgatory_sync.engine.status.models import DomainStatus
 from purgatory_sync.errors import NaughtyScope
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
 from purgatory_sync.records import NaughtyRecord
@@ -29,19 +29,19 @@ def test_entries_of_every_scope_are_found_at_their_domain() -> None:
         NaughtyRecord(NaughtyScope.HOST, "gone", NOW + 1, "dns"),
         NaughtyRecord(NaughtyScope.HOST, "busy", NOW, "over"),
     ]
-    looks, total = look_at_domains(hunt(idle=IDLE, busy=BUSY), naughty, NOW)
+    looks, total = domain_statuses(hunt(idle=IDLE, busy=BUSY), naughty, NOW)
     assert total == 3
     assert looks == (
-        DomainLook("busy", BUSY, ()),
-        DomainLook(
+        DomainStatus("busy", BUSY, ()),
+        DomainStatus(
             "idle",
             IDLE,
             (
-                NaughtyLook("url", "https://idle/x.git", NOW + 3, "page"),
-                NaughtyLook("endpoint", "idle:443", NOW + 2, "tls"),
+                NaughtyRecord(NaughtyScope.URL, "https://idle/x.git", NOW + 3, "page"),
+                NaughtyRecord(NaughtyScope.ENDPOINT, "idle:443", NOW + 2, "tls"),
             ),
         ),
-        DomainLook("gone", None, (NaughtyLook("host", "gone", NOW + 1, "dns"),)),
+        DomainStatus("gone", None, (NaughtyRecord(NaughtyScope.HOST, "gone", NOW + 1, "dns"),)),
     )
 
 
@@ -50,7 +50,7 @@ def test_a_page_shows_and_costs_no_more_than_its_bounds() -> None:
     naughty = (
         NaughtyRecord(NaughtyScope.HOST, f"n{number}", NOW + 1, "") for number in range(10**9)
     )
-    looks, total = look_at_domains(hunt(**many, last=BUSY), naughty, NOW)
+    looks, total = domain_statuses(hunt(**many, last=BUSY), naughty, NOW)
     assert (len(looks), total) == (DOMAINS_SHOWN, DOMAINS_SHOWN + 8 + NAUGHTY_LOOKED_AT)
     assert looks[0].domain == "last"
 
@@ -60,5 +60,5 @@ def test_of_one_host_with_thousands_of_repositories_some_are_shown() -> None:
         NaughtyRecord(NaughtyScope.URL, f"https://one/{number}.git", NOW + 1, "404")
         for number in range(NAUGHTY_SHOWN + 3)
     ]
-    ((look,), _) = look_at_domains(hunt(), naughty, NOW)
+    ((look,), _) = domain_statuses(hunt(), naughty, NOW)
     assert [each.key for each in look.naughty] == [each.key for each in naughty[:NAUGHTY_SHOWN]]

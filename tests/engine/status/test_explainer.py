@@ -12,8 +12,8 @@ from purgatory_sync.engine import PurgatorySync
 from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.engine.status import explainer
 from purgatory_sync.engine.status.explainer import Explainer, Hunted
-from purgatory_sync.engine.status.models import EventLook, Fate
-from purgatory_sync.engine.status.served_recently import ServedLately
+from purgatory_sync.engine.status.models import Fate, HeldStatus
+from purgatory_sync.engine.status.served_recently import ServedRecently
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing import events
@@ -34,7 +34,7 @@ async def hold(engine: PurgatorySync) -> str:
     return state.id
 
 
-async def why(engine: PurgatorySync, name: str, kind: str) -> EventLook:
+async def why(engine: PurgatorySync, name: str, kind: str) -> HeldStatus:
     (look,) = [each for each in await engine.explainer.why(name) if each.kind == kind]
     return look
 
@@ -284,7 +284,7 @@ async def test_what_became_of_an_event(tmp_path: Path, autojump_clock: MockClock
 
 
 def test_when_events_became_served_is_forgotten_at_last() -> None:
-    lately = ServedLately(most=2)
+    lately = ServedRecently(most=2)
     for number in range(3):
         lately.note(str(number), number)
     assert [lately.since(each) for each in "012"] == [None, 1, 2]

@@ -8,19 +8,19 @@ from typing import Any
 import attrs
 
 from purgatory_sync.engine.status.models import (
-    DomainLook,
-    EventLook,
-    HourLook,
-    NaughtyLook,
-    NodeLook,
-    SourceLook,
+    DomainStatus,
+    EngineStatus,
+    HeldStatus,
+    HourCounters,
+    SourceStatus,
 )
-from purgatory_sync.engine.status.repository_status import RepositoryLook
-from purgatory_sync.errors import ResultClass
+from purgatory_sync.engine.status.repository_status import RepositoryStatus
+from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
-from purgatory_sync.node.operator.node_status import StatusLook
+from purgatory_sync.node.operator.node_status import NodeStatus
 from purgatory_sync.node.pages.page_routes import Pages
-from purgatory_sync.node.upstream import RelayLook, Trouble
+from purgatory_sync.node.upstream import RelayStatus, Trouble
+from purgatory_sync.records import NaughtyRecord
 from purgatory_sync.runtime.net.addresses import networks
 from purgatory_sync.settings import RelaySettings
 from purgatory_sync.testing.events import Author
@@ -34,18 +34,18 @@ HOSTILE = "<script>alert(1)</script>'\"&{{7*7}}"
 
 def source(
     url: str, result: ResultClass = ResultClass.UNREACHABLE, detail: str = "a secret reason"
-) -> SourceLook:
-    return SourceLook(url, NOW - 30, result, detail, NOW + 60, "a secret ban")
+) -> SourceStatus:
+    return SourceStatus(url, NOW - 30, result, detail, NOW + 60, "a secret ban")
 
 
 def event(
-    *sources: SourceLook,
+    *sources: SourceStatus,
     identifier: str = "repo",
     kind: str = "state",
     missing: Sequence[str] = ("1" * 40,),
     error: str | None = None,
-) -> EventLook:
-    return EventLook(
+) -> HeldStatus:
+    return HeldStatus(
         event_id="e" * 64,
         kind=kind,
         identifiers=(identifier,),
@@ -63,14 +63,14 @@ def event(
     )
 
 
-def domain(name: str, *, requests: int = 7, in_flight: int = 0) -> DomainLook:
+def domain(name: str, *, requests: int = 7, in_flight: int = 0) -> DomainStatus:
     limits = DomainStatistics(in_flight, 23, 4, NOW + 60, requests)
-    ban = NaughtyLook("url", f"https://{name}/x.git", NOW + 7200, "a secret ban")
-    return DomainLook(name, limits, (ban,))
+    ban = NaughtyRecord(NaughtyScope.URL, f"https://{name}/x.git", NOW + 7200, "a secret ban")
+    return DomainStatus(name, limits, (ban,))
 
 
-def relay(url: str, *, connected: bool = True, **changes: Any) -> RelayLook:
-    look = RelayLook(
+def relay(url: str, *, connected: bool = True, **changes: Any) -> RelayStatus:
+    look = RelayStatus(
         url=url,
         found="announcement",
         owners=2,
@@ -91,9 +91,9 @@ def relay(url: str, *, connected: bool = True, **changes: Any) -> RelayLook:
 
 
 def node(
-    *events: EventLook, domains: Sequence[DomainLook] = (), relays: Sequence[RelayLook] = ()
-) -> StatusLook:
-    return StatusLook(
+    *events: HeldStatus, domains: Sequence[DomainStatus] = (), relays: Sequence[RelayStatus] = ()
+) -> NodeStatus:
+    return NodeStatus(
         at=NOW,
         started_at=NOW - 90_000,
         held={"announcement": 2, "soft-expired": 0, "state": 1, "pr": 0},
@@ -103,32 +103,32 @@ def node(
         events_total=len(events),
         domains=tuple(domains),
         domains_total=len(domains),
-        last_hour=HourLook(NOW - 3600, {"attempts.forbidden": 9, "attempts.timeout": 2}),
+        last_hour=HourCounters(NOW - 3600, {"attempts.forbidden": 9, "attempts.timeout": 2}),
         relays=tuple(relays),
     )
 
 
 def repository(
     identifier: str = "repo", name: str = "A name", description: str = "About it"
-) -> RepositoryLook:
-    return RepositoryLook(
+) -> RepositoryStatus:
+    return RepositoryStatus(
         ALICE.pubkey, identifier, name, description, True, "https", "git.example:7334"
     )
 
 
 def make_pages(
-    look: StatusLook | None = None,
-    hosted: RepositoryLook | None = None,
+    look: NodeStatus | None = None,
+    hosted: RepositoryStatus | None = None,
     settings: RelaySettings | None = None,
 ) -> Pages:
-    async def find(npub: str, identifier: str) -> RepositoryLook | None:
+    async def find(npub: str, identifier: str) -> RepositoryStatus | None:
         found = hosted is not None and (npub, identifier) == (ALICE.npub, hosted.identifier)
         return hosted if found else None
 
-    async def current() -> NodeLook:
+    async def current() -> EngineStatus:
         return look or node()
 
-    def relays() -> Sequence[RelayLook]:
+    def relays() -> Sequence[RelayStatus]:
         return look.relays if look else ()
 
     return Pages(make_info(settings), current, find, networks("10.1.0.0/16"), relays)

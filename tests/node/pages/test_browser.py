@@ -11,7 +11,7 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.engine.status.models import NodeLook
+from purgatory_sync.engine.status.models import EngineStatus
 from purgatory_sync.node.git_http.upload_pack_http import GitHttp
 from purgatory_sync.node.pages.page_routes import Pages
 from purgatory_sync.node.routes import App
@@ -36,7 +36,7 @@ class Looks:
         self.count = 0
         self.hangs = False
 
-    async def __call__(self) -> NodeLook:
+    async def __call__(self) -> EngineStatus:
         self.count += 1
         if self.hangs:
             await trio.sleep_forever()

@@ -150,7 +150,7 @@ async def test_b_10_3_a_look_is_written_once_for_everybody(
     look = node()
     pages = make_pages(look)
     first = await ask(pages, "/purgatory")
-    monkeypatch.setattr(page_routes, "public_look", None)
+    monkeypatch.setattr(page_routes, "public_status", None)
     assert await ask(pages, "/purgatory") == first
     assert (await ask(pages, "/purgatory.json"))[0] == 200
 

@@ -6,22 +6,23 @@ import attrs
 import msgspec
 import pytest
 
-from purgatory_sync.engine.status.models import DomainLook, NaughtyLook, SourceLook
-from purgatory_sync.errors import NameUnknown, ResultClass
+from purgatory_sync.engine.status.models import DomainStatus, SourceStatus
+from purgatory_sync.errors import NameUnknown, NaughtyScope, ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 from purgatory_sync.node.pages.public import (
     IDENTIFIERS_SHOWN,
     MISSING_SHOWN,
     TRIED_SHOWN,
-    PublicLook,
-    public_look,
+    PublicStatus,
+    public_status,
 )
+from purgatory_sync.records import NaughtyRecord
 from purgatory_sync.runtime.net.addresses import networks
 
 from .support import ALICE, NOW, domain, event, node, source
 
 
-def shown(look: PublicLook) -> str:
+def shown(look: PublicStatus) -> str:
     return msgspec.json.encode(look).decode()
 
 
@@ -30,7 +31,7 @@ def test_b_10_3_results_are_told_by_class_and_never_with_a_reason() -> None:
         *(source(f"https://{each}.example/x.git", each) for each in ResultClass),
         error="a secret error",
     )
-    public = public_look(node(look, domains=[domain("a.example")]), ())
+    public = public_status(node(look, domains=[domain("a.example")]), ())
     assert "secret" not in shown(public)
     (held,) = public.events
     assert held.release_failed
@@ -47,7 +48,7 @@ def test_b_10_3_what_strangers_write_is_shown_in_part() -> None:
         missing=[f"{n:040}" for n in range(99)],
     )
     look = attrs.evolve(look, identifiers=tuple(f"r{n}" for n in range(99)))
-    (held,) = public_look(node(look), ()).events
+    (held,) = public_status(node(look), ()).events
     assert (len(held.identifiers), held.identifiers_total) == (IDENTIFIERS_SHOWN, 99)
     assert (len(held.missing), held.missing_total) == (MISSING_SHOWN, 99)
     assert (len(held.tried), held.tried_total) == (TRIED_SHOWN, 99)
@@ -59,9 +60,9 @@ def test_b_10_3_what_the_gate_refuses_is_not_told_at_all() -> None:
         source("http://192.168.0.7/x.git", ResultClass.UNREACHABLE),
         source("http://[::1]/x.git", ResultClass.UNREACHABLE),
     )
-    unseen = DomainLook("inside.example", DomainStatistics(0, 30, 0, None, 0), ())
+    unseen = DomainStatus("inside.example", DomainStatistics(0, 30, 0, None, 0), ())
     domains = [unseen, domain("127.0.0.1"), domain("::1"), domain("169.254.169.254")]
-    public = public_look(node(look, domains=domains), ())
+    public = public_status(node(look, domains=domains), ())
     assert public.events[0].tried == []
     assert public.domains == []
     for secret in ("inside", "192.168", "127.0", "::1", "169.254", "forbidden"):
@@ -70,14 +71,16 @@ def test_b_10_3_what_the_gate_refuses_is_not_told_at_all() -> None:
 
 def test_b_10_3_names_that_do_not_exist_are_told_no_more_than_names_inside() -> None:
     assert NameUnknown.result is ResultClass.FORBIDDEN
-    unknown = NaughtyLook("host", "unknown.example", NOW + 7200, "the name does not exist")
+    unknown = NaughtyRecord(
+        NaughtyScope.HOST, "unknown.example", NOW + 7200, "the name does not exist"
+    )
     url = domain("was.example").naughty
     domains = [
-        DomainLook("unknown.example", None, (unknown,)),
-        DomainLook("was.example", DomainStatistics(0, 30, 0, None, 3), (unknown,)),
-        DomainLook("is.example", None, (unknown, *url)),
+        DomainStatus("unknown.example", None, (unknown,)),
+        DomainStatus("was.example", DomainStatistics(0, 30, 0, None, 3), (unknown,)),
+        DomainStatus("is.example", None, (unknown, *url)),
     ]
-    public = public_look(node(domains=domains), ())
+    public = public_status(node(domains=domains), ())
     assert [(each.domain, each.naughty_until) for each in public.domains] == [
         ("was.example", None),
         ("is.example", NOW + 7200),
@@ -86,7 +89,7 @@ def test_b_10_3_names_that_do_not_exist_are_told_no_more_than_names_inside() -> 
 
 def test_b_10_3_addresses_that_the_operator_allows_are_told() -> None:
     look = event(source("http://10.1.2.3/x.git"), source("http://10.2.2.3/x.git"))
-    public = public_look(
+    public = public_status(
         node(look, domains=[domain("10.1.2.3"), domain("10.2.2.3")]), networks("10.1.0.0/16")
     )
     assert [tried.url for tried in public.events[0].tried] == ["http://10.1.2.3/x.git"]
@@ -94,13 +97,13 @@ def test_b_10_3_addresses_that_the_operator_allows_are_told() -> None:
 
 
 def test_b_10_3_sources_that_were_not_asked_are_not_told() -> None:
-    public = public_look(node(event(SourceLook("https://a.example/x.git"))), ())
+    public = public_status(node(event(SourceStatus("https://a.example/x.git"))), ())
     assert public.events[0].tried == []
 
 
 def test_b_10_3_domains() -> None:
-    gone = DomainLook("gone.example", None, domain("gone.example").naughty)
-    public = public_look(node(domains=[domain("a.example", in_flight=2), gone]), ())
+    gone = DomainStatus("gone.example", None, domain("gone.example").naughty)
+    public = public_status(node(domains=[domain("a.example", in_flight=2), gone]), ())
     assert [msgspec.to_builtins(each) for each in public.domains] == [
         {
             "domain": "a.example",
@@ -122,9 +125,9 @@ def test_b_10_3_domains() -> None:
 
 
 def test_b_10_3_the_shape_of_the_json() -> None:
-    public = public_look(node(event(source("https://a.example/x.git"))), ())
+    public = public_status(node(event(source("https://a.example/x.git"))), ())
     document = msgspec.json.decode(shown(public))
-    assert msgspec.to_builtins(msgspec.convert(document, PublicLook)) == document
+    assert msgspec.to_builtins(msgspec.convert(document, PublicStatus)) == document
     (held,) = document.pop("events")
     (tried,) = held.pop("tried")
     assert document == {
@@ -161,5 +164,5 @@ def test_b_10_3_the_shape_of_the_json() -> None:
 
 @pytest.mark.parametrize("result", list(ResultClass))
 def test_b_10_3_every_class_has_a_place(result: ResultClass) -> None:
-    public = public_look(node(event(source("https://a.example/x.git", result))), ())
+    public = public_status(node(event(source("https://a.example/x.git", result))), ())
     assert len(public.events[0].tried) == (result is not ResultClass.FORBIDDEN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from purgatory_sync.node.pages.public import RELAYS_SHOWN, public_look
+from purgatory_sync.node.pages.public import RELAYS_SHOWN, public_status
 from purgatory_sync.node.pages.rendering import Renderer
 from purgatory_sync.node.upstream import Trouble
 from purgatory_sync.runtime.net.addresses import networks
@@ -15,7 +15,7 @@ from .test_page_routes import ask
 
 
 def shown(*relays: object) -> list[dict[str, object]]:
-    public = public_look(node(), (), relays)  # type: ignore[arg-type]
+    public = public_status(node(), (), relays)  # type: ignore[arg-type]
     return msgspec.json.decode(msgspec.json.encode(public))["relays"]  # type: ignore[no-any-return]
 
 
@@ -60,21 +60,21 @@ def test_b_10_3_what_the_gate_refuses_is_not_told_at_all() -> None:
     hidden = [relay(url) for url in urls]
     hidden.append(relay("wss://inside.example", never_shown=True))
     hidden.append(relay("wss://new.example", connected=False, never_shown=True, trouble=None))
-    public = public_look(node(), (), hidden)
+    public = public_status(node(), (), hidden)
     assert (public.relays, public.relays_total) == ([], 0)
-    (own,) = public_look(node(), networks("192.168.0.0/16"), hidden).relays
+    (own,) = public_status(node(), networks("192.168.0.0/16"), hidden).relays
     assert own.url == "ws://192.168.0.7"
 
 
 def test_what_strangers_announce_is_shown_in_part() -> None:
-    public = public_look(node(), (), [relay(f"wss://r{n}.example") for n in range(150)])
+    public = public_status(node(), (), [relay(f"wss://r{n}.example") for n in range(150)])
     assert (len(public.relays), public.relays_total) == (RELAYS_SHOWN, 150)
 
 
 async def test_the_page_tells_no_past_in_the_future() -> None:
     """The relays are those of this moment, beside a look that is shown for a while."""
     late = relay("wss://a.example", connected_since=NOW + 3, last_event_at=NOW + 5)
-    page = Renderer("x").render("status", "t", look=public_look(node(), (), [late])).decode()
+    page = Renderer("x").render("status", "t", look=public_status(node(), (), [late])).decode()
     assert ">in 3 s<" not in page
     assert ">in 5 s<" not in page
     assert page.count(">now</time>") == 2

@@ -10,9 +10,9 @@ from typing import get_args
 import attrs
 import pytest
 
-from purgatory_sync.engine.status.models import EventLook, Obstacle
+from purgatory_sync.engine.status.models import HeldStatus, Obstacle
 from purgatory_sync.errors import ResultClass
-from purgatory_sync.node.pages.public import public_look
+from purgatory_sync.node.pages.public import public_status
 from purgatory_sync.node.pages.rendering import (
     Renderer,
     counter,
@@ -28,12 +28,12 @@ from .support import HOSTILE, NOW, domain, event, node, source
 
 def status(**values: object) -> str:
     renderer = Renderer("git.example")
-    look = public_look(node(event(source("https://a.example/x.git")), **values), ())  # type: ignore[arg-type]
+    look = public_status(node(event(source("https://a.example/x.git")), **values), ())  # type: ignore[arg-type]
     return renderer.render("status", "title", look=look).decode()
 
 
-def status_of(look: EventLook) -> str:
-    return Renderer("x").render("status", "t", look=public_look(node(look), ())).decode()
+def status_of(look: HeldStatus) -> str:
+    return Renderer("x").render("status", "t", look=public_status(node(look), ())).decode()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_b_10_3_status_says_why() -> None:
 def test_what_no_object_would_release_says_why(obstacle: Obstacle) -> None:
     """Not that a release is due: an empty state lacks nothing and waits all the same (B 3.5)."""
     look = attrs.evolve(event(missing=()), obstacle=obstacle)
-    page = Renderer("x").render("status", "t", look=public_look(node(look), ())).decode()
+    page = Renderer("x").render("status", "t", look=public_status(node(look), ())).decode()
     assert f'<p class="wait">{held_back(obstacle)}</p>' in page
     assert "its release is due" not in page
     assert "its release is due" in status_of(event(missing=()))
@@ -105,7 +105,7 @@ def test_the_end_is_told_as_it_is() -> None:
 @pytest.mark.parametrize("kind", ["state", "pr", "announcement", "soft-expired"])
 @pytest.mark.parametrize("missing", [(), ("a", "b")])
 def test_every_kind_of_event_can_be_shown(kind: str, missing: tuple[str, ...]) -> None:
-    look = public_look(node(event(kind=kind, missing=missing)), ())
+    look = public_status(node(event(kind=kind, missing=missing)), ())
     assert kind.encode() in Renderer("x").render("status", "t", look=look)
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_shown_is_counted() -> None:
         missing=[f"{n:040}" for n in range(30)],
     )
     look = attrs.evolve(look, identifiers=tuple(f"r{n}" for n in range(30)))
-    page = Renderer("x").render("status", "t", look=public_look(node(look), ())).decode()
+    page = Renderer("x").render("status", "t", look=public_status(node(look), ())).decode()
     assert "<bdi>r4</bdi> and 25 more" in page
     assert "<li>and 10 more</li>" in page
     assert "30 sources asked" in page
@@ -123,13 +123,13 @@ def test_what_is_not_shown_is_counted() -> None:
 
 
 def test_nothing_held() -> None:
-    page = Renderer("x").render("status", "t", look=public_look(node(), ())).decode()
+    page = Renderer("x").render("status", "t", look=public_status(node(), ())).decode()
     assert "Nothing is held." in page
     assert "None was asked lately." in page
 
 
 def test_b_6_4_whatever_people_write_is_escaped() -> None:
-    look = public_look(
+    look = public_status(
         node(
             event(source(HOSTILE), identifier=HOSTILE, missing=[HOSTILE]), domains=[domain(HOSTILE)]
         ),

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from purgatory_sync.node.http.server_stream import Gone
 from purgatory_sync.node.http.websocket import Socket
-from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
+from purgatory_sync.node.upstream import RelayStatus, Trouble, Upstream
 from purgatory_sync.node.upstream.connection import history, session, walks
 from purgatory_sync.node.upstream.connection.misbehaviour import ALLOWED, Patience, Wrong
 from purgatory_sync.node.upstream.connection.read_pace import Pace
@@ -36,7 +36,7 @@ start = partial(following, bootstrap=f"ws://{HOST}")
 ANNOUNCED = listed(OWNER, "repo")
 
 
-async def dropped(upstream: Upstream, secs: float) -> RelayLook:
+async def dropped(upstream: Upstream, secs: float) -> RelayStatus:
     """How it stands with the relay, once it was dropped for what it did."""
     with trio.fail_after(secs):
         while True:

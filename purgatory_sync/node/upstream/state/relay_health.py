@@ -69,7 +69,7 @@ def _trouble_of(error: Exception) -> Trouble:
 
 
 @attrs.frozen
-class RelayLook:
+class RelayStatus:
     """One relay that is followed, with every reason; times in Unix seconds.
 
     Attributes:
@@ -112,7 +112,7 @@ class RelayLook:
 
 @attrs.define(eq=False)
 class Health:
-    """What is noted of one relay; times in Unix seconds, the meaning as in `RelayLook`."""
+    """What is noted of one relay; times in Unix seconds, the meaning as in `RelayStatus`."""
 
     connected_since: float | None = None
     retry_at: float | None = None
@@ -164,9 +164,9 @@ class Health:
         if self.connected_since is not None or self.retry_at is None:
             self.connected_since, self.retry_at = None, until
 
-    def look(self, url: str, *, pinned: bool, owners: int) -> RelayLook:
+    def look(self, url: str, *, pinned: bool, owners: int) -> RelayStatus:
         """The relay at this moment."""
-        return RelayLook(
+        return RelayStatus(
             url=url,
             found="operator" if pinned else "announcement",
             owners=owners,

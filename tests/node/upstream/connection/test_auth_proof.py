@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.node.http.websocket import Socket
-from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
+from purgatory_sync.node.upstream import RelayStatus, Trouble, Upstream
 from purgatory_sync.node.upstream.connection.auth_proof import MAX_PROOFS
 from purgatory_sync.nostr.auth import MAX_CHALLENGE_CHARS, check_auth
 from purgatory_sync.nostr.event import Event, convert_event
@@ -101,7 +101,7 @@ async def following(
         nursery.cancel_scope.cancel()
 
 
-def only(upstream: Upstream) -> RelayLook:
+def only(upstream: Upstream) -> RelayStatus:
     (look,) = upstream.looks()
     return look
 

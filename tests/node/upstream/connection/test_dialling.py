@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 from websockets.server import ServerProtocol
 
-from purgatory_sync.node.upstream import RelayLook, Trouble, Upstream
+from purgatory_sync.node.upstream import RelayStatus, Trouble, Upstream
 from purgatory_sync.node.upstream.connection.dialling import (
     CONTROL_FRAMES_BURST,
     MAX_MESSAGE_BYTES,
@@ -77,7 +77,7 @@ async def following(serve: Serve, *, shaking: bool = True) -> AsyncIterator[Upst
         nursery.cancel_scope.cancel()
 
 
-async def left(upstream: Upstream, secs: float) -> RelayLook:
+async def left(upstream: Upstream, secs: float) -> RelayStatus:
     with trio.fail_after(secs):
         while not (look := upstream.looks()[0]).failures:  # noqa: ASYNC110
             await trio.sleep(0.5)

@@ -6,7 +6,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidMessage, Invalid
 from websockets.http11 import Response
 
 from purgatory_sync import errors
-from purgatory_sync.node.upstream.state.relay_health import Ending, Health, RelayLook, Trouble
+from purgatory_sync.node.upstream.state.relay_health import Ending, Health, RelayStatus, Trouble
 
 NOW = 1_800_000_000.0
 
@@ -46,7 +46,7 @@ def test_reasons_are_bounded() -> None:
     assert Ending.of(OSError()).reason == "OSError"
 
 
-def look(health: Health) -> RelayLook:
+def look(health: Health) -> RelayStatus:
     return health.look("wss://a.example", pinned=False, owners=1)
 
 
