@@ -67,7 +67,7 @@ _CREDENTIALS = re.compile(r"(\A[a-z]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _SHOWN_CHARS = 80
 
 
-class Source(enum.StrEnum):
+class SetBy(enum.StrEnum):
     """Where a setting's value comes from, strongest first."""
 
     FLAG = "flag"
@@ -158,7 +158,7 @@ class Loaded:
     """
 
     settings: Settings
-    sources: Mapping[str, Source]
+    sources: Mapping[str, SetBy]
     warnings: tuple[str, ...]
 
 
@@ -211,16 +211,16 @@ def load_settings(
     """
     from_file = read_env_file(env_file)
     declared = all_settings()
-    sources: dict[str, Source] = {}
+    sources: dict[str, SetBy] = {}
     rooms: dict[str, dict[str, Any]] = {}
     for setting in declared:
         layers = (
-            (Source.FLAG, flags.get(setting.key), f"from {setting.flag}"),
-            (Source.ENVIRONMENT, environ.get(setting.variable), "from the environment"),
-            (Source.ENV_FILE, from_file.get(setting.variable), f"from {env_file.name}"),
+            (SetBy.FLAG, flags.get(setting.key), f"from {setting.flag}"),
+            (SetBy.ENVIRONMENT, environ.get(setting.variable), "from the environment"),
+            (SetBy.ENV_FILE, from_file.get(setting.variable), f"from {env_file.name}"),
         )
         source, text, origin = next(
-            (layer for layer in layers if layer[1] is not None), (Source.DEFAULT, None, "")
+            (layer for layer in layers if layer[1] is not None), (SetBy.DEFAULT, None, "")
         )
         sources[setting.variable] = source
         if text is not None:

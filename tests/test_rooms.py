@@ -143,3 +143,11 @@ def test_nobody_imports_the_package_by_its_name() -> None:
     """Relative imports are what the table is read against."""
     for file in PACKAGE.rglob("*.py"):
         assert not re.search(r"^\s*(?:from|import) purgatory_sync", file.read_text(), re.MULTILINE)
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    found: Counter[str] = Counter()
+    for file in PACKAGE.rglob("*.py"):
+        nodes = ast.parse(file.read_text()).body
+        found.update(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    assert {name for name, count in found.items() if count > 1 and name[0] != "_"} == set()

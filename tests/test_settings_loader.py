@@ -17,7 +17,7 @@ from purgatory_sync.settings import GIB, Proxy, Settings
 from purgatory_sync.settings_loader import (
     WITHOUT_EFFECT,
     Loaded,
-    Source,
+    SetBy,
     all_settings,
     load_settings,
 )
@@ -42,7 +42,7 @@ def env_file(folder: Path, text: str) -> Path:
 def test_nothing_given_is_the_defaults() -> None:
     loaded = load_settings({}, {}, NO_FILE)
     assert loaded.settings == Settings()
-    assert set(loaded.sources.values()) == {Source.DEFAULT}
+    assert set(loaded.sources.values()) == {SetBy.DEFAULT}
     assert loaded.warnings == ()
 
 
@@ -80,7 +80,12 @@ def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None
             "RELAY_NAME",
             "SYNC_DOMAIN_RATE_LIMIT",
         )
-    ] == [Source.FLAG, Source.ENVIRONMENT, Source.ENV_FILE, Source.DEFAULT]
+    ] == [
+        SetBy.FLAG,
+        SetBy.ENVIRONMENT,
+        SetBy.ENV_FILE,
+        SetBy.DEFAULT,
+    ]
 
 
 def test_an_empty_value_is_the_default_and_hides_weaker_sources(tmp_path: Path) -> None:
@@ -419,5 +424,5 @@ def test_the_document_lists_every_setting_with_its_default() -> None:
 
 def test_loaded_is_a_value() -> None:
     assert load_settings({}, {}, NO_FILE) == Loaded(
-        Settings(), dict.fromkeys((s.variable for s in all_settings()), Source.DEFAULT), ()
+        Settings(), dict.fromkeys((s.variable for s in all_settings()), SetBy.DEFAULT), ()
     )

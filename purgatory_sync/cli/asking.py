@@ -13,7 +13,7 @@ import msgspec
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
 from ..errors import NodeUnreachable
-from ..node.operator.control import SOCKET, Request
+from ..node.operator.control import SOCKET, Question
 from ..node.operator.node_status import NodeStatus
 
 ANSWER_SECS: Final = 60.0
@@ -74,25 +74,25 @@ class Asker:
 
     def status(self) -> NodeStatus:
         """The whole node."""
-        answer: NodeStatus = self._ask(Request("status"), NodeStatus)
+        answer: NodeStatus = self._ask(Question("status"), NodeStatus)
         return answer
 
     def why(self, name: str) -> tuple[HeldStatus, ...]:
         """What is held under an identifier or event id."""
-        answer: tuple[HeldStatus, ...] = self._ask(Request("why", name), tuple[HeldStatus, ...])
+        answer: tuple[HeldStatus, ...] = self._ask(Question("why", name), tuple[HeldStatus, ...])
         return answer
 
     def fate(self, event_id: str) -> Fate | None:
         """What became of an event that is not held; None when the node does not know it."""
-        answer: Fate | None = self._ask(Request("fate", event_id), Fate | None)
+        answer: Fate | None = self._ask(Question("fate", event_id), Fate | None)
         return answer
 
     def hunt(self, identifier: str) -> Hunted | None:
         """Hunt now; None when nothing is held that is hunted for."""
-        answer: Hunted | None = self._ask(Request("hunt", identifier), Hunted | None)
+        answer: Hunted | None = self._ask(Question("hunt", identifier), Hunted | None)
         return answer
 
-    def _ask(self, request: Request, kind: Any) -> Any:
+    def _ask(self, request: Question, kind: Any) -> Any:
         try:
             self._socket.sendall(msgspec.json.encode(request) + b"\n")
             line = self._lines.readline()

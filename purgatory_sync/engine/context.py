@@ -10,7 +10,7 @@ import structlog
 
 from ..errors import RepositoryError, ResultClass
 from ..git.fetch.client import GitClient
-from ..hunt.limits.sync_context import FetchObserver, Need, Source
+from ..hunt.limits.sync_context import AttemptObserver, Need, Source
 from ..nostr.repository_data import MAX_SOURCES, RepositoryData
 from ..purgatory.change_signals import Watch
 from ..purgatory.entries import HuntedEvent
@@ -66,7 +66,7 @@ class RealSyncContext:
         }
 
     async def fetch_oids(
-        self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
+        self, repository: Path, url: str, oids: frozenset[str], observer: AttemptObserver
     ) -> frozenset[str]:
         """Fetch, prove and join what a server has of the OIDs; returns those that are here then.
 

@@ -22,7 +22,7 @@ _SUCCEEDED = (ResultClass.SUCCESS, ResultClass.PARTIAL, ResultClass.NOTHING)
 
 
 @attrs.frozen
-class Outcome:
+class AttemptEnd:
     """What became of an attempt.
 
     Attributes:
@@ -116,9 +116,9 @@ async def fly(ctx: SyncContext, reservation: Reservation, throttles: Throttles) 
 
 async def _fetch(
     ctx: SyncContext, reservation: Reservation, throttles: Throttles
-) -> tuple[Path | None, Outcome]:
+) -> tuple[Path | None, AttemptEnd]:
     observer = AttemptObserver(reservation)
-    outcome = Outcome(ResultClass.CANCELLED, "cancelled")
+    outcome = AttemptEnd(ResultClass.CANCELLED, "cancelled")
     target: Path | None = None
     try:
         target = ctx.find_target_repo(reservation.seen.data, reservation.source)
@@ -134,7 +134,7 @@ async def _fetch(
         log.exception(
             "attempt crashed", identifier=reservation.hunt.identifier, url=reservation.url
         )
-        outcome = Outcome(
+        outcome = AttemptEnd(
             ResultClass.LOCAL,
             f"internal error: {type(error).__name__}",
             counted=observer.was_contacted,
@@ -148,20 +148,20 @@ async def _fetch(
     return target, outcome
 
 
-def _obtained(asked: frozenset[str], obtained: frozenset[str]) -> Outcome:
+def _obtained(asked: frozenset[str], obtained: frozenset[str]) -> AttemptEnd:
     if obtained == asked:
-        return Outcome(ResultClass.SUCCESS, "", obtained, tried=True)
+        return AttemptEnd(ResultClass.SUCCESS, "", obtained, tried=True)
     detail = f"{len(asked) - len(obtained)} of {len(asked)} objects are not there"
     result = ResultClass.PARTIAL if obtained else ResultClass.NOTHING
-    return Outcome(result, detail, obtained, tried=True)
+    return AttemptEnd(result, detail, obtained, tried=True)
 
 
-def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: Throttles) -> Outcome:
+def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: Throttles) -> AttemptEnd:
     counted = error.contacted or observer.was_answered
     limited = isinstance(error, RateLimited)
     refused = observer.redirect_refused if isinstance(error, RedirectRefused) else None
     resting = refused is not None and throttles.is_resting(refused)
-    return Outcome(
+    return AttemptEnd(
         ResultClass.RATE_LIMITED if resting else error.result,
         str(error),
         counted=counted,
@@ -171,8 +171,8 @@ def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: Throttle
     )
 
 
-def _passed_over(why: str) -> Outcome:
-    return Outcome(ResultClass.NOTHING, why, counted=False, passed_over=True)
+def _passed_over(why: str) -> AttemptEnd:
+    return AttemptEnd(ResultClass.NOTHING, why, counted=False, passed_over=True)
 
 
 def _settle(
@@ -180,7 +180,7 @@ def _settle(
     reservation: Reservation,
     throttles: Throttles,
     observer: AttemptObserver,
-    outcome: Outcome,
+    outcome: AttemptEnd,
 ) -> None:
     """Tell everybody who remembers what became of the attempt, in one step."""
     hunt, url, domain = reservation.hunt, reservation.url, reservation.domain
@@ -203,7 +203,7 @@ def _settle(
     _log(reservation, outcome)
 
 
-def _record(ctx: SyncContext, reservation: Reservation, outcome: Outcome) -> None:
+def _record(ctx: SyncContext, reservation: Reservation, outcome: AttemptEnd) -> None:
     """Tell the context; a crash there ends neither a cancellation nor the other attempts."""
     identifier, url = reservation.hunt.identifier, reservation.url
     events = reservation.source.event_ids if outcome.passed_over else reservation.event_ids
@@ -213,7 +213,7 @@ def _record(ctx: SyncContext, reservation: Reservation, outcome: Outcome) -> Non
         log.exception("attempt not recorded", identifier=identifier, url=url)
 
 
-def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: Outcome) -> bool:
+def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: AttemptEnd) -> bool:
     """Whether a URL wants to be left alone for the second time in this hunt.
 
     It waits for the next one then: as long as the identifier waited for it alone, the domain's
@@ -232,7 +232,7 @@ def _judge_server(
     reservation: Reservation,
     throttles: Throttles,
     observer: AttemptObserver,
-    outcome: Outcome,
+    outcome: AttemptEnd,
 ) -> None:
     error, identifier = outcome.error, reservation.hunt.identifier
     if isinstance(error, RateLimited):
@@ -267,7 +267,7 @@ async def _release(
         )
 
 
-def _log(reservation: Reservation, outcome: Outcome) -> None:
+def _log(reservation: Reservation, outcome: AttemptEnd) -> None:
     fields = {
         "identifier": reservation.hunt.identifier,
         "url": reservation.url,

@@ -22,10 +22,10 @@ from ..nostr.reconciliation.inventory import Inventory
 from ..runtime.clock import WallClock
 from ..settings import Network, Settings
 from .git_http.receive_pack_http import GitPush
-from .git_http.upload_pack_http import GitHttp
+from .git_http.upload_pack_http import GitEndpoint
 from .http.listener import Listener
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
-from .pages.page_routes import Pages
+from .pages.page_routes import PageRoutes
 from .pages.public import is_public, is_seen, shows_relay
 from .relay.client_auth import Identity
 from .relay.nip11 import RelayInfo
@@ -77,7 +77,7 @@ def make_listener(
         settings.push.min_bytes_per_sec,
     )
     limits = settings.listener
-    git = GitHttp(
+    git = GitEndpoint(
         engine.hosted,
         limits.git_max_processes,
         push,
@@ -95,7 +95,7 @@ def make_listener(
         if settings.metrics_enabled
         else None
     )
-    pages = Pages(
+    pages = PageRoutes(
         info,
         engine.explainer.look,
         engine.repository,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .git_http.upload_pack_http import GitHttp
+from .git_http.upload_pack_http import GitEndpoint
 from .http.exchange import Exchange
 from .operator import metrics
 from .operator.metrics import Metrics
-from .pages.page_routes import STATUS, STATUS_JSON, Pages
+from .pages.page_routes import STATUS, STATUS_JSON, PageRoutes
 from .relay import nip11
 from .relay.nip11 import RelayInfo
 
@@ -24,7 +24,7 @@ class App:
     """
 
     def __init__(
-        self, info: RelayInfo, git: GitHttp, pages: Pages, metrics: Metrics | None
+        self, info: RelayInfo, git: GitEndpoint, pages: PageRoutes, metrics: Metrics | None
     ) -> None:
         self._info = info
         self._git = git

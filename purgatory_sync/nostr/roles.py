@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
+from .address import is_hex_key
 from .event import Event
-from .keys import is_hex_key
 
 LEAD: Final = "M"
 MAINTAINER: Final = "m"

@@ -13,7 +13,7 @@ from ..nostr.state import State
 from .kinds.states import can_be_released
 
 
-class Outcome(enum.StrEnum):
+class Ruled(enum.StrEnum):
     """What becomes of a held state whose objects are all here."""
 
     RELEASE = "release"
@@ -36,7 +36,7 @@ class StateRuling:
       promotes: ids of held announcements that are served together with it (B 2.6).
     """
 
-    outcome: Outcome
+    outcome: Ruled
     owners: tuple[str, ...] = ()
     promotes: tuple[str, ...] = ()
 
@@ -50,21 +50,21 @@ def rule_state(state: State, data: RepositoryData, served: Iterable[State]) -> S
     """
     served = tuple(served)
     if any(s.author == state.author and _newer(s, state) for s in served):
-        return StateRuling(Outcome.SUPERSEDED)
+        return StateRuling(Ruled.SUPERSEDED)
     authorising = data.owners_authorising(state.author)
     if not authorising:
-        return StateRuling(Outcome.UNAUTHORISED)
+        return StateRuling(Ruled.UNAUTHORISED)
     if not can_be_released(state, data, authorising):
-        return StateRuling(Outcome.WAITS)
+        return StateRuling(Ruled.WAITS)
     owners = tuple(
         owner
         for owner in data.with_repository(authorising)
         if not any(_newer(s, state) for s in served if s.author in data.maintainer_set(owner))
     )
     if not owners:
-        return StateRuling(Outcome.OUTDATED)
+        return StateRuling(Ruled.OUTDATED)
     promotes = () if state.empty else held_announcements(data, owners)
-    return StateRuling(Outcome.RELEASE, owners, promotes)
+    return StateRuling(Ruled.RELEASE, owners, promotes)
 
 
 def newest_for(owner: str, data: RepositoryData, served: Iterable[State]) -> State | None:

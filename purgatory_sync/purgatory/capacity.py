@@ -19,7 +19,7 @@ NOTHING = Load()
 
 
 @attrs.define(eq=False)
-class Room:
+class Capacity:
     """What is held of everybody and of each author; an event counts once.
 
     It counts from the first `take`, which comes before it is journaled, so that what is offered

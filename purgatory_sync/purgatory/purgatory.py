@@ -13,7 +13,7 @@ from ..nostr.announcement import Announcement
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import PurgatorySettings, SyncSettings
-from .capacity import Room
+from .capacity import Capacity
 from .change_signals import Changes, Watch
 from .entries import (
     HeldAnnouncement,
@@ -75,7 +75,7 @@ class Purgatory:
         self._states_of: dict[str, dict[str, HeldState]] = {}
         self._prs_of: dict[str, dict[str, HeldPr]] = {}
         self._announcements_of: dict[str, dict[str, HeldAnnouncement]] = {}
-        self.room = Room()
+        self.room = Capacity()
 
     def add_state(
         self, state: State, origin: Origin, accepted_at: float, *, delay: float | None = None

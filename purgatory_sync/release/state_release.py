@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..policy.authority import Outcome, rule_state
+from ..policy.authority import Ruled, rule_state
 from ..purgatory.entries import HeldState
 from .commit import Parts, Tally, drop, serve
 from .index.missing_objects import identify_missing_oids
@@ -20,10 +20,10 @@ async def release_state(parts: Parts, entry: HeldState, tally: Tally) -> None:
     state, identifier = entry.state, entry.identifier
     data = await parts.knowledge.data(identifier)
     ruling = rule_state(state, data, await parts.knowledge.served_states(identifier))
-    if ruling.outcome is Outcome.SUPERSEDED:
+    if ruling.outcome is Ruled.SUPERSEDED:
         await drop(parts, entry)
         return
-    if ruling.outcome in (Outcome.UNAUTHORISED, Outcome.WAITS):
+    if ruling.outcome in (Ruled.UNAUTHORISED, Ruled.WAITS):
         return
     missing = await identify_missing_oids([entry], parts.knowledge, parts.repositories)
     lack = missing[entry.event_id]

@@ -39,7 +39,7 @@ _MAX_HEAD_BYTES: Final = 16384
 
 
 @attrs.frozen
-class Request:
+class SeenRequest:
     """One request that the server saw.
 
     Attributes:
@@ -87,12 +87,12 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
         *,
         protocol_v2: bool = True,
         config: Mapping[str, str] | None = None,
-        on_request: Callable[[Request], None] | None = None,
+        on_request: Callable[[SeenRequest], None] | None = None,
     ) -> None:
         self.root = root.resolve()
         self.host = host
         self.port = port
-        self.requests: list[Request] = []
+        self.requests: list[SeenRequest] = []
         self._protocol_v2 = protocol_v2
         self._config = {"safe.directory": "*", **(config or {})}
         self._on_request = on_request
@@ -154,7 +154,7 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
         try:
             await self._answer_or_fail(exchange, fault, delivery)
         finally:
-            request = Request(
+            request = SeenRequest(
                 started,
                 f"{self.host}:{self.port}",
                 exchange.method,
@@ -289,10 +289,10 @@ async def _relay(child: GitChild, piece: bytes, delivery: Delivery) -> None:
     await delivery.end()
 
 
-def _log_to(path: Path) -> Callable[[Request], None]:
+def _log_to(path: Path) -> Callable[[SeenRequest], None]:
     file = path.open("a", encoding="utf-8", buffering=1)
 
-    def write(request: Request) -> None:
+    def write(request: SeenRequest) -> None:
         wall = time.time() - (trio.current_time() - request.time)
         file.write(json.dumps({"wall": wall, **attrs.asdict(request)}) + "\n")
 

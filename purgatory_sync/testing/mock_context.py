@@ -22,7 +22,7 @@ import attrs
 import trio
 
 from ..errors import AttemptFailed, RedirectRefused, ResultClass
-from ..hunt.limits.sync_context import FetchObserver, Need, Source
+from ..hunt.limits.sync_context import AttemptObserver, Need, Source
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
@@ -64,7 +64,7 @@ class Release:
 
 
 @attrs.frozen
-class Attempt:
+class MockAttempt:
     """One call of `record_attempt`, at Trio's time."""
 
     at: float
@@ -123,7 +123,7 @@ class MockSyncContext:
         self.purgatory = purgatory
         self.fetches: list[Fetch] = []
         self.releases: list[Release] = []
-        self.attempts: list[Attempt] = []
+        self.attempts: list[MockAttempt] = []
         self.look_up_secs = 0.0
         self.release_secs = 0.0
         self._worlds: dict[str, _World] = {}
@@ -291,7 +291,7 @@ class MockSyncContext:
         return self._world(identifier).clone
 
     async def fetch_oids(
-        self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
+        self, repository: Path, url: str, oids: frozenset[str], observer: AttemptObserver
     ) -> frozenset[str]:
         """See `SyncContext`; the URL behaves as it was told to."""
         world = self._world(self._identifier_of[repository])
@@ -310,7 +310,7 @@ class MockSyncContext:
             fetch.ended_at = trio.current_time()
 
     async def _converse(
-        self, server: _Server, oids: frozenset[str], observer: FetchObserver
+        self, server: _Server, oids: frozenset[str], observer: AttemptObserver
     ) -> frozenset[str]:
         error = server.next_error()
         if isinstance(error, AttemptFailed) and not error.contacted:
@@ -385,7 +385,7 @@ class MockSyncContext:
     ) -> None:
         """See `SyncContext`; also told to the purgatory, if there is one."""
         now = trio.current_time()
-        self.attempts.append(Attempt(now, identifier, event_ids, url, result))
+        self.attempts.append(MockAttempt(now, identifier, event_ids, url, result))
         if self.purgatory is not None:
             for event_id in sorted(event_ids):
                 self.purgatory.record_attempt(event_id, url, result, detail, self._wall.now())
@@ -431,7 +431,7 @@ class MockSyncContext:
         return server
 
 
-async def _drip(bytes_per_sec: float, secs: float, observer: FetchObserver) -> None:
+async def _drip(bytes_per_sec: float, secs: float, observer: AttemptObserver) -> None:
     """Bytes come in the middle of each half second, so that no whole second depends on a tie."""
     began, told = trio.current_time(), 0
     for half in range(int(secs * 2)):

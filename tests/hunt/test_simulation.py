@@ -22,7 +22,7 @@ from purgatory_sync.errors import (
     ResolverFailed,
     TimedOut,
 )
-from purgatory_sync.hunt.limits.sync_context import FetchObserver, Source
+from purgatory_sync.hunt.limits.sync_context import AttemptObserver, Source
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import Origin
@@ -78,7 +78,7 @@ class ClumsyContext(MockSyncContext):
         return await super().process_newly_available_git_data(source_repo, new_oids)
 
     async def fetch_oids(
-        self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
+        self, repository: Path, url: str, oids: frozenset[str], observer: AttemptObserver
     ) -> frozenset[str]:
         self._may_crash()
         witness = Witness(observer, self.seen_by_host[host_of(url)], self.seen_by_host)
@@ -89,7 +89,7 @@ class ClumsyContext(MockSyncContext):
 class Witness:
     """Notes when a server has seen that it is asked."""
 
-    _observer: FetchObserver
+    _observer: AttemptObserver
     _asked: list[float]
     _by_host: dict[str, list[float]]
 

@@ -23,7 +23,7 @@ from purgatory_sync.errors import (
     TimedOut,
     TlsFailed,
 )
-from purgatory_sync.hunt.limits.sync_context import FetchObserver
+from purgatory_sync.hunt.limits.sync_context import AttemptObserver
 from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 from purgatory_sync.hunt.sync_identifier import (
     sync_identifier,
@@ -512,7 +512,7 @@ async def test_b_8_6_who_leads_back_to_itself_rests_and_no_other(
 
     class Loop(MockSyncContext):
         async def fetch_oids(
-            self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
+            self, repository: Path, url: str, oids: frozenset[str], observer: AttemptObserver
         ) -> frozenset[str]:
             observer.contacted()
             observer.answered()

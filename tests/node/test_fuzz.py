@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.node.git_http.receive_pack_http import GitPush
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.operator.metrics import Metrics, MetricsSnapshot
 from purgatory_sync.node.relay.relay import Relay
 from purgatory_sync.node.routes import App
@@ -177,7 +177,7 @@ class Pushes:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=3))
 def test_any_bytes_as_http_requests(requests: list[bytes]) -> None:
-    git = GitHttp(lambda npub, identifier: None, 1, GitPush(Pushes(), 1 << 20))
+    git = GitEndpoint(lambda npub, identifier: None, 1, GitPush(Pushes(), 1 << 20))
     app = App(make_info(), git, PAGES, METRICS)
 
     async def test() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.operator.metrics import Metrics, MetricsSnapshot
 from purgatory_sync.node.routes import App
 
@@ -28,7 +28,7 @@ def make_app(*, metrics: bool = True) -> App:
     def resolve(npub: str, identifier: str) -> Path | None:
         return None
 
-    git, counted = GitHttp(resolve, 1), Metrics(MetricsSnapshot) if metrics else None
+    git, counted = GitEndpoint(resolve, 1), Metrics(MetricsSnapshot) if metrics else None
     return App(make_info(), git, make_pages(), counted)
 
 

@@ -4,7 +4,13 @@ import pytest
 
 from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.nostr.repository_data import Standing
-from purgatory_sync.policy.authority import Outcome, StateRuling, newest_for, rule_pr, rule_state
+from purgatory_sync.policy.authority import (
+    Ruled,
+    StateRuling,
+    newest_for,
+    rule_pr,
+    rule_state,
+)
 
 from .support import (
     ALICE,
@@ -28,7 +34,7 @@ def test_b_7_2_released_to_every_owner_whose_set_holds_the_author() -> None:
         (announcement(CAROL), SERVED),
     )
     ruling = rule_state(parsed_state(ALICE), of, [])
-    assert ruling == StateRuling(Outcome.RELEASE, (ALICE, BOB))
+    assert ruling == StateRuling(Ruled.RELEASE, (ALICE, BOB))
 
 
 def test_b_7_2_repositories_that_are_not_here_get_nothing() -> None:
@@ -37,7 +43,7 @@ def test_b_7_2_repositories_that_are_not_here_get_nothing() -> None:
     )
     assert rule_state(parsed_state(ALICE), of, []).owners == (ALICE,)
     nowhere = data((announcement(ALICE), SOFT))
-    assert rule_state(parsed_state(ALICE), nowhere, []).outcome is Outcome.WAITS
+    assert rule_state(parsed_state(ALICE), nowhere, []).outcome is Ruled.WAITS
 
 
 def test_b_3_4_an_owner_with_a_newer_served_state_keeps_it() -> None:
@@ -45,26 +51,26 @@ def test_b_3_4_an_owner_with_a_newer_served_state_keeps_it() -> None:
     newer = parsed_state(BOB, created_at=NOW + 1)
     assert newest_for(BOB, of, [newer]) == newer
     assert newest_for(ALICE, of, [newer]) is None
-    assert rule_state(parsed_state(ALICE), of, [newer]) == StateRuling(Outcome.RELEASE, (ALICE,))
+    assert rule_state(parsed_state(ALICE), of, [newer]) == StateRuling(Ruled.RELEASE, (ALICE,))
 
 
 def test_b_3_4_outdated_for_every_owner_moves_no_ref() -> None:
     of = data((announcement(ALICE, maintainers=[BOB]), SERVED))
     newer = parsed_state(BOB, created_at=NOW + 1)
-    assert rule_state(parsed_state(ALICE), of, [newer]) == StateRuling(Outcome.OUTDATED)
+    assert rule_state(parsed_state(ALICE), of, [newer]) == StateRuling(Ruled.OUTDATED)
 
 
 def test_b_1_6_on_a_tie_the_lowest_id_rules() -> None:
     of = data((announcement(ALICE, maintainers=[BOB]), SERVED))
     low, high = sorted((parsed_state(ALICE), parsed_state(BOB)), key=lambda s: s.event.id)
-    assert rule_state(low, of, [high]).outcome is Outcome.RELEASE
-    assert rule_state(high, of, [low]).outcome is Outcome.OUTDATED
+    assert rule_state(low, of, [high]).outcome is Ruled.RELEASE
+    assert rule_state(high, of, [low]).outcome is Ruled.OUTDATED
 
 
 def test_b_1_6_the_authors_own_newer_served_state_supersedes() -> None:
     of = data((announcement(ALICE), SERVED))
     newer = parsed_state(ALICE, created_at=NOW + 1)
-    assert rule_state(parsed_state(ALICE), of, [newer]) == StateRuling(Outcome.SUPERSEDED)
+    assert rule_state(parsed_state(ALICE), of, [newer]) == StateRuling(Ruled.SUPERSEDED)
 
 
 def test_b_7_2_a_strangers_newer_state_does_not_count() -> None:
@@ -81,7 +87,7 @@ def test_b_7_1_judged_again_after_it_was_served_is_released_again() -> None:
 
 def test_b_7_2_author_in_no_set_any_more_stays_held() -> None:
     of = data((announcement(ALICE), SERVED))
-    assert rule_state(parsed_state(BOB), of, []) == StateRuling(Outcome.UNAUTHORISED)
+    assert rule_state(parsed_state(BOB), of, []) == StateRuling(Ruled.UNAUTHORISED)
 
 
 def test_b_2_6_held_announcements_of_the_set_are_promoted() -> None:
@@ -94,16 +100,16 @@ def test_b_2_6_held_announcements_of_the_set_are_promoted() -> None:
 
 def test_b_3_5_an_empty_state_promotes_nothing() -> None:
     held = data((announcement(ALICE), HELD))
-    assert rule_state(parsed_state(ALICE, {}), held, []).outcome is Outcome.WAITS
+    assert rule_state(parsed_state(ALICE, {}), held, []).outcome is Ruled.WAITS
     mixed = data((announcement(ALICE), HELD), (announcement(BOB, maintainers=[ALICE]), SERVED))
     ruling = rule_state(parsed_state(ALICE, {}), mixed, [])
-    assert ruling == StateRuling(Outcome.RELEASE, (ALICE, BOB))
+    assert ruling == StateRuling(Ruled.RELEASE, (ALICE, BOB))
 
 
 @pytest.mark.parametrize("refs", [{"refs/heads/main": "x"}, {"refs/heads/..": "a" * 40}])
 def test_b_1_3_what_can_never_be_satisfied_waits(refs: dict[str, str]) -> None:
     of = data((announcement(ALICE), SERVED))
-    assert rule_state(parsed_state(ALICE, refs), of, []).outcome is Outcome.WAITS
+    assert rule_state(parsed_state(ALICE, refs), of, []).outcome is Ruled.WAITS
 
 
 def test_b_7_3_a_pull_request_goes_to_every_repository_concerned() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from purgatory_sync.testing.git_server import Fault, GitServer, Request
+from purgatory_sync.testing.git_server import Fault, GitServer, SeenRequest
 
 pytestmark = pytest.mark.real
 
@@ -37,7 +37,7 @@ async def ls_remote(url: str, *options: str) -> subprocess.CompletedProcess[byte
 
 
 async def test_the_stock_client_is_served_and_seen(root: Path) -> None:
-    seen: list[Request] = []
+    seen: list[SeenRequest] = []
     async with GitServer(root, on_request=seen.append) as server:
         result = await ls_remote(server.url("a/r.git"))
         assert result.returncode == 0, result.stderr

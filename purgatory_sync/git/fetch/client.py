@@ -19,8 +19,8 @@ from ...urls import parse_web_url
 from ..disk.haves import Haves
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import Ingest
-from .conversation import Attempt, Wish
-from .http_client import GitHttp
+from .conversation import Conversation, Wish
+from .http_client import GitHttpClient
 from .observer import FetchObserver, SilentObserver
 from .server_cache import KnownServers
 
@@ -57,7 +57,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         self._ours = ours
         self._limiter = limiter or trio.CapacityLimiter(GIT_THREADS)
         self._ingest = Ingest(settings, tmp, limiter=self._limiter)
-        self._http = GitHttp(settings, gate, tls)
+        self._http = GitHttpClient(settings, gate, tls)
         self._known = KnownServers()
 
     async def fetch_oids(
@@ -107,7 +107,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         haves = await Haves.of(repository, self._limiter)
         open_sink = partial(self._ingest.open_sink, repository, haves.era)
         wish = Wish(judged, wanted, haves, open_sink, self._ours)
-        return await Attempt(self._settings, self._http, self._known, wish, observer).run()
+        return await Conversation(self._settings, self._http, self._known, wish, observer).run()
 
     async def aclose(self) -> None:
         """Close the connections that are kept open; end the attempts first."""

@@ -28,7 +28,7 @@ from ..disk.haves import Haves
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import PackSink
 from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
-from .http_client import Body, Elsewhere, GitHttp, Steps
+from .http_client import Body, Elsewhere, GitHttpClient, Steps
 from .http_rules import redirect_target
 from .observer import FetchObserver, PackObserver
 from .requests import fetch_v0, fetch_v2, list_refs_v2
@@ -71,13 +71,13 @@ class _ListParser(Protocol):
     def finish(self) -> None: ...
 
 
-class Attempt:
+class Conversation:
     """The conversation of one attempt; `run` it once."""
 
     def __init__(
         self,
         settings: HuntSettings,
-        http: GitHttp,
+        http: GitHttpClient,
         known: KnownServers,
         wish: Wish,
         observer: FetchObserver,

@@ -78,7 +78,7 @@ class Body:
         return stream.__aiter__()
 
 
-class GitHttp:
+class GitHttpClient:
     """One for all git servers.
 
     httpx's client is left out: nothing of what it adds (redirects, cookies, credentials, proxies)

@@ -16,7 +16,7 @@ import trio
 from ...purgatory.change_signals import Watch
 from ...purgatory.queue_entry import backoff_secs
 from .sync_context import SyncContext
-from .transfer_progress import Progress
+from .transfer_progress import TransferProgress
 from .tried_urls import TriedUrls
 
 _NONE: frozenset[str] = frozenset()
@@ -33,7 +33,7 @@ class Flight:
     url: str
     domain: str
     oids: frozenset[str]
-    progress: Progress
+    progress: TransferProgress
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
 

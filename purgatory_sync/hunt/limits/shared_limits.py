@@ -16,7 +16,7 @@ from .hunt_state import Hunts
 from .living_domains import Domains, LivingDomain
 from .naughty import NaughtyList
 from .sync_context import SyncContext
-from .transfer_progress import Progress
+from .transfer_progress import TransferProgress
 from .tried_urls import TriedUrls
 
 SECS_PER_HOUR = 3600.0
@@ -206,10 +206,10 @@ class Throttles:
         if living is not None and living.throttle.queue.waiting:
             living.ring()
 
-    def new_progress(self, now: float) -> Progress:
+    def new_progress(self, now: float) -> TransferProgress:
         """What judges whether a transfer that starts now is worth waiting for (B 8.5)."""
         secs = self.hunt_settings.hedge_secs
-        return Progress(now, secs, secs * self.hunt_settings.min_bytes_per_sec)
+        return TransferProgress(now, secs, secs * self.hunt_settings.min_bytes_per_sec)
 
     def is_naughty(self, url: str) -> bool:
         """Whether the URL is left alone for now (B 8.7)."""

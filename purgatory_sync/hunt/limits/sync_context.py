@@ -47,7 +47,7 @@ class Source:
     event_ids: frozenset[str]
 
 
-class FetchObserver(Protocol):
+class AttemptObserver(Protocol):
     """What a fetch tells while it goes on; the hunt passes one to `fetch_oids`."""
 
     def contacted(self) -> None:
@@ -86,7 +86,7 @@ class SyncContext(Protocol):
         """By id of a held pull request, its own usable `clone` values."""
 
     async def fetch_oids(
-        self, repository: Path, url: str, oids: frozenset[str], observer: FetchObserver
+        self, repository: Path, url: str, oids: frozenset[str], observer: AttemptObserver
     ) -> frozenset[str]:
         """Fetch, prove and join; returns those of the OIDs that are in the repository now.
 

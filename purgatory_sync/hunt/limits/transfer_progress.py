@@ -9,7 +9,7 @@ import attrs
 
 
 @attrs.define(eq=False)
-class Progress:
+class TransferProgress:
     """Bytes of pack over time, from the attempt's start to the end of the body.
 
     Of all arrivals only the newest are kept that together reach the floor of one window: when the

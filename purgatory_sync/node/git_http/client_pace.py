@@ -16,7 +16,7 @@ JUDGED_SECS: Final = 30.0
 
 
 @attrs.define
-class Pace:
+class ClientPace:
     """Drops a client that takes or sends too slowly while others wait for its place.
 
     Only the time in which the client lets us wait counts, never what git needs itself. A client

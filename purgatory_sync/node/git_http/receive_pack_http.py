@@ -25,7 +25,7 @@ from ...git.protocol.receive_pack import (
 from ...settings import PushSettings
 from ..http.exchange import Exchange
 from ..http.server_stream import Headers
-from .client_pace import Pace
+from .client_pace import ClientPace
 from .repository_paths import GitPath
 from .request_body import GitBody, RefusedRequest
 
@@ -114,7 +114,7 @@ class GitPush:
         await exchange.write(answer)
 
     async def _counted(self, npub: str, identifier: str, body: GitBody) -> bytes:
-        pace = Pace(self.least_pace, lambda: self.places.statistics().tasks_waiting > 0)
+        pace = ClientPace(self.least_pace, lambda: self.places.statistics().tasks_waiting > 0)
         conversation = _Conversation(body, pace)
         start, result = trio.current_time(), "broken"
         try:
@@ -169,7 +169,7 @@ class GitPush:
 class _Conversation:
     """The body of one push: commands, then the pack."""
 
-    def __init__(self, body: GitBody, pace: Pace) -> None:
+    def __init__(self, body: GitBody, pace: ClientPace) -> None:
         self.parser = RequestParser()
         self._body = body
         self._pace = pace

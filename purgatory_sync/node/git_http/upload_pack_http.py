@@ -15,7 +15,7 @@ from ...git.protocol.pktline import FLUSH_BYTES
 from ...settings import ListenerSettings
 from ..http.exchange import Exchange
 from ..http.server_stream import PIECE_BYTES, Gone
-from .client_pace import Pace
+from .client_pace import ClientPace
 from .empty_repository import LEAST_BYTES, PREAMBLE, with_capabilities
 from .git_child import GitChild, git_child, git_environment
 from .receive_pack_http import NOT_CACHED, GitPush, uncached
@@ -36,7 +36,7 @@ _VERSION = re.compile(r"version=([012])")
 log = structlog.get_logger()
 
 
-class GitHttp:
+class GitEndpoint:
     """The routes of git.
 
     Args:
@@ -185,7 +185,7 @@ class GitHttp:
                 raise RefusedRequest(503, f"this took longer than {self._max_secs:g} seconds")
 
     async def _stream(self, child: GitChild, exchange: Exchange) -> None:
-        pace = Pace(self._least_pace, lambda: self._places.statistics().tasks_waiting > 0)
+        pace = ClientPace(self._least_pace, lambda: self._places.statistics().tasks_waiting > 0)
         while piece := await child.stdout.receive_some(PIECE_BYTES):
             await pace.write(exchange, bytes(piece))
         # A refusal is a whole answer although git ends with an error; a killed git's answer is cut.

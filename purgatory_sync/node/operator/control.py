@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 
 @attrs.frozen
-class Request:
+class Question:
     """One line of a client; `name` is an identifier or an event id (`fate`: an event id only)."""
 
     do: Literal["status", "why", "fate", "hunt"]
@@ -146,7 +146,7 @@ async def _line(stream: trio.SocketStream, rest: bytearray) -> bytes | None:
 
 async def _answer(explainer: Explainer, relays: Relays, line: bytes) -> bytes:
     try:
-        request = msgspec.json.decode(line, type=Request)
+        request = msgspec.json.decode(line, type=Question)
         return msgspec.json.encode({"result": await _do(explainer, relays, request)})
     except msgspec.MsgspecError as error:
         return msgspec.json.encode({"error": f"not understood: {error}"})
@@ -157,7 +157,7 @@ async def _answer(explainer: Explainer, relays: Relays, line: bytes) -> bytes:
         return msgspec.json.encode({"error": "failed inside: the node's log says why"})
 
 
-async def _do(explainer: Explainer, relays: Relays, request: Request) -> Any:
+async def _do(explainer: Explainer, relays: Relays, request: Question) -> Any:
     if request.do == "status":
         return NodeStatus.of(await explainer.look(), relays())
     if request.do == "why":

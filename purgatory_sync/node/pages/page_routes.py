@@ -53,7 +53,7 @@ class _Written:
     json: bytes
 
 
-class Pages:
+class PageRoutes:
     """The pages of a node.
 
     Args:

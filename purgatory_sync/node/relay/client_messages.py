@@ -56,7 +56,7 @@ class Authenticate:
 
 
 @attrs.frozen
-class Request:
+class Req:
     """REQ."""
 
     subscription: str
@@ -109,7 +109,7 @@ class Close:
     subscription: str
 
 
-Message: TypeAlias = Publish | Authenticate | Request | Count | Close | Reconcile | EndReconciling
+Message: TypeAlias = Publish | Authenticate | Req | Count | Close | Reconcile | EndReconciling
 
 
 class _HasId(msgspec.Struct):
@@ -146,7 +146,7 @@ def parse_message(raw: str | bytes, max_filters: int) -> Message:
         case "AUTH":
             return Authenticate(_event(parts, 'a proof is sent as ["AUTH", {…}]'))
         case "REQ":
-            return Request(*_asked(parts, max_filters))
+            return Req(*_asked(parts, max_filters))
         case "COUNT":
             return Count(*_asked(parts, max_filters))
         case "CLOSE":

@@ -27,7 +27,7 @@ from .client_messages import (
     Message,
     Publish,
     Reconcile,
-    Request,
+    Req,
 )
 from .negentropy_sessions import ClientReconciling, Reconciling
 from .outbox import Outbox
@@ -218,7 +218,7 @@ class _Client:
         elif isinstance(message, Authenticate):
             accepted, why = self._prove(message.event)
             await self.outbox.put(client_messages.ok(message.event.id, accepted, why))
-        elif isinstance(message, (Request, Count, Reconcile)):
+        elif isinstance(message, (Req, Count, Reconcile)):
             await self._look_up(message)
         elif isinstance(message, EndReconciling):
             self._reconciling.close(message.name)
@@ -232,11 +232,11 @@ class _Client:
             self._parsing, client_messages.parse_message, raw, self._settings.max_filters
         )
 
-    async def _look_up(self, question: Request | Count | Reconcile) -> None:
+    async def _look_up(self, question: Req | Count | Reconcile) -> None:
         with trio.CancelScope() as self._asking, self.outbox.keeping(question.size):
             if self._gone:
                 return
-            if isinstance(question, Request):
+            if isinstance(question, Req):
                 await self._subscribe(question)
             elif isinstance(question, Count):
                 await self._count(question)
@@ -292,7 +292,7 @@ class _Client:
             return False, f"invalid: {error}"
         return not why, why
 
-    async def _subscribe(self, request: Request) -> None:
+    async def _subscribe(self, request: Req) -> None:
         name = request.subscription
         self._unsubscribe(name)
         if len(self._own) >= self._settings.max_subscriptions:

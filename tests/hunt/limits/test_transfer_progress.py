@@ -5,11 +5,11 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.hunt.limits.transfer_progress import Progress
+from purgatory_sync.hunt.limits.transfer_progress import TransferProgress
 
 
-def transfer() -> Progress:
-    return Progress(started_at=100.0, window_secs=3.0, floor_bytes=3072)
+def transfer() -> TransferProgress:
+    return TransferProgress(started_at=100.0, window_secs=3.0, floor_bytes=3072)
 
 
 def test_b_8_5_slow_when_nothing_came_for_3_seconds_from_the_start() -> None:
@@ -54,7 +54,7 @@ def test_b_8_5_never_slow_once_the_body_has_ended() -> None:
 
 
 def test_a_floor_of_nothing_is_never_missed() -> None:
-    assert Progress(0.0, 3.0, 0.0).slow_at() == inf
+    assert TransferProgress(0.0, 3.0, 0.0).slow_at() == inf
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,4 +1,4 @@
-"""Real repositories, a served GitHttp and the stock git client."""
+"""Real repositories, a served GitEndpoint and the stock git client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.nostr.keys import encode_npub
 
@@ -89,7 +89,7 @@ async def git_served(
         path = folder / f"{identifier}.git"
         return path if npub == NPUB and path.is_dir() else None
 
-    routes = GitHttp(resolve, max_processes, max_secs=max_secs, least_pace=least_pace)
+    routes = GitEndpoint(resolve, max_processes, max_secs=max_secs, least_pace=least_pace)
 
     async def http(exchange: Exchange) -> None:
         if not await routes.answer(exchange):

@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.node.git_http import client_pace
-from purgatory_sync.node.git_http.client_pace import Pace
+from purgatory_sync.node.git_http.client_pace import ClientPace
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.node.http.server_stream import Gone
 
@@ -33,7 +33,7 @@ class Slow:
         await trio.sleep(self.secs)
 
 
-async def send(pace: Pace, pieces: int, size: int, secs: float) -> None:
+async def send(pace: ClientPace, pieces: int, size: int, secs: float) -> None:
     for _ in range(pieces):
         await pace.write(cast(Exchange, Slow(secs)), bytes(size))
 
@@ -41,7 +41,7 @@ async def send(pace: Pace, pieces: int, size: int, secs: float) -> None:
 async def test_b_6_2_a_byte_every_29_seconds_is_too_slow_while_others_wait(
     autojump_clock: MockClock,
 ) -> None:
-    pace = Pace(LEAST, lambda: True)
+    pace = ClientPace(LEAST, lambda: True)
     with pytest.raises(Gone, match="moves 0 bytes a second while others wait"):
         await send(pace, 100, 1, 29)
     assert trio.current_time() == 58
@@ -49,7 +49,7 @@ async def test_b_6_2_a_byte_every_29_seconds_is_too_slow_while_others_wait(
 
 async def test_b_6_2_nobody_is_hurried_while_nobody_waits(autojump_clock: MockClock) -> None:
     waiting = False
-    pace = Pace(LEAST, lambda: waiting)
+    pace = ClientPace(LEAST, lambda: waiting)
     await send(pace, 100, 1, 29)
     waiting = True
     with pytest.raises(Gone):
@@ -59,14 +59,14 @@ async def test_b_6_2_nobody_is_hurried_while_nobody_waits(autojump_clock: MockCl
 async def test_b_6_2_a_client_at_the_floor_goes_on_and_one_below_it_ends(
     autojump_clock: MockClock,
 ) -> None:
-    pace = Pace(LEAST, lambda: True)
+    pace = ClientPace(LEAST, lambda: True)
     await send(pace, 1000, LEAST, 1)
     with pytest.raises(Gone):  # what it took before does not count
         await send(pace, 31, LEAST - 1, 1)
 
 
 async def test_b_6_2_the_time_that_git_needs_is_not_the_clients(autojump_clock: MockClock) -> None:
-    pace = Pace(LEAST, lambda: True)
+    pace = ClientPace(LEAST, lambda: True)
     for _ in range(100):
         await trio.sleep(60)
         await send(pace, 1, 100, 0)

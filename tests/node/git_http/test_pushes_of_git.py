@@ -16,7 +16,7 @@ import trio
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.node.git_http import client_pace
 from purgatory_sync.node.git_http.receive_pack_http import GitPush
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.http import server_stream
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.settings import PushSettings
@@ -258,7 +258,7 @@ class SoftlyExpired:
 async def test_b_2_7_a_softly_expired_repository_is_an_empty_one(
     tmp_path: Path, version: int
 ) -> None:
-    routes = GitHttp(lambda npub, identifier: None, 1, GitPush(SoftlyExpired(), 1))
+    routes = GitEndpoint(lambda npub, identifier: None, 1, GitPush(SoftlyExpired(), 1))
 
     async def http(exchange: Exchange) -> None:
         await routes.answer(exchange)

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from purgatory_sync.node.git_http.receive_pack_http import GitPush
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.nostr.keys import encode_npub
 
@@ -69,7 +69,7 @@ async def test_b_6_7_a_push_is_in_hand_before_it_has_its_place(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     pushes, places = Pushes(), trio.CapacityLimiter(1)
-    http = GitHttp(nothing_here, 1, GitPush(pushes, 1 << 20, places))
+    http = GitEndpoint(nothing_here, 1, GitPush(pushes, 1 << 20, places))
 
     async def answer(exchange: Exchange) -> None:
         assert await http.answer(exchange)

@@ -18,7 +18,7 @@ from purgatory_sync.engine.status.repository_status import RepositoryStatus
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 from purgatory_sync.node.operator.node_status import NodeStatus
-from purgatory_sync.node.pages.page_routes import Pages
+from purgatory_sync.node.pages.page_routes import PageRoutes
 from purgatory_sync.node.upstream import RelayStatus, Trouble
 from purgatory_sync.records import NaughtyRecord
 from purgatory_sync.runtime.net.addresses import networks
@@ -120,7 +120,7 @@ def make_pages(
     look: NodeStatus | None = None,
     hosted: RepositoryStatus | None = None,
     settings: RelaySettings | None = None,
-) -> Pages:
+) -> PageRoutes:
     async def find(npub: str, identifier: str) -> RepositoryStatus | None:
         found = hosted is not None and (npub, identifier) == (ALICE.npub, hosted.identifier)
         return hosted if found else None
@@ -131,4 +131,4 @@ def make_pages(
     def relays() -> Sequence[RelayStatus]:
         return look.relays if look else ()
 
-    return Pages(make_info(settings), current, find, networks("10.1.0.0/16"), relays)
+    return PageRoutes(make_info(settings), current, find, networks("10.1.0.0/16"), relays)

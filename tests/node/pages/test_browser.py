@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from purgatory_sync.engine.status.models import EngineStatus
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
-from purgatory_sync.node.pages.page_routes import Pages
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
+from purgatory_sync.node.pages.page_routes import PageRoutes
 from purgatory_sync.node.routes import App
 
 from ..relay.test_nip11 import make_info
@@ -48,8 +48,8 @@ def app(looks: Looks) -> App:
     async def nothing(npub: str, identifier: str) -> None:
         return None
 
-    pages = Pages(make_info(), looks, nothing, ())
-    return App(make_info(), GitHttp(lambda npub, identifier: None, 1), pages, None)
+    pages = PageRoutes(make_info(), looks, nothing, ())
+    return App(make_info(), GitEndpoint(lambda npub, identifier: None, 1), pages, None)
 
 
 async def browse(place: Served, folder: Path) -> str:

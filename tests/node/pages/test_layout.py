@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
 
@@ -42,7 +42,7 @@ def app() -> App:
     hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)
     pages = make_pages(look, hosted, settings)
-    return App(make_info(settings), GitHttp(lambda npub, identifier: None, 1), pages, None)
+    return App(make_info(settings), GitEndpoint(lambda npub, identifier: None, 1), pages, None)
 
 
 async def test_every_page_is_readable_on_a_phone_and_in_the_dark(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 import trio.testing
 
-from purgatory_sync.node.git_http.upload_pack_http import GitHttp
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.pages import page_routes
-from purgatory_sync.node.pages.page_routes import Pages, wants_page
+from purgatory_sync.node.pages.page_routes import PageRoutes, wants_page
 from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
 
@@ -27,9 +27,9 @@ def nothing_hosted(npub: str, identifier: str) -> Path | None:
 
 
 async def ask(
-    pages: Pages, path: str, accept: str = BROWSER, method: str = "GET"
+    pages: PageRoutes, path: str, accept: str = BROWSER, method: str = "GET"
 ) -> tuple[int, dict[str, str], str]:
-    app = App(make_info(), GitHttp(nothing_hosted, 1), pages, None)
+    app = App(make_info(), GitEndpoint(nothing_hosted, 1), pages, None)
     lines = [f"{method} {path} HTTP/1.1", "Host: a", f"Accept: {accept}", "Connection: close"]
     async with served(app.answer) as place:
         answer = await talk(place, "\r\n".join([*lines, "", ""]).encode())

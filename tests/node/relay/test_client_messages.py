@@ -14,7 +14,7 @@ from purgatory_sync.node.relay.client_messages import (
     Count,
     InvalidMessage,
     Publish,
-    Request,
+    Req,
     parse_message,
     refusal,
 )
@@ -36,7 +36,7 @@ def test_messages_that_are_understood() -> None:
     raw = '["EVENT",' + encode_event(EVENT).decode() + "]"
     assert parse_message(raw, 2) == Publish(EVENT)
     assert parse_message('["CLOSE","a"]', 2) == Close("a")
-    assert parse_message('[ "REQ" , "ü", {"kinds":[1]}, {} ]', 2) == Request(
+    assert parse_message('[ "REQ" , "ü", {"kinds":[1]}, {} ]', 2) == Req(
         "ü", (Filter(kinds=frozenset({1})), Filter())
     )
     assert parse_message('["COUNT","n",{"kinds":[1]}]', 2) == Count(

@@ -17,7 +17,7 @@ from purgatory_sync.node.http.websocket import Socket
 from purgatory_sync.node.upstream import RelayStatus, Trouble, Upstream
 from purgatory_sync.node.upstream.connection import history, session, walks
 from purgatory_sync.node.upstream.connection.misbehaviour import ALLOWED, Patience, Wrong
-from purgatory_sync.node.upstream.connection.read_pace import Pace
+from purgatory_sync.node.upstream.connection.read_pace import ReadPace
 from purgatory_sync.node.upstream.connection.walks import PAGE_SECS, RETRY_SECS, SILENCE_SECS
 from purgatory_sync.node.upstream.supervisor import MISBEHAVED_SECS
 from purgatory_sync.nostr.event import Event
@@ -178,7 +178,7 @@ async def test_a_relay_that_is_left_in_the_middle_of_a_flood_is_asked_again_late
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(ALLOWED, Wrong.NOISE, (100, 1))
-    monkeypatch.setattr(session, "Pace", partial(Pace, per_sec=100, burst=10))
+    monkeypatch.setattr(session, "ReadPace", partial(ReadPace, per_sec=100, burst=10))
     relay = ScriptedRelay()
     async with start({HOST: relay}) as (upstream, _, _):
         await trio.sleep(1)

@@ -14,9 +14,9 @@ from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.node.http.websocket import Socket
 from purgatory_sync.node.upstream import Trouble, bootstrap_url, supervisor
 from purgatory_sync.node.upstream.connection import session, walks
-from purgatory_sync.node.upstream.connection.read_pace import Pace
+from purgatory_sync.node.upstream.connection.read_pace import ReadPace
 from purgatory_sync.node.upstream.state import filters_wanted
-from purgatory_sync.node.upstream.state.rejected_events import Refused, Room
+from purgatory_sync.node.upstream.state.rejected_events import Refused, RejectedLimits
 from purgatory_sync.node.upstream.state.walk_progress import FULL_EVERY_SECS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
@@ -171,7 +171,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_for_again(
     relay, second = ScriptedRelay(STATE, other), ScriptedRelay(STATE)
     async with start({HOST: relay, "second.example": second}) as (upstream, engine, _):
         upstream.follow(["ws://second.example"])
-        upstream._intake._refused = Refused(Room(whole=0))
+        upstream._intake._refused = Refused(RejectedLimits(whole=0))
         await trio.sleep(3)
         assert set(engine.events) == {STATE, other}
         engine.identifiers |= {"repo", "other"}
@@ -194,7 +194,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_named
     relay = ScriptedRelay(old, state_of(OTHER, "newest of all"))
     names = listed(OTHER, "names", f"ws://{HOST}")
     async with start({HOST: relay}, bootstrap=None) as (upstream, engine, _):
-        upstream._intake._refused = Refused(Room(whole=0))
+        upstream._intake._refused = Refused(RejectedLimits(whole=0))
         upstream.announced(names)
         await trio.sleep(5)
         upstream.withdrawn([names.id])
@@ -215,7 +215,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_away(
     old = state_of(OWNER, "repo", created_at=NOW - 10_000)
     relay = ScriptedRelay(old, state_of(OTHER, "newest of all"))
     async with start({HOST: relay}) as (upstream, engine, _):
-        upstream._intake._refused = Refused(Room(whole=0))
+        upstream._intake._refused = Refused(RejectedLimits(whole=0))
         await trio.sleep(3)
         engine.identifiers.add("repo")
         engine.offered.clear()
@@ -583,7 +583,7 @@ async def test_refused_events_are_not_offered_for_each_page(autojump_clock: Mock
 async def test_a_flood_is_read_at_a_bounded_pace(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "Pace", partial(Pace, per_sec=2, burst=10))
+    monkeypatch.setattr(session, "ReadPace", partial(ReadPace, per_sec=2, burst=10))
     async with start({HOST: (relay := ScriptedRelay())}) as (_, engine, _):
         await trio.sleep(100)
         many = [listed(OWNER, f"r{n}", created_at=NOW - n) for n in range(50)]

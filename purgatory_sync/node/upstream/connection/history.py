@@ -15,7 +15,7 @@ MAX_PAGES = 1_000
 OVERFULL_PAGES = 100
 
 
-class Pages(ABC):
+class BackfillPages(ABC):
     """What is asked for page by page."""
 
     _count = 0
@@ -43,7 +43,7 @@ class Pages(ABC):
         """Whether there is another page to ask for."""
 
 
-class Walk(Pages):
+class Walk(BackfillPages):
     """One filter's way back; no I/O.
 
     `until` is inclusive, so that the events of a second that a page cuts apart come with the next
@@ -102,7 +102,7 @@ class Walk(Pages):
         return True
 
 
-class Batch(Pages):
+class IdBatch(BackfillPages):
     """Ids that are fetched, asked for again while some of them come; no I/O."""
 
     def __init__(self, ids: Iterable[str]) -> None:
@@ -139,7 +139,7 @@ class Batch(Pages):
         return bool(self._came) and len(self._came) < len(self._left)
 
 
-def in_batches(ids: Sequence[str]) -> Iterator[Batch]:
+def in_batches(ids: Sequence[str]) -> Iterator[IdBatch]:
     """Cut ids so that each page asks for no more than it may yield."""
     for start in range(0, len(ids), PAGE_EVENTS):
-        yield Batch(ids[start : start + PAGE_EVENTS])
+        yield IdBatch(ids[start : start + PAGE_EVENTS])

@@ -11,7 +11,7 @@ MESSAGES_PER_SEC = 1_000.0
 BURST = 5_000.0
 
 
-class Pace:
+class ReadPace:
     """Delays the reader when a relay sends more than a burst and then more than a steady flow.
 
     Args:

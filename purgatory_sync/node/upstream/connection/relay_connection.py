@@ -13,7 +13,7 @@ from websockets.trio.client import ClientConnection
 from ..state.relay_health import MAX_REASON_CHARS, Ending, Trouble
 from ..state.shared import Common, Record
 from .misbehaviour import Patience, Wrong
-from .read_pace import Pace
+from .read_pace import ReadPace
 
 _OVER: Final = Ending(Trouble.CLOSED, "ended")
 
@@ -32,7 +32,7 @@ class Line:
     record: Record
     common: Common
     log: structlog.typing.FilteringBoundLogger
-    pace: Pace
+    pace: ReadPace
     patience: Patience = attrs.field(factory=Patience)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     ending: Ending = _OVER

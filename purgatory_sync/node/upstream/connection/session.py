@@ -13,7 +13,7 @@ from websockets.trio.client import ClientConnection
 from ....errors import InvalidEvent
 from ....nostr.filters import Filter
 from ..state.filters_wanted import EVERYTHING, Values
-from ..state.intake import Answer
+from ..state.intake import OfferAnswer
 from ..state.rejected_events import Settled
 from ..state.relay_health import Ending, Trouble
 from ..state.shared import Common, Record
@@ -22,7 +22,7 @@ from .auth_proof import REQUIRED, Proof
 from .dialling import ended
 from .history import in_batches
 from .misbehaviour import Wrong
-from .read_pace import Pace
+from .read_pace import ReadPace
 from .reconciler import Reconciler
 from .relay_connection import Line
 from .relay_messages import (
@@ -80,7 +80,7 @@ class Session:
         common: Common,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        self._line = line = Line(socket, record, common, log, Pace())
+        self._line = line = Line(socket, record, common, log, ReadPace())
         self._common = common
         self._progress = record.progress
         self._proof = Proof(line)
@@ -285,7 +285,7 @@ class Session:
         self._line.record.health.came(self._common.clock.now())
         await self._common.take(event, self._judged)
 
-    def _judged(self, answer: Answer) -> None:
+    def _judged(self, answer: OfferAnswer) -> None:
         """The engine's word on an event that this relay brought first."""
         self._line.record.health.judged(accepted=answer.accepted)
         if answer.forged:

@@ -12,7 +12,7 @@ from ....nostr.event import Event
 from ....nostr.filters import Filter
 from ..state.relay_health import Trouble
 from .auth_proof import REQUIRED, Proof
-from .history import Batch, Pages, Walk, in_batches
+from .history import BackfillPages, IdBatch, Walk, in_batches
 from .misbehaviour import Wrong
 from .reconciler import Reconciler
 from .relay_connection import Line
@@ -30,7 +30,7 @@ SILENT: Final = "a page was not answered to its end"
 
 @attrs.define(eq=False)
 class _Page:
-    pages: Pages
+    pages: BackfillPages
     begun_at: float
     heard_at: float
     ended: trio.Event = attrs.field(factory=trio.Event)
@@ -83,7 +83,7 @@ class Walks:
         """Walk through all that matches, back to `since` (Unix seconds) or to the beginning."""
         self.begin_all(nursery, (Walk(condition, since) for condition in conditions))
 
-    def begin_all(self, nursery: trio.Nursery, all_pages: Iterable[Pages]) -> None:
+    def begin_all(self, nursery: trio.Nursery, all_pages: Iterable[BackfillPages]) -> None:
         """Ask for these pages, each of them to its end."""
         for pages in all_pages:
             if self._left >= MAX_WALKS:
@@ -106,9 +106,9 @@ class Walks:
             self._begin_one(nursery, walk)
         self._note_ended()
 
-    def _begin_one(self, nursery: trio.Nursery, pages: Pages) -> None:
+    def _begin_one(self, nursery: trio.Nursery, pages: BackfillPages) -> None:
         self._note_begun()
-        self._fetching += isinstance(pages, Batch)
+        self._fetching += isinstance(pages, IdBatch)
         nursery.start_soon(self._walk, pages)
 
     def _note_begun(self) -> None:
@@ -149,7 +149,7 @@ class Walks:
         """The relay does not answer the page, or not to its end."""
         self._pages[name].fail(reason or "closed")
 
-    async def _walk(self, pages: Pages) -> None:
+    async def _walk(self, pages: BackfillPages) -> None:
         retry_secs = RETRY_SECS
         while True:
             given = self._proof.given
@@ -169,10 +169,10 @@ class Walks:
             await trio.sleep(retry_secs)
             self._resting -= 1
             retry_secs = min(2 * retry_secs, MAX_RETRY_SECS)
-        self._fetching -= isinstance(pages, Batch)
+        self._fetching -= isinstance(pages, IdBatch)
         self._note_ended()
 
-    async def _history(self, pages: Pages) -> str | None:
+    async def _history(self, pages: BackfillPages) -> str | None:
         """Fetch what is lacking, or all; None at the end of history, else why it cannot go on."""
         if not isinstance(pages, Walk):
             return await self._ask(pages)
@@ -186,12 +186,12 @@ class Walks:
             self._miss(batch)
         return None
 
-    def _miss(self, batch: Batch) -> None:
+    def _miss(self, batch: IdBatch) -> None:
         """The relay named these ids, so it should have them."""
         if self._line.wrong(Wrong.UNDELIVERED, batch.missing):
             self._reconciler.give_up(Wrong.UNDELIVERED)
 
-    async def _ask(self, pages: Pages) -> str | None:
+    async def _ask(self, pages: BackfillPages) -> str | None:
         """Ask for page after page; None at the end of them, else why it cannot go on."""
         while True:
             self._number += 1

@@ -47,7 +47,7 @@ class Value:
 
 
 @attrs.frozen
-class Batch:
+class FilterBatch:
     """Values with numbers from `start` to before `end`: one filter for each letter."""
 
     start: int
@@ -109,7 +109,7 @@ class Values:
         """The filters of the values with these numbers, batch by batch."""
         return (batch.filters for batch in self.batches(start, end))
 
-    def batches(self, start: int, end: int) -> Iterator[Batch]:
+    def batches(self, start: int, end: int) -> Iterator[FilterBatch]:
         """The values with these numbers that are wanted still."""
         # What is asked for is mostly what came last.
         latest = takewhile(lambda value: value.number >= start, reversed(self._all.values()))
@@ -122,7 +122,7 @@ class Values:
             name = first, values[position - 1].number, len(texts)
             wanted = self._sets.setdefault(name, frozenset(texts))
             filters = tuple(Filter(tags={letter: wanted}) for letter in self.letters)
-            yield Batch(start, until, filters)
+            yield FilterBatch(start, until, filters)
             start = until
 
 

@@ -22,7 +22,7 @@ TRANSIENT = ("rate-limited: ", "error: ", AHEAD)
 log = structlog.get_logger()
 
 
-class Answer(Protocol):
+class OfferAnswer(Protocol):
     """What the engine answers to an offered event."""
 
     @property
@@ -42,11 +42,11 @@ class Answer(Protocol):
         """Whether id or signature are not those of the event."""
 
 
-Offer = Callable[[Event, str], Awaitable[Answer]]
-Judged = Callable[[Answer], None]
+Offer = Callable[[Event, str], Awaitable[OfferAnswer]]
+Judged = Callable[[OfferAnswer], None]
 
 
-def _tell_nobody(answer: Answer) -> None:
+def _tell_nobody(answer: OfferAnswer) -> None:
     """Nobody asked."""
 
 
@@ -144,7 +144,7 @@ class Intake:
     def _came_since(self, moment: int, keys: Sequence[str]) -> bool:
         return any(self._brought.get(key, 0) > moment for key in keys)
 
-    def _remember(self, event: Event, answer: Answer) -> None:
+    def _remember(self, event: Event, answer: OfferAnswer) -> None:
         if not answer.accepted:
             log.debug("refused", event_id=event.id, kind=event.kind, error=answer.message)
             if answer.message.startswith(TRANSIENT):

@@ -51,7 +51,7 @@ class Settled:
 
 
 @attrs.frozen
-class Room:
+class RejectedLimits:
     """How much is remembered of what was refused.
 
     Attributes:
@@ -84,8 +84,8 @@ class Refused:
     by id for seven days; all times are Trio's.
     """
 
-    def __init__(self, room: Room | None = None) -> None:
-        self._room = room or Room()
+    def __init__(self, room: RejectedLimits | None = None) -> None:
+        self._room = room or RejectedLimits()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._key_chars = 0
         self._whole: OrderedDict[str, Event] = OrderedDict()

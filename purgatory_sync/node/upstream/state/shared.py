@@ -15,7 +15,7 @@ from ....runtime.clock import WallClock
 from .filters_wanted import Wanted
 from .intake import Judged
 from .relay_health import Health
-from .walk_progress import Progress
+from .walk_progress import WalkProgress
 
 
 class Local(Protocol):
@@ -65,5 +65,5 @@ class Record:
     """One relay, whatever becomes of its connections."""
 
     url: str
-    progress: Progress = attrs.field(factory=Progress)
+    progress: WalkProgress = attrs.field(factory=WalkProgress)
     health: Health = attrs.field(factory=Health)

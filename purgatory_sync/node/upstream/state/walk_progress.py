@@ -10,7 +10,7 @@ FULL_EVERY_SECS = 86400.0
 
 
 @attrs.define(eq=False)
-class Progress:
+class WalkProgress:
     """What one relay was asked for; outlives its sessions.
 
     Attributes:

@@ -10,7 +10,7 @@ from purgatory_sync.node.upstream.connection.history import (
     MAX_PAGES,
     OVERFULL_PAGES,
     PAGE_EVENTS,
-    Batch,
+    IdBatch,
     Walk,
     in_batches,
 )
@@ -131,7 +131,7 @@ def test_every_second_with_fewer_events_than_a_page_is_complete(
 
 
 def test_a_batch_asks_again_for_what_did_not_come() -> None:
-    batch = Batch(f"{n:064x}" for n in range(3))
+    batch = IdBatch(f"{n:064x}" for n in range(3))
     ids = [f"{n:064x}" for n in range(3)]
     assert batch.begin_page() == Filter(ids=frozenset(ids), limit=PAGE_EVENTS)
     assert [batch.received(event(n, 5)) for n in (1, 1, 9)] == [True, True, False]
@@ -142,7 +142,7 @@ def test_a_batch_asks_again_for_what_did_not_come() -> None:
 
 
 def test_a_batch_is_cut_short_when_it_repeats_itself_without_end() -> None:
-    batch = Batch([f"{1:064x}"])
+    batch = IdBatch([f"{1:064x}"])
     batch.begin_page()
     most = OVERFULL_PAGES * PAGE_EVENTS
     states = [(batch.received(event(1, 5)), batch.overfull) for _ in range(most + 1)]

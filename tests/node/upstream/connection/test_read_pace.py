@@ -3,11 +3,11 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.node.upstream.connection.read_pace import Pace
+from purgatory_sync.node.upstream.connection.read_pace import ReadPace
 
 
 async def test_a_burst_passes_and_then_a_steady_flow(autojump_clock: MockClock) -> None:
-    pace = Pace(per_sec=10, burst=5)
+    pace = ReadPace(per_sec=10, burst=5)
     start = trio.current_time()
     times = []
     for _ in range(15):
@@ -17,7 +17,7 @@ async def test_a_burst_passes_and_then_a_steady_flow(autojump_clock: MockClock) 
 
 
 async def test_a_pause_earns_no_more_than_a_burst(autojump_clock: MockClock) -> None:
-    pace = Pace(per_sec=10, burst=5)
+    pace = ReadPace(per_sec=10, burst=5)
     await trio.sleep(1000)
     start = trio.current_time()
     for _ in range(6):
@@ -26,7 +26,7 @@ async def test_a_pause_earns_no_more_than_a_burst(autojump_clock: MockClock) -> 
 
 
 async def test_the_reading_clock_stands_still_while_held_up(autojump_clock: MockClock) -> None:
-    pace = Pace()
+    pace = ReadPace()
     start = pace.reading_time()
     await trio.sleep(3)
     with pace.held_up():

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.node.upstream.state import intake as intake_module
 from purgatory_sync.node.upstream.state.intake import OFFERS_AT_ONCE, Intake
-from purgatory_sync.node.upstream.state.rejected_events import Refused, Room
+from purgatory_sync.node.upstream.state.rejected_events import Refused, RejectedLimits
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import note
 
@@ -192,7 +192,7 @@ async def test_b_10_2_what_left_memory_is_asked_for_again() -> None:
     offers, asked = Offers(), list[Sequence[str]]()
     offers.says = always(LACKING)
     async with intake(offers, asked.append) as taking:
-        taking._refused = Refused(Room(whole=1))
+        taking._refused = Refused(RejectedLimits(whole=1))
         other = state_of(OWNER, "other")
         await taking.take(STATE)
         await wait_all_tasks_blocked()
@@ -213,7 +213,7 @@ async def test_what_one_announcement_stirs_up_is_bounded(monkeypatch: pytest.Mon
     offers, asked = Offers(), list[Sequence[str]]()
     offers.says = always(LACKING)
     async with intake(offers, asked.append) as taking:
-        taking._refused = Refused(Room(whole=0))
+        taking._refused = Refused(RejectedLimits(whole=0))
         for number in range(5):
             await taking.take(state_of(OWNER, "repo", created_at=NOW + number))
         await wait_all_tasks_blocked()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgspec
 
-from purgatory_sync.node.upstream.state.rejected_events import Refused, Room, Settled
+from purgatory_sync.node.upstream.state.rejected_events import Refused, RejectedLimits, Settled
 from purgatory_sync.testing.events import note
 
 from ..support import NOW, OTHER, OWNER, listed, state_of
@@ -40,7 +40,7 @@ def test_refused_come_back_announcements_first_then_oldest() -> None:
 
 
 def test_what_has_no_room_as_a_whole_is_known_by_id() -> None:
-    refused = Refused(Room(whole=2))
+    refused = Refused(RejectedLimits(whole=2))
     events = [state_of(OWNER, name) for name in "abc"]
     gone = [refused.add(e, (f"d:{e.first('d')}",), 0) for e in events]
     assert gone == [[], [], [events[0]]]
@@ -51,8 +51,8 @@ def test_what_has_no_room_as_a_whole_is_known_by_id() -> None:
 
 
 def test_b_10_2_what_was_refused_is_known_for_seven_days() -> None:
-    assert Room().secs == 7 * 24 * 3600
-    refused, event = Refused(Room(whole=0)), state_of(OWNER, "a")
+    assert RejectedLimits().secs == 7 * 24 * 3600
+    refused, event = Refused(RejectedLimits(whole=0)), state_of(OWNER, "a")
     assert refused.add(event, ("d:a",), 10) == [event]
     assert refused.knows(event.id, 10 + 7 * 24 * 3600 - 1)
     assert not refused.knows(event.id, 10 + 7 * 24 * 3600)
@@ -68,19 +68,19 @@ def test_what_lacks_nothing_is_known_by_id_at_once() -> None:
 
 
 def test_ids_are_bounded_too() -> None:
-    refused = Refused(Room(ids=3))
+    refused = Refused(RejectedLimits(ids=3))
     events = [state_of(OWNER, name) for name in "abcde"]
     gone = [refused.add(e, ("d:x",), 0) for e in events]
     assert gone == [[], [], [], [events[0]], [events[1]]]
     assert refused.take(["d:x"], 0)[1] == []
-    long = Refused(Room(key_chars=1_000))
+    long = Refused(RejectedLimits(key_chars=1_000))
     for event in events:
         long.add(event, ("d:" + "x" * 400,), 0)
     assert len(long) == 1
 
 
 def test_refused_are_bounded_in_size() -> None:
-    refused = Refused(Room(whole_chars=100_000))
+    refused = Refused(RejectedLimits(whole_chars=100_000))
     for number in range(10):
         refused.add(note(OWNER, str(number) + "x" * 30_000), ("d:a",), 0)
     assert len(refused) == 10
