@@ -11,7 +11,7 @@ import structlog
 from ..errors import RepositoryError, ResultClass
 from ..git.fetch.client import GitClient
 from ..hunt.limits.sync_context import AttemptObserver, Need, Source
-from ..nostr.repository_data import MAX_SOURCES, RepositoryData
+from ..nostr.authority.repository_data import MAX_SOURCES, RepositoryData
 from ..purgatory.change_signals import Watch
 from ..purgatory.entries import HuntedEvent
 from ..purgatory.purgatory import Purgatory

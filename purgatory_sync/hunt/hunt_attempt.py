@@ -43,7 +43,7 @@ class AttemptEnd:
 
 
 @attrs.define(eq=False)
-class AttemptObserver:
+class ReservationObserver:
     """What the fetch tells of itself, brought to those who count by it (B 8.2, 8.5).
 
     Attributes:
@@ -117,7 +117,7 @@ async def fly(ctx: SyncContext, reservation: Reservation, throttles: Throttles) 
 async def _fetch(
     ctx: SyncContext, reservation: Reservation, throttles: Throttles
 ) -> tuple[Path | None, AttemptEnd]:
-    observer = AttemptObserver(reservation)
+    observer = ReservationObserver(reservation)
     outcome = AttemptEnd(ResultClass.CANCELLED, "cancelled")
     target: Path | None = None
     try:
@@ -156,7 +156,9 @@ def _obtained(asked: frozenset[str], obtained: frozenset[str]) -> AttemptEnd:
     return AttemptEnd(result, detail, obtained, tried=True)
 
 
-def _failed(error: AttemptFailed, observer: AttemptObserver, throttles: Throttles) -> AttemptEnd:
+def _failed(
+    error: AttemptFailed, observer: ReservationObserver, throttles: Throttles
+) -> AttemptEnd:
     counted = error.contacted or observer.was_answered
     limited = isinstance(error, RateLimited)
     refused = observer.redirect_refused if isinstance(error, RedirectRefused) else None
@@ -179,7 +181,7 @@ def _settle(
     ctx: SyncContext,
     reservation: Reservation,
     throttles: Throttles,
-    observer: AttemptObserver,
+    observer: ReservationObserver,
     outcome: AttemptEnd,
 ) -> None:
     """Tell everybody who remembers what became of the attempt, in one step."""
@@ -231,7 +233,7 @@ def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: A
 def _judge_server(
     reservation: Reservation,
     throttles: Throttles,
-    observer: AttemptObserver,
+    observer: ReservationObserver,
     outcome: AttemptEnd,
 ) -> None:
     error, identifier = outcome.error, reservation.hunt.identifier

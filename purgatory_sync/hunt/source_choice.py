@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 import trio
 
-from ..nostr.repository_data import RepositoryData
+from ..nostr.authority.repository_data import RepositoryData
 from .limits.domain_throttle import Place
 from .limits.hunt_state import Flight, Hunt
 from .limits.shared_limits import Throttles

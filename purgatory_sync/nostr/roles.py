@@ -24,7 +24,7 @@ _BEYOND = 2**64
 
 
 @attrs.frozen
-class Record:
+class RoleRecord:
     """One role tag: its author says what its subject is, and since when.
 
     Attributes:
@@ -38,7 +38,7 @@ class Record:
     boundaries: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, tag: Sequence[str]) -> Record | None:
+    def parse(cls, tag: Sequence[str]) -> RoleRecord | None:
         """Read a tag; None when it is no role tag."""
         if not tag or tag[0] not in LETTERS:
             return None
@@ -112,7 +112,7 @@ class Roles:
 
         Any role tag, even a malformed one, makes `maintainers` a mere copy for old readers.
         """
-        read = [each for tag in event.tags if (each := Record.parse(tag)) is not None]
+        read = [each for tag in event.tags if (each := RoleRecord.parse(tag)) is not None]
         if not read:
             listed = (key for key in event.all_values("maintainers") if is_hex_key(key))
             named = _others(listed, event.pubkey)
@@ -132,17 +132,17 @@ class Roles:
         )
 
 
-def _has_active(own: Iterable[Record], *letters: str) -> bool:
+def _has_active(own: Iterable[RoleRecord], *letters: str) -> bool:
     return any(each.active and each.letter in letters for each in own)
 
 
-def _has_left(own: Sequence[Record]) -> bool:
+def _has_left(own: Sequence[RoleRecord]) -> bool:
     """Whether the author ended its own role, or says that it is a moderator and no more."""
     only_moderates = all(each.valid and each.letter == MODERATOR for each in own)
     return only_moderates or any(each.ended and each.letter != MODERATOR for each in own)
 
 
-def _is_deferred(own: Sequence[Record]) -> bool:
+def _is_deferred(own: Sequence[RoleRecord]) -> bool:
     """Whether the author left the decision on itself to others, and took it back nowhere.
 
     Only a record that starts later takes it back; one without a start, or of the same, does not.

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from ..nostr.authority.repository_data import RepositoryData, Standing
 from ..nostr.pull_request import PullRequest
-from ..nostr.repository_data import RepositoryData, Standing
 from ..nostr.state import State
 from .kinds.states import can_be_released
 

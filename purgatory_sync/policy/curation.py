@@ -10,10 +10,10 @@ from ..errors import InvalidEvent
 from ..nostr import kinds
 from ..nostr.address import RepositoryId
 from ..nostr.announcement import Announcement
+from ..nostr.authority.repository_data import RepositoryData
 from ..nostr.event import Event
 from ..nostr.keys import encode_npub
 from ..nostr.pull_request import PullRequest
-from ..nostr.repository_data import RepositoryData
 from ..nostr.state import State
 from ..settings import CurationSettings
 from .kinds.announcements import is_co_maintainer

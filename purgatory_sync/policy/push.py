@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import attrs
 
 from ..errors import PushRefused
+from ..nostr.authority.repository_data import RepositoryData
 from ..nostr.pull_request import PullRequest
-from ..nostr.repository_data import RepositoryData
 from ..nostr.state import State
 from .authority import newest_for
 

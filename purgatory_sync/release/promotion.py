@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..nostr.repository_data import RepositoryData
+from ..nostr.authority.repository_data import RepositoryData
 from ..policy.authority import newest_for
 from ..purgatory.entries import HeldAnnouncement
 from .commit import Parts, Tally, serve

@@ -25,8 +25,8 @@ from ..errors import AttemptFailed, RedirectRefused, ResultClass
 from ..hunt.limits.sync_context import AttemptObserver, Need, Source
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
+from ..nostr.authority.repository_data import KnownAnnouncement, RepositoryData
 from ..nostr.event import Event
-from ..nostr.repository_data import KnownAnnouncement, RepositoryData
 from ..purgatory.change_signals import Changes, Watch
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult

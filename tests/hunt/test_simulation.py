@@ -24,7 +24,7 @@ from purgatory_sync.errors import (
 )
 from purgatory_sync.hunt.limits.sync_context import AttemptObserver, Source
 from purgatory_sync.hunt.manager import ThrottleManager
-from purgatory_sync.nostr.repository_data import RepositoryData
+from purgatory_sync.nostr.authority.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.purgatory.release_result import ProcessResult

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purgatory_sync.nostr.roles import MAX_NAMES, Record, Roles
+from purgatory_sync.nostr.roles import MAX_NAMES, RoleRecord, Roles
 
-from .authority_cases import event, key, tag
+from .authority.authority_cases import event, key, tag
 from .support import ANY_TEXT
 
 A, B, C = key("A"), key("B"), key("C")
@@ -32,7 +32,7 @@ def roles(*tags: str) -> Roles:
     ],
 )
 def test_an_odd_number_of_boundaries_or_none_is_active(boundaries: str) -> None:
-    record = Record("m", B, tuple(boundaries.split()))
+    record = RoleRecord("m", B, tuple(boundaries.split()))
     assert record.valid
     assert record.active
     assert not record.ended
@@ -40,7 +40,7 @@ def test_an_odd_number_of_boundaries_or_none_is_active(boundaries: str) -> None:
 
 @pytest.mark.parametrize("boundaries", ["100 200", "0 0", "300 200 100 50"])
 def test_an_even_number_is_ended(boundaries: str) -> None:
-    record = Record("m", B, tuple(boundaries.split()))
+    record = RoleRecord("m", B, tuple(boundaries.split()))
     assert record.valid
     assert record.ended
     assert not record.active
@@ -48,7 +48,7 @@ def test_an_even_number_is_ended(boundaries: str) -> None:
 
 @pytest.mark.parametrize("boundaries", ["300 defer", "1 2 3 defer"])
 def test_defer_at_an_end_is_neither(boundaries: str) -> None:
-    record = Record("m", B, tuple(boundaries.split()))
+    record = RoleRecord("m", B, tuple(boundaries.split()))
     assert record.valid
     assert record.deferred
     assert not record.active
@@ -64,7 +64,7 @@ def test_defer_at_an_end_is_neither(boundaries: str) -> None:
 )
 def test_a_boundary_that_is_none_makes_the_record_say_nothing(value: str) -> None:
     boundaries = (value,) if value.strip() != value or not value else tuple(value.split(" "))
-    record = Record("m", B, boundaries)
+    record = RoleRecord("m", B, boundaries)
     assert not record.valid
     assert not any((record.active, record.ended, record.deferred))
 

@@ -7,8 +7,12 @@ from typing import Any
 
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.announcement import Announcement
+from purgatory_sync.nostr.authority.repository_data import (
+    KnownAnnouncement,
+    RepositoryData,
+    Standing,
+)
 from purgatory_sync.nostr.event import Event, event_id
-from purgatory_sync.nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from purgatory_sync.nostr.state import State
 from purgatory_sync.policy.rules.known_facts import Known
 

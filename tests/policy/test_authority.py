@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.pull_request import PullRequest
-from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.authority import (
     Ruled,
     StateRuling,

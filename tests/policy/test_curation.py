@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import HELD_MESSAGE, Action, Verdict

@@ -7,8 +7,8 @@ from hypothesis import given, reject
 from hypothesis import settings as bounds
 from hypothesis import strategies as st
 
+from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import identifiers_of, judge
 from purgatory_sync.policy.kinds.deletions import bar_targets, targets_of
 from purgatory_sync.policy.rules.lacking import MAX_LACKS, brings

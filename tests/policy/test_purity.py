@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import purgatory_sync
 from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.push import PushKnown, judge_push
 from purgatory_sync.settings import CurationSettings, PurgatorySettings

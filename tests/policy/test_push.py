@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.nostr.announcement import Announcement
+from purgatory_sync.nostr.authority.repository_data import (
+    KnownAnnouncement,
+    RepositoryData,
+    Standing,
+)
 from purgatory_sync.nostr.pull_request import PullRequest
-from purgatory_sync.nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from purgatory_sync.nostr.state import State
 from purgatory_sync.policy.push import PushKnown, PushVerdict, event_ids_of, judge_push
 from purgatory_sync.testing import events

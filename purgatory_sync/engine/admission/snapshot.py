@@ -10,10 +10,10 @@ from ...errors import InvalidEvent
 from ...nostr import kinds
 from ...nostr.address import Address
 from ...nostr.announcement import Announcement
+from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
 from ...nostr.filters import Filter
 from ...nostr.pull_request import PullRequest
-from ...nostr.repository_data import RepositoryData
 from ...nostr.state import State
 from ...policy.judge import identifiers_of
 from ...policy.kinds.deletions import bar_targets, is_barred, targets_of

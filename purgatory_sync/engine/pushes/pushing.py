@@ -21,7 +21,7 @@ from ...git.disk.repository import list_refs, object_types
 from ...git.ingest.quarantine import Quarantined
 from ...git.ingest.sink import Ingest
 from ...nostr.address import RepositoryId
-from ...nostr.repository_data import KnownAnnouncement, Standing
+from ...nostr.authority.repository_data import KnownAnnouncement, Standing
 from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
 from ...records import Placeholder
 from ...release.commit import Parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ...nostr.repository_data import KnownAnnouncement, Standing
+from ...nostr.authority.repository_data import KnownAnnouncement, Standing
 from ...urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
 
 NAME_SHOWN = 200

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import attrs
 
-from ...nostr.repository_data import RepositoryData
+from ...nostr.authority.repository_data import RepositoryData
 from ...urls import GIT_SCHEMES, extract_domain, names_service
 from .sync_context import Need, Source
 

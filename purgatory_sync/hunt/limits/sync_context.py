@@ -9,7 +9,7 @@ from typing import Protocol
 import attrs
 
 from ...errors import ResultClass
-from ...nostr.repository_data import RepositoryData
+from ...nostr.authority.repository_data import RepositoryData
 from ...purgatory.change_signals import Watch
 from ...purgatory.release_result import ProcessResult
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
+from ..roles import Roles
 from .paths import Nobody, Path, Paths
 from .reaching import confirm, reach
-from .roles import Roles
 
 
 @attrs.frozen

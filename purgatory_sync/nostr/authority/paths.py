@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from .roles import Roles
+from ..roles import Roles
 
 
 class Nobody(enum.StrEnum):

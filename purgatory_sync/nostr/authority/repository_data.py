@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from .announcement import Announcement
-from .pull_request import PullRequest
+from ..announcement import Announcement
+from ..pull_request import PullRequest
 
 MAX_SOURCES = 50
 

@@ -8,8 +8,8 @@ import attrs
 
 from ...errors import InvalidEvent
 from ...nostr.announcement import Announcement
+from ...nostr.authority.repository_data import RepositoryData, Standing
 from ...nostr.event import Event
-from ...nostr.repository_data import RepositoryData, Standing
 from ...records import Tombstone
 from ...settings import CurationSettings, PurgatorySettings
 from ..rules.hosting import hosts

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...errors import InvalidEvent
+from ...nostr.authority.repository_data import RepositoryData, Standing
 from ...nostr.event import Event
-from ...nostr.repository_data import RepositoryData, Standing
 from ...nostr.state import State
 from ...settings import PurgatorySettings
 from ..rules.known_facts import Known

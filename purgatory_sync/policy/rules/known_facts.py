@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import attrs
 
+from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
-from ...nostr.repository_data import RepositoryData
 
 
 @attrs.frozen

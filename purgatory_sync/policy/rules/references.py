@@ -8,9 +8,9 @@ from ...errors import InvalidEvent
 from ...nostr import kinds
 from ...nostr.address import Address, is_hex_key
 from ...nostr.announcement import Announcement
+from ...nostr.authority.repository_data import RepositoryData, Standing
 from ...nostr.event import Event
 from ...nostr.filters import Filter
-from ...nostr.repository_data import RepositoryData, Standing
 from ...settings import CurationSettings
 from .hosting import NO_LISTS, hosts
 from .verdict import address_text

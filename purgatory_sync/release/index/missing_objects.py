@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from ...nostr.repository_data import RepositoryData
+from ...nostr.authority.repository_data import RepositoryData
 from ...purgatory.entries import HeldState, HuntedEvent
 from .repositories import Repositories
 from .repository_index import Knowledge

@@ -10,10 +10,10 @@ from ...errors import InvalidEvent
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
 from ...nostr.announcement import Announcement
+from ...nostr.authority.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ...nostr.event import Event
 from ...nostr.filters import Filter
 from ...nostr.pull_request import PullRequest
-from ...nostr.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ...nostr.state import State
 from ...policy.curation import is_taken
 from ...policy.rules.hosting import hosts

@@ -17,8 +17,8 @@ from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.git.fetch.client import GitClient
 from purgatory_sync.hunt.limits.sync_context import Need
 from purgatory_sync.hunt.manager import ThrottleManager
+from purgatory_sync.nostr.authority.repository_data import RepositoryData
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import HuntedEvent
 from purgatory_sync.records import Placeholder
 from purgatory_sync.release.index.missing_objects import Missing

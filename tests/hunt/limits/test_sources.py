@@ -5,7 +5,7 @@ import attrs
 from purgatory_sync.hunt.limits.sources import domain_of, find_sources, known_urls
 from purgatory_sync.hunt.limits.sync_context import Need, Source
 from purgatory_sync.nostr.announcement import Announcement
-from purgatory_sync.nostr.repository_data import KnownAnnouncement, RepositoryData
+from purgatory_sync.nostr.authority.repository_data import KnownAnnouncement, RepositoryData
 
 from ...purgatory.support import event
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from purgatory_sync.nostr.authority.membership import Membership
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.membership import Membership
 from purgatory_sync.nostr.roles import Roles
 
 LONG_NAMES = {"mt": "maintainers"}

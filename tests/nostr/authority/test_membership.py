@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from purgatory_sync.nostr.authority.membership import Membership
+from purgatory_sync.nostr.authority.paths import Nobody
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.membership import Membership
-from purgatory_sync.nostr.paths import Nobody
 from purgatory_sync.nostr.roles import Roles
 
 from .authority_cases import CASES, Case, event, expected, key, letters, membership, tag

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.nostr.announcement import Announcement
-from purgatory_sync.nostr.pull_request import PullRequest
-from purgatory_sync.nostr.repository_data import (
+from purgatory_sync.nostr.authority.repository_data import (
     CloneSource,
     KnownAnnouncement,
     RepositoryData,
     Standing,
 )
+from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.testing.events import Author, announcement, pull_request
 
 AUTHORS = [Author.from_seed(i) for i in range(6)]

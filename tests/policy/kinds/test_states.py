@@ -4,8 +4,8 @@ from typing import Literal
 
 import pytest
 
+from purgatory_sync.nostr.authority.repository_data import RepositoryData, Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.repository_data import RepositoryData, Standing
 from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.nostr import kinds
+from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event, encode_event
-from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.limits import judge_form
 from purgatory_sync.policy.rules.verdict import Action

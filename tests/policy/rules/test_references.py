@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.nostr.address import Address
+from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.nostr.repository_data import Standing
 from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.references import (
     anchor_filters,

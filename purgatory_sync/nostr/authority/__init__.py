@@ -1,0 +1,1 @@
+"""Who may do what in a repository: members, paths of forwarding, what is known of it (B 3.7)."""
