@@ -32,6 +32,11 @@ class Announcement:
         """The author of the announcement, in hex."""
         return self.event.pubkey
 
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The same, for code that treats all events alike."""
+        return (self.identifier,)
+
     @classmethod
     def parse(cls, event: Event) -> Announcement:
         """Read an announcement.

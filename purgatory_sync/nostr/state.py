@@ -41,6 +41,11 @@ class State:
         return self.event.pubkey
 
     @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The same, for code that treats all events alike."""
+        return (self.identifier,)
+
+    @property
     def oids(self) -> frozenset[str]:
         """Every object that must be here before the state is served."""
         return frozenset(self.refs.values())

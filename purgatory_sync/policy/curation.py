@@ -6,13 +6,11 @@ from collections.abc import Iterable
 
 import attrs
 
-from ..errors import InvalidEvent
-from ..nostr import kinds
 from ..nostr.address import RepositoryId
 from ..nostr.announcement import Announcement
 from ..nostr.authority.repository_data import RepositoryData
-from ..nostr.event import Event
 from ..nostr.keys import encode_npub
+from ..nostr.parsed import Parsed
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import CurationSettings
@@ -41,7 +39,7 @@ def judge_origin(origin: str, lists: CurationSettings) -> Verdict | None:
     return refuse(READ_ONLY) if origin == "user" and lists.read_only else None
 
 
-def judge_repositories(event: Event, known: Known, lists: CurationSettings) -> Verdict | None:
+def judge_repositories(parsed: Parsed, known: Known, lists: CurationSettings) -> Verdict | None:
     """Judge an announcement, a state or a PR by the repositories that it concerns (B 3.6).
 
     Args:
@@ -52,16 +50,11 @@ def judge_repositories(event: Event, known: Known, lists: CurationSettings) -> V
     """
     if lists == NO_LISTS:
         return None
-    try:
-        if event.kind == kinds.ANNOUNCEMENT:
-            return _judge_announcement(Announcement.parse(event), known, lists)
-        if event.kind == kinds.STATE:
-            return _judge_state(State.parse(event), known, lists)
-        if event.kind in kinds.PR_KINDS:
-            return _judge_pr(PullRequest.parse(event), known, lists)
-    except InvalidEvent:
-        pass  # its own judge says why
-    return None
+    if isinstance(parsed, Announcement):
+        return _judge_announcement(parsed, known, lists)
+    if isinstance(parsed, State):
+        return _judge_state(parsed, known, lists)
+    return _judge_pr(parsed, known, lists) if isinstance(parsed, PullRequest) else None
 
 
 def _judge_announcement(

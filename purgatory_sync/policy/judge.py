@@ -1,14 +1,19 @@
-"""The entry: one event, what is known, a verdict."""
+"""The entry: one parsed event, what is known, a verdict; before it, what needs neither.
+
+An offer is judged in this order: id and signature, `judge_unread`, parsing, locks, the snapshot,
+`judge`. What a stranger sends too large or against the lists costs no lock, no read and no parsing.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from ..errors import InvalidEvent
 from ..nostr import kinds
-from ..nostr.address import check_identifier
+from ..nostr.announcement import Announcement
 from ..nostr.event import Event
+from ..nostr.parsed import Deletion, Parsed
 from ..nostr.pull_request import PullRequest
+from ..nostr.state import State
 from ..settings import CurationSettings, PurgatorySettings
 from .curation import judge_author, judge_origin, judge_repositories
 from .kinds.announcements import judge_announcement
@@ -28,64 +33,59 @@ PROTECTED = "restricted: a protected event is taken from its author only: publis
 PASSING = "invalid: ephemeral events are passed on for who publishes them here: publish it here"
 
 
+def judge_unread(event: Event, now: float, lists: CurationSettings = NO_LISTS) -> Verdict | None:
+    """Refuse what needs neither parsing nor a snapshot to be refused (B 1.7, 5.1); else None.
+
+    Args:
+      event: its id and signature are verified already.
+      now: Unix seconds.
+    """
+    if (blocked := judge_author(event.pubkey, lists)) is not None:
+        return blocked
+    return refuse(PROOF) if event.kind == kinds.CLIENT_AUTH else judge_form(event, now)
+
+
 def judge(
-    event: Event,
+    parsed: Parsed,
     origin: Literal["user", "sync"],
     known: Known,
     settings: PurgatorySettings,
     lists: CurationSettings = NO_LISTS,
 ) -> Verdict:
-    """May this event stay (B 1-5)? Id and signature are verified already.
+    """May this event stay (B 1-5)? `judge_unread` had nothing against it.
 
     Args:
       origin: whether a user sent it or a relay that is followed.
-      known: the snapshot for this event; `identifiers_of` says which announcements it needs.
+      known: the snapshot for this event and its identifiers.
       settings: how much is held.
       lists: whose events and which repositories the operator takes.
     """
-    if (blocked := judge_author(event.pubkey, lists)) is not None:
-        return blocked
+    event = parsed.event
     if known.served:
         return duplicate("already served")
     if known.held:
         return duplicate("already held, waiting for git data")
     if (not_taken := judge_origin(origin, lists)) is not None:
         return not_taken
-    if (malformed := judge_form(event, known.now)) is not None:
-        return malformed
     newest = known.newest_served
     if newest is not None and event.order <= newest.order:
         return duplicate("a newer version is served")
-    if event.kind == kinds.CLIENT_AUTH:
-        return refuse(PROOF)
     if origin == "sync" and event.is_protected:
         return refuse(PROTECTED)
     if origin == "sync" and kinds.is_ephemeral(event.kind):
         return refuse(PASSING)
     if known.deleted:
         return refuse("invalid: deleted by its author")
-    if (curated := judge_repositories(event, known, lists)) is not None:
+    if (curated := judge_repositories(parsed, known, lists)) is not None:
         return curated
-    if event.kind == kinds.ANNOUNCEMENT:
-        return judge_announcement(event, known, settings, lists)
-    if event.kind == kinds.STATE:
-        return judge_state(event, origin, known, settings)
-    if event.kind in kinds.PR_KINDS:
-        return judge_pr(event, origin, known, settings)
-    if event.kind == kinds.DELETION:
-        return judge_deletion(event, known)
+    if isinstance(parsed, Announcement):
+        return judge_announcement(parsed, known, settings, lists)
+    if isinstance(parsed, State):
+        return judge_state(parsed, origin, known, settings)
+    if isinstance(parsed, PullRequest):
+        return judge_pr(parsed, origin, known, settings)
+    if isinstance(parsed, Deletion):
+        return judge_deletion(parsed, known)
     if event.kind in ALWAYS_ACCEPTED or known.referenced:
         return Verdict(Action.SERVE)
     return refuse(UNREFERENCED, lacks_reference(event))
-
-
-def identifiers_of(event: Event) -> tuple[str, ...]:
-    """The identifiers whose announcements the snapshot needs; none when the event is malformed."""
-    try:
-        if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
-            return (check_identifier(event.first("d")),)
-        if event.kind in kinds.PR_KINDS:
-            return PullRequest.parse(event).identifiers
-    except InvalidEvent:
-        pass
-    return ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 import attrs
 
@@ -15,6 +16,9 @@ from ..nostr.state import State
 
 # These outcomes say nothing about whether the source has the objects (B 8.6, 8.9, mission N2).
 UNCOUNTED = frozenset({ResultClass.CANCELLED, ResultClass.RATE_LIMITED, ResultClass.LOCAL})
+
+HeldSort: TypeAlias = Announcement | State | PullRequest
+"""What can be held."""
 
 
 class Origin(enum.StrEnum):
@@ -61,13 +65,18 @@ class _Held(ABC):
 
     @property
     @abstractmethod
-    def event(self) -> Event:
-        """The event itself."""
+    def parsed(self) -> HeldSort:
+        """What is held, parsed."""
 
     @property
-    @abstractmethod
+    def event(self) -> Event:
+        """The event itself."""
+        return self.parsed.event
+
+    @property
     def identifiers(self) -> tuple[str, ...]:
-        """The identifiers under which it waits."""
+        """The identifiers under which it waits (B 4.3)."""
+        return self.parsed.identifiers
 
     @property
     def event_id(self) -> str:
@@ -93,19 +102,14 @@ class HeldState(_Hunted):
     state: State
 
     @property
-    def event(self) -> Event:
-        """The event itself."""
-        return self.state.event
+    def parsed(self) -> State:
+        """The state."""
+        return self.state
 
     @property
     def identifier(self) -> str:
         """The identifier under which it waits."""
         return self.state.identifier
-
-    @property
-    def identifiers(self) -> tuple[str, ...]:
-        """The same, for code that treats all held events alike."""
-        return (self.state.identifier,)
 
     @property
     def unsatisfiable(self) -> bool:
@@ -120,14 +124,9 @@ class HeldPr(_Hunted):
     pr: PullRequest
 
     @property
-    def event(self) -> Event:
-        """The event itself."""
-        return self.pr.event
-
-    @property
-    def identifiers(self) -> tuple[str, ...]:
-        """The identifiers under which it waits (B 4.3)."""
-        return self.pr.identifiers
+    def parsed(self) -> PullRequest:
+        """The pull request."""
+        return self.pr
 
     @property
     def unsatisfiable(self) -> bool:
@@ -147,20 +146,22 @@ class HeldAnnouncement(_Held):
     soft_expired_at: float | None = None
 
     @property
-    def event(self) -> Event:
-        """The event itself."""
-        return self.announcement.event
+    def parsed(self) -> Announcement:
+        """The announcement."""
+        return self.announcement
 
     @property
     def identifier(self) -> str:
         """The identifier that it announces."""
         return self.announcement.identifier
 
-    @property
-    def identifiers(self) -> tuple[str, ...]:
-        """The same, for code that treats all held events alike."""
-        return (self.announcement.identifier,)
-
 
 HuntedEvent = HeldState | HeldPr
 HeldEvent = HeldState | HeldPr | HeldAnnouncement
+
+
+def as_hunted(parsed: State | PullRequest, origin: Origin, accepted_at: float) -> HuntedEvent:
+    """What a state or a pull request is held as; `accepted_at` in Unix seconds."""
+    if isinstance(parsed, State):
+        return HeldState(origin, accepted_at, parsed)
+    return HeldPr(origin, accepted_at, parsed)

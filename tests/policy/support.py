@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
+from purgatory_sync.errors import InvalidEvent
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.authority.repository_data import (
@@ -13,8 +14,13 @@ from purgatory_sync.nostr.authority.repository_data import (
     Standing,
 )
 from purgatory_sync.nostr.event import Event, event_id
+from purgatory_sync.nostr.parsed import parse
 from purgatory_sync.nostr.state import State
+from purgatory_sync.policy.judge import judge, judge_unread
+from purgatory_sync.policy.rules.hosting import NO_LISTS
 from purgatory_sync.policy.rules.known_facts import Known
+from purgatory_sync.policy.rules.verdict import Verdict, refuse
+from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
 NOW = 1_800_000_000
 SERVICE = "grasp.example"
@@ -100,3 +106,20 @@ def data(
 
 def known(*of: RepositoryData, **fields: Any) -> Known:
     return Known(now=NOW, service=SERVICE, data={each.identifier: each for each in of}, **fields)
+
+
+def judge_offer(
+    event: Event,
+    origin: Literal["user", "sync"],
+    snapshot: Known,
+    settings: PurgatorySettings,
+    lists: CurationSettings = NO_LISTS,
+) -> Verdict:
+    """What is said of an offer, in the order of the way in (`policy/judge.py`)."""
+    if (unread := judge_unread(event, snapshot.now, lists)) is not None:
+        return unread
+    try:
+        parsed = parse(event)
+    except InvalidEvent as error:
+        return refuse(f"invalid: {error}")
+    return judge(parsed, origin, snapshot, settings, lists)

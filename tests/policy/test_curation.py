@@ -8,7 +8,6 @@ from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import HELD_MESSAGE, Action, Verdict
 from purgatory_sync.settings import CurationSettings, PurgatorySettings
@@ -23,6 +22,7 @@ from .support import (
     announcement,
     coordinate,
     data,
+    judge_offer,
     known,
     make,
     pull_request,
@@ -38,7 +38,7 @@ NPUB_A, NPUB_B = encode_npub(ALICE), encode_npub(BOB)
 
 
 def verdict_on(event: Event, snapshot: Known, lists: CurationSettings) -> Verdict:
-    return judge(event, "user", snapshot, PurgatorySettings(), lists)
+    return judge_offer(event, "user", snapshot, PurgatorySettings(), lists)
 
 
 def black(*listed: str) -> CurationSettings:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import identifiers_of, judge
-from purgatory_sync.policy.kinds.deletions import bar_targets, targets_of
+from purgatory_sync.nostr.parsed import parse_stored
+from purgatory_sync.policy.kinds.deletions import bar_targets
 from purgatory_sync.policy.rules.lacking import MAX_LACKS, brings
 from purgatory_sync.policy.rules.references import anchor_filters
 from purgatory_sync.policy.rules.verdict import Action
@@ -25,6 +25,7 @@ from .support import (
     announcement,
     coordinate,
     data,
+    judge_offer,
     known,
     make,
     pull_request,
@@ -54,7 +55,7 @@ LISTS = (
     ],
 )
 def test_which_announcements_the_snapshot_needs(event: Event, identifiers: tuple[str, ...]) -> None:
-    assert identifiers_of(event) == identifiers
+    assert parse_stored(event).identifiers == identifiers
 
 
 @pytest.mark.parametrize("kind", [0, 3, 10317, 30023])
@@ -63,8 +64,8 @@ def test_b_1_6_replaceable_events_older_than_the_served_one_are_duplicates(kind:
     older = make(ALICE, kind, [["d", ""]], created_at=NOW - 1)
     newer = make(ALICE, kind, [["d", ""]], created_at=NOW + 1)
     snapshot = known(newest_served=newest, referenced=True)
-    assert judge(older, "user", snapshot, PurgatorySettings()).action is Action.DUPLICATE
-    assert judge(newer, "user", snapshot, PurgatorySettings()).action is Action.SERVE
+    assert judge_offer(older, "user", snapshot, PurgatorySettings()).action is Action.DUPLICATE
+    assert judge_offer(newer, "user", snapshot, PurgatorySettings()).action is Action.SERVE
 
 
 @bounds(max_examples=60, deadline=None)
@@ -83,14 +84,13 @@ def test_any_tags_get_a_verdict_with_a_prefix(
         reject()  # such an event has no id and is refused before it is judged
     of = [
         data((announcement(ALICE, name, maintainers=[BOB]), Standing.SERVED), identifier=name)
-        for name in identifiers_of(event)
+        for name in parse_stored(event).identifiers
     ]
     snapshot = known(*of, objects_here=here, referenced=here)
     for lists in LISTS:
-        verdict = judge(event, origin, snapshot, PurgatorySettings(), lists)
+        verdict = judge_offer(event, origin, snapshot, PurgatorySettings(), lists)
         assert verdict.message.startswith(PREFIXES) or verdict == type(verdict)(Action.SERVE)
         assert len(verdict.lacks) <= 2 * MAX_LACKS
     brings(event, served=True)
     bar_targets(event)
-    targets_of(event)
     anchor_filters(event)

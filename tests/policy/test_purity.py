@@ -15,11 +15,22 @@ import purgatory_sync
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.push import PushKnown, judge_push
 from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
-from .support import ALICE, BOB, A, announcement, coordinate, data, known, make, parsed_state, state
+from .support import (
+    ALICE,
+    BOB,
+    A,
+    announcement,
+    coordinate,
+    data,
+    judge_offer,
+    known,
+    make,
+    parsed_state,
+    state,
+)
 
 PACKAGE = Path(purgatory_sync.__file__).parent
 # What a pure function may use: values, texts, and nothing that looks at a clock or at the world.
@@ -80,8 +91,8 @@ def test_a_verdict_depends_on_its_arguments_only(
     snapshot = known(of, objects_here=objects_here, referenced=not objects_here)
     lists = CurationSettings(archive_all=archives, archive_read_only=False)
     before = copy.deepcopy(snapshot)
-    first = judge(event, origin, snapshot, PurgatorySettings(), lists)  # type: ignore[arg-type]
-    again = judge(event, origin, before, PurgatorySettings(), lists)  # type: ignore[arg-type]
+    first = judge_offer(event, origin, snapshot, PurgatorySettings(), lists)  # type: ignore[arg-type]
+    again = judge_offer(event, origin, before, PurgatorySettings(), lists)  # type: ignore[arg-type]
     assert first == again
     assert snapshot == before
 

@@ -14,12 +14,22 @@ from ...errors import InvalidEvent, RepositoryError, StoreError
 from ...nostr import kinds
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event, verify_event
-from ...policy.judge import identifiers_of, judge
-from ...policy.kinds.deletions import targets_of
+from ...nostr.parsed import Deletion, Parsed
+from ...nostr.pull_request import PullRequest
+from ...nostr.state import State
+from ...policy.judge import judge, judge_unread
 from ...policy.rules.known_facts import Known
 from ...policy.rules.limits import judge_room
 from ...policy.rules.verdict import HELD_MESSAGE, Action, Verdict, address_text
-from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
+from ...purgatory.entries import (
+    HeldAnnouncement,
+    HeldEvent,
+    HeldPr,
+    HeldState,
+    HuntedEvent,
+    Origin,
+    as_hunted,
+)
 from ...release.commit import Parts, forget, tell
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
@@ -27,9 +37,8 @@ from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
 from ...settings import Settings
 from ...store.protocol import Change, HeldRow
-from .snapshot import JUDGED_BY_KIND, Witness, as_entry
+from .snapshot import NO_TARGETS, Targets, Witness
 
-RELEASED_BY_DATA = frozenset((kinds.STATE, *kinds.PR_KINDS))
 NOT_MADE = "error: the repository could not be made, try again later"
 log = structlog.get_logger()
 
@@ -89,9 +98,13 @@ class Admission:
             verify_event(event)
         except InvalidEvent as error:
             return Answer(Outcome.REFUSED, f"invalid: {error}", forged=True)
+        unread = judge_unread(event, self.clock.now(), self.settings.curation)
+        if unread is not None:
+            return Answer(Outcome.REFUSED, unread.message, unread.lacks)
         try:
-            async with self._hold_locks(event):
-                return await self._offer_locked(event, origin)
+            parsed = await self.parts.knowledge.parser.offered(event)
+            async with self._hold_locks(parsed) as targets:
+                return await self._offer_locked(parsed, targets, origin)
         except InvalidEvent as error:
             return Answer(Outcome.REFUSED, f"invalid: {error}")
         except StoreError as error:
@@ -102,55 +115,46 @@ class Admission:
             return Answer(Outcome.REFUSED, NOT_MADE)
 
     @asynccontextmanager
-    async def _hold_locks(self, event: Event) -> AsyncIterator[None]:
-        """Lock whatever the event may change; a target that came meanwhile is locked too."""
-        while True:
-            names = await self._to_lock(event)
-            async with self.releaser.hold(*names):
-                if event.kind != kinds.DELETION or await self._to_lock(event) <= names:
-                    yield
-                    return
-
-    async def _to_lock(self, event: Event) -> frozenset[str]:
-        """The event's id, address and identifiers; of a deletion also those of its targets.
+    async def _hold_locks(self, parsed: Parsed) -> AsyncIterator[Targets]:
+        """Lock whatever the event may change; yields what a deletion names, as of then.
 
         A deletion and its target may come at the same moment: whichever is second sees the first.
         """
-        found = {event.id, *identifiers_of(event)}
-        if (address := address_text(event)) is not None:
-            found.add(address)
-        if event.kind == kinds.DELETION:
-            ids, addresses = targets_of(event)
-            found.update(ids, addresses)
-            for targets in await self.witness.targets(event):
-                found.update(each for target in targets for each in identifiers_of(target))
-        return frozenset(found)
+        names = _to_lock(parsed)
+        if not isinstance(parsed, Deletion):
+            async with self.releaser.hold(*names):
+                yield NO_TARGETS
+            return
+        targets = await self.witness.targets(parsed)
+        while True:
+            locked = names.union(*(each.identifiers for each in targets.all))
+            async with self.releaser.hold(*locked):
+                targets = await self.witness.targets(parsed)
+                if locked.issuperset(i for each in targets.all for i in each.identifiers):
+                    yield targets
+                    return
 
-    async def _offer_locked(self, event: Event, origin: Origin) -> Answer:
-        now = self.clock.now()
-        known = await self.witness.look(event, now)
-        verdict = judge(event, origin.value, known, self.settings.purgatory, self.settings.curation)
-        waits = verdict.action is Action.HOLD or (
-            verdict.action is Action.SERVE and event.kind in RELEASED_BY_DATA
-        )
-        entry = as_entry(event, origin, now) if waits else None
+    async def _offer_locked(self, parsed: Parsed, targets: Targets, origin: Origin) -> Answer:
+        now, lists = self.clock.now(), self.settings.curation
+        known = await self.witness.look(parsed, targets, now)
+        verdict = judge(parsed, origin.value, known, self.settings.purgatory, lists)
+        entry = _entry_of(parsed, verdict, origin, now)
         # What is begun is ended: journal, memory, disk, refs.
         with trio.CancelScope(shield=True), self._room_for(entry):
-            answer = await self._follow(event, origin, verdict, entry)
-            for identifier in _unruled(verdict, known):
+            answer = await self._follow(parsed, origin, verdict, entry)
+            for identifier in _unruled(verdict, targets):
                 await self.releaser.process_locked(identifier, bring_up=True)
-            await self._note_what_leaves(verdict, known)
+            await self._note_what_leaves(verdict, targets)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
-                answer = await self._find_room(event, known) or answer
+                answer = await self._find_room(parsed.event, known) or answer
         return answer
 
-    async def _note_what_leaves(self, verdict: Verdict, known: Known) -> None:
+    async def _note_what_leaves(self, verdict: Verdict, targets: Targets) -> None:
         """What deleted states and pull requests named, and the refs do not, may go."""
-        for event in (*known.targets_served, *known.targets_held):
-            if event.id in verdict.deletes and event.kind in RELEASED_BY_DATA:
-                entry = as_entry(event, Origin.USER, self.clock.now())
-                if isinstance(entry, HuntedEvent):
-                    await note_what_ends(self.parts, entry)
+        for each in targets.all:
+            if each.event.id in verdict.deletes and isinstance(each, State | PullRequest):
+                entry = as_hunted(each, Origin.USER, self.clock.now())
+                await note_what_ends(self.parts, entry)
 
     @contextmanager
     def _room_for(self, entry: HeldEvent | None) -> Iterator[None]:
@@ -167,18 +171,18 @@ class Admission:
                 purgatory.room.give_back(entry.event)
 
     async def _follow(
-        self, event: Event, origin: Origin, verdict: Verdict, entry: HeldEvent | None
+        self, parsed: Parsed, origin: Origin, verdict: Verdict, entry: HeldEvent | None
     ) -> Answer:
         """Do what the verdict says, and what follows from it."""
-        saved = await self._carry_out(event, verdict, entry)
+        saved = await self._carry_out(parsed, verdict, entry)
         if verdict.action is Action.REFUSE:
             return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)
         if saved:
-            await tell(self.parts.notify, event)
-        if event.kind == kinds.ANNOUNCEMENT:
-            return await self._after_announcement(Announcement.parse(event), origin)
+            await tell(self.parts.notify, parsed.event)
+        if isinstance(parsed, Announcement):
+            return await self._after_announcement(parsed, origin)
         if isinstance(entry, HuntedEvent):
             return await self._after_holding(entry, verdict)
         return Answer(Outcome.SERVED)
@@ -193,13 +197,13 @@ class Admission:
         forget(self.parts.purgatory, held)
         return Answer(Outcome.REFUSED, full.message)
 
-    async def _carry_out(self, event: Event, verdict: Verdict, entry: HeldEvent | None) -> bool:
+    async def _carry_out(self, parsed: Parsed, verdict: Verdict, entry: HeldEvent | None) -> bool:
         """One transaction, then memory and repositories; whether the event is served now.
 
         Repositories of announcements that are journaled already are made before it, so that
         nothing has changed when that fails.
         """
-        purgatory = self.parts.purgatory
+        purgatory, event = self.parts.purgatory, parsed.event
         leaving = [
             held
             for each in (*verdict.replaces, *verdict.evicts, *verdict.deletes)
@@ -236,8 +240,8 @@ class Admission:
             purgatory.revive_announcement(held, now)
         if entry is not None:
             await self._hold(entry)
-        elif verdict.with_repository:
-            await self._make_repository(Announcement.parse(event))
+        elif verdict.with_repository and isinstance(parsed, Announcement):
+            await self._make_repository(parsed)
         passed_on = verdict.action is Action.SERVE and kinds.is_ephemeral(event.kind)
         return event.id in applied.saved or passed_on
 
@@ -295,15 +299,38 @@ class Admission:
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
 
-def _unruled(verdict: Verdict, known: Known) -> tuple[str, ...]:
+def _to_lock(parsed: Parsed) -> frozenset[str]:
+    """The event's id, address and identifiers; of a deletion also what it names."""
+    found = {parsed.event.id, *parsed.identifiers}
+    if (address := address_text(parsed.event)) is not None:
+        found.add(address)
+    if isinstance(parsed, Deletion):
+        found.update(parsed.ids, parsed.addresses)
+    return frozenset(found)
+
+
+def _entry_of(parsed: Parsed, verdict: Verdict, origin: Origin, now: float) -> HeldEvent | None:
+    """What is journaled before anything else: all that waits, if only for its release."""
+    if isinstance(parsed, State | PullRequest):
+        waits = verdict.action in (Action.HOLD, Action.SERVE)
+        return as_hunted(parsed, origin, now) if waits else None
+    if isinstance(parsed, Announcement) and verdict.action is Action.HOLD:
+        return HeldAnnouncement(origin, now, parsed)
+    return None
+
+
+def _unruled(verdict: Verdict, targets: Targets) -> tuple[str, ...]:
     """The identifiers of announcements and states that were deleted (B 3.4).
 
     Another state may rule there now. Who is delisted or evicted is in nobody else's set (B 2.2 b).
     """
     left = {*verdict.deletes, *verdict.evicts}
-    gone = [e for e in (*known.targets_served, *known.targets_held) if e.id in left]
-    judged = [event for event in gone if event.kind in JUDGED_BY_KIND]
-    return tuple(dict.fromkeys(each for event in judged for each in identifiers_of(event)))
+    gone = [
+        each
+        for each in targets.all
+        if each.event.id in left and isinstance(each, Announcement | State)
+    ]
+    return tuple(dict.fromkeys(each.identifier for each in gone))
 
 
 def row_of(held: HeldEvent) -> HeldRow:

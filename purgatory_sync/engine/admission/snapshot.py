@@ -6,20 +6,18 @@ from collections.abc import Sequence
 
 import attrs
 
-from ...errors import InvalidEvent
 from ...nostr import kinds
 from ...nostr.address import Address
-from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
 from ...nostr.filters import Filter
+from ...nostr.parsed import Deletion, Parsed
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
-from ...policy.judge import identifiers_of
-from ...policy.kinds.deletions import bar_targets, is_barred, targets_of
+from ...policy.kinds.deletions import bar_targets, is_barred
 from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored
-from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent, Origin
+from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import identify_missing_oids
 from ...release.index.repositories import Repositories
@@ -31,6 +29,22 @@ JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
 # Whatever these refer to, no verdict on them asks for it (B 5).
 JUDGED_WITHOUT = JUDGED_BY_KIND | {kinds.DELETION}
 REFERRERS_READ = 50
+
+
+@attrs.frozen
+class Targets:
+    """The author's own events that a deletion request names; no other request has any."""
+
+    served: tuple[Parsed, ...] = ()
+    held: tuple[Parsed, ...] = ()
+
+    @property
+    def all(self) -> tuple[Parsed, ...]:
+        """Served and held ones."""
+        return (*self.served, *self.held)
+
+
+NO_TARGETS = Targets()
 
 
 @attrs.frozen
@@ -49,12 +63,16 @@ class Witness:
     service: str
     lists: CurationSettings = attrs.field(factory=CurationSettings)
 
-    async def look(self, event: Event, now: float) -> Known:
+    async def look(self, parsed: Parsed, targets: Targets, now: float) -> Known:
         """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
 
         The caller holds the locks of the event's identifiers, so that it stays true meanwhile.
+
+        Args:
+          targets: what `targets` says of it, under these locks.
         """
-        data = {each: await self.knowledge.data(each) for each in identifiers_of(event)}
+        event = parsed.event
+        data = {each: await self.knowledge.data(each) for each in parsed.identifiers}
         held = self.purgatory.get(event.id)
         anchoring = () if event.kind in JUDGED_WITHOUT else anchor_filters(event)
         found, tombstones = await self.store.look(
@@ -73,13 +91,12 @@ class Witness:
         )
         if known.served or known.held:
             return known
-        targets_served, targets_held = await self.targets(event)
         known = attrs.evolve(
             known,
-            objects_here=await self._objects_here(event),
+            objects_here=await self._objects_here(parsed),
             referenced=await self._referenced(event, data, found, anchoring),
-            targets_served=targets_served,
-            targets_held=targets_held,
+            targets_served=targets.served,
+            targets_held=targets.held,
         )
         return self._with_room(known, event)
 
@@ -101,15 +118,12 @@ class Witness:
         held = self.purgatory.find_announcement(event.pubkey, event.first("d") or "")
         return held.event if held is not None else None
 
-    async def _objects_here(self, event: Event) -> bool:
-        try:
-            entry = as_entry(event, Origin.USER, 0.0)
-        except InvalidEvent:
+    async def _objects_here(self, parsed: Parsed) -> bool:
+        if not isinstance(parsed, State | PullRequest):
             return False
-        if not isinstance(entry, HuntedEvent):
-            return False
+        entry = as_hunted(parsed, Origin.USER, 0.0)
         missing = await identify_missing_oids([entry], self.knowledge, self.repositories)
-        return event.id in missing and not missing[event.id].oids
+        return parsed.event.id in missing and not missing[parsed.event.id].oids
 
     async def _referenced(
         self,
@@ -126,25 +140,29 @@ class Witness:
             if (e.pubkey, e.kind) != (event.pubkey, event.kind)
             or any(each.matches(e) for each in anchoring)
         ]
-        needed = {e.first("d") or "" for e in found if e.kind == kinds.ANNOUNCEMENT} - data.keys()
+        announced = [e for e in found if e.kind == kinds.ANNOUNCEMENT]
+        needed = {e.first("d") or "" for e in announced} - data.keys()
         known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
-        return is_anchored(event, found, self.service, known, self.lists)
+        announcements = await self.knowledge.announcements(announced)
+        others = [e for e in found if e.kind != kinds.ANNOUNCEMENT]
+        return is_anchored(event, [*announcements, *others], self.service, known, self.lists)
 
-    async def targets(self, event: Event) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    async def targets(self, deletion: Deletion) -> Targets:
         """The author's own events, served and held, that a deletion request names.
 
-        Those of others do not change, so nobody has to wait for them. None for other kinds.
+        Those of others do not change, so no request waits for them.
         """
-        if event.kind != kinds.DELETION:
-            return (), ()
-        ids, addresses = targets_of(event)
-        own = frozenset((event.pubkey,))
+        ids, addresses = deletion.ids, deletion.addresses
+        own = frozenset((deletion.event.pubkey,))
         filters = [Filter(ids=frozenset(ids), authors=own)] if ids else []
         for kind, _, identifier in filter(None, map(Address.parse, addresses)):
             tags = {"d": frozenset((identifier,))} if kinds.is_addressable(kind) else {}
             filters.append(Filter(kinds=frozenset((kind,)), authors=own, tags=tags))
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
-        return tuple(served), tuple(e.event for e in _held_targets(self.purgatory, event))
+        return Targets(
+            await self.knowledge.parser.stored(served),
+            tuple(entry.parsed for entry in _held_targets(self.purgatory, deletion)),
+        )
 
 
 def _itself_and_its_address(event: Event) -> list[Filter]:
@@ -166,29 +184,11 @@ def _newest_of_address(event: Event, found: Sequence[Event]) -> Event | None:
     return max(same, key=lambda e: e.order, default=None)
 
 
-def _held_targets(purgatory: Purgatory, request: Event) -> Sequence[HeldEvent]:
+def _held_targets(purgatory: Purgatory, deletion: Deletion) -> Sequence[HeldEvent]:
     """Held events of the author that a deletion request names, by id or by address."""
-    ids, addresses = targets_of(request)
-    named: list[HeldEvent | None] = [purgatory.get(each) for each in ids]
-    for identifier in {c[2]: None for c in map(Address.parse, addresses) if c}:
+    named: list[HeldEvent | None] = [purgatory.get(each) for each in deletion.ids]
+    for identifier in {c[2]: None for c in map(Address.parse, deletion.addresses) if c}:
         named += purgatory.find_state(identifier)
         named += purgatory.find_announcements(identifier)
     found = {entry.event_id: entry for entry in named if entry is not None}
-    return [entry for entry in found.values() if entry.event.pubkey == request.pubkey]
-
-
-def as_entry(event: Event, origin: Origin, accepted_at: float) -> HeldEvent | None:
-    """What an event is held as; None for kinds that are never held.
-
-    Raises:
-      InvalidEvent: it is malformed.
-    """
-    if event.kind == kinds.STATE:
-        return HeldState(state=State.parse(event), origin=origin, accepted_at=accepted_at)
-    if event.kind in kinds.PR_KINDS:
-        return HeldPr(pr=PullRequest.parse(event), origin=origin, accepted_at=accepted_at)
-    if event.kind == kinds.ANNOUNCEMENT:
-        return HeldAnnouncement(
-            announcement=Announcement.parse(event), origin=origin, accepted_at=accepted_at
-        )
-    return None
+    return [entry for entry in found.values() if entry.event.pubkey == deletion.event.pubkey]

@@ -52,7 +52,9 @@ async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, se
         return False
     data = {each: await parts.knowledge.data(each) for each in held.identifiers}
     known = Known(now=held.accepted_at, service=service, data=data)
-    verdict = judge_author(held.event.pubkey, lists) or judge_repositories(held.event, known, lists)
+    verdict = judge_author(held.event.pubkey, lists) or judge_repositories(
+        held.parsed, known, lists
+    )
     return verdict is not None and verdict.action is Action.REFUSE
 
 

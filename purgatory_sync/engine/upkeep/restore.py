@@ -9,6 +9,7 @@ import trio
 
 from ...errors import InvalidEvent, RepositoryError
 from ...nostr.announcement import Announcement
+from ...nostr.parsed import parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...purgatory.entries import HeldPr, Origin
@@ -50,18 +51,20 @@ async def restore(journal: Journal, parts: Parts, now: float) -> None:
 async def _restore_row(row: HeldRow, parts: Parts) -> None:
     purgatory, origin = parts.purgatory, Origin(row.origin)
     delay = purgatory.sync.immediate_delay_secs
-    if row.sort == "state":
-        purgatory.add_state(State.parse(row.event), origin, row.accepted_at, delay=delay)
-    elif row.sort == "pr":
-        purgatory.add_pr(PullRequest.parse(row.event), origin, row.accepted_at, delay=delay)
-    else:
-        announcement = Announcement.parse(row.event)
+    parsed = parse(row.event)
+    if isinstance(parsed, State):
+        purgatory.add_state(parsed, origin, row.accepted_at, delay=delay)
+    elif isinstance(parsed, PullRequest):
+        purgatory.add_pr(parsed, origin, row.accepted_at, delay=delay)
+    elif isinstance(parsed, Announcement):
         purgatory.add_announcement(
-            announcement, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
+            parsed, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
         )
         repositories = parts.repositories
         change = repositories.create if row.soft_expired_at is None else repositories.remove
-        await repositories.run(change, announcement.owner, announcement.identifier)
+        await repositories.run(change, parsed.owner, parsed.identifier)
+    else:
+        raise InvalidEvent(f"kind {row.event.kind} is never held")
 
 
 def held_identifiers(purgatory: Purgatory) -> tuple[str, ...]:

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from ...errors import InvalidEvent
 from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData, Standing
-from ...nostr.event import Event
 from ...records import Tombstone
 from ...settings import CurationSettings, PurgatorySettings
 from ..rules.hosting import hosts
@@ -22,14 +20,10 @@ NOT_LISTED = "invalid: clone and relays must both list this service: add {servic
 
 
 def judge_announcement(
-    event: Event, known: Known, settings: PurgatorySettings, lists: CurationSettings
+    announcement: Announcement, known: Known, settings: PurgatorySettings, lists: CurationSettings
 ) -> Verdict:
-    """Judge an announcement that is new, in form and not deleted (B 2)."""
-    try:
-        announcement = Announcement.parse(event)
-    except InvalidEvent as error:
-        return refuse(f"invalid: {error}")
-    held = known.held_announcement
+    """Judge an announcement that is new and not deleted (B 2)."""
+    event, held = announcement.event, known.held_announcement
     if held is not None and event.order < held.order:
         return duplicate("a newer announcement of this repository is held")
     if not hosts(announcement, known.service, lists):

@@ -5,49 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...nostr import kinds
-from ...nostr.address import Address, is_hex_key
+from ...nostr.announcement import Announcement
 from ...nostr.event import Event
+from ...nostr.parsed import Deletion, Parsed
 from ...records import Tombstone
 from ..rules.known_facts import Known
 from ..rules.verdict import Action, Verdict, address_text, covers
 
 
-def targets_of(request: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ids and the author's own addresses that a deletion request names, each once.
-
-    Returns (ids, addresses); that an id is the author's own shows when the event is there.
-    """
-    ids = (value for value in request.values("e") if is_hex_key(value))
-    addresses = (
-        value
-        for value in request.values("a")
-        if (parts := Address.parse(value)) is not None and parts[1] == request.pubkey
-    )
-    return tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(addresses))
-
-
-def judge_deletion(request: Event, known: Known) -> Verdict:
+def judge_deletion(deletion: Deletion, known: Known) -> Verdict:
     """Serve the request, and name what it ends: the author's own events only (B 5).
 
     A request that names a request has no effect on it (NIP-09).
     """
-    ids, addresses = targets_of(request)
-    targets, until = (*ids, *addresses), request.created_at
-    bars = tuple(Tombstone(target, request.pubkey, until) for target in targets)
-    served = [e for e in known.targets_served if _ends(request, bars, e)]
-    held = [e for e in known.targets_held if _ends(request, bars, e)]
-    evicts = [e.id for e in held if e.kind == kinds.ANNOUNCEMENT]
-    others = [e.id for e in held if e.kind != kinds.ANNOUNCEMENT]
+    request = deletion.event
+    targets = (*deletion.ids, *deletion.addresses)
+    bars = tuple(Tombstone(target, request.pubkey, request.created_at) for target in targets)
+    served = [each for each in known.targets_served if _ends(bars, each)]
+    held = [each for each in known.targets_held if _ends(bars, each)]
+    evicts = [each.event.id for each in held if isinstance(each, Announcement)]
+    others = [each.event.id for each in held if not isinstance(each, Announcement)]
     return Verdict(
         Action.SERVE,
         evicts=tuple(evicts),
-        deletes=tuple(dict.fromkeys([*(e.id for e in served), *others])),
+        deletes=tuple(dict.fromkeys([*(each.event.id for each in served), *others])),
         bars=bars,
     )
 
 
-def _ends(request: Event, bars: tuple[Tombstone, ...], event: Event) -> bool:
-    return event.kind != kinds.DELETION and any(covers(bar, event) for bar in bars)
+def _ends(bars: tuple[Tombstone, ...], target: Parsed) -> bool:
+    return not isinstance(target, Deletion) and any(covers(bar, target.event) for bar in bars)
 
 
 def bar_targets(event: Event) -> tuple[str, ...]:

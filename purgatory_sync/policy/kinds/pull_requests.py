@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ...errors import InvalidEvent
-from ...nostr.event import Event
 from ...nostr.pull_request import PullRequest
 from ...settings import PurgatorySettings
 from ..rules.known_facts import Known
@@ -14,16 +12,12 @@ from ..rules.verdict import HELD_MESSAGE, Action, Verdict, refuse
 from .states import EXPIRED_BEFORE
 
 
-def judge_pr(event: Event, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:
-    """Judge a pull request that is new, in form and not deleted (B 4.1, 4.2).
+def judge_pr(pr: PullRequest, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:
+    """Judge a pull request that is new and not deleted (B 4.1, 4.2).
 
     Args:
       origin: `user` or `sync`; an id that expired before is held anew for a user only.
     """
-    try:
-        pr = PullRequest.parse(event)
-    except InvalidEvent as error:
-        return refuse(f"invalid: {error}")
     repositories = [
         owner
         for identifier in pr.identifiers
@@ -31,10 +25,10 @@ def judge_pr(event: Event, origin: str, known: Known, settings: PurgatorySetting
         for owner in data.owners_of_pr(pr)
     ]
     if not repositories and not known.referenced:
-        lacks = (*lacks_announcement(*pr.identifiers), *lacks_reference(event))
+        lacks = (*lacks_announcement(*pr.identifiers), *lacks_reference(pr.event))
         return refuse(UNREFERENCED, lacks)
     if known.objects_here and repositories and not pr.unsatisfiable:
         return Verdict(Action.SERVE)
     if origin == "sync" and known.expired:
         return refuse(EXPIRED_BEFORE)
-    return judge_room(event, known, settings) or Verdict(Action.HOLD, HELD_MESSAGE)
+    return judge_room(pr.event, known, settings) or Verdict(Action.HOLD, HELD_MESSAGE)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import InvalidEvent
 from ...nostr.authority.repository_data import RepositoryData, Standing
-from ...nostr.event import Event
 from ...nostr.state import State
 from ...settings import PurgatorySettings
 from ..rules.known_facts import Known
@@ -15,16 +13,12 @@ from ..rules.verdict import HELD_MESSAGE, Action, Verdict, refuse
 EXPIRED_BEFORE = "invalid: previously expired from purgatory without git data"
 
 
-def judge_state(event: Event, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:
-    """Judge a state that is new, in form and not deleted (B 3.1-3.5).
+def judge_state(state: State, origin: str, known: Known, settings: PurgatorySettings) -> Verdict:
+    """Judge a state that is new and not deleted (B 3.1-3.5).
 
     Args:
       origin: `user` or `sync`; an id that expired before is held anew for a user only.
     """
-    try:
-        state = State.parse(event)
-    except InvalidEvent as error:
-        return refuse(f"invalid: {error}")
     lacks = lacks_announcement(state.identifier)
     data = known.data.get(state.identifier)
     if data is None or not data.known:
@@ -41,7 +35,7 @@ def judge_state(event: Event, origin: str, known: Known, settings: PurgatorySett
         return Verdict(Action.SERVE, revives=revives)
     if origin == "sync" and known.expired:
         return refuse(EXPIRED_BEFORE)
-    full = judge_room(event, known, settings)
+    full = judge_room(state.event, known, settings)
     return full or Verdict(Action.HOLD, HELD_MESSAGE, revives=revives)
 
 

@@ -8,6 +8,7 @@ import attrs
 
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
+from ...nostr.parsed import Parsed
 
 
 @attrs.frozen
@@ -17,7 +18,7 @@ class Known:
     Attributes:
       now: Unix seconds.
       service: our host[:port] (B 2.1).
-      data: for each of `identifiers_of(event)`, its announcements: served, held, soft-expired.
+      data: for each of its identifiers, its announcements: served, held, soft-expired.
       served: an event of this id is served.
       held: an event of this id is held (soft-expired ones too).
       expired: this id was held before and ended without its data (B 8.9).
@@ -29,7 +30,7 @@ class Known:
       held_bytes, held_bytes_by_author: the same in bytes of their JSON.
       objects_here: every object of this state or PR is here (B 3.6).
       referenced: it refers to something served, or something served refers to it (B 5).
-      targets_served: served events that this deletion request names (`targets_of`).
+      targets_served: served events that this deletion request names (`Deletion`).
       targets_held: held events that it names.
     """
 
@@ -48,5 +49,5 @@ class Known:
     held_bytes_by_author: int = 0
     objects_here: bool = False
     referenced: bool = False
-    targets_served: tuple[Event, ...] = ()
-    targets_held: tuple[Event, ...] = ()
+    targets_served: tuple[Parsed, ...] = ()
+    targets_held: tuple[Parsed, ...] = ()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
-from ...errors import InvalidEvent
 from ...nostr import kinds
 from ...nostr.address import Address, is_hex_key
 from ...nostr.announcement import Announcement
@@ -19,6 +19,9 @@ UNREFERENCED = "invalid: must reference an accepted repository or event"
 ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")
+
+Anchor: TypeAlias = Announcement | Event
+"""What is served: announcements parsed (a malformed one anchors nothing), all else as it is."""
 
 
 def references_of(event: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -54,7 +57,7 @@ def anchor_filters(event: Event) -> tuple[Filter, ...]:
 
 
 def anchors(
-    served: Event,
+    served: Anchor,
     service: str,
     data: Mapping[str, RepositoryData],
     lists: CurationSettings = NO_LISTS,
@@ -62,36 +65,34 @@ def anchors(
     """Whether a served event lets others stay that refer to it or that it refers to (B 2.2, 5).
 
     Args:
-      served: an event that is served.
+      served: an event that is served, parsed if it is an announcement.
       service: our host[:port].
       data: announcements by identifier; needed for `served` that are announcements only.
       lists: which repositories an archive copies.
     """
-    if served.kind in ALWAYS_ACCEPTED:
-        return False
-    if served.kind != kinds.ANNOUNCEMENT:
+    if not isinstance(served, Announcement):
+        return served.kind not in ALWAYS_ACCEPTED and served.kind != kinds.ANNOUNCEMENT
+    if hosts(served, service, lists):
         return True
-    try:
-        announcement = Announcement.parse(served)
-    except InvalidEvent:
-        return False
-    if hosts(announcement, service, lists):
-        return True
-    known = data.get(announcement.identifier)
+    known = data.get(served.identifier)
     return known is not None and any(
-        owner != served.pubkey
+        owner != served.owner
         and other.standing is Standing.SERVED
-        and served.pubkey in known.maintainer_set(owner)
+        and served.owner in known.maintainer_set(owner)
         for owner, other in known.known.items()
     )
 
 
 def is_anchored(
     event: Event,
-    found: Iterable[Event],
+    found: Iterable[Anchor],
     service: str,
     data: Mapping[str, RepositoryData],
     lists: CurationSettings = NO_LISTS,
 ) -> bool:
     """Whether any of the served events found by `anchor_filters` anchors the event."""
-    return any(each.id != event.id and anchors(each, service, data, lists) for each in found)
+    return any(_id_of(each) != event.id and anchors(each, service, data, lists) for each in found)
+
+
+def _id_of(found: Anchor) -> str:
+    return found.event.id if isinstance(found, Announcement) else found.id

@@ -16,10 +16,16 @@ MOST_VALUES = 600_000
 
 @attrs.frozen
 class Served:
-    """The served announcements of an identifier, each with whether it is hosted, and states."""
+    """The served announcements of an identifier, each with whether it is hosted, and states.
+
+    Attributes:
+      fresh: nothing changed since it was read; otherwise it only keeps from reading twice what is
+        served still.
+    """
 
     announcements: tuple[tuple[Announcement, bool], ...]
     states: tuple[State, ...]
+    fresh: bool = True
 
     @property
     def values(self) -> int:
@@ -42,25 +48,30 @@ class Remembered:
     _served: OrderedDict[str, Served] = attrs.field(factory=OrderedDict)
 
     def get(self, identifier: str) -> Served | None:
-        """What is remembered of the identifier, or None."""
-        if (served := self._served.get(identifier)) is not None:
-            self._served.move_to_end(identifier)
+        """What is remembered of the identifier and true still, or None."""
+        if (served := self._served.get(identifier)) is None or not served.fresh:
+            return None
+        self._served.move_to_end(identifier)
         return served
 
     def put(self, identifier: str, served: Served) -> None:
         """Remember it while there is room."""
-        self.drop(identifier)
+        self._drop(identifier)
         self._served[identifier] = served
         self.values += served.values
         while len(self._served) > MOST_IDENTIFIERS or self.values > MOST_VALUES:
-            self.drop(next(iter(self._served)))
+            self._drop(next(iter(self._served)))
 
-    def drop(self, identifier: str) -> None:
-        """Forget it; nothing happens when it is not remembered."""
+    def changed(self, identifier: str) -> None:
+        """Something of the identifier is about to be served; it is to be read anew."""
+        if (served := self._served.get(identifier)) is not None:
+            self._served[identifier] = attrs.evolve(served, fresh=False)
+
+    def ended(self, event_ids: frozenset[str]) -> None:
+        """Some events are served no longer: what knew any of them is to be read anew."""
+        for identifier in [i for i, s in self._served.items() if s.holds(event_ids)]:
+            self.changed(identifier)
+
+    def _drop(self, identifier: str) -> None:
         if (served := self._served.pop(identifier, None)) is not None:
             self.values -= served.values
-
-    def drop_holding(self, event_ids: frozenset[str]) -> None:
-        """Forget every identifier under which any of the events is remembered."""
-        for identifier in [i for i, s in self._served.items() if s.holds(event_ids)]:
-            self.drop(identifier)

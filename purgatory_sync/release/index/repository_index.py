@@ -6,21 +6,23 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ...errors import InvalidEvent
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
 from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ...nostr.event import Event
 from ...nostr.filters import Filter
+from ...nostr.parsed import Parsed
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.curation import is_taken
 from ...policy.rules.hosting import hosts
+from ...purgatory.entries import HeldPr
 from ...purgatory.purgatory import Purgatory
 from ...settings import CurationSettings
 from ...store.protocol import Applied, Change, Store
 from .index_cache import Remembered, Served
+from .parsing import Parser
 from .repositories import Repositories
 
 Gone = Callable[[frozenset[str]], None]
@@ -37,6 +39,9 @@ class Knowledge:
     """Answers what the store and purgatory know of an identifier; the only way to change the store.
 
     What is served is remembered between questions and forgotten with every change to it.
+
+    Attributes:
+      parser: reads what comes out of the store.
 
     Args:
       service: our host[:port], by which an announcement lists us (B 2.1).
@@ -59,6 +64,7 @@ class Knowledge:
         self._service = service
         self._lists = lists or CurationSettings()
         self._gone = gone
+        self.parser = Parser()
         self._served = Remembered()
         self._reading: dict[str, object] = {}
 
@@ -113,8 +119,8 @@ class Knowledge:
         if not coordinates:
             return []
         condition = Filter(kinds=frozenset(kinds.PR_KINDS), tags={"a": coordinates})
-        found = map(_as_pull_request, await self._store.query([condition], EVERYTHING))
-        return [pr for pr in found if pr is not None]
+        found = await self.parser.stored(await self._store.query([condition], EVERYTHING))
+        return [each for each in found if isinstance(each, PullRequest)]
 
     async def serves(self, event_id: str) -> bool:
         """Whether an event of this id is served."""
@@ -124,9 +130,20 @@ class Knowledge:
         """Those of the events that are served or held: a pull request, or None for other kinds."""
         if not event_ids:
             return {}
-        held = [entry.event for each in event_ids if (entry := self._purgatory.get(each))]
         served = await self._store.query([Filter(ids=frozenset(event_ids))], len(event_ids))
-        return {event.id: _as_pull_request(event) for event in (*served, *held)}
+        found: dict[str, PullRequest | None] = dict.fromkeys(event.id for event in served)
+        requests = [event for event in served if event.kind in kinds.PR_KINDS]
+        for each in await self.parser.stored(requests):
+            found[each.event.id] = each if isinstance(each, PullRequest) else None
+        for event_id in event_ids:
+            if (entry := self._purgatory.get(event_id)) is not None:
+                found[event_id] = entry.pr if isinstance(entry, HeldPr) else None
+        return found
+
+    async def announcements(self, served: Sequence[Event]) -> list[Announcement]:
+        """Served announcements, parsed; those that are malformed by today's rules left out."""
+        found = await self.parser.stored(served)
+        return [each for each in found if isinstance(each, Announcement)]
 
     async def apply(self, change: Change) -> Applied:
         """Change the store durably; see `Store.apply`."""
@@ -154,7 +171,8 @@ class Knowledge:
         )
         token = self._reading[identifier] = object()
         try:
-            served = self._sorted_out(await self._store.query([condition], EVERYTHING))
+            events = await self._store.query([condition], EVERYTHING)
+            served = self._sorted_out(await self.parser.stored(events))
             if self._reading.get(identifier) is token:
                 self._served.put(identifier, served)
             return served
@@ -162,33 +180,22 @@ class Knowledge:
             if self._reading.get(identifier) is token:
                 del self._reading[identifier]
 
-    def _sorted_out(self, events: list[Event]) -> Served:
-        announcements, states = [], []
-        for event in events:
-            try:
-                if event.kind == kinds.ANNOUNCEMENT:
-                    announcement = Announcement.parse(event)
-                    hosted = hosts(announcement, self._service, self._lists)
-                    announcements.append((announcement, hosted))
-                else:
-                    states.append(State.parse(event))
-            except InvalidEvent:
-                continue
-        return Served(tuple(announcements), tuple(states))
+    def _sorted_out(self, found: Sequence[Parsed]) -> Served:
+        return Served(
+            tuple(
+                (each, hosts(each, self._service, self._lists))
+                for each in found
+                if isinstance(each, Announcement)
+            ),
+            tuple(each for each in found if isinstance(each, State)),
+        )
 
     def _forget(self, change: Change) -> None:
         for event in change.save:
             if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
-                self._served.drop(event.first("d") or "")
+                self._served.changed(event.first("d") or "")
                 self._reading.pop(event.first("d") or "", None)
         if change.delete:
             gone = frozenset(change.delete)
             self._reading.clear()
-            self._served.drop_holding(gone)
-
-
-def _as_pull_request(event: Event) -> PullRequest | None:
-    try:
-        return PullRequest.parse(event)
-    except InvalidEvent:
-        return None
+            self._served.ended(gone)

@@ -6,20 +6,31 @@ import pytest
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict, covers
 from purgatory_sync.records import Tombstone
 from purgatory_sync.settings import PurgatorySettings
 
-from ..support import ALICE, BOB, CAROL, NOW, SERVICE, announcement, coordinate, data, known, make
+from ..support import (
+    ALICE,
+    BOB,
+    CAROL,
+    NOW,
+    SERVICE,
+    announcement,
+    coordinate,
+    data,
+    judge_offer,
+    known,
+    make,
+)
 
 HELD, SERVED, SOFT = Standing.HELD, Standing.SERVED, Standing.SOFT_EXPIRED
 HELD_TEXT = "purgatory: won't be served until git data arrives"
 
 
 def verdict_on(event: Event, snapshot: Known) -> Verdict:
-    return judge(event, "user", snapshot, PurgatorySettings())
+    return judge_offer(event, "user", snapshot, PurgatorySettings())
 
 
 @pytest.mark.parametrize("identifier", ["", ".", "..", "a/b", "a\\b", "a\x00b", "x" * 252])

@@ -7,7 +7,6 @@ import pytest
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
@@ -21,6 +20,7 @@ from ..support import (
     announcement,
     coordinate,
     data,
+    judge_offer,
     known,
     make,
     pull_request,
@@ -32,7 +32,7 @@ SERVED = data((announcement(ALICE, maintainers=[BOB]), Standing.SERVED))
 
 
 def verdict_on(event: Event, snapshot: Known, origin: Literal["user", "sync"] = "user") -> Verdict:
-    return judge(event, origin, snapshot, PurgatorySettings())
+    return judge_offer(event, origin, snapshot, PurgatorySettings())
 
 
 @pytest.mark.parametrize("commit", ["", "abc", "z" * 40, A + "a"])

@@ -6,19 +6,30 @@ import pytest
 
 from purgatory_sync.nostr.authority.repository_data import RepositoryData, Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
 
-from ..support import ALICE, BOB, CAROL, MALLORY, NOW, A, announcement, data, known, state
+from ..support import (
+    ALICE,
+    BOB,
+    CAROL,
+    MALLORY,
+    NOW,
+    A,
+    announcement,
+    data,
+    judge_offer,
+    known,
+    state,
+)
 
 HELD, SERVED, SOFT = Standing.HELD, Standing.SERVED, Standing.SOFT_EXPIRED
 HOLD = Verdict(Action.HOLD, "purgatory: won't be served until git data arrives")
 
 
 def verdict_on(event: Event, snapshot: Known, origin: Literal["user", "sync"] = "user") -> Verdict:
-    return judge(event, origin, snapshot, PurgatorySettings())
+    return judge_offer(event, origin, snapshot, PurgatorySettings())
 
 
 def of_alice(standing: Standing = SERVED, *maintainers: str) -> RepositoryData:

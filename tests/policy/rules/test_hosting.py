@@ -10,7 +10,6 @@ from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.hosting import hosts
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.references import anchors
@@ -23,8 +22,10 @@ from ..support import (
     CAROL,
     NOW,
     SERVICE,
+    A,
     announcement,
     data,
+    judge_offer,
     known,
     make,
     pull_request,
@@ -45,7 +46,7 @@ ARCHIVE = (
 def verdict_on(
     event: Event, snapshot: Known, lists: CurationSettings, origin: str = "sync"
 ) -> Verdict:
-    return judge(event, origin, snapshot, PurgatorySettings(), lists)  # type: ignore[arg-type]
+    return judge_offer(event, origin, snapshot, PurgatorySettings(), lists)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_b_2_2_a_an_owner_who_leaves_this_service_stays_in_an_archive() -> None:
 
 
 def test_b_2_2_a_an_archived_announcement_anchors_others() -> None:
-    served = announcement(listed=False)
+    served = Announcement.parse(announcement(listed=False))
     assert anchors(served, SERVICE, {}, WRITABLE)
     assert not anchors(served, SERVICE, {})
 
@@ -123,7 +124,7 @@ def test_b_2_2_a_an_archive_that_may_be_written_to_takes_what_lists_it() -> None
 
 @pytest.mark.parametrize("kind", [0, 5, 1111, 1618, 10317, 30617, 30618])
 def test_b_2_9_a_read_only_archive_refuses_users_events(kind: int) -> None:
-    event = make(ALICE, kind, announcement().tags)
+    event = make(ALICE, kind, [*announcement().tags, ("c", A)])
     snapshot = known(referenced=True)
     assert verdict_on(event, snapshot, READ_ONLY, "user") == Verdict(Action.REFUSE, ARCHIVE)
     assert verdict_on(event, snapshot, READ_ONLY).message != ARCHIVE

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.lacking import MAX_LACKS, brings
 from purgatory_sync.policy.rules.verdict import Action
 from purgatory_sync.settings import PurgatorySettings
@@ -15,6 +14,7 @@ from ..support import (
     A,
     announcement,
     coordinate,
+    judge_offer,
     known,
     make,
     pull_request,
@@ -26,7 +26,7 @@ COMMENT = make(BOB, 1111, [["E", ISSUE.id]])
 
 
 def lacks(event: Event) -> set[str]:
-    verdict = judge(event, "sync", known(), PurgatorySettings())
+    verdict = judge_offer(event, "sync", known(), PurgatorySettings())
     assert verdict.action is Action.REFUSE
     return set(verdict.lacks)
 

@@ -5,12 +5,11 @@ import pytest
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event, encode_event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.limits import judge_form
 from purgatory_sync.policy.rules.verdict import Action
 from purgatory_sync.settings import PurgatorySettings
 
-from ..support import ALICE, NOW, announcement, data, known, make, pull_request, state
+from ..support import ALICE, NOW, announcement, data, judge_offer, known, make, pull_request, state
 
 SETTINGS = PurgatorySettings()
 
@@ -51,7 +50,7 @@ def test_b_1_7_tags(kind: int, limit: int) -> None:
 
 def test_b_1_7_is_judged_before_anything_is_held() -> None:
     late = announcement(created_at=NOW + 901)
-    assert judge(late, "user", known(), SETTINGS).action is Action.REFUSE
+    assert judge_offer(late, "user", known(), SETTINGS).action is Action.REFUSE
 
 
 @pytest.mark.parametrize("event", [announcement(), state(), pull_request()], ids=lambda e: e.kind)
@@ -59,8 +58,8 @@ def test_b_1_7_is_judged_before_anything_is_held() -> None:
 def test_b_1_9_full_purgatory_holds_no_more(event: Event, field: str) -> None:
     of = () if event.kind == kinds.ANNOUNCEMENT else (data((announcement(), Standing.SERVED)),)
     settings = PurgatorySettings(max_events=7, max_events_per_author=7)
-    assert judge(event, "user", known(*of, **{field: 6}), settings).action is Action.HOLD
-    verdict = judge(event, "user", known(*of, **{field: 7}), settings)
+    assert judge_offer(event, "user", known(*of, **{field: 6}), settings).action is Action.HOLD
+    verdict = judge_offer(event, "user", known(*of, **{field: 7}), settings)
     assert verdict.action is Action.REFUSE
     assert verdict.message.startswith("rate-limited: ")
     assert (verdict.replaces, verdict.evicts, verdict.deletes) == ((), (), ())
@@ -73,8 +72,8 @@ def test_b_1_9_what_is_held_is_bounded_by_bytes(event: Event, field: str) -> Non
     size = len(encode_event(event))
     settings = PurgatorySettings(max_bytes=10_000, max_bytes_per_author=10_000)
     fits = known(*of, **{field: 10_000 - size})
-    assert judge(event, "user", fits, settings).action is Action.HOLD
-    verdict = judge(event, "user", known(*of, **{field: 10_001 - size}), settings)
+    assert judge_offer(event, "user", fits, settings).action is Action.HOLD
+    verdict = judge_offer(event, "user", known(*of, **{field: 10_001 - size}), settings)
     assert (verdict.action, verdict.message[:14]) == (Action.REFUSE, "rate-limited: ")
     assert (verdict.replaces, verdict.evicts, verdict.deletes) == ((), (), ())
 
@@ -90,18 +89,18 @@ def test_b_1_9_a_larger_replacement_needs_room_for_what_it_is_larger() -> None:
     for more, action in ((0, Action.HOLD), (1, Action.REFUSE)):
         held = SETTINGS.max_bytes_per_author - grows + more
         snapshot = known(of, held_announcement=old, held_bytes_by_author=held)
-        verdict = judge(new, "user", snapshot, SETTINGS)
+        verdict = judge_offer(new, "user", snapshot, SETTINGS)
         assert (verdict.action, verdict.replaces) == (action, (old.id,) if not more else ())
     full = known(of, held_announcement=old, held_bytes=10**9)
-    assert judge(announcement(), "user", full, SETTINGS).action is Action.HOLD
+    assert judge_offer(announcement(), "user", full, SETTINGS).action is Action.HOLD
 
 
 def test_b_1_9_a_replacement_needs_no_room() -> None:
     old = announcement(created_at=NOW - 10)
     snapshot = known(data((old, Standing.HELD)), held_announcement=old, held_total=100_000)
-    assert judge(announcement(), "user", snapshot, SETTINGS).action is Action.HOLD
+    assert judge_offer(announcement(), "user", snapshot, SETTINGS).action is Action.HOLD
 
 
 def test_b_1_9_what_is_released_now_needs_no_room() -> None:
     snapshot = known(data((announcement(), Standing.SERVED)), objects_here=True, held_total=10**6)
-    assert judge(state(), "user", snapshot, SETTINGS).action is Action.SERVE
+    assert judge_offer(state(), "user", snapshot, SETTINGS).action is Action.SERVE

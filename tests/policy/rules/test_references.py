@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.nostr.address import Address
+from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.policy.judge import judge
 from purgatory_sync.policy.rules.references import (
     anchor_filters,
     anchors,
@@ -26,6 +26,7 @@ from ..support import (
     announcement,
     coordinate,
     data,
+    judge_offer,
     known,
     make,
     pull_request,
@@ -42,19 +43,19 @@ def found_by(event: Event, served: Event) -> bool:
 @pytest.mark.parametrize("kind", [1, 1111, 1617, 1621, 1630, 7, 0])
 def test_b_5_everything_else_needs_a_reference(kind: int) -> None:
     event = make(MALLORY, kind)
-    verdict = judge(event, "user", known(), PurgatorySettings())
+    verdict = judge_offer(event, "user", known(), PurgatorySettings())
     assert verdict == Verdict(
         Action.REFUSE,
         "invalid: must reference an accepted repository or event",
         lacks=verdict.lacks,
     )
-    verdict = judge(event, "user", known(referenced=True), PurgatorySettings())
+    verdict = judge_offer(event, "user", known(referenced=True), PurgatorySettings())
     assert verdict == Verdict(Action.SERVE)
 
 
 @pytest.mark.parametrize("kind", [10317, 5])
 def test_b_5_grasp_lists_and_deletions_are_always_accepted(kind: int) -> None:
-    verdict = judge(make(MALLORY, kind), "user", known(), PurgatorySettings())
+    verdict = judge_offer(make(MALLORY, kind), "user", known(), PurgatorySettings())
     assert verdict == Verdict(Action.SERVE)
 
 
@@ -115,10 +116,12 @@ def test_b_2_2_b_a_co_maintainer_anchors_only_while_an_owner_is_served() -> None
     mine = (bob, Standing.SERVED, False)
     served = data((alice, Standing.SERVED), mine)
     held = data((alice, Standing.HELD), mine)
-    assert anchors(bob, SERVICE, {"repo": served})
-    assert not anchors(bob, SERVICE, {"repo": held})
-    assert not anchors(bob, SERVICE, {})
-    assert anchors(announcement(BOB), SERVICE, {})
+    of_bob = Announcement.parse(bob)
+    assert anchors(of_bob, SERVICE, {"repo": served})
+    assert not anchors(of_bob, SERVICE, {"repo": held})
+    assert not anchors(of_bob, SERVICE, {})
+    assert anchors(Announcement.parse(announcement(BOB)), SERVICE, {})
+    assert not anchors(bob, SERVICE, {"repo": served})  # malformed by today's rules
     assert anchors(state(BOB), SERVICE, {})
 
 

@@ -44,12 +44,15 @@ def test_identifiers_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [memory.get(name) for name in ("one", "two", "three")] == [None, nothing, nothing]
 
 
-def test_what_changed_is_forgotten() -> None:
+def test_what_changed_is_read_anew_and_what_was_read_is_kept_until_then() -> None:
     memory, one, two = Remembered(), served(3), served(4)
     memory.put("one", one)
     memory.put("two", two)
-    memory.drop_holding(frozenset((one.states[0].event.id,)))
-    assert (memory.get("one"), memory.get("two"), memory.values) == (None, two, 10)
-    memory.drop("two")
-    memory.drop("two")
-    assert memory.values == 0
+    memory.ended(frozenset((one.states[0].event.id,)))
+    assert (memory.get("one"), memory.get("two"), memory.values) == (None, two, 18)
+    memory.changed("two")
+    memory.changed("two")
+    memory.changed("three")
+    assert (memory.get("two"), memory.values) == (None, 18)
+    memory.put("two", served(5))
+    assert memory.values == 8 + 12

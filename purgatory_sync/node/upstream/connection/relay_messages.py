@@ -60,7 +60,7 @@ class Taken:
 
 
 @attrs.frozen
-class Other:
+class OtherMessage:
     """NOTICE and whatever is not known here."""
 
     name: str
@@ -76,7 +76,7 @@ class Reconciled:
     reason: str = ""
 
 
-Message: TypeAlias = Sent | EndOfStored | Closed | Reconciled | Challenge | Taken | Other
+Message: TypeAlias = Sent | EndOfStored | Closed | Reconciled | Challenge | Taken | OtherMessage
 
 
 def parse_relay_message(raw: str | bytes) -> Message:
@@ -103,7 +103,7 @@ def parse_relay_message(raw: str | bytes) -> Message:
             return Challenge(_text.decode(parts[1])[: MAX_CHALLENGE_CHARS + 1])
         if name == "OK":
             return Taken(_text.decode(parts[1]), _flag.decode(parts[2]), _reason(parts, 3))
-        return Other(name[:20], _text.decode(parts[1])[:200] if name == "NOTICE" else "")
+        return OtherMessage(name[:20], _text.decode(parts[1])[:200] if name == "NOTICE" else "")
     except _ERRORS as error:
         raise InvalidEvent("not a message of a relay") from error
 

@@ -30,7 +30,7 @@ from .relay_messages import (
     Closed,
     EndOfStored,
     Message,
-    Other,
+    OtherMessage,
     Reconciled,
     Sent,
     Taken,
@@ -251,7 +251,7 @@ class Session:
                 self._proof.challenged(text)
             case Taken():
                 return self._proof.heard(message)
-            case Other(name, text):
+            case OtherMessage(name, text):
                 self._line.log.debug("relay says", name=name, text=text)
                 self._reconciler.refused(text)
         return False

@@ -12,7 +12,7 @@ from purgatory_sync.node.upstream.connection.relay_messages import (
     Challenge,
     Closed,
     EndOfStored,
-    Other,
+    OtherMessage,
     Reconciled,
     Sent,
     Taken,
@@ -38,7 +38,7 @@ def test_messages_are_read() -> None:
     assert parse_relay_message('["EOSE","s"]') == EndOfStored("s")
     assert parse_relay_message('["CLOSED","s","error: no"]') == Closed("s", "error: no")
     assert parse_relay_message('["CLOSED","s"]') == Closed("s", "")
-    assert parse_relay_message('["NOTICE","hello"]') == Other("NOTICE", "hello")
+    assert parse_relay_message('["NOTICE","hello"]') == OtherMessage("NOTICE", "hello")
     assert parse_relay_message('["AUTH","challenge"]') == Challenge("challenge")
     assert parse_relay_message('["OK","id",true,""]') == Taken("id", True, "")
     assert parse_relay_message('["OK","id",false,"restricted: no"]') == Taken(
