@@ -8,11 +8,11 @@ from hashlib import sha256
 from typing import Annotated
 
 import msgspec
-from coincurve import PublicKeyXOnly
 
 from ..errors import InvalidEvent
 from . import kinds
 from .address import Address
+from .schnorr import VerifyingKey, is_signed_by, verifying_key
 
 MAX_CREATED_AT = 2**53
 
@@ -79,9 +79,9 @@ class Event(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=4096)
-def _key(pubkey: str) -> PublicKeyXOnly:
+def _key(pubkey: str) -> VerifyingKey:
     """Finding the point of a key costs as much as checking a signature, and authors come again."""
-    return PublicKeyXOnly(bytes.fromhex(pubkey))
+    return verifying_key(bytes.fromhex(pubkey))
 
 
 _INVERT = str.maketrans("0123456789abcdef", "fedcba9876543210")
@@ -144,10 +144,10 @@ def verify_event(event: Event) -> None:
     if wanted != event.id:
         raise InvalidEvent("id is not the hash of the event")
     try:
-        good = _key(event.pubkey).verify(bytes.fromhex(event.sig), bytes.fromhex(event.id))
+        key, signature = _key(event.pubkey), bytes.fromhex(event.sig)
     except ValueError as error:
         raise InvalidEvent("pubkey is no key") from error
-    if not good:
+    if not is_signed_by(key, bytes.fromhex(event.id), signature):
         raise InvalidEvent("signature does not fit")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from coincurve import PrivateKey, PublicKeyXOnly
-
 from ..errors import InvalidKey
 from .address import is_hex_key
 from .event import Event, event_id
+from .schnorr import SigningKey
 
 _CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
@@ -39,14 +38,14 @@ class SecretKey:
     """A secret key that signs events (BIP-340)."""
 
     def __init__(self, secret: bytes) -> None:
-        # coincurve would fill up a shorter one with zeros.
-        if len(secret) != 32:
-            raise InvalidKey("a secret key has 32 bytes")
         try:
-            self._key = PrivateKey(secret)
+            self._key = SigningKey(secret)
         except ValueError as error:
-            raise InvalidKey("not a secret key") from error
-        self.pubkey = PublicKeyXOnly.from_secret(secret).format().hex()
+            raise InvalidKey(
+                "not a secret key: it has 32 bytes, is not zero, and below the order"
+            ) from error
+        self._secret = bytes(secret)
+        self.pubkey = self._key.pubkey.hex()
 
     @classmethod
     def parse(cls, text: str) -> SecretKey:
@@ -60,7 +59,7 @@ class SecretKey:
     @property
     def nsec(self) -> str:
         """The key as NIP-19 writes it."""
-        return _encode("nsec", self._key.secret.hex())
+        return _encode("nsec", self._secret.hex())
 
     @property
     def npub(self) -> str:
@@ -73,7 +72,7 @@ class SecretKey:
         """Make a signed event (NIP-01); `created_at` in Unix seconds."""
         frozen = tuple(tuple(tag) for tag in tags)
         name = event_id(self.pubkey, created_at, kind, frozen, content)
-        sig = self._key.sign_schnorr(bytes.fromhex(name), bytes(32)).hex()
+        sig = self._key.sign(bytes.fromhex(name)).hex()
         return Event(name, self.pubkey, created_at, kind, frozen, content, sig)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 import nostr_sdk
 import pytest
-from coincurve import PublicKeyXOnly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ from purgatory_sync.nostr.event import (
     event_id,
     verify_event,
 )
-from purgatory_sync.nostr.keys import SecretKey
 from purgatory_sync.testing.events import (
     Author,
     announcement,
@@ -311,42 +309,7 @@ def test_an_addressable_event_without_d_has_the_empty_one() -> None:
     assert note(ALICE, kind=30617).address == (30617, ALICE.pubkey, "")
 
 
-# The first vectors of BIP-340's test-vectors.csv, and its ways of being wrong made from the second.
-PUBLIC = "dff1d77f2a671c5f36183726db2341be58feae1da2deced843240f7b502ba659"
-MESSAGE = "243f6a8885a308d313198a2e03707344a4093822299f31d0082efa98ec4e6c89"
-SIGNATURE = (
-    "6896bd60eeae296db48a229ff71dfe071bde413e6d43f917dc8dcf8c78de3341"
-    "8906d11ac976abccb20b091292bff4ea897efcb639ea871cfa95f6de339e4b0a"
-)
-FIELD_SIZE = "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f"
-CURVE_ORDER = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
-
-
-def test_bip_340_vector_0_is_what_we_sign() -> None:
-    key = SecretKey(bytes(31) + b"\x03")
-    assert key.pubkey == "f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9"
-    assert key._key.sign_schnorr(bytes(32), bytes(32)).hex() == (
-        "e907831f80848d1069a5371b402410364bdf1c5f8307b0084c55f1ce2dca8215"
-        "25f66a4a85ea8b71e482a74f382d2ce5ebeee8fdb2172f477df4900d310536c0"
-    )
-
-
-@pytest.mark.parametrize(
-    ("signature", "good"),
-    [
-        (SIGNATURE, True),
-        (SIGNATURE[:64] + "0" * 64, False),
-        (FIELD_SIZE + SIGNATURE[64:], False),
-        (SIGNATURE[:64] + CURVE_ORDER, False),
-        ("0" * 64 + SIGNATURE[64:], False),
-    ],
-)
-def test_bip_340_vector_1(signature: str, good: bool) -> None:
-    key = PublicKeyXOnly(bytes.fromhex(PUBLIC))
-    assert key.verify(bytes.fromhex(signature), bytes.fromhex(MESSAGE)) is good
-
-
-def test_bip_340_a_key_that_is_not_on_the_curve() -> None:
+def test_a_key_that_is_not_on_the_curve() -> None:
     off_curve = "eefdea4cdb677750a420fee807eacf21eb9898ae79b9768766e4faa04a2d4a34"
     unsigned = note(ALICE)
     name = event_id(off_curve, 1, 1, (), "")

@@ -36,7 +36,7 @@ PACKAGE = Path(purgatory_sync.__file__).parent
 # What a pure function may use: values, texts, and nothing that looks at a clock or at the world.
 MAY_IMPORT = {
     "__future__", "attrs", "collections", "enum", "functools", "hashlib", "re", "typing",
-    "array", "bisect", "ipaddress", "pathlib", "urllib", "idna", "msgspec", "coincurve",
+    "array", "bisect", "ipaddress", "pathlib", "urllib", "idna", "msgspec", "btclib_secp256k1",
 }  # fmt: skip
 ROOMS = {"policy", "nostr", "settings", "errors", "urls", "refnames"}
 MODULES = sorted(
