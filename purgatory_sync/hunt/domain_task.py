@@ -1,4 +1,4 @@
-"""The long-lived task of one domain, and the turns that identifiers take at it (mission S9, D)."""
+"""The long-lived task of one domain, and the turns that identifiers take at it (S9, S10)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .limits.domain_throttle import Place
 from .limits.hunt_state import Hunt
 from .limits.living_domains import IDLE_SECS, LivingDomain
 from .limits.shared_limits import Throttles
-from .source_choice import askable, choose, survey
+from .source_choice import askable, survey, sync_identifier_next_url
 from .strategy import pursue
 
 log = structlog.get_logger()
@@ -42,10 +42,12 @@ def _begin_turn(throttles: Throttles, living: LivingDomain, nursery: trio.Nurser
     domain = living.throttle.domain
     place = throttles.start_request(domain)
     if place is not None and (identifier := living.throttle.next_ready_identifier()) is not None:
-        nursery.start_soon(take_turn, throttles, domain, identifier, place)
+        nursery.start_soon(process_queued_identifier, throttles, domain, identifier, place)
 
 
-async def take_turn(throttles: Throttles, domain: str, identifier: str, place: Place) -> None:
+async def process_queued_identifier(
+    throttles: Throttles, domain: str, identifier: str, place: Place
+) -> None:
     """Ask one URL of the domain for the identifier; it leaves the queue when none is left.
 
     However it ends, cancellation and crashes included, the place is free and the identifier is
@@ -77,7 +79,7 @@ async def _turn(throttles: Throttles, hunt: Hunt, domain: str, place: Place) -> 
             break
     if seen is None:
         return False
-    reservation = choose(seen, hunt, throttles, tried, domain=domain, place=place)
+    reservation = sync_identifier_next_url(seen, hunt, throttles, tried, domain=domain, place=place)
     if reservation is not None:
         await pursue(ctx, hunt, throttles, first=reservation)
         return ctx.has_pending_events(identifier)

@@ -12,7 +12,7 @@ from ..errors import AttemptFailed, NaughtyScope, RateLimited, RedirectRefused, 
 from .limits.domain_throttle import Place
 from .limits.shared_limits import Throttles
 from .limits.sync_context import SyncContext
-from .source_choice import Reservation
+from .source_choice import Reservation, survey
 
 log = structlog.get_logger()
 
@@ -94,24 +94,55 @@ class ReservationObserver:
         return True
 
 
-async def fly(ctx: SyncContext, reservation: Reservation, throttles: Throttles) -> int:
-    """Make the attempt, settle it, and release what became releasable.
+async def sync_identifier_from_url(
+    ctx: SyncContext, reservation: Reservation, throttles: Throttles
+) -> int:
+    """Ask one URL for what is needed at this moment, and release what became satisfiable (S7).
 
-    Returns the number of OIDs obtained; 0 when it failed. Whatever happens, cancellation and
+    Returns the number of OIDs obtained; 0 when it failed, and with no start counted when nothing
+    is missing any more. Whatever happens, cancellation and
     crashes included, place and flight are free afterwards. A crash of the context is logged and
     counts as a failure of ours.
     """
     hunt = reservation.hunt
     try:
+        renewed = await _renewed(reservation, ctx)
+        if renewed is None:
+            return 0
+        reservation = renewed
         target, outcome = await _fetch(ctx, reservation, throttles)
         if outcome.obtained and target is not None:
             await _release(ctx, reservation, target, outcome.obtained)
         return len(outcome.obtained)
     finally:
+        if reservation.place.open:
+            throttles.give_back(reservation.place)
         hunt.arrive(reservation.flight)
         if not ctx.has_pending_events(hunt.identifier):
             throttles.dequeue(hunt.identifier)
         throttles.hunts.drop_if_over(hunt)
+
+
+async def _renewed(reserved: Reservation, ctx: SyncContext) -> Reservation | None:
+    """The reservation for what is still missing; given back and passed over if nothing is."""
+    if reserved.is_current:
+        return reserved
+    seen = await survey(ctx, reserved.hunt.identifier)
+    source = seen.source(reserved.url, reserved.oids) if seen is not None else None
+    oids = reserved.oids & source.oids if source is not None else frozenset()
+    if seen is None or source is None or not oids:
+        reserved.hunt.passed_over[reserved.url] = None
+        ctx.record_attempt(
+            reserved.hunt.identifier,
+            reserved.source.event_ids,
+            reserved.url,
+            ResultClass.NOTHING,
+            "nothing is missing any more",
+        )
+        reserved.give_back()
+        return None
+    reserved.flight.oids = oids
+    return attrs.evolve(reserved, seen=seen, source=source)
 
 
 async def _fetch(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from .domain_task import run_domain, take_turn
-from .limits.domain_throttle import Place
+from .domain_task import run_domain
 from .limits.living_domains import LivingDomain
 from .limits.shared_limits import Throttles
 
@@ -33,7 +32,3 @@ class ThrottleManager(Throttles):
     def _start_task(self, living: LivingDomain) -> None:
         if self._nursery is not None:
             self._nursery.start_soon(run_domain, self, living)
-
-    async def process_queued_identifier(self, domain: str, identifier: str, place: Place) -> None:
-        """One turn of an identifier at a domain, in a place taken for it; `take_turn` has it."""
-        await take_turn(self, domain, identifier, place)

@@ -77,6 +77,15 @@ class Reservation:
     source: Source
     seen: Survey
     flight: Flight
+    _changes: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_changes", self.hunt.changes)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing that is missing changed since the choice."""
+        return self._changes == self.hunt.changes
 
     @property
     def url(self) -> str:
@@ -124,7 +133,7 @@ def askable(
             yield source, oids
 
 
-def choose(
+def sync_identifier_next_url(
     seen: Survey,
     hunt: Hunt,
     throttles: Throttles,
@@ -133,7 +142,7 @@ def choose(
     domain: str | None = None,
     place: Place | None = None,
 ) -> Reservation | None:
-    """Choose a URL and take its place in one step.
+    """Choose the next URL to ask and take its place and token in one step (S6, B 8.2).
 
     A URL that is not being asked goes before one that is (for other objects), one that did not
     want to be left alone before one that did, one that was not asked in earlier rounds before one
@@ -141,8 +150,13 @@ def choose(
     spare, which stays free longest; then announcement order.
 
     Args:
+      seen: what is missing and where it may be.
+      tried: what was asked already, beside what the running hunt knows.
       domain: only URLs of this domain, whoever waits there; else any that is not throttled.
       place: a place at `domain` that was taken before; stays the caller's when None is returned.
+
+    Returns a reservation, to be handed to `sync_identifier_from_url` or given back; None when
+    nothing is needed, no URL is untried, or no place is free.
     """
     now = trio.current_time()
     possible: list[tuple[Source, frozenset[str]]] = []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import structlog
 import trio
 
-from .hunt_attempt import fly
+from .hunt_attempt import sync_identifier_from_url
 from .limits.hunt_state import Flight, Hunt, Look
 from .limits.shared_limits import Throttles
 from .limits.sync_context import Source, SyncContext
 from .limits.tried_urls import TriedUrls
-from .source_choice import Reservation, Survey, askable, choose, survey
+from .source_choice import Reservation, Survey, askable, survey, sync_identifier_next_url
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ async def pursue(
 
         def launch(reservation: Reservation) -> None:
             own.append(reservation.flight)
-            nursery.start_soon(fly, ctx, reservation, throttles)
+            nursery.start_soon(sync_identifier_from_url, ctx, reservation, throttles)
 
         def is_flying() -> bool:
             return any(flight in hunt.flights for flight in own)
@@ -85,7 +86,7 @@ async def _step(
     missing = seen.missing
     hunt.cancel_useless(missing)
     while not hunt.has_in_hand(missing):
-        reservation = choose(seen, hunt, throttles, hunt.tried)
+        reservation = sync_identifier_next_url(seen, hunt, throttles, hunt.tried)
         if reservation is None:
             break
         launch(reservation)
@@ -110,21 +111,29 @@ async def _ask_for_releases(ctx: SyncContext, hunt: Hunt, seen: Survey) -> bool:
 def queue_at_throttled(seen: Survey, hunt: Hunt, throttles: Throttles) -> tuple[str, ...]:
     """Let the identifier wait at every throttled domain with untried URLs; returns those."""
     queued = []
-    for domain in throttled_domains(seen, hunt, throttles, hunt.tried):
-        if throttles.enqueue_identifier(domain, hunt.identifier, hunt.tried.for_domain(domain)):
+    for found in get_throttled_domains_with_untried_urls(seen, hunt, throttles, hunt.tried):
+        domain, tried = found.domain, found.tried_urls_for_domain
+        if throttles.enqueue_identifier(domain, hunt.identifier, tried):
             queued.append(domain)
             log.debug("throttled", identifier=hunt.identifier, domain=domain)
     return tuple(queued)
 
 
-def throttled_domains(
+@attrs.frozen
+class ThrottledDomainInfo:
+    """A throttled domain that has untried URLs for an identifier, and what was tried there."""
+
+    domain: str
+    tried_urls_for_domain: TriedUrls
+
+
+def get_throttled_domains_with_untried_urls(
     seen: Survey, hunt: Hunt, throttles: Throttles, tried: TriedUrls
-) -> tuple[str, ...]:
-    """The throttled domains with URLs that are untried for something missing."""
-    return tuple(
-        dict.fromkeys(
-            source.domain
-            for source, _ in askable(seen, hunt, throttles, tried)
-            if throttles.is_throttled_for(source.domain, hunt.identifier)
-        )
+) -> tuple[ThrottledDomainInfo, ...]:
+    """The throttled domains with URLs that are untried for something missing (S8)."""
+    domains = dict.fromkeys(
+        source.domain
+        for source, _ in askable(seen, hunt, throttles, tried)
+        if throttles.is_throttled_for(source.domain, hunt.identifier)
     )
+    return tuple(ThrottledDomainInfo(each, tried.for_domain(each)) for each in domains)

@@ -11,8 +11,14 @@ import trio
 
 from purgatory_sync.hunt.limits.domain_throttle import Place
 from purgatory_sync.hunt.limits.sync_context import Source
+from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 from purgatory_sync.hunt.loop import start_sync_loop
 from purgatory_sync.hunt.manager import ThrottleManager
+from purgatory_sync.hunt.source_choice import Reservation, survey, sync_identifier_next_url
+from purgatory_sync.hunt.strategy import (
+    ThrottledDomainInfo,
+    get_throttled_domains_with_untried_urls,
+)
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import SyncSettings
@@ -56,6 +62,33 @@ def saturate(throttles: ThrottleManager, domain: str, places: int = 5) -> list[P
     """Take all places of a domain; returns them."""
     taken = [throttles.start_request(domain) for _ in range(places)]
     return [place for place in taken if place is not None]
+
+
+async def next_url(
+    ctx: MockSyncContext,
+    identifier: str,
+    domain: str | None,
+    tried: TriedUrls,
+    throttles: ThrottleManager,
+) -> Reservation | None:
+    """What a hunt does before it asks: look what is missing, and choose."""
+    if not ctx.has_pending_events(identifier):
+        return None
+    with throttles.hunts.using(identifier) as hunt:
+        seen = await survey(ctx, identifier)
+        if seen is None:
+            return None
+        return sync_identifier_next_url(seen, hunt, throttles, tried, domain=domain)
+
+
+async def throttled_domains(
+    ctx: MockSyncContext, identifier: str, tried: TriedUrls, throttles: ThrottleManager
+) -> tuple[ThrottledDomainInfo, ...]:
+    """The throttled domains that have untried URLs for what is missing now."""
+    seen = await survey(ctx, identifier)
+    assert seen is not None
+    with throttles.hunts.using(identifier) as hunt:
+        return get_throttled_domains_with_untried_urls(seen, hunt, throttles, tried)
 
 
 def starts(ctx: MockSyncContext) -> list[tuple[float, str]]:

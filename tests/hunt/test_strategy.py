@@ -23,17 +23,14 @@ from purgatory_sync.errors import (
     TimedOut,
     TlsFailed,
 )
+from purgatory_sync.hunt.hunt_attempt import sync_identifier_from_url
 from purgatory_sync.hunt.limits.sync_context import AttemptObserver
 from purgatory_sync.hunt.limits.tried_urls import TriedUrls
-from purgatory_sync.hunt.sync_identifier import (
-    sync_identifier,
-    sync_identifier_from_url,
-    sync_identifier_next_url,
-)
+from purgatory_sync.hunt.sync_identifier import sync_identifier
 from purgatory_sync.purgatory.entries import UNCOUNTED
 from purgatory_sync.testing.mock_context import MockSyncContext
 
-from .support import A, B, C, D, Finished, asked, manager, saturate, serving, starts, url
+from .support import A, B, C, D, Finished, asked, manager, next_url, saturate, serving, starts, url
 
 REPO = "test-repo"
 
@@ -145,17 +142,6 @@ async def test_b_8_5_a_push_ends_a_domains_turn_too(autojump_clock: MockClock) -
         assert throttles.statistics().domains["a.example"].in_flight == 0
 
 
-async def test_b_8_5_a_push_ends_a_fetch_by_hand_too(autojump_clock: MockClock) -> None:
-    ctx = needing(A).hangs(A)
-    throttles = manager(ctx)
-    async with trio.open_nursery() as nursery:
-        by_hand = Finished()
-        nursery.start_soon(by_hand.run, sync_identifier_from_url, ctx, REPO, A, throttles)
-        await trio.sleep(20)
-        ctx.push(["oid1"])
-    assert (by_hand.at, by_hand.value) == (20.0, 0)
-
-
 async def test_a_turn_that_completes_it_ends_the_waiting_elsewhere(
     autojump_clock: MockClock,
 ) -> None:
@@ -202,7 +188,7 @@ async def test_b_8_2_what_a_running_hunt_has_tried_is_tried_for_everybody(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sync_identifier, ctx, REPO, throttles)
         await trio.sleep(4)
-        again = await sync_identifier_next_url(ctx, REPO, "a.example", TriedUrls(), throttles)
+        again = await next_url(ctx, REPO, "a.example", TriedUrls(), throttles)
         assert again is None
         nursery.cancel_scope.cancel()
 
@@ -585,11 +571,11 @@ async def test_b_8_2_what_turned_out_not_to_be_missing_is_passed_over() -> None:
     ctx = needing(A, B)
     throttles = manager(ctx)
     with throttles.hunts.using(REPO) as hunt:
-        reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+        reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
         assert reserved is not None
         ctx.with_pending(False)
-        ctx.with_needed_oids(["oid2"], event_id="later")
-        assert await sync_identifier_from_url(ctx, REPO, reserved, throttles) == 0
+        ctx.arrives(["oid2"], 100.0)
+        assert await sync_identifier_from_url(ctx, reserved, throttles) == 0
         assert list(hunt.passed_over) == [A]
     assert ctx.fetches == []
 

@@ -10,20 +10,15 @@ from purgatory_sync.errors import (
     NotReachedByProxy,
     ProxyFailed,
     ResultClass,
-    TimedOut,
 )
+from purgatory_sync.hunt.hunt_attempt import sync_identifier_from_url
 from purgatory_sync.hunt.limits.tried_urls import TriedUrls
-from purgatory_sync.hunt.sync_identifier import (
-    ThrottledDomainInfo,
-    get_throttled_domains_with_untried_urls,
-    sync_identifier,
-    sync_identifier_from_url,
-    sync_identifier_next_url,
-)
+from purgatory_sync.hunt.strategy import ThrottledDomainInfo
+from purgatory_sync.hunt.sync_identifier import sync_identifier
 from purgatory_sync.purgatory.entries import UNCOUNTED
 from purgatory_sync.testing.mock_context import MockSyncContext
 
-from .support import A, B, C, manager, saturate, serving, starts, url
+from .support import A, B, C, manager, next_url, saturate, serving, starts, throttled_domains, url
 
 REPO = "test-repo"
 
@@ -40,73 +35,73 @@ async def test_next_url_skips_throttled_domains() -> None:
     ctx = needing("oid1")
     throttles = manager(ctx)
     saturate(throttles, "a.example")
-    reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
     assert reserved is not None
     assert reserved.url == B
 
 
 async def test_next_url_skips_tried_urls() -> None:
     ctx = needing("oid1")
-    reserved = await sync_identifier_next_url(ctx, REPO, None, tried(A, B), manager(ctx))
+    reserved = await next_url(ctx, REPO, None, tried(A, B), manager(ctx))
     assert reserved is not None
     assert reserved.url == C
 
 
 async def test_next_url_none_without_pending_events() -> None:
     ctx = needing("oid1").with_pending(False)
-    assert await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
+    assert await next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
 
 
 async def test_next_url_none_when_nothing_needed() -> None:
     ctx = MockSyncContext().with_urls([A]).with_pending()
-    assert await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
+    assert await next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
 
 
 async def test_next_url_specific_domain() -> None:
     ctx = needing("oid1")
     throttles = manager(ctx)
-    reserved = await sync_identifier_next_url(ctx, REPO, "b.example", TriedUrls(), throttles)
+    reserved = await next_url(ctx, REPO, "b.example", TriedUrls(), throttles)
     assert reserved is not None
     assert (reserved.url, reserved.domain) == (B, "b.example")
-    again = await sync_identifier_next_url(ctx, REPO, "b.example", tried(B), throttles)
+    again = await next_url(ctx, REPO, "b.example", tried(B), throttles)
     assert again is None
 
 
 async def test_next_url_none_when_all_tried() -> None:
     ctx = needing("oid1")
-    assert await sync_identifier_next_url(ctx, REPO, None, tried(A, B, C), manager(ctx)) is None
+    assert await next_url(ctx, REPO, None, tried(A, B, C), manager(ctx)) is None
 
 
 async def test_next_url_none_without_repository_data() -> None:
     ctx = needing("oid1").with_repo_data(None)
-    assert await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
+    assert await next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
 
 
 async def test_next_url_never_our_own_domain() -> None:
     ctx = MockSyncContext("a.example").with_urls([A]).with_needed_oids(["oid1"])
-    assert await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
+    assert await next_url(ctx, REPO, None, TriedUrls(), manager(ctx)) is None
 
 
 async def test_b_8_2_the_place_is_taken_in_the_same_step_as_the_choice() -> None:
     ctx = needing("oid1", urls=(A,))
     ctx.with_urls([A], "other").with_needed_oids(["oid2"], "other")
     throttles = manager(ctx, concurrent=1)
-    reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
     assert reserved is not None
     assert throttles.statistics().domains["a.example"].in_flight == 1
-    assert await sync_identifier_next_url(ctx, "other", None, TriedUrls(), throttles) is None
+    assert await next_url(ctx, "other", None, TriedUrls(), throttles) is None
     reserved.give_back()
     assert throttles.statistics().domains["a.example"].tokens == 30
     assert len(throttles.hunts) == 0
-    assert await sync_identifier_next_url(ctx, "other", None, TriedUrls(), throttles) is not None
+    assert await next_url(ctx, "other", None, TriedUrls(), throttles) is not None
 
 
 async def test_b_8_2_no_url_is_chosen_twice_at_once() -> None:
     ctx = needing("oid1", urls=(A, url("a", "second")))
     throttles = manager(ctx)
-    first = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+    first = await next_url(ctx, REPO, None, TriedUrls(), throttles)
     assert first is not None
-    assert await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles) is None
+    assert await next_url(ctx, REPO, None, TriedUrls(), throttles) is None
     first.give_back()
 
 
@@ -114,7 +109,7 @@ async def test_b_8_2_the_domain_with_the_most_to_spare_is_taken() -> None:
     ctx = needing("oid1", urls=(A, B))
     throttles = manager(ctx)
     throttles.start_request("a.example")
-    reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
     assert reserved is not None
     assert reserved.url == B
 
@@ -122,7 +117,9 @@ async def test_b_8_2_the_domain_with_the_most_to_spare_is_taken() -> None:
 async def test_from_url_fetches_and_processes_on_success() -> None:
     ctx = needing("oid1").url_provides(A, ["oid1"])
     throttles = manager(ctx)
-    assert await sync_identifier_from_url(ctx, REPO, A, throttles) == 1
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
+    assert reserved is not None
+    assert await sync_identifier_from_url(ctx, reserved, throttles) == 1
     assert ctx.fetched_urls == [A]
     assert [release.new_oids for release in ctx.releases] == [{"oid1"}]
     assert [release.released for release in ctx.releases] == [("event-1",)]
@@ -133,21 +130,22 @@ async def test_from_url_fetches_and_processes_on_success() -> None:
 async def test_s7_a_failed_fetch_releases_nothing() -> None:
     ctx = needing("oid1").fails(A, ConnectFailed("refused"))
     throttles = manager(ctx)
-    assert await sync_identifier_from_url(ctx, REPO, A, throttles) == 0
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
+    assert reserved is not None
+    assert await sync_identifier_from_url(ctx, reserved, throttles) == 0
     assert ctx.releases == []
     assert throttles.statistics().domains["a.example"].requests_total == 1
 
 
 async def test_s7_no_start_is_counted_when_there_is_nothing_to_do() -> None:
-    for ctx, asked in (
-        (needing("oid1"), "file:///etc/passwd"),
-        (needing("oid1"), "https://stranger.example/r.git"),
-        (needing("oid1").with_repo_data(None), A),
-        (needing("oid1").without_target(), A),
-        (MockSyncContext().with_urls([A]).with_pending(), A),
+    for ctx in (
+        needing("oid1", urls=("file:///etc/passwd",)),
+        needing("oid1").with_repo_data(None),
+        needing("oid1").without_target(),
+        MockSyncContext().with_urls([A]).with_pending(),
     ):
         throttles = manager(ctx)
-        assert await sync_identifier_from_url(ctx, REPO, asked, throttles) == 0
+        await sync_identifier(ctx, REPO, throttles)
         assert ctx.fetches == []
         assert sum(d.requests_total for d in throttles.statistics().domains.values()) == 0
         assert len(throttles.hunts) == 0
@@ -156,31 +154,23 @@ async def test_s7_no_start_is_counted_when_there_is_nothing_to_do() -> None:
 async def test_s7_asks_for_what_is_needed_at_that_moment() -> None:
     ctx = needing("oid1", "oid2").url_provides(A, ["oid1", "oid2"])
     throttles = manager(ctx)
-    reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
     assert reserved is not None
     ctx.push(["oid1"])
-    assert await sync_identifier_from_url(ctx, REPO, reserved, throttles) == 1
+    ctx.arrives(["oid2"], 100.0)  # a push alone need not tell; a new event does
+    assert await sync_identifier_from_url(ctx, reserved, throttles) == 1
     assert [fetch.oids for fetch in ctx.fetches] == [{"oid2"}]
 
 
 async def test_b_8_2_a_lost_race_gives_place_and_token_back() -> None:
     ctx = needing("oid1")
     throttles = manager(ctx)
-    reserved = await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles)
+    reserved = await next_url(ctx, REPO, None, TriedUrls(), throttles)
     assert reserved is not None
     ctx.push(["oid1"])
-    assert await sync_identifier_from_url(ctx, REPO, reserved, throttles) == 0
+    assert await sync_identifier_from_url(ctx, reserved, throttles) == 0
     domain = throttles.statistics().domains["a.example"]
     assert (domain.in_flight, domain.tokens, domain.requests_total) == (0, 30, 0)
-
-
-async def test_b_8_7_a_fetch_by_hand_clears_naughty_entries() -> None:
-    ctx = needing("oid1", urls=(A,)).url_provides(A, ["oid1"])
-    throttles = manager(ctx)
-    throttles.note_naughty(A, TimedOut.naughty.HOST, "bad")
-    assert await sync_identifier_next_url(ctx, REPO, None, TriedUrls(), throttles) is None
-    assert await sync_identifier_from_url(ctx, REPO, A, throttles) == 1
-    assert len(throttles.naughty) == 0
 
 
 async def test_s8_throttled_domains_with_untried_urls() -> None:
@@ -190,7 +180,7 @@ async def test_s8_throttled_domains_with_untried_urls() -> None:
     for domain in ("a.example", "b.example"):
         saturate(throttles, domain)
     asked = tried(A, B)
-    found = await get_throttled_domains_with_untried_urls(ctx, REPO, asked, throttles)
+    found = await throttled_domains(ctx, REPO, asked, throttles)
     assert [info.domain for info in found] == ["a.example"]
     assert isinstance(found[0], ThrottledDomainInfo)
     assert list(found[0].tried_urls_for_domain) == [A]

@@ -65,6 +65,7 @@ class Hunt:
       releases_asked: held events with nothing missing whose release was asked for already.
       users: live tasks that hold it.
       rounds: how often it began anew although a slow attempt still went on.
+      changes: how often something changed under the identifier, or an attempt ended.
     """
 
     identifier: str
@@ -76,6 +77,7 @@ class Hunt:
     releases_asked: dict[str, None] = attrs.field(factory=dict)
     users: int = 0
     rounds: int = 0
+    changes: int = 0
     _departures: dict[str, int] = attrs.field(factory=dict)
     _asked_before: dict[str, int] = attrs.field(factory=dict)
     watch: Watch = attrs.field(init=False)
@@ -91,6 +93,7 @@ class Hunt:
 
     def on_change(self) -> None:
         """Something was added, removed or enqueued: if nothing waits any more, all is over."""
+        self.changes += 1
         if not self.ctx.has_pending_events(self.identifier):
             self.cancel_flights()
         self.ring()
@@ -110,6 +113,7 @@ class Hunt:
         if flight in self.flights:
             del self.flights[flight]
             self.arrivals += 1
+            self.changes += 1
             self.ring()
 
     def cancel_flights(self) -> None:
