@@ -41,7 +41,6 @@ ARCHIVE: Final = "GRASP-05"
 # what is much work to look up must not hold up what is little. So each question is tried among
 # many first, then among fewer that take longer. Steps are SQLite's: a million take about 50 ms.
 LANES: Final = ((2, 100_000), (1, 5_000_000), (1, 50_000_000))
-READS_AT_ONCE: Final = sum(places for places, _ in LANES)
 
 T = TypeVar("T")
 

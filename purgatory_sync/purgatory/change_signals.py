@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import attrs
-import trio
 
 
 @attrs.define(eq=False)
@@ -45,36 +44,12 @@ class Watch:
 
 @attrs.define(eq=False)
 class Changes:
-    """Versions by identifier, and those who wait for the next one."""
+    """Who watches which identifier."""
 
     watchers: dict[str, dict[Watch, None]] = attrs.field(factory=dict)
-    _versions: dict[str, int] = attrs.field(factory=dict)
-    _waiting: dict[str, trio.Event] = attrs.field(factory=dict)
-    _count: int = 0
 
-    def version(self, identifier: str) -> int:
-        """A number that differs after every change; 0 while nothing is known of the identifier."""
-        return self._versions.get(identifier, 0)
-
-    def announce(self, identifiers: Iterable[str], *, known: bool = True) -> None:
-        """Tell everybody that these identifiers changed.
-
-        Args:
-          known: False when nothing is held there any more, so that nothing need be remembered.
-        """
+    def announce(self, identifiers: Iterable[str]) -> None:
+        """Tell everybody who watches one of these identifiers that something changed."""
         for identifier in identifiers:
-            self._count += 1
-            if known:
-                self._versions[identifier] = self._count
-            else:
-                self._versions.pop(identifier, None)
-            if (waiting := self._waiting.pop(identifier, None)) is not None:
-                waiting.set()
             for watch in tuple(self.watchers.get(identifier, ())):
                 watch.on_change()
-
-    async def wait(self, identifier: str, seen: int) -> int:
-        """Wait for the first change after the version `seen`; returns the version then."""
-        if self.version(identifier) == seen:
-            await self._waiting.setdefault(identifier, trio.Event()).wait()
-        return self.version(identifier)

@@ -48,7 +48,7 @@ class HeldCounts:
 class Purgatory:
     """Held events, the queue of their identifiers, expired ids and placeholders.
 
-    All methods but `wait_changed` are done in one step. Nothing is durable here: who calls
+    All methods are done in one step. Nothing is durable here: who calls
     journals first. `room` counts what is held; the way in keeps it within its bounds.
 
     Args:
@@ -253,17 +253,9 @@ class Purgatory:
         if held is not None:
             held.tried[url] = Tried.after(held.tried.get(url), at, result, detail)
 
-    def version(self, identifier: str) -> int:
-        """A number that changes with whatever is added, removed or enqueued there."""
-        return self._changes.version(identifier)
-
-    async def wait_changed(self, identifier: str, seen: int) -> int:
-        """Wait until `version` differs from `seen`; returns it. Cancelling leaves nothing."""
-        return await self._changes.wait(identifier, seen)
-
     def note_change(self, identifier: str) -> None:
         """Tell those who wait that something changed that purgatory does not hold itself."""
-        self._changes.announce((identifier,), known=self._knows(identifier))
+        self._changes.announce((identifier,))
 
     def watch(self, identifier: str, on_change: Callable[[], None]) -> Watch:
         """An eye on the identifier for a hunt, which opens and closes it."""
@@ -292,9 +284,6 @@ class Purgatory:
             if not self.has_pending_events(identifier):
                 self.sync_queue.remove(identifier)
             self.note_change(identifier)
-
-    def _knows(self, identifier: str) -> bool:
-        return self.has_pending_events(identifier) or identifier in self._announcements_of
 
     def _forget(self, entries: dict[str, _Held], held: _Held) -> None:
         del entries[held.event_id]

@@ -71,16 +71,6 @@ class SyncQueue:
             self._push(identifier, entry)
         return tuple(ready)
 
-    def next_due(self) -> float | None:
-        """Trio's time at which the next identifier becomes due; None when nothing waits."""
-        while self._heap:
-            at, _, identifier = self._heap[0]
-            entry = self._entries.get(identifier)
-            if entry is not None and entry.next_attempt == at and not entry.in_progress:
-                return at
-            heapq.heappop(self._heap)
-        return None
-
     @contextmanager
     def lease(self, identifier: str, is_pending: Callable[[], bool]) -> Iterator[SyncQueueEntry]:
         """Hold an entry while its identifier is hunted.

@@ -10,10 +10,10 @@ import pytest
 
 from purgatory_sync.git.disk.repository import present_oids
 from purgatory_sync.git.pack.format import GitObject
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.testing import faults
 from purgatory_sync.testing.faults import Fault
 from purgatory_sync.testing.pack_tampering import pkt
+from purgatory_sync.testing.packs import encode_pack
 
 from ..git.ingest.bombs import BOMBS
 from ..git.ingest.test_sink_damage import of_sha256

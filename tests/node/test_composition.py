@@ -12,12 +12,14 @@ import trio.testing
 from purgatory_sync.engine.status.models import Statistics
 from purgatory_sync.errors import ResultClass, TooMuchWork
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
-from purgatory_sync.node.composition import LANES, READS_AT_ONCE, _Backend, _snapshot
+from purgatory_sync.node.composition import LANES, _Backend, _snapshot
 from purgatory_sync.node.git_http.receive_pack_http import GitPush
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.runtime.net.addresses import networks
 from purgatory_sync.store.sqlite import READERS
+
+READS_AT_ONCE = sum(places for places, _ in LANES)
 
 
 @attrs.define

@@ -59,7 +59,9 @@ async def test_b_9_what_was_noted_in_the_future_of_the_clock_counts_from_then_on
 async def test_trigger_immediate_sync_uses_the_immediate_delay() -> None:
     purgatory = Purgatory(sync=SyncSettings(immediate_delay_ms=700), clock=lambda: 0.0)
     purgatory.trigger_immediate_sync("repo")
-    assert purgatory.sync_queue.next_due() == 0.7
+    (entry,) = purgatory.sync_queue.due(0.7)
+    assert entry == "repo"
+    assert purgatory.sync_queue.due(0.6) == ()
 
 
 async def test_several_states_wait_under_one_identifier_oldest_first() -> None:
@@ -80,7 +82,9 @@ async def test_b_1_8_what_is_held_already_stays_as_it_is() -> None:
     again = purgatory.add_state(state(), Origin.SYNC, NOW + 5)
     assert again is first
     assert (first.accepted_at, first.origin) == (NOW, Origin.USER)
-    assert purgatory.sync_queue.next_due() == 180.0
+    entry = purgatory.sync_queue.get("repo")
+    assert entry is not None
+    assert entry.next_attempt == 180.0
     one = purgatory.add_pr(pull_request("repo"), Origin.USER, NOW)
     assert purgatory.add_pr(pull_request("repo"), Origin.USER, NOW + 1) is one
 
@@ -191,29 +195,6 @@ async def test_hunted_events_may_be_removed_while_they_are_looked_at() -> None:
         if isinstance(held, HeldState):
             purgatory.remove_state_event(held.event_id)
     assert purgatory.counts() == HeldCounts(0, 1, 0)
-
-
-async def test_wait_changed_sees_what_a_push_completed(autojump_clock: MockClock) -> None:
-    purgatory = Purgatory()
-    held = purgatory.add_state(state(), Origin.USER, NOW)
-    seen = purgatory.version("repo")
-
-    async def push() -> None:
-        await trio.sleep(3)
-        purgatory.remove_state_event(held.event_id)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(push)
-        assert await purgatory.wait_changed("repo", seen) != seen
-        assert trio.current_time() == 3.0
-
-
-async def test_wait_changed_returns_at_once_when_something_changed_before() -> None:
-    purgatory = Purgatory()
-    seen = purgatory.version("repo")
-    purgatory.add_state(state(), Origin.USER, NOW)
-    with trio.fail_after(0):
-        assert await purgatory.wait_changed("repo", seen) > seen
 
 
 async def test_watch_is_told_of_every_change_between_open_and_close() -> None:

@@ -105,15 +105,6 @@ def test_remove_spares_what_is_being_hunted(queue: SyncQueue) -> None:
     assert "repo" not in queue
 
 
-def test_next_due_forgets_what_is_no_longer_so(queue: SyncQueue) -> None:
-    assert queue.next_due() is None
-    queue.enqueue("late", 9.0)
-    queue.enqueue("soon", 1.0)
-    assert queue.next_due() == 1.0
-    queue.remove("soon")
-    assert queue.next_due() == 9.0
-
-
 def test_due_ones_are_found_without_scanning_all(queue: SyncQueue) -> None:
     order = list(range(100_000))
     random.Random(7).shuffle(order)

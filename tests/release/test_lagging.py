@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from purgatory_sync.git.disk.alignment import set_head
 from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.release.lagging import lags, make_hosted
 from purgatory_sync.testing import events
@@ -22,7 +21,7 @@ async def test_b_9_a_head_that_names_another_branch_is_brought_up(world: World) 
     event = events.state(OWNER, "repo", dict.fromkeys((MAIN, DEV), step.oid), created_at=NOW - 50)
     await world.offer(event)
     assert not await lags(world.parts, "repo")
-    set_head(world.path(OWNER), DEV)
+    (world.path(OWNER) / "HEAD").write_text(f"ref: {DEV}\n")
     assert await lags(world.parts, "repo")
     await world.releaser.process("repo", bring_up=True)
     assert world.head(OWNER) == MAIN

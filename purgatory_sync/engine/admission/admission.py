@@ -31,12 +31,13 @@ from ...purgatory.entries import (
     as_hunted,
 )
 from ...release.commit import Parts, forget, tell
+from ...release.index.held_rows import row_of
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
 from ...settings import Settings
-from ...store.protocol import Change, HeldRow
+from ...store.protocol import Change
 from .snapshot import NO_TARGETS, Targets, Witness
 
 NOT_MADE = "error: the repository could not be made, try again later"
@@ -331,17 +332,3 @@ def _unruled(verdict: Verdict, targets: Targets) -> tuple[str, ...]:
         if each.event.id in left and isinstance(each, Announcement | State)
     ]
     return tuple(dict.fromkeys(each.identifier for each in gone))
-
-
-def row_of(held: HeldEvent) -> HeldRow:
-    """The journal's row of a held event."""
-    if isinstance(held, HeldAnnouncement):
-        return HeldRow(
-            held.event, "announcement", held.origin.value, held.accepted_at, held.soft_expired_at
-        )
-    return HeldRow(
-        held.event,
-        "state" if isinstance(held, HeldState) else "pr",
-        held.origin.value,
-        held.accepted_at,
-    )

@@ -25,11 +25,11 @@ from ...nostr.authority.repository_data import KnownAnnouncement, Standing
 from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
 from ...records import Placeholder
 from ...release.commit import Parts
+from ...release.index.held_rows import row_of
 from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
 from ...settings import PushSettings
 from ...store.protocol import Change
-from ..admission.admission import row_of
 from .in_flight import PushesInHand
 
 Changes = Mapping[str, str | None]

@@ -26,13 +26,13 @@ from ...purgatory.expiry import (
 )
 from ...records import Placeholder
 from ...release.commit import Parts, forget
+from ...release.index.held_rows import row_of
 from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
 from ...release.retention import note_what_ends, note_what_leaves
 from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
 from ...store.protocol import Change, Expired
-from ..admission.admission import row_of
 from ..pushes.in_flight import PushesInHand, Waiting
 
 SWEEP_SECS = 60

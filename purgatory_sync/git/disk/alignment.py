@@ -8,7 +8,6 @@ from pathlib import Path
 import attrs
 
 from ...errors import RepositoryError
-from ...refnames import is_valid_refname
 from .layout import UNBORN_HEAD
 from .refs import LockedRefs, locked_refs
 from .repository import read_head
@@ -70,16 +69,3 @@ def _align_head(path: Path, refs: LockedRefs, head: str | None) -> str | None:
     if after != before:
         refs.write_head(after)
     return head
-
-
-def set_head(path: Path, ref: str) -> None:
-    """Let HEAD name a branch, whether it exists or not; durable when it returns.
-
-    Raises:
-      RepositoryError: not a branch name that git accepts, or another program holds git's lock.
-    """
-    if not (ref.startswith(ALIGNED[0]) and is_valid_refname(ref)):
-        raise RepositoryError(f"HEAD cannot name {ref!a}: no branch name")
-    with locked_refs(path) as refs:
-        if read_head(path) != ref:
-            refs.write_head(ref)

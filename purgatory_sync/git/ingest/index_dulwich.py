@@ -30,13 +30,13 @@ from dulwich.pack import (
 from ... import errors
 from ...errors import AttemptFailed, BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
 from ...runtime.children import ChildLimits, run_child
+from ..disk.disk_guard import local_errors
 from ..disk.object_reader import StoredObjects, TooBigToRead
 from ..pack.format import KIND_NAMES, TRAILER_BYTES, GitObject
 from ..pack.fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
 from ..pack.object_links import Link
 from .connectivity import require_same, require_stored
 from .index_git import RECEIVED, Watch
-from .quarantine import local_errors
 
 _TYPED = (BadPack, DiskFull, LocalFailure, NotClosed, TooLarge)
 _REFUSED = 3

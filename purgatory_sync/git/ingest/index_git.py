@@ -18,9 +18,9 @@ from typing import IO
 
 from ...errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
 from ...runtime.children import PIPE, Child, ChildEnded, ChildLimits, ChildResult
+from ..disk.disk_guard import local_errors
 from ..disk.layout import objects_dir, pack_dir
 from ..pack.scan import Scanned
-from .quarantine import local_errors
 
 HARMLESS = ("hasDotgit", "zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate")
 """What real repositories contain and what harms nobody who serves them."""

@@ -11,12 +11,12 @@ import attrs
 from ...errors import LocalFailure
 from ...runtime.children import ChildLimits
 from ...settings import HuntSettings
+from ..disk.disk_guard import local_errors, require_free_space
 from ..disk.layout import pack_dir, require_format
 from ..pack.depth import check_depth
 from ..pack.scan import PackScanner, Scanned
 from .index_dulwich import index_with_dulwich
 from .index_git import RECEIVED, GitStream, Watch, child_limits, find_git, index_with_git
-from .quarantine import local_errors, require_free_space
 
 Indexer = Callable[[Path, Path, ChildLimits, Watch], str]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -16,14 +14,14 @@ from typing import Protocol
 import attrs
 import trio
 
-from ...errors import DiskFull, LocalFailure, RepositoryError
+from ...errors import LocalFailure
 from ...runtime.blocking import blocking
 from ...runtime.children import ProcessIdentity
+from ..disk.disk_guard import local_errors
 from ..disk.layout import (
     Pinned,
     fsync_dir,
     fsync_file,
-    local_failure,
     objects_dir,
     pack_dir,
     write_durably,
@@ -74,42 +72,6 @@ def sweep_quarantine(tmp: Path) -> list[Path]:
                 remove_quarantine(path)
                 removed.append(path)
     return removed
-
-
-@contextlib.contextmanager
-def local_errors(doing: str) -> Iterator[None]:
-    """Turn failures of our own disk and repositories into DiskFull or LocalFailure.
-
-    Args:
-      doing: what was being done, for "cannot …".
-    """
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise (DiskFull if full else LocalFailure)(str(local_failure(doing, error))) from error
-    except RepositoryError as error:
-        raise LocalFailure(str(error)) from error
-
-
-def require_free_space(folder: Path, min_free_bytes: int, more: int = 0) -> None:
-    """Refuse to write where too little would be left.
-
-    Args:
-      folder: any folder of the file system in question.
-      min_free_bytes: bytes that must stay free.
-      more: bytes that are about to be written.
-
-    Raises:
-      DiskFull: less than that is free.
-    """
-    status = os.statvfs(folder)
-    free = status.f_bavail * status.f_frsize
-    if free - more < min_free_bytes:
-        raise DiskFull(
-            f"{free} bytes are free beside the repositories, {min_free_bytes} must stay free: "
-            "free some space or lower NGIT_HUNT_MIN_FREE_BYTES"
-        )
 
 
 class ProvenPack(Protocol):

@@ -14,6 +14,7 @@ import trio
 from ...errors import BadPack, LocalFailure, TooLarge
 from ...runtime.blocking import blocking
 from ...settings import HuntSettings
+from ..disk.disk_guard import local_errors, require_free_space
 from ..disk.layout import Pinned, fsync_file, pack_dir, require_format
 from ..disk.object_reader import StoredObjects, TooBigToRead
 from ..pack.format import HEADER_BYTES, TRAILER_BYTES, read_count
@@ -22,15 +23,7 @@ from ..pack.reader import Unpacked, UnpackLimits, Unsure, unpack
 from ..pack.thin_packs import complete_pack
 from .connectivity import check_closure
 from .large_pack import LargePack
-from .quarantine import (
-    PackInFolder,
-    PackInMemory,
-    Quarantined,
-    local_errors,
-    make_quarantine,
-    remove_quarantine,
-    require_free_space,
-)
+from .quarantine import PackInFolder, PackInMemory, Quarantined, make_quarantine, remove_quarantine
 
 SMALL_PACK_BYTES = 1 << 20
 SMALL_LIMITS = UnpackLimits(

@@ -19,13 +19,14 @@ from pathlib import Path
 import attrs
 
 from ...errors import LocalFailure
+from ..disk.disk_guard import local_errors, require_free_space
 from ..disk.layout import begin_era, fsync_dir, pack_dir, require_format
 from ..disk.linking import place
 from ..disk.object_lookup import existing, is_oid
 from ..disk.ref_files import read_refs
 from ..disk.ref_lock import exclusive
 from ..ingest.index_git import find_git, git_environment
-from ..ingest.quarantine import local_errors, make_quarantine, remove_quarantine, require_free_space
+from ..ingest.quarantine import make_quarantine, remove_quarantine
 from .repacking import (
     Pack,
     failure,

@@ -22,10 +22,11 @@ import attrs
 
 from ...errors import LocalFailure
 from ...runtime.children import ChildLimits, ChildResult, run_child, stop_if_cancelled
+from ..disk.disk_guard import local_errors, require_free_space
 from ..disk.layout import fsync_dir, fsync_file, objects_dir, pack_dir, require_format
 from ..disk.linking import NO_LINK, place
 from ..ingest.index_git import find_git, git_environment
-from ..ingest.quarantine import local_errors, make_quarantine, remove_quarantine, require_free_space
+from ..ingest.quarantine import make_quarantine, remove_quarantine
 from ..pack.index import PackIndexReader
 
 MANY_PACKS = 50

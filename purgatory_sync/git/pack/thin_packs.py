@@ -35,16 +35,6 @@ def complete_pack(
     return bytes(out), all_entries
 
 
-def encode_pack(objects: Sequence[GitObject]) -> bytes:
-    """A pack that holds the objects whole, in that order."""
-    out = bytearray(b"PACK\0\0\0\2")
-    out += len(objects).to_bytes(4, "big")
-    for object in objects:
-        out += encode_entry(object)
-    out += sha1(out, usedforsecurity=False).digest()
-    return bytes(out)
-
-
 def encode_entry(object: GitObject) -> bytes:
     """One whole object as it stands in a pack."""
     return encode_entry_header(object.kind, len(object.data)) + zlib.compress(object.data, 1)

@@ -88,8 +88,3 @@ def _gather(gathered: list[_Gathered], more: _Gathered) -> None:
 def _with_a_home(gathered: list[_Gathered]) -> list[_Gathered]:
     """What has no repository here hides nothing that has one: it would pass the URL over."""
     return [each for each in gathered if each.homes] or gathered
-
-
-def known_urls(sources: Iterable[Source], event_id: str) -> tuple[str, ...]:
-    """The URLs that may serve one held event: what must be tried before it expires (B 8.9)."""
-    return tuple(source.url for source in sources if event_id in source.event_ids)

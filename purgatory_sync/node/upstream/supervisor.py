@@ -124,10 +124,6 @@ class Upstream:
         if unlisted or unwanted:
             self._changed.set()
 
-    def judge_again(self, identifier: str) -> None:
-        """Offer again what was refused for lack of an announcement of this identifier (B 2.8)."""
-        self._intake.brought([f"d:{identifier}"])
-
     def looks(self) -> tuple[RelayStatus, ...]:
         """The relays that are followed, in the order in which they were begun."""
         looks = []

@@ -70,11 +70,6 @@ class GateTransport(httpx.AsyncBaseTransport):
     def _tls(self) -> ssl.SSLContext:
         return self._given_tls or default_tls_context()
 
-    @property
-    def idle_connections(self) -> int:
-        """How many connections are kept open for later requests."""
-        return len(self._idle)
-
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory.
 

@@ -261,10 +261,12 @@ async def test_b_8_5_a_hunt_is_told_of_objects_that_a_push_brings(
     steps = history(2)
     event = state({MAIN: steps[1].oid, DEV: steps[0].oid})
     await world.offer(event)
-    before = world.purgatory.version("repo")
+    told: list[None] = []
+    watch = world.purgatory.watch("repo", lambda: told.append(None))
+    watch.open()
     await pusher.receive(TARGET, {NOSTR: steps[0].oid}, pack(steps[:1]))
     assert event.id in await world.held()
-    assert world.purgatory.version("repo") != before
+    assert told
 
 
 async def test_b_6_7_judged_again_under_the_lock(

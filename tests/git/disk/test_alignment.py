@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.errors import RepositoryError
-from purgatory_sync.git.disk.alignment import Alignment, align_refs, set_head
+from purgatory_sync.git.disk.alignment import Alignment, align_refs
 from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.git.disk.repository import UNBORN_HEAD, list_refs, read_head
 from purgatory_sync.refnames import conflicting
@@ -85,7 +85,7 @@ def test_without_a_choice_head_stays_while_its_ref_exists(path: Path, steps: lis
     one = steps[0].oid
     assert align_refs(path, {MAIN: one}, None).head is None
     assert read_head(path) == UNBORN_HEAD
-    set_head(path, SIDE)
+    (path / "HEAD").write_text(f"ref: {SIDE}\n")
     assert align_refs(path, {MAIN: one, SIDE: one}, None).head == SIDE
     assert align_refs(path, {MAIN: one}, None).head is None
     assert read_head(path) == UNBORN_HEAD
@@ -140,15 +140,6 @@ def test_what_cannot_be_changes_nothing(
         align_refs(path, wanted, head)
     assert list_refs(path) == {MAIN: steps[1].oid}
     assert read_head(path) == MAIN
-
-
-@pytest.mark.parametrize(
-    "ref", ["HEAD", "refs/tags/v1", "refs/heads/a..b", "refs/heads/x\ny", "main"]
-)
-def test_head_names_branches_only(path: Path, ref: str) -> None:
-    with pytest.raises(RepositoryError, match="no branch name"):
-        set_head(path, ref)
-    assert read_head(path) == UNBORN_HEAD
 
 
 def test_killed_anywhere_refs_are_old_or_new_and_head_follows(

@@ -18,7 +18,7 @@ from purgatory_sync.git.disk.repository import present_oids
 from purgatory_sync.git.ingest.quarantine import Quarantined
 from purgatory_sync.git.ingest.sink import Ingest, PackSink
 from purgatory_sync.git.pack.format import GitObject
-from purgatory_sync.git.pack.thin_packs import encode_pack
+from purgatory_sync.testing.packs import encode_pack
 
 from ..fetch.attempts import PACK, STEPS, TIP, URL
 from ..ingest.judges import Way

@@ -14,7 +14,7 @@ from purgatory_sync.git.disk.object_reader import StoredObjects, TooBigToRead
 from purgatory_sync.git.pack.format import BLOB, COMMIT, EntryHeader, GitObject, read_entry_header
 from purgatory_sync.git.pack.index import encode_index
 from purgatory_sync.git.pack.reader import UnpackLimits, unpack
-from purgatory_sync.git.pack.thin_packs import encode_pack
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import (
     PackBuilder,

@@ -25,9 +25,9 @@ from purgatory_sync.errors import (
     TooLarge,
 )
 from purgatory_sync.git.pack.format import BLOB, GitObject
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.git.protocol.pktline import pkt_line
 from purgatory_sync.settings import HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..scripted import (
     ADVERTISEMENT,

@@ -21,9 +21,9 @@ from purgatory_sync.git.ingest.index_dulwich import index_with_dulwich
 from purgatory_sync.git.ingest.index_git import RECEIVED, index_with_git
 from purgatory_sync.git.ingest.large_pack import Indexer
 from purgatory_sync.git.ingest.sink import Ingest, PackSink
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
 from purgatory_sync.settings import GIB, MIB, HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import PackBuilder, blob, copying_delta, make_repository, oid_of
 

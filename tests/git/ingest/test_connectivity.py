@@ -11,7 +11,7 @@ from purgatory_sync.git.ingest.connectivity import check_closure, complete_oids
 from purgatory_sync.git.pack.format import GitObject
 from purgatory_sync.git.pack.index import encode_index
 from purgatory_sync.git.pack.reader import Unpacked, UnpackLimits, Unsure, unpack
-from purgatory_sync.git.pack.thin_packs import encode_pack
+from purgatory_sync.testing.packs import encode_pack
 
 from ..pack.objects_git_judges import LONG_LINES
 from ..packs import blob, commit, history, make_repository, name_of, oid_of, tag, tree, write_loose

@@ -17,8 +17,8 @@ from purgatory_sync.git.ingest import sink as sink_module
 from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.git.pack.format import GitObject
 from purgatory_sync.git.pack.scan import PackScanner
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.settings import MIB, HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import blob, history, make_repository, tree
 from .judges import in_this_process

@@ -10,8 +10,8 @@ from purgatory_sync.errors import BadPack, LocalFailure, NotClosed, TooLarge
 from purgatory_sync.git.disk.object_reader import StoredObjects
 from purgatory_sync.git.ingest.index_dulwich import index_here, index_with_dulwich
 from purgatory_sync.git.ingest.index_git import RECEIVED
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
+from purgatory_sync.testing.packs import encode_pack
 
 from ..pack.objects_git_judges import BYSTANDERS, EVIL_MODULES, ODD_BUT_FINE, REFUSED, USUAL
 from ..packs import blob, history, make_repository, name_of, tree

@@ -16,9 +16,9 @@ from purgatory_sync.git.pack.fsck_rules import judge_object
 from purgatory_sync.git.pack.quick_check import check_object
 from purgatory_sync.git.pack.reader import Unsure
 from purgatory_sync.git.pack.scan import PackScanner, Scanned
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ChildLimits
 from purgatory_sync.settings import HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..pack.objects_git_judges import BYSTANDERS, ODD_BUT_FINE, REFUSED, USUAL
 from ..packs import history, make_repository, oid_of, write_loose

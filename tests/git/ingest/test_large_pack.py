@@ -21,9 +21,9 @@ from purgatory_sync.git.ingest.large_pack import LargePack
 from purgatory_sync.git.ingest.quarantine import sweep_quarantine
 from purgatory_sync.git.ingest.sink import Ingest, PackSink
 from purgatory_sync.git.pack.format import GitObject
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import Child, ChildLimits
 from purgatory_sync.settings import MIB, HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import PackBuilder, blob, delta, history, make_repository, name_of, oid_of, write_loose
 from .judges import Way

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from purgatory_sync.errors import DiskFull, LocalFailure, RepositoryError
+from purgatory_sync.git.disk.disk_guard import local_errors, require_free_space
 from purgatory_sync.git.disk.layout import Pinned
 from purgatory_sync.git.disk.object_reader import StoredObjects
 from purgatory_sync.git.ingest.quarantine import (
@@ -17,17 +18,15 @@ from purgatory_sync.git.ingest.quarantine import (
     PackInMemory,
     ProvenPack,
     Quarantined,
-    local_errors,
     make_quarantine,
     quarantine_name,
     remove_quarantine,
-    require_free_space,
     sweep_quarantine,
 )
 from purgatory_sync.git.pack.index import encode_index
 from purgatory_sync.git.pack.reader import UnpackLimits, unpack
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.runtime.children import ProcessIdentity
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import history, make_repository, name_of
 

@@ -22,8 +22,8 @@ from purgatory_sync.git.disk.object_reader import StoredObjects
 from purgatory_sync.git.ingest.connectivity import complete_oids
 from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.git.pack.format import GitObject
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.settings import MIB, HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import (
     PackBuilder,

@@ -12,7 +12,7 @@ import trio
 from purgatory_sync.errors import AttemptFailed, BadPack, NotClosed
 from purgatory_sync.git.ingest.connectivity import complete_oids
 from purgatory_sync.git.pack.format import GitObject
-from purgatory_sync.git.pack.thin_packs import encode_pack
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import PackBuilder, blob, commit, history, oid_of, tree, with_trailer, write_loose
 from .judges import Way

@@ -18,7 +18,7 @@ from purgatory_sync.git.pack.reader import (
     object_name,
     unpack,
 )
-from purgatory_sync.git.pack.thin_packs import encode_pack
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import PackBuilder, blob, copying_delta, delta, history, name_of, varint, with_trailer
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from purgatory_sync.errors import BadPack, TooLarge
 from purgatory_sync.git.pack.scan import PackScanner, Scanned
-from purgatory_sync.git.pack.thin_packs import encode_pack
 from purgatory_sync.settings import GIB, MIB, HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..packs import PackBuilder, blob, copying_delta, delta, history, name_of, with_trailer
 

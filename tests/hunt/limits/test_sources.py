@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import attrs
 
-from purgatory_sync.hunt.limits.sources import domain_of, find_sources, known_urls
+from purgatory_sync.hunt.limits.sources import domain_of, find_sources
 from purgatory_sync.hunt.limits.sync_context import Need, Source
 from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.authority.repository_data import KnownAnnouncement, RepositoryData
@@ -123,12 +123,3 @@ def test_a_pr_clone_value_without_host_is_skipped() -> None:
 def test_domain_is_the_host_without_port() -> None:
     assert domain_of("https://A.example:8443/x") == "a.example"
     assert domain_of("no url") is None
-
-
-def test_known_urls_are_those_that_may_serve_the_event() -> None:
-    everything = data(known(ALICE, "https://a.example/1"))
-    sources = find_sources(
-        everything, [need("e", "1"), need("pr", "3")], {"pr": ("https://f.example/1",)}, None
-    )
-    assert known_urls(sources, "e") == ("https://a.example/1",)
-    assert known_urls(sources, "pr") == ("https://a.example/1", "https://f.example/1")

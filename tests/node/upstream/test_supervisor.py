@@ -156,10 +156,10 @@ async def test_b_2_8_a_reply_is_judged_again_when_its_root_is_served(
 async def test_b_2_8_judge_again_by_identifier(autojump_clock: MockClock) -> None:
     async with start({HOST: ScriptedRelay(STATE)}) as (upstream, engine, _):
         await trio.sleep(1)
-        upstream.judge_again("other")
+        upstream._intake.brought(["d:other"])
         await trio.sleep(1)
         assert engine.events == [STATE]
-        upstream.judge_again("repo")
+        upstream._intake.brought(["d:repo"])
         await trio.sleep(1)
         assert engine.events == [STATE, STATE]
 
@@ -179,7 +179,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_for_again(
         await relay.hang_up()
         await trio.sleep(20)
         assert engine.events == []
-        upstream.judge_again("repo")
+        upstream._intake.brought(["d:repo"])
         await trio.sleep(1)
         for each in (relay, second):
             asked = [f.ids for _, filters in each.requests for f in filters if f.ids]
@@ -201,7 +201,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_named
         await trio.sleep(5)
         assert upstream.looks() == ()
         engine.identifiers.add("repo")
-        upstream.judge_again("repo")
+        upstream._intake.brought(["d:repo"])
         engine.offered.clear()
         upstream.announced(names)
         await trio.sleep(20)
@@ -221,7 +221,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_away(
         engine.offered.clear()
         if mute:  # it is asked, and gone before it has answered
             relay.closes = "past"
-            upstream.judge_again("repo")
+            upstream._intake.brought(["d:repo"])
             await trio.sleep(1)
             relay.closes = None
             await relay.hang_up()
@@ -229,7 +229,7 @@ async def test_b_10_2_what_is_known_by_id_only_is_asked_of_relays_that_are_away(
             await relay.hang_up()
             await trio.sleep(1)
             assert not upstream.looks()[0].connected
-            upstream.judge_again("repo")
+            upstream._intake.brought(["d:repo"])
         await trio.sleep(20)
         assert old in engine.events
 
