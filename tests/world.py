@@ -85,6 +85,17 @@ class World:
         assert answer.accepted, answer.message
         return event
 
+    async def announce_group(
+        self, owner: Author, *members: Author, identifier: str = "repo", created_at: int = NOW - 100
+    ) -> Event:
+        """Offer one that names members, each of whom accepts and has no repository; returns it."""
+        event = await self.announce(owner, identifier, maintainers=members, created_at=created_at)
+        for member in members:
+            await self.announce(
+                member, identifier, maintainers=[owner], listed=False, created_at=created_at
+            )
+        return event
+
     def path(self, author: Author, identifier: str = "repo") -> Path:
         return self.repositories.path(author.pubkey, identifier)
 

@@ -87,7 +87,8 @@ def _event(look: HeldStatus, now: float) -> Iterator[Text]:
     if look.kind in _WAITS:
         yield Text(f"  {_WAITS[look.kind]}")
     if look.obstacle is not None:
-        yield Text(f"  {held_back(look.obstacle)}", style="yellow")
+        remedy = f": {look.remedy}" if look.remedy else ""
+        yield Text(f"  {held_back(look.obstacle)}{remedy}", style="yellow")
     if look.missing_total == 0:
         due = look.obstacle is None and look.error is None
         yield Text(f"  nothing is missing{': its release is due' if due else ''}")

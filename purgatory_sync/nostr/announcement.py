@@ -1,4 +1,4 @@
-"""Repository announcements, kind 30617 (NIP-34; B 1.1, 1.2)."""
+"""Repository announcements, kind 30617 (NIP-34; B 1.1, 1.2, 1.10)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import attrs
 from ..errors import InvalidEvent
 from ..urls import GIT_SCHEMES, RELAY_SCHEMES, names_service, usable_urls
 from . import kinds
-from .address import check_identifier, is_hex_key
+from .address import check_identifier
 from .event import Event
+from .roles import Roles
 
 
 @attrs.frozen
@@ -18,14 +19,14 @@ class Announcement:
     Attributes:
       clone: usable clone URLs in the event's order, http(s) only, each once.
       relays: usable relay URLs (ws, wss) in the event's order, each once.
-      maintainers: the other maintainers it lists, hex keys.
+      roles: what it says of its author and of others.
     """
 
     event: Event
     identifier: str
     clone: tuple[str, ...]
     relays: tuple[str, ...]
-    maintainers: tuple[str, ...]
+    roles: Roles
 
     @property
     def owner(self) -> str:
@@ -51,13 +52,7 @@ class Announcement:
             check_identifier(event.first("d")),
             usable_urls(event.all_values("clone"), GIT_SCHEMES),
             usable_urls(event.all_values("relays"), RELAY_SCHEMES),
-            tuple(
-                dict.fromkeys(
-                    key
-                    for key in event.all_values("maintainers")
-                    if is_hex_key(key) and key != event.pubkey
-                )
-            ),
+            Roles.of(event),
         )
 
     def lists(self, service: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
@@ -33,7 +33,8 @@ class StateRuling:
         no repository for it, it can never be satisfied, or only held ones could be emptied (B 3.5);
         UNAUTHORISED: in no set any more, stays held.
       owners: whose repositories are aligned, in the order of their keys.
-      promotes: ids of held announcements that are served together with it (B 2.6).
+      promotes: ids of held announcements that are served together with it (B 2.6), and of the one
+        that made its author a member, held or softly expired.
     """
 
     outcome: Ruled
@@ -63,8 +64,12 @@ def rule_state(state: State, data: RepositoryData, served: Iterable[State]) -> S
     )
     if not owners:
         return StateRuling(Ruled.OUTDATED)
-    promotes = () if state.empty else held_announcements(data, owners)
-    return StateRuling(Ruled.RELEASE, owners, promotes)
+    if state.empty:
+        return StateRuling(Ruled.RELEASE, owners)
+    promotes = held_announcements(data, owners)
+    return StateRuling(
+        Ruled.RELEASE, owners, (*promotes, *_acceptance(state.author, promotes, data))
+    )
 
 
 def newest_for(owner: str, data: RepositoryData, served: Iterable[State]) -> State | None:
@@ -94,12 +99,24 @@ def rule_pr(pr: PullRequest, data: RepositoryData) -> PrRuling:
 
 
 def held_announcements(data: RepositoryData, owners: Iterable[str]) -> tuple[str, ...]:
-    """The ids of the owners' announcements that are held."""
+    """The ids of the owners' announcements that are held, and that the data proves.
+
+    Of those who point at a group that they are no members of it proves nothing (B 2.6).
+    """
     return tuple(
         data.known[owner].announcement.event.id
         for owner in owners
-        if data.known[owner].standing is Standing.HELD
+        if data.known[owner].standing is Standing.HELD and owner in data.maintainer_set(owner)
     )
+
+
+def _acceptance(author: str, promoted: Collection[str], data: RepositoryData) -> tuple[str, ...]:
+    """The id of the author's own announcement that waits, because it made him a member (B 3.8)."""
+    known = data.known.get(author)
+    if known is None or known.standing is Standing.SERVED:
+        return ()
+    event_id = known.announcement.event.id
+    return () if event_id in promoted else (event_id,)
 
 
 def _newer(one: State, other: State) -> bool:

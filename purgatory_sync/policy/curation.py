@@ -14,7 +14,7 @@ from ..nostr.parsed import Parsed
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import CurationSettings
-from .kinds.announcements import is_co_maintainer
+from .kinds.announcements import is_named
 from .rules.hosting import NO_LISTS, coordinate_of, hosts, names, wants
 from .rules.known_facts import Known
 from .rules.lacking import lacks_announcement
@@ -45,8 +45,9 @@ def judge_repositories(parsed: Parsed, known: Known, lists: CurationSettings) ->
     Args:
       known: only `data` and `service` are looked at.
 
-    Returns a verdict where the lists decide: a refusal, or that a co-maintainer's announcement is
-    served without a repository (B 2.2 b). None: the event is judged as if there were no lists.
+    Returns a verdict where the lists decide: a refusal, or that the announcement of one
+    who is named for another owner is served without a repository (B 2.2 b). None: the event is
+    judged as if there were no lists.
     """
     if lists == NO_LISTS:
         return None
@@ -68,7 +69,7 @@ def _judge_announcement(
     owners = (
         [o for o, each in data.known.items() if is_taken(each.announcement, lists)] if data else []
     )
-    if data is None or not is_co_maintainer(data, announcement.owner, owners):
+    if data is None or not is_named(data, announcement.owner, owners):
         return refuse(NOT_NAMED, lacks_announcement(announcement.identifier))
     held = known.held_announcement
     verdict = Verdict(Action.SERVE)
@@ -93,7 +94,11 @@ def _judge_pr(pr: PullRequest, known: Known, lists: CurationSettings) -> Verdict
 
 
 def _announced(data: RepositoryData, owners: Iterable[str]) -> list[Announcement]:
-    return [data.known[owner].announcement for owner in owners]
+    """The announcements of the owners who have repositories here; of all, where none has."""
+    known = [data.known[owner] for owner in owners]
+    return [each.announcement for each in known if each.is_hosted] or [
+        each.announcement for each in known
+    ]
 
 
 def _judge_concerned(

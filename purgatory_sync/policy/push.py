@@ -12,6 +12,7 @@ from ..nostr.authority.repository_data import RepositoryData
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from .authority import newest_for
+from .rules.position_words import why_nobody, why_not
 
 ALIGNED = ("refs/heads/", "refs/tags/")
 NOSTR = "refs/nostr/"
@@ -142,6 +143,8 @@ def _authorising(changes: Mapping[str, str | None], known: PushKnown) -> State |
     for state in candidates:
         if state.refs == result:
             return state
+    if (outside := _by_no_member(result, known)) is not None:
+        raise PushRefused(outside)
     if not candidates:
         raise PushRefused(_NO_STATE)
     remedy = _PUSH_ALL if candidates[0].refs != current else _PUBLISH_FIRST
@@ -165,6 +168,21 @@ def _candidates(known: PushKnown) -> list[State]:
     ]
     held.sort(key=lambda state: state.event.order, reverse=True)
     return [*held, *([ruling] if ruling is not None and not ruling.unsatisfiable else [])]
+
+
+def _by_no_member(result: Mapping[str, str], known: PushKnown) -> str | None:
+    """What is missing where nobody rules here, or where somebody allows it who is no member."""
+    if (nobody := why_nobody(known.owner, known.data)) is not None:
+        return f"nobody may push here: {nobody}"
+    members = known.data.maintainer_set(known.owner)
+    others = [s for s in (*known.held, *known.served) if s.author not in members]
+    for state in others:
+        if state.refs == result:
+            why = why_not(state.author, known.data, known.owner)
+            return (
+                f"the state that allows this is signed by no maintainer of this repository: {why}"
+            )
+    return None
 
 
 def _what_differs(result: Mapping[str, str], state: State) -> str:

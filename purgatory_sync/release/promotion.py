@@ -18,7 +18,9 @@ async def promote_filled(parts: Parts, held: HeldAnnouncement, tally: Tally) -> 
     if held.soft_expired_at is not None:
         return
     data = await parts.knowledge.data(held.announcement.identifier)
-    if await _bring_up(parts, data, held.announcement.owner, tally):
+    owner = held.announcement.owner
+    # One that points at others, who name it not, gets no copy of theirs.
+    if owner in data.maintainer_set(owner) and await _bring_up(parts, data, owner, tally):
         await serve(parts, tally, [held.event_id])
 
 

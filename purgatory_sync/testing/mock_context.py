@@ -27,6 +27,7 @@ from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.authority.repository_data import KnownAnnouncement, RepositoryData
 from ..nostr.event import Event
+from ..nostr.roles import Roles
 from ..purgatory.change_signals import Changes, Watch
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
@@ -151,7 +152,7 @@ class MockSyncContext:
             content="",
             sig="0" * 128,
         )
-        announcement = Announcement(event, identifier, tuple(urls), (), maintainers)
+        announcement = Announcement(event, identifier, tuple(urls), (), Roles(named=maintainers))
         world.announcements.append(KnownAnnouncement(announcement))
         world.data = None
         return self

@@ -19,6 +19,7 @@ from ..git.local_repos import Step, history
 from ..world import NOW, SERVICE, World
 
 # In the order of their keys, so that what goes by that order is known.
+BETWEEN = Author.from_seed(3)
 FIRST, SECOND = sorted((Author.from_seed(1), Author.from_seed(2)), key=lambda author: author.pubkey)
 MAIN = "refs/heads/main"
 MIRROR = "https://mirror.example.com/repo.git"
@@ -83,15 +84,17 @@ async def test_b_8_8_one_url_of_two_strangers_is_asked_for_each_of_them(world: W
 
 
 async def test_b_8_8_the_target_concerns_every_event_of_the_source(world: World) -> None:
-    await announce(world, FIRST)
-    await announce(world, SECOND, FIRST)
-    # The first's state concerns both repositories, the second's only its own.
+    await announce(world, SECOND, BETWEEN)
+    await world.announce(BETWEEN, maintainers=[SECOND, FIRST], listed=False)
+    await announce(world, FIRST, SECOND)
+    # The first's state concerns both repositories, the second's only its own, for the first does
+    # not name whoever named it.
     await hold(world, FIRST, "1" * 40)
     await hold(world, SECOND, "2" * 40)
     ctx = context(world)
     seen = await survey(ctx, "repo")
     assert seen is not None
-    (source,) = seen.sources
+    (source,) = (each for each in seen.sources if each.url == MIRROR)
     assert source.oids == {"1" * 40, "2" * 40}
     assert source.owner == FIRST.pubkey
     assert ctx.find_target_repo(seen.data, source) == world.path(SECOND)

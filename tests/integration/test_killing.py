@@ -101,7 +101,9 @@ class Client:
         """What comes next: a new repository, or a change of the current one."""
         if not self.repositories or len(self.repositories[-1].offered) >= STEPS_OF_A_REPOSITORY:
             identifier = f"r{len(self.repositories)}"
-            announcement = self.net.announce(self.owner, self.node, identifier=identifier)
+            announcement = self.net.announce(
+                self.owner, self.node, identifier=identifier, maintainers=(self.co_maintainer,)
+            )
             self.repositories.append(Repository(announcement, identifier))
             self._steps.append(lambda relay: self._publish(relay, announcement))
             await git("init", "-q", "--bare", "-b", "main", self.tree / f"{identifier}.git")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from purgatory_sync.errors import InvalidEvent
 from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.roles import Roles
 from purgatory_sync.testing.events import Author, announcement, note
 
 from .support import TAGS, event
@@ -22,7 +23,11 @@ def test_an_announcement_is_read() -> None:
         maintainers=[BOB],
     )
     assert Announcement.parse(source) == Announcement(
-        source, "x", ("https://git.example/x.git",), ("wss://relay.example",), (BOB.pubkey,)
+        source,
+        "x",
+        ("https://git.example/x.git",),
+        ("wss://relay.example",),
+        Roles(named=(BOB.pubkey,), acknowledged=frozenset({BOB.pubkey})),
     )
     assert Announcement.parse(source).owner == ALICE.pubkey
 
@@ -51,7 +56,7 @@ def test_b_1_2_a_second_tag_adds_its_values() -> None:
     parsed = Announcement.parse(source)
     assert parsed.clone == ("https://a.example/x", "https://b.example/x", "https://c.example/x")
     assert parsed.relays == ("wss://a.example", "wss://b.example", "ws://c.example")
-    assert parsed.maintainers == (BOB.pubkey, CAROL.pubkey)
+    assert parsed.roles.named == (BOB.pubkey, CAROL.pubkey)
 
 
 def test_b_1_2_what_is_no_key_and_no_http_url_is_skipped() -> None:
@@ -72,7 +77,7 @@ def test_b_1_2_what_is_no_key_and_no_http_url_is_skipped() -> None:
     )
     assert parsed.clone == ("https://c.example/x",)
     assert parsed.relays == ("wss://b.example",)
-    assert parsed.maintainers == (CAROL.pubkey,)
+    assert parsed.roles.named == (CAROL.pubkey,)
 
 
 def test_another_kind_is_no_announcement() -> None:

@@ -31,7 +31,7 @@ def roles(*tags: str) -> Roles:
         str(2**64 - 1),
     ],
 )
-def test_an_odd_number_of_boundaries_or_none_is_active(boundaries: str) -> None:
+def test_b_1_10_an_odd_number_of_boundaries_or_none_is_active(boundaries: str) -> None:
     record = RoleRecord("m", B, tuple(boundaries.split()))
     assert record.valid
     assert record.active
@@ -39,7 +39,7 @@ def test_an_odd_number_of_boundaries_or_none_is_active(boundaries: str) -> None:
 
 
 @pytest.mark.parametrize("boundaries", ["100 200", "0 0", "300 200 100 50"])
-def test_an_even_number_is_ended(boundaries: str) -> None:
+def test_b_1_10_an_even_number_is_ended(boundaries: str) -> None:
     record = RoleRecord("m", B, tuple(boundaries.split()))
     assert record.valid
     assert record.ended
@@ -47,7 +47,7 @@ def test_an_even_number_is_ended(boundaries: str) -> None:
 
 
 @pytest.mark.parametrize("boundaries", ["300 defer", "1 2 3 defer"])
-def test_defer_at_an_end_is_neither(boundaries: str) -> None:
+def test_b_1_10_defer_at_an_end_is_neither(boundaries: str) -> None:
     record = RoleRecord("m", B, tuple(boundaries.split()))
     assert record.valid
     assert record.deferred
@@ -62,7 +62,7 @@ def test_defer_at_an_end_is_neither(boundaries: str) -> None:
         *("1.0", " 1", "1_0", "0x10", "\u0661", "\u00b2", "1 Defer", BIG, "0" * 21, "1\n"),
     ],
 )
-def test_a_boundary_that_is_none_makes_the_record_say_nothing(value: str) -> None:
+def test_b_1_10_a_boundary_that_is_none_makes_the_record_say_nothing(value: str) -> None:
     boundaries = (value,) if value.strip() != value or not value else tuple(value.split(" "))
     record = RoleRecord("m", B, boundaries)
     assert not record.valid
@@ -72,43 +72,43 @@ def test_a_boundary_that_is_none_makes_the_record_say_nothing(value: str) -> Non
 @pytest.mark.parametrize(
     "subject", ["nothex", "", B[:-1], B + "0", "\u212a" * 64, f" {B}", "npub1"]
 )
-def test_a_subject_that_is_no_key_grants_nothing_but_is_a_role_tag(subject: str) -> None:
+def test_b_1_10_a_subject_that_is_no_key_grants_nothing_but_is_a_role_tag(subject: str) -> None:
     read = Roles.of(event("A", [("m", subject), ("maintainers", B)]))
     assert read == Roles()
 
 
-def test_a_role_tag_without_a_subject_takes_the_list_away() -> None:
+def test_b_1_10_a_role_tag_without_a_subject_takes_the_list_away() -> None:
     for letter in "Mmo":
         assert Roles.of(event("A", [(letter,), ("maintainers", B)])).named == ()
     for other in ("a", "O", "mm", "M "):
         assert Roles.of(event("A", [(other, C), ("maintainers", B)])).named == (B,)
 
 
-def test_subjects_are_compared_in_lower_case_and_the_list_is_not() -> None:
+def test_b_1_10_subjects_are_compared_in_lower_case_and_the_list_is_not() -> None:
     upper = "AB" * 32
     assert Roles.of(event("A", [("m", upper)])).named == (upper.lower(),)
     assert Roles.of(event("A", [("maintainers", upper)])).named == ()
 
 
-def test_several_lists_add_up_and_the_author_is_not_named() -> None:
+def test_b_1_10_several_lists_add_up_and_the_author_is_not_named() -> None:
     read = Roles.of(event("A", [("maintainers", B, A), ("maintainers", C, B, "no key")]))
     assert read.named == (B, C)
     assert (read.leads, read.moderators, read.may) == ((), (), True)
 
 
-def test_one_active_record_of_several_is_enough() -> None:
+def test_b_1_10_one_active_record_of_several_is_enough() -> None:
     assert roles("m B 0 100", "m B 200").named == (B,)
     assert roles("M B 0 100", "m B 100") == roles("m B")
     assert roles("m B x", "m B").named == (B,)
 
 
-def test_leads_are_all_whom_an_active_pointer_names() -> None:
+def test_b_1_10_leads_are_all_whom_an_active_pointer_names() -> None:
     assert roles("M A", "M B", "M B 5", "M C 1 2").leads == (A, B)
     assert roles("M B").named == (B,)
     assert roles("M A").named == ()
 
 
-def test_a_moderator_is_not_named() -> None:
+def test_b_1_10_a_moderator_is_not_named() -> None:
     read = roles("o B", "o A", "M A")
     assert (read.named, read.moderators, read.moderates) == ((), (B, A), True)
     assert read.acknowledged == {B}
@@ -142,12 +142,14 @@ def test_a_moderator_is_not_named() -> None:
         (("m A 1 defer", "m A 1 2", "o A"), False, True),
     ],
 )
-def test_whether_the_author_is_still_there(tags: tuple[str, ...], may: bool, left: bool) -> None:
+def test_b_1_10_whether_the_author_is_still_there(
+    tags: tuple[str, ...], may: bool, left: bool
+) -> None:
     read = roles(*tags)
     assert (read.may, read.left) == (may, left)
 
 
-def test_the_first_64_names_count_in_the_order_of_the_tags() -> None:
+def test_b_1_10_the_first_64_names_count_in_the_order_of_the_tags() -> None:
     others = [f"{number:064x}" for number in range(1000, 1080)]
     listed = Roles.of(event("A", [("maintainers", A, *others[:10], *others)]))
     assigned = Roles.of(event("A", [*(("m", A),) * 3, *(("m", each) for each in others)]))
@@ -163,7 +165,7 @@ SOME_TAGS = st.lists(
 
 
 @given(SOME_TAGS)
-def test_any_tags_are_read(tags: list[list[str]]) -> None:
+def test_b_1_10_any_tags_are_read(tags: list[list[str]]) -> None:
     read = Roles.of(event("A", [tuple(each) for each in tags]))
     assert A not in read.named
     assert A not in read.acknowledged

@@ -60,6 +60,11 @@ def announcement(
     return make(author, kinds.ANNOUNCEMENT, tags, created_at=created_at, content=content)
 
 
+def accepts(author: str, owner: str = ALICE) -> tuple[Event, Standing, bool]:
+    """What makes an author whom the owner names a member: served, without a repository."""
+    return announcement(author, listed=False, maintainers=[owner]), Standing.SERVED, False
+
+
 def state(
     author: str = ALICE,
     refs: Mapping[str, str] | None = None,

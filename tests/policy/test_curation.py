@@ -19,6 +19,7 @@ from .support import (
     MALLORY,
     NOW,
     A,
+    accepts,
     announcement,
     coordinate,
     data,
@@ -136,10 +137,9 @@ def test_b_2_2_b_a_held_version_of_a_co_maintainer_leaves_with_its_repository() 
     assert verdict == Verdict(Action.SERVE, evicts=(old.id,))
 
 
-@pytest.mark.parametrize("standing", [SERVED, SOFT])
-def test_b_2_2_b_the_sets_of_others_admit_nobody(standing: Standing) -> None:
-    of = data((announcement(ALICE, maintainers=[BOB]), standing))
-    lists = white(NPUB_A) if standing is SOFT else white(encode_npub(CAROL))
+def test_b_2_2_b_whom_others_name_is_not_admitted() -> None:
+    of = data((announcement(ALICE, maintainers=[BOB]), SERVED))
+    lists = white(encode_npub(CAROL))
     assert verdict_on(announcement(BOB), known(of), lists) == Verdict(
         Action.REFUSE, NOT_NAMED, lacks=("d:repo",)
     )
@@ -148,7 +148,8 @@ def test_b_2_2_b_the_sets_of_others_admit_nobody(standing: Standing) -> None:
 
 
 def test_b_5_1_states_of_repositories_that_are_not_taken() -> None:
-    snapshot = known(data((announcement(ALICE, maintainers=[BOB]), SERVED)), objects_here=True)
+    of = data((announcement(ALICE, maintainers=[BOB]), SERVED), accepts(BOB))
+    snapshot = known(of, objects_here=True)
     for author in (ALICE, BOB):
         for lists, text in (
             (black(NPUB_A), REPOSITORY),
@@ -167,7 +168,7 @@ def test_b_5_1_states_of_repositories_that_are_not_taken() -> None:
 
 def test_b_5_1_a_state_that_concerns_one_that_is_taken_stays() -> None:
     of = data(
-        (announcement(ALICE), SERVED),
+        (announcement(ALICE, maintainers=[BOB]), SERVED),
         (announcement(BOB, maintainers=[ALICE]), SERVED),
     )
     assert verdict_on(state(ALICE), known(of), black(NPUB_A)) == HOLD

@@ -23,7 +23,7 @@ from purgatory_sync.policy.push import PushKnown, PushVerdict, event_ids_of, jud
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
-OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
+OWNER, MAINTAINER, STRANGER, INVITED = (Author.from_seed(n) for n in (1, 2, 3, 4))
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 MAIN, DEV, TAG = "refs/heads/main", "refs/heads/dev", "refs/tags/v1"
 ID = "5" * 64
@@ -31,8 +31,15 @@ NOSTR = f"refs/nostr/{ID}"
 
 
 def announced(standing: Standing = Standing.SERVED) -> RepositoryData:
-    event = events.announcement(OWNER, "repo", maintainers=[MAINTAINER])
-    return RepositoryData.of("repo", [KnownAnnouncement(Announcement.parse(event), standing)])
+    mine = events.announcement(OWNER, "repo", maintainers=[MAINTAINER, INVITED])
+    theirs = events.announcement(MAINTAINER, "repo", maintainers=[OWNER])
+    return RepositoryData.of(
+        "repo",
+        [
+            KnownAnnouncement(Announcement.parse(mine), standing),
+            KnownAnnouncement(Announcement.parse(theirs), Standing.SERVED, False),
+        ],
+    )
 
 
 def state(refs: Mapping[str, str], author: Author = OWNER, at: int = 10) -> State:
@@ -100,7 +107,22 @@ def test_b_6_5_the_newest_match_rules() -> None:
 
 
 def test_b_6_5_author_must_be_in_the_owners_set() -> None:
-    assert "no state event" in reason({MAIN: A}, known(held=(state({MAIN: A}, STRANGER),)))
+    said = reason({MAIN: A}, known(held=(state({MAIN: A}, STRANGER),)))
+    assert "signed by no maintainer of this repository: no maintainer names you" in said
+    assert "no state event" in reason({MAIN: A}, known(held=(state({MAIN: B}, STRANGER),)))
+
+
+def test_b_6_6_who_is_invited_is_told_what_is_missing() -> None:
+    said = reason({MAIN: A}, known(held=(state({MAIN: B}), state({MAIN: A}, INVITED))))
+    assert f"you are invited by {OWNER.npub}: publish your own announcement" in said
+
+
+def test_b_6_6_where_nobody_rules_the_reason_says_why() -> None:
+    tags = [("d", "repo"), ("M", MAINTAINER.pubkey), ("m", OWNER.pubkey)]
+    pointing = KnownAnnouncement(Announcement.parse(OWNER.sign(30617, "", tags)))
+    of = RepositoryData.of("repo", [pointing])
+    said = reason({MAIN: A}, PushKnown(OWNER.pubkey, of, held=(state({MAIN: A}),)))
+    assert said.startswith(f"nobody may push here: the lead {MAINTAINER.npub} has no announcement")
 
 
 def test_b_6_5_no_state_at_all() -> None:

@@ -134,15 +134,19 @@ async def test_b_7_1_what_was_gathered_for_one_event_releases_others(
     world: World, what: str
 ) -> None:
     """The objects are in a repository that does not count for the state that is judged first."""
-    await world.announce(OWNER, maintainers=[MAINTAINER])
     await world.announce(OTHER, maintainers=[MAINTAINER])
+    await world.announce(MAINTAINER, maintainers=[OTHER, OWNER], listed=False)
+    await world.announce(OWNER, maintainers=[OTHER])
+    data = await world.knowledge.data("repo")
+    assert OWNER.pubkey in data.maintainer_set(OTHER.pubkey)
+    assert OTHER.pubkey not in data.maintainer_set(OWNER.pubkey), "it does not name her itself"
     steps = history(1)
     first = events.state(OTHER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60)
     if what == "state":
-        second = events.state(MAINTAINER, "repo", {DEV: steps[0].oid}, created_at=NOW - 50)
+        second = events.state(OWNER, "repo", {DEV: steps[0].oid}, created_at=NOW - 50)
     else:
         second = events.pull_request(
-            STRANGER, [MAINTAINER.coordinate("repo")], steps[0].oid, created_at=NOW - 50
+            STRANGER, [OWNER.coordinate("repo")], steps[0].oid, created_at=NOW - 50
         )
     for each in (first, second):
         assert (await world.offer(each)).outcome is Outcome.HELD
@@ -174,13 +178,13 @@ async def test_b_7_1_what_was_gathered_under_another_identifier_is_looked_at_soo
 
 async def lacking_what_rules(world: World) -> list[Step]:
     """A state that is served for the sake of an owner who has left with the objects."""
-    await world.announce(OWNER, maintainers=[MAINTAINER])
+    await world.announce_group(OWNER, MAINTAINER)
     steps = history(1)
     world.give(OWNER, steps)
     ruling = events.state(MAINTAINER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50)
     assert (await world.offer(ruling)).outcome is Outcome.SERVED
     await world.offer(OWNER.sign(5, "", [("a", str(OWNER.coordinate("repo")))], NOW))
-    announcement = await world.announce(MAINTAINER)
+    announcement = await world.announce(MAINTAINER, created_at=NOW - 40)
     assert announcement.id in await world.held()
     return steps
 

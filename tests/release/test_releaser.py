@@ -105,7 +105,7 @@ async def test_b_3_6_a_strangers_repository_does_not_count(world: World) -> None
 
 
 async def test_b_3_4_outdated_state_is_saved_and_moves_no_ref(world: World) -> None:
-    await world.announce(OWNER, maintainers=[MAINTAINER])
+    await world.announce_group(OWNER, MAINTAINER)
     steps = history(2)
     world.give(OWNER, steps)
     newer = events.state(OWNER, "repo", {MAIN: steps[1].oid}, created_at=NOW - 50)
@@ -135,7 +135,7 @@ async def test_b_1_6_held_state_is_dropped_when_its_author_has_a_newer_served_on
 
 
 async def test_b_1_6_what_its_author_replaced_goes_with_the_release(world: World) -> None:
-    await world.announce(OWNER, maintainers=[MAINTAINER])
+    await world.announce_group(OWNER, MAINTAINER)
     steps = history(2)
     world.give(OWNER, steps[:1])
     await world.offer(events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 70))
@@ -154,7 +154,7 @@ async def test_b_1_6_what_its_author_replaced_goes_with_the_release(world: World
 
 
 async def test_b_7_1_oldest_first(world: World) -> None:
-    await world.announce(OWNER, maintainers=[MAINTAINER])
+    await world.announce_group(OWNER, MAINTAINER)
     steps = history(2)
     newer = events.state(OWNER, "repo", {MAIN: steps[1].oid}, created_at=NOW - 50)
     older = events.state(MAINTAINER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60)
@@ -167,7 +167,7 @@ async def test_b_7_1_oldest_first(world: World) -> None:
 
 
 async def test_b_7_2_unauthorised_at_release_stays_held(world: World) -> None:
-    await world.announce(OWNER, maintainers=[MAINTAINER])
+    await world.announce_group(OWNER, MAINTAINER)
     steps = history(1)
     state = events.state(MAINTAINER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60)
     await world.offer(state)
@@ -227,7 +227,8 @@ async def test_b_2_6_co_maintainer_who_only_announces_is_filled_and_promoted(
 
 async def test_b_3_5_an_announcement_that_brings_a_state_without_refs(world: World) -> None:
     for author in (OWNER, MAINTAINER):
-        await world.announce(author)
+        named = [OWNER, STRANGER] if author is MAINTAINER else []
+        await world.announce(author, maintainers=named)
         steps = history(1, author.npub)
         world.give(author, steps)
         await world.offer(events.state(author, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50))

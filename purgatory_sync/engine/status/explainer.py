@@ -12,7 +12,7 @@ from trio_util import periodic
 
 from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
-from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent, Tried
+from ...purgatory.entries import HeldAnnouncement, HeldEvent, HuntedEvent, Tried
 from ...release.commit import Parts
 from ...release.index.missing_objects import Missing, identify_missing_oids, needed_oids
 from ...runtime.clock import WallClock
@@ -20,7 +20,8 @@ from ...settings import PurgatorySettings
 from .domain_status import domain_statuses
 from .held_kinds import held_by_kind, kind_of, next_attempt_of
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
-from .models import EngineStatus, Fate, HeldStatus, HourCounters, Obstacle, SourceStatus, Statistics
+from .models import EngineStatus, Fate, HeldStatus, HourCounters, SourceStatus, Statistics
+from .obstacles import Held, by_itself, what_holds
 from .served_recently import ServedRecently
 
 EVENTS_SHOWN = 100
@@ -103,7 +104,7 @@ class Explainer:
             len(purgatory.sync_queue),
             dict(released),
             self.throttles.statistics(),
-            tuple(self._event(entry, {}, _tried(entry)) for entry in held),
+            tuple(self._event(entry, None, _tried(entry), by_itself(entry)) for entry in held),
         )
 
     async def why(self, name: str) -> tuple[HeldStatus, ...]:
@@ -119,7 +120,7 @@ class Explainer:
         for entry in held[:EVENTS_SHOWN]:
             hunted = [] if isinstance(entry, HeldAnnouncement) else [entry]
             missing = await self._missing(hunted)
-            looks.append(self._event(entry, missing, await self._sources(entry)))
+            looks.append(await self._judged(entry, missing, await self._sources(entry)))
         return tuple(looks)
 
     async def fate(self, event_id: str) -> Fate | None:
@@ -165,7 +166,7 @@ class Explainer:
             held=held_by_kind(purgatory),
             queued=len(purgatory.sync_queue),
             hunting=hunt.hunting,
-            events=tuple(self._event(entry, missing, _tried(entry)) for entry in shown),
+            events=tuple([await self._judged(entry, missing, _tried(entry)) for entry in shown]),
             events_total=len(everything),
             domains=domains,
             domains_total=domains_total,
@@ -180,10 +181,20 @@ class Explainer:
     async def _missing(self, entries: Sequence[HuntedEvent]) -> Mapping[str, Missing]:
         return await identify_missing_oids(entries, self.parts.knowledge, self.parts.repositories)
 
-    def _event(
+    async def _judged(
         self, held: HeldEvent, missing: Mapping[str, Missing], sources: tuple[SourceStatus, ...]
     ) -> HeldStatus:
         looked = missing.get(held.event_id)
+        holds = await what_holds(held, looked, self.parts.knowledge)
+        return self._event(held, looked, sources, holds)
+
+    def _event(
+        self,
+        held: HeldEvent,
+        looked: Missing | None,
+        sources: tuple[SourceStatus, ...],
+        holds: Held,
+    ) -> HeldStatus:
         lacks = None if looked is None else looked.oids
         return HeldStatus(
             event_id=held.event_id,
@@ -198,7 +209,8 @@ class Explainer:
             and not isinstance(held, HeldAnnouncement),
             missing=tuple(sorted(lacks or ())[:MISSING_SHOWN]),
             missing_total=None if lacks is None else len(lacks),
-            obstacle=None if isinstance(held, HeldAnnouncement) else _obstacle(held, looked),
+            obstacle=holds.obstacle,
+            remedy=holds.remedy,
             error=held.error,
             sources=sources,
         )
@@ -236,18 +248,6 @@ class Explainer:
                 look = attrs.evolve(look, naughty_until=entry.until, naughty_reason=entry.reason)
             looks.append(look)
         return tuple(looks)
-
-
-def _obstacle(held: HuntedEvent, looked: Missing | None) -> Obstacle | None:
-    if held.unsatisfiable:
-        return "unsatisfiable"
-    if looked is None:
-        return None
-    if not any(looked.concern.owners.values()):
-        return "unauthorised" if isinstance(held, HeldState) else "unannounced"
-    if not looked.concern.repositories:
-        return "no_repository"
-    return "no_refs" if isinstance(held, HeldState) and held.state.empty else None
 
 
 def _few_enough(shown: Sequence[HeldEvent]) -> list[HuntedEvent]:

@@ -33,11 +33,21 @@ class SourceStatus:
     naughty_reason: str | None = None
 
 
-Obstacle = Literal["unsatisfiable", "unauthorised", "unannounced", "no_repository", "no_refs"]
+Obstacle = Literal[
+    "unsatisfiable",
+    "unauthorised",
+    "invited",
+    "path",
+    "unannounced",
+    "no_repository",
+    "no_refs",
+]
 """Why an event stays held even with every object here.
 
 `unsatisfiable`: it names what can be no object here (B 1.3). `unauthorised`: its author is in
-nobody's set (any more; B 7.2). `unannounced`: no repository that it names is announced (any more;
+nobody's set (any more; B 7.2). `invited`: a maintainer names its author, who has not accepted.
+`path`: its author's own announcement points at a lead from whom nobody follows (B 3.7); of an
+announcement: it does itself. `unannounced`: no repository that it names is announced (any more;
 B 4.1). `no_repository`: none of those that it concerns is on this disk (B 2.7). `no_refs`: it only
 deletes, and while nothing is served there, that needs data (B 3.5).
 """
@@ -59,6 +69,7 @@ class HeldStatus:
       missing: the OIDs that it lacks, sorted; at most `MISSING_SHOWN`.
       missing_total: how many it lacks; None where nobody looked (announcements need none).
       obstacle: why no object would release it, or None.
+      remedy: what its author can publish against that, or None.
       error: why the last release failed, or None.
       sources: where its objects were, and may be, looked for.
     """
@@ -75,6 +86,7 @@ class HeldStatus:
     missing: tuple[str, ...]
     missing_total: int | None
     obstacle: Obstacle | None
+    remedy: str | None
     error: str | None
     sources: tuple[SourceStatus, ...]
 

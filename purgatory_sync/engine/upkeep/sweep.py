@@ -25,7 +25,7 @@ from ...purgatory.expiry import (
     time_is_up,
 )
 from ...records import Placeholder
-from ...release.commit import Parts, forget
+from ...release.commit import Parts, Tally, forget, serve
 from ...release.index.held_rows import row_of
 from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
@@ -160,8 +160,13 @@ class Sweeper:
         if step is AnnouncementStep.FORGET:
             # What its soft end could not remove; afterwards nobody knows of it any more.
             await self._remove_repository(announcement.owner, announcement.identifier)
-            await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
-            forget(purgatory, held)
+            data = await self.parts.knowledge.data(held.identifier)
+            if data.needed_by_served(announcement.owner):
+                # Its time is over, not what its author signed: it goes on to count (B 2.7).
+                await serve(self.parts, Tally(), [held.event_id])
+            else:
+                await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
+                forget(purgatory, held)
             # Whom it authorised is not authorised any more: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:

@@ -54,7 +54,8 @@ class PublicEvent:
         announcement not while one of those waits for it.
       at_the_latest: when it ends even so.
       identifiers, missing, tried: some of them; the totals say how many there are.
-      obstacle: why no object would release it (`engine.explained.Obstacle`), or None.
+      obstacle: why no object would release it (`engine.status.models.Obstacle`), or None.
+      remedy: what its author can publish against that, in words, or None.
       release_failed: its objects are here, but it could not be released.
     """
 
@@ -71,6 +72,7 @@ class PublicEvent:
     missing: Sequence[str]
     missing_total: int | None
     obstacle: str | None
+    remedy: str | None
     release_failed: bool
     tried: Sequence[PublicSource]
     tried_total: int
@@ -188,6 +190,7 @@ def _event(look: HeldStatus, allow: Sequence[Network]) -> PublicEvent:
         missing=look.missing[:MISSING_SHOWN],
         missing_total=look.missing_total,
         obstacle=look.obstacle,
+        remedy=look.remedy,
         release_failed=look.error is not None,
         tried=tried[:TRIED_SHOWN],
         tried_total=len(tried),

@@ -31,6 +31,8 @@ _WORDS: Final = {
 _OBSTACLES: Final = {
     "unsatisfiable": "names what can be no object here: nothing can release it",
     "unauthorised": "its author is neither owner nor maintainer of a repository announced here",
+    "invited": "its author is invited by a maintainer and has not accepted",
+    "path": "its author points at a lead, and nobody rules there",
     "unannounced": "no repository that it names is announced here",
     "no_repository": "the repository that it is for is not on this disk",
     "no_refs": "names no refs: it waits until its repository has data",

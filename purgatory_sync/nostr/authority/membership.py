@@ -79,6 +79,10 @@ class Membership:
             if owner in members or owner in self.served
         )
 
+    def owners_needing(self, key: str) -> frozenset[str]:
+        """The owners that have the key in their set or on their path: it matters that it stays."""
+        return self.owners_authorising(key) | reach(key, self.paths.pointing().get)
+
     def moderators(self, owner: str) -> frozenset[str]:
         """Whom members made moderators and who accepted it; for pages, they rule nothing."""
         members = self.members(owner)

@@ -1,14 +1,15 @@
-"""All that is known of one identifier: its announcements and whom they authorise (B 3.1, 8.1)."""
+"""All that is known of one identifier: its announcements and whom they authorise (B 3.7, 8.1)."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
 from ..announcement import Announcement
 from ..pull_request import PullRequest
+from .membership import Membership
 
 MAX_SOURCES = 50
 
@@ -34,6 +35,11 @@ class KnownAnnouncement:
         """The announcement's author, in hex."""
         return self.announcement.owner
 
+    @property
+    def is_hosted(self) -> bool:
+        """Whether it has its repository here, or waits for one: not served for others only."""
+        return self.has_repository or self.standing is not Standing.SERVED
+
 
 @attrs.frozen
 class CloneSource:
@@ -49,11 +55,17 @@ class RepositoryData:
 
     Attributes:
       known: by owner, in the order of the owners' hex keys.
+      sets: who authorises whom, by what these announcements say.
     """
 
     identifier: str
     known: dict[str, KnownAnnouncement]
-    _sets: dict[str, frozenset[str]] = attrs.field(factory=dict, eq=False, repr=False)
+    sets: Membership = attrs.field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=attrs.Factory(lambda self: _membership(self.known), takes_self=True),
+    )
 
     @classmethod
     def of(cls, identifier: str, announcements: Iterable[KnownAnnouncement]) -> RepositoryData:
@@ -66,32 +78,36 @@ class RepositoryData:
         return cls(identifier, dict(sorted(newest.items())))
 
     def maintainer_set(self, owner: str) -> frozenset[str]:
-        """Everybody whom the owner's announcement authorises, followed recursively (B 3.1).
-
-        A listed maintainer counts without an announcement; an owner without one has no set.
-        """
-        if owner not in self.known:
-            return frozenset()
-        if owner not in self._sets:
-            reached = {owner}
-            todo = [owner]
-            while todo:
-                known = self.known.get(todo.pop())
-                for key in known.announcement.maintainers if known else ():
-                    if key not in reached:
-                        reached.add(key)
-                        todo.append(key)
-            self._sets[owner] = frozenset(reached)
-        return self._sets[owner]
+        """The members of the owner's set: everybody whose states rule its refs (B 3.7)."""
+        return self.sets.members(owner)
 
     def owners_authorising(self, author: str) -> tuple[str, ...]:
-        """The owners whose maintainer set holds the author."""
-        return tuple(owner for owner in self.known if author in self.maintainer_set(owner))
+        """The owners whose set holds the author."""
+        return tuple(sorted(self.sets.owners_authorising(author)))
+
+    def owners_seeing(self, author: str) -> tuple[str, ...]:
+        """The other owners for whom the author's announcement matters (B 2.2 b)."""
+        return tuple(sorted(self.sets.owners_seeing(author) - {author}))
+
+    def needed_by_served(self, author: str) -> bool:
+        """Whether another owner's announcement is served whose set needs the author's.
+
+        He is a member of it, or its pointers go through him: without his it would be another.
+        """
+        return any(
+            self.known[owner].standing is Standing.SERVED
+            for owner in self.sets.owners_needing(author) - {author}
+            if owner in self.known
+        )
 
     def owners_of_pr(self, pr: PullRequest) -> tuple[str, ...]:
-        """The owners whose set shares a pubkey with the event's `a` tags (B 4.1)."""
+        """The owners whom the event's `a` tags name, themselves or a member of their set (B 4.1).
+
+        One that is forwarded, and so in no set, has to be served.
+        """
         tagged = pr.owners(self.identifier)
-        return tuple(owner for owner in self.known if tagged & self.maintainer_set(owner))
+        found = {o for o in tagged if o in self.known and self.known[o].standing is Standing.SERVED}
+        return tuple(sorted(found.union(*map(self.sets.owners_authorising, tagged))))
 
     def with_repository(self, owners: Iterable[str]) -> tuple[str, ...]:
         """Those of the owners whose repository is on this disk."""
@@ -110,3 +126,10 @@ class RepositoryData:
             for url in known.announcement.clone[:MAX_SOURCES] if known else ():
                 found.setdefault(url, CloneSource(url, owner))
         return tuple(found.values())
+
+
+def _membership(known: Mapping[str, KnownAnnouncement]) -> Membership:
+    return Membership(
+        {owner: each.announcement.roles for owner, each in known.items()},
+        frozenset(o for o, each in known.items() if each.standing is Standing.SERVED),
+    )

@@ -45,7 +45,7 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     lacks = lacks_announcement(announcement.identifier)
     verdict = refuse(NOT_LISTED.format(service=known.service), lacks)
     data = known.data.get(announcement.identifier)
-    if data is not None and is_co_maintainer(data, event.pubkey):
+    if data is not None and is_named(data, event.pubkey):
         verdict = Verdict(Action.SERVE)
     elif served is not None:
         verdict = attrs.evolve(verdict, deletes=(served.id,))
@@ -59,19 +59,18 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     return verdict
 
 
-def is_co_maintainer(
-    data: RepositoryData, author: str, owners: Iterable[str] | None = None
-) -> bool:
-    """Whether another owner, served or held, has the author in its maintainer set (B 2.2 b).
+def is_named(data: RepositoryData, author: str, owners: Iterable[str] | None = None) -> bool:
+    """Whether the author's announcement matters for another owner that has a repository here.
+
+    Or waits for one (B 2.2 b). Named is enough, or its acceptance could never come; it grants
+    nothing.
 
     Args:
       owners: only these owners of `data` count; None: all do.
     """
+    counting = data.known if owners is None else frozenset(owners)
     return any(
-        owner != author
-        and data.known[owner].standing is not Standing.SOFT_EXPIRED
-        and author in data.maintainer_set(owner)
-        for owner in (data.known if owners is None else owners)
+        owner in counting and data.known[owner].is_hosted for owner in data.owners_seeing(author)
     )
 
 

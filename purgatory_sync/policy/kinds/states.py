@@ -8,6 +8,7 @@ from ...settings import PurgatorySettings
 from ..rules.known_facts import Known
 from ..rules.lacking import lacks_announcement
 from ..rules.limits import judge_room
+from ..rules.position_words import NOT_AUTHORIZED, why_not
 from ..rules.verdict import HELD_MESSAGE, Action, Verdict, refuse
 
 EXPIRED_BEFORE = "invalid: previously expired from purgatory without git data"
@@ -25,7 +26,7 @@ def judge_state(state: State, origin: str, known: Known, settings: PurgatorySett
         return refuse("invalid: no announcement exists for this repository", lacks)
     owners = data.owners_authorising(state.author)
     if not owners:
-        return refuse("invalid: author not authorized for this repository", lacks)
+        return refuse(f"{NOT_AUTHORIZED}: {why_not(state.author, data)}", lacks)
     revives = tuple(
         data.known[owner].announcement.event.id
         for owner in owners

@@ -76,10 +76,8 @@ def anchors(
         return True
     known = data.get(served.identifier)
     return known is not None and any(
-        owner != served.owner
-        and other.standing is Standing.SERVED
-        and served.owner in known.maintainer_set(owner)
-        for owner, other in known.known.items()
+        owner != served.owner and known.known[owner].standing is Standing.SERVED
+        for owner in known.owners_authorising(served.owner)
     )
 
 

@@ -114,8 +114,7 @@ class Knowledge:
     async def served_pull_requests(self, identifier: str) -> list[PullRequest]:
         """The served pull requests that may concern a repository of the identifier (B 4.1)."""
         data = await self.data(identifier)
-        keys = frozenset[str]().union(*map(data.maintainer_set, data.known))
-        coordinates = frozenset(str(RepositoryId(key, identifier)) for key in keys)
+        coordinates = frozenset(str(RepositoryId(key, identifier)) for key in data.known)
         if not coordinates:
             return []
         condition = Filter(kinds=frozenset(kinds.PR_KINDS), tags={"a": coordinates})

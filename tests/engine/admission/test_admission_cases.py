@@ -42,12 +42,12 @@ async def test_b_2_3_served_without_a_repository_and_listed_now_is_filled_and_se
     world: World,
 ) -> None:
     await world.announce(OWNER, maintainers=[MAINTAINER])
-    unlisted = await world.announce(MAINTAINER, listed=False)
+    unlisted = await world.announce(MAINTAINER, maintainers=[OWNER], listed=False)
     steps = history(1)
     world.give(OWNER, steps)
     state = events.state(MAINTAINER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 60)
     assert (await world.offer(state)).outcome is Outcome.SERVED
-    listed = await world.announce(MAINTAINER, created_at=NOW - 40)
+    listed = await world.announce(MAINTAINER, maintainers=[OWNER], created_at=NOW - 40)
     assert world.refs(MAINTAINER) == {MAIN: steps[0].oid}
     assert listed.id in await world.served()
     assert unlisted.id not in await world.served()
@@ -127,7 +127,11 @@ async def test_b_2_8_states_prs_and_co_maintainers_that_came_first_are_taken_aft
 ) -> None:
     first = [
         events.announcement(
-            MAINTAINER, "repo", clone=["https://x.example/r"], relays=["wss://x.example"]
+            MAINTAINER,
+            "repo",
+            clone=["https://x.example/r"],
+            relays=["wss://x.example"],
+            maintainers=[OWNER],
         ),
         events.state(MAINTAINER, "repo", {MAIN: "1" * 40}, created_at=NOW),
         events.pull_request(STRANGER, [OWNER.coordinate("repo")], "2" * 40, created_at=NOW),

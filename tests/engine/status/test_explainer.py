@@ -81,22 +81,21 @@ async def test_b_8_9_the_latest_end_is_that_of_the_sweep_after_the_machine_slept
 
 async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: MockClock) -> None:
     """What stays held although nothing is missing says why (B 1.3, 3.5, 4.1, 7.2)."""
-    bob = Author.from_seed(2)
+    bob, stranger = Author.from_seed(2), Author.from_seed(3)
     empty = events.state(OWNER, "repo", {}, created_at=NOW - 50)
     senseless = events.state(OWNER, "repo", {MAIN: "nonsense"}, created_at=NOW - 49)
     from_bob = events.state(bob, "repo", {MAIN: OID}, created_at=NOW - 48)
     waiting = events.state(OWNER, "repo", {MAIN: OID}, created_at=NOW - 47)
     request = events.pull_request(bob, [OWNER.coordinate("repo")], OID, created_at=NOW)
 
-    def announced(clone: str, at: int, *maintainers: Author) -> Event:
-        return events.announcement(
-            OWNER,
-            "repo",
-            clone=[clone, FAR],
-            relays=[f"wss://{SERVICE}"],
-            maintainers=maintainers,
-            created_at=at,
-        )
+    def announced(clone: str, at: int, *maintainers: Author, lead: Author = OWNER) -> Event:
+        tags = [("d", "repo"), ("clone", clone, FAR), ("relays", f"wss://{SERVICE}")]
+        roles = [("M", lead.pubkey), *(("m", each.pubkey) for each in maintainers)]
+        return OWNER.sign(30617, "", [*tags, *roles], at)
+
+    accepts = bob.sign(
+        30617, "", [("d", "repo"), ("M", OWNER.pubkey), ("m", bob.pubkey)], NOW - 100
+    )
 
     async with Home(tmp_path).running() as engine:
 
@@ -104,13 +103,31 @@ async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: Mock
             found = {each.event_id: each for each in await engine.explainer.why("repo")}
             return [found[each.id].obstacle for each in offered]
 
+        async def remedies() -> list[str]:
+            found = {each.event_id: each for each in await engine.explainer.why("repo")}
+            return [found[each.id].remedy or "" for each in offered]
+
         ours = f"https://{SERVICE}/{OWNER.npub}/repo.git"
         offered = (empty, senseless, from_bob, waiting, request)
-        for event in (announced(ours, NOW - 100, bob), *offered):
-            assert (await engine.offer(event, "user")).outcome is Outcome.HELD
+        for event in (announced(ours, NOW - 100, bob), accepts, *offered):
+            assert (await engine.offer(event, "user")).accepted
         assert await obstacles() == ["no_refs", "unsatisfiable", None, None, None]
         await engine.offer(announced(ours, NOW - 90), "user")
         assert await obstacles() == ["no_refs", "unsatisfiable", "unauthorised", None, None]
+        assert "names you no more" in (await remedies())[2]
+        await engine.offer(announced(ours, NOW - 85, OWNER, lead=stranger), "user")
+        path = "path"
+        assert await obstacles() == [path, "unsatisfiable", path, path, "unannounced"]
+        said = await remedies()
+        assert all(stranger.npub in said[at] for at in (0, 2, 3))
+        await engine.offer(announced(ours, NOW - 84, bob), "user")
+        left = bob.sign(30617, "", [("d", "repo"), ("m", bob.pubkey, "1", "2")], NOW - 83)
+        await engine.offer(left, "user")
+        assert await obstacles() == ["no_refs", "unsatisfiable", "unauthorised", None, None]
+        assert "ended your role" in (await remedies())[2]
+        await engine.offer(bob.sign(5, "", [("e", left.id)], NOW), "user")
+        assert await obstacles() == ["no_refs", "unsatisfiable", "invited", None, None]
+        assert f"invited by {OWNER.npub}" in (await remedies())[2]
         await engine.offer(announced(FAR, NOW - 80), "user")
         nobodys = "unauthorised"
         assert await obstacles() == [nobodys, "unsatisfiable", nobodys, nobodys, "unannounced"]

@@ -60,7 +60,7 @@ async def test_b_9_a_crash_before_the_alignment_that_an_announcement_brings(
 ) -> None:
     old, new = history(1, "old"), history(2, "new")
     for author, steps in ((MAINTAINER, old), (OWNER, new)):
-        await world.announce(author)
+        await world.announce(author, maintainers=[MAINTAINER])
         world.give(author, steps)
     await serve(world, MAINTAINER, {MAIN: old[0].oid}, NOW - 60)
     await serve(world, OWNER, {MAIN: new[1].oid, DEV: new[0].oid})
@@ -77,7 +77,7 @@ async def test_b_9_a_repository_that_is_not_on_the_disk_is_made_and_filled(
     world: World, autojump_clock: MockClock
 ) -> None:
     steps = history(1)
-    await world.announce(OWNER)
+    await world.announce(OWNER, maintainers=[MAINTAINER])
     world.give(OWNER, steps)
     await serve(world, OWNER, {MAIN: steps[0].oid})
     # A co-maintainer's announcement was saved, and its repository not made any more.

@@ -77,7 +77,7 @@ def is_marked(path: Path) -> bool:
 
 async def serving(world: World, *maintainers: Author) -> Path:
     """A repository with its first two commits at main."""
-    await world.announce(OWNER, maintainers=maintainers)
+    await world.announce_group(OWNER, *maintainers)
     world.give(OWNER, STEPS[:2])
     await world.offer(state({MAIN: STEPS[1].oid}))
     assert world.refs(OWNER) == {MAIN: STEPS[1].oid}
@@ -578,7 +578,7 @@ async def test_whoever_got_links_of_it_loses_it_as_well(
 ) -> None:
     path = await serving(world, MAINTAINER)
     await place(pusher_of(world))
-    await world.announce(MAINTAINER, maintainers=[OWNER])
+    await world.announce(MAINTAINER, maintainers=[OWNER], created_at=NOW - 90)
     relative = world.path(MAINTAINER)
     assert world.refs(MAINTAINER) == {MAIN: STEPS[1].oid}
     assert here(relative, STRAY) == [True, True]

@@ -48,7 +48,7 @@ async def test_b_2_2_b_a_co_maintainer_beside_the_whitelist_gets_no_repository(
 ) -> None:
     take(world, CurationSettings(repository_whitelist=(f"{OWNER.npub}/repo",)))
     await world.announce(OWNER, maintainers=[OTHER])
-    await world.announce(OTHER)
+    await world.announce(OTHER, maintainers=[OWNER])
     assert is_repository(world.path(OWNER))
     assert not is_repository(world.path(OTHER))
     steps = history(1)

@@ -162,8 +162,7 @@ async def test_b_2_7_a_held_pull_request_keeps_the_repository_it_addresses(
 async def test_b_8_9_a_source_without_a_repository_to_fetch_into_needs_no_try(
     world: World, autojump_clock: MockClock
 ) -> None:
-    await world.announce(OWNER, maintainers=[OTHER])
-    await world.announce(OTHER, listed=False)
+    await world.announce_group(OWNER, OTHER)
     request = events.pull_request(
         OWNER, [OTHER.coordinate("repo")], "1" * 40, clone=["https://far.example.com/repo.git"]
     )

@@ -31,9 +31,10 @@ def urls(sources: tuple[Source, ...]) -> list[str]:
 
 def test_b_8_1_owners_first_then_the_members_of_their_sets() -> None:
     everything = data(
-        known(ALICE, "https://a.example/1", "https://a.example/2", maintainers=(BOB,)),
-        known(BOB, "https://b.example/1", maintainers=(CAROL,)),
-        known(CAROL, "https://c.example/1", "https://a.example/1"),
+        known(ALICE, "https://a.example/1", "https://a.example/2", maintainers=(BOB, MALLORY)),
+        known(BOB, "https://b.example/1", maintainers=(ALICE, CAROL)),
+        known(CAROL, "https://c.example/1", "https://a.example/1", maintainers=(BOB,)),
+        known(MALLORY, "https://invited.example/1"),
     )
     assert find_sources(everything, [need("e", "1")], {}, None) == (
         Source("https://a.example/1", "a.example", ALICE, frozenset("1"), frozenset("e")),

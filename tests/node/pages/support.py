@@ -58,6 +58,7 @@ def event(
         missing=tuple(missing),
         missing_total=len(missing),
         obstacle=None,
+        remedy=None,
         error=error,
         sources=sources,
     )

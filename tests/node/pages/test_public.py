@@ -156,6 +156,7 @@ def test_b_10_3_the_shape_of_the_json() -> None:
         "missing": ["1" * 40],
         "missing_total": 1,
         "obstacle": None,
+        "remedy": None,
         "release_failed": False,
         "tried_total": 1,
     }

@@ -18,14 +18,14 @@ LETTERS = "ABCDEF"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_the_table(case: Case) -> None:
+def test_b_3_7_the_table(case: Case) -> None:
     sets = membership(case.tags)
     for owner, members in expected(case).items():
         assert letters(sets.members(key(owner))) == members, owner
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)
-def test_who_authorises_is_the_other_way_round(case: Case) -> None:
+def test_b_3_7_who_authorises_is_the_other_way_round(case: Case) -> None:
     agree(membership(case.tags))
 
 
@@ -46,7 +46,7 @@ def test_who_authorises_is_the_other_way_round(case: Case) -> None:
         ("held A: m A 1 2, M L | L: M L", Nobody.FORWARDED, "L"),
     ],
 )
-def test_why_there_is_nobody(tags: str, nobody: Nobody, at: str) -> None:
+def test_b_3_7_why_there_is_nobody(tags: str, nobody: Nobody, at: str) -> None:
     path = membership(tags).why_nobody(key("A"))
     assert path is not None
     assert (path.nobody, letters([path.at])) == (nobody, at)
@@ -72,7 +72,7 @@ def test_there_is_no_reason_where_there_is_somebody() -> None:
         ("A: M A, m O, o O | O: M A, m O, o O", "nobody"),
     ],
 )
-def test_moderators_are_made_by_members_and_accept(tags: str, moderators: str) -> None:
+def test_b_3_7_moderators_are_made_by_members_and_accept(tags: str, moderators: str) -> None:
     sets = membership(tags)
     assert letters(sets.moderators(key("A"))) == moderators
     assert "O" not in letters(sets.members(key("A"))) or "m O" in tags
@@ -95,7 +95,7 @@ def test_moderators_are_made_by_members_and_accept(tags: str, moderators: str) -
         ("A: M B, M C | B: M D", "A B C"),
     ],
 )
-def test_whose_announcements_matter(tags: str, seen: str) -> None:
+def test_b_3_7_whose_announcements_matter(tags: str, seen: str) -> None:
     assert letters(membership(tags).seen(key("A"))) == seen
 
 
@@ -117,7 +117,7 @@ def read(graph: Graph) -> Membership:
 
 @given(GRAPHS)
 @settings(max_examples=400, deadline=None)
-def test_two_signatures_stand_behind_every_member(graph: Graph) -> None:
+def test_b_3_7_two_signatures_stand_behind_every_member(graph: Graph) -> None:
     sets = read(graph)
     for owner in map(key, LETTERS):
         members = sets.members(owner)
@@ -139,7 +139,7 @@ def test_two_signatures_stand_behind_every_member(graph: Graph) -> None:
 
 @given(GRAPHS)
 @settings(max_examples=400, deadline=None)
-def test_the_sets_are_what_the_rule_says_word_by_word(graph: Graph) -> None:
+def test_b_3_7_the_sets_are_what_the_rule_says_word_by_word(graph: Graph) -> None:
     sets = read(graph)
     for owner in map(key, LETTERS):
         assert sets.members(owner) == set_of(owner, sets.roles, frozenset(sets.served))
@@ -148,7 +148,7 @@ def test_the_sets_are_what_the_rule_says_word_by_word(graph: Graph) -> None:
 
 @given(GRAPHS, st.dictionaries(st.sampled_from(LETTERS), st.lists(TAGS, max_size=4)))
 @settings(max_examples=400, deadline=None)
-def test_who_is_not_seen_changes_nothing(graph: Graph, others: dict[str, list[str]]) -> None:
+def test_b_3_7_who_is_not_seen_changes_nothing(graph: Graph, others: dict[str, list[str]]) -> None:
     before = read(graph)
     for owner in LETTERS:
         outside = {e: (t, True) for e, t in others.items() if key(e) not in before.seen(key(owner))}
@@ -158,7 +158,7 @@ def test_who_is_not_seen_changes_nothing(graph: Graph, others: dict[str, list[st
 
 @given(GRAPHS, st.permutations(LETTERS))
 @settings(max_examples=200, deadline=None)
-def test_no_order_changes_a_set(graph: Graph, order: list[str]) -> None:
+def test_b_3_7_no_order_changes_a_set(graph: Graph, order: list[str]) -> None:
     first, other = read(graph), read({each: graph[each] for each in order if each in graph})
     for asked in (sorted(order), order):
         for owner in map(key, asked):
@@ -168,7 +168,7 @@ def test_no_order_changes_a_set(graph: Graph, order: list[str]) -> None:
 
 @given(GRAPHS)
 @settings(max_examples=200, deadline=None)
-def test_an_owner_in_its_own_set_has_not_left(graph: Graph) -> None:
+def test_b_3_7_an_owner_in_its_own_set_has_not_left(graph: Graph) -> None:
     sets = read(graph)
     for owner, roles in sets.roles.items():
         assert owner not in sets.members(owner) or roles.may
@@ -291,7 +291,7 @@ def many_on_one(size: int) -> dict[int, list[tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("build", [clique, sybils, pairs, one_way, leads, fan, many_on_one])
-def test_the_work_grows_with_the_names_and_no_faster(
+def test_b_3_7_the_work_grows_with_the_names_and_no_faster(
     build: Callable[[int], dict[int, list[tuple[str, ...]]]],
 ) -> None:
     for size in (300, 2_000):

@@ -99,19 +99,37 @@ def test_b_2_2_b_a_co_maintainer_is_served_without_repository(standing: Standing
     assert verdict_on(announcement(BOB, listed=False), known(of)) == Verdict(Action.SERVE)
 
 
-def test_b_2_2_b_follows_sets_recursively() -> None:
-    of = data(
-        (announcement(ALICE, maintainers=[BOB]), SERVED),
-        (announcement(BOB, listed=False, maintainers=[CAROL]), SERVED, False),
-    )
-    assert verdict_on(announcement(CAROL, listed=False), known(of)).action is Action.SERVE
+def test_b_2_2_b_members_name_others_and_invited_ones_do_not() -> None:
+    alice = (announcement(ALICE, maintainers=[BOB]), SERVED)
+    for named, action in (([ALICE, CAROL], Action.SERVE), ([CAROL], Action.REFUSE)):
+        bob = announcement(BOB, listed=False, maintainers=named)
+        snapshot = known(data(alice, (bob, SERVED, False)))
+        assert verdict_on(announcement(CAROL, listed=False), snapshot).action is action
 
 
-def test_b_2_2_b_ones_own_set_and_soft_expired_owners_admit_nobody() -> None:
-    mine = announcement(BOB, created_at=NOW - 9)
-    of = data((announcement(ALICE, maintainers=[BOB]), SOFT), (mine, SERVED))
-    snapshot = known(of, newest_served=mine)
+def test_b_2_2_b_ones_own_announcement_admits_nobody() -> None:
+    mine = announcement(BOB, created_at=NOW - 9, maintainers=[BOB])
+    snapshot = known(data((mine, SERVED)), newest_served=mine)
     assert verdict_on(announcement(BOB, listed=False), snapshot).action is Action.REFUSE
+
+
+def test_b_2_2_b_who_has_no_repository_here_and_waits_for_none_admits_nobody() -> None:
+    alice = announcement(ALICE, maintainers=[BOB])
+    for standing, here, action in (
+        (SOFT, False, Action.SERVE),
+        (SERVED, True, Action.SERVE),
+        (SERVED, False, Action.REFUSE),
+    ):
+        snapshot = known(data((alice, standing, here)))
+        assert verdict_on(announcement(BOB, listed=False), snapshot).action is action
+
+
+def test_b_2_2_b_whom_a_pointer_leads_to_is_named() -> None:
+    tags = [["d", "repo"], ["M", BOB], ["m", ALICE]]
+    alice = make(ALICE, 30617, tags)
+    assert verdict_on(announcement(BOB, listed=False), known(data((alice, SERVED)))) == Verdict(
+        Action.SERVE
+    )
 
 
 def test_b_2_2_a_newer_one_that_no_longer_lists_us_ends_the_served_one() -> None:

@@ -17,6 +17,7 @@ from ..support import (
     CAROL,
     MALLORY,
     A,
+    accepts,
     announcement,
     coordinate,
     data,
@@ -28,7 +29,7 @@ from ..support import (
 
 HOLD = Verdict(Action.HOLD, "purgatory: won't be served until git data arrives")
 UNREFERENCED = "invalid: must reference an accepted repository or event"
-SERVED = data((announcement(ALICE, maintainers=[BOB]), Standing.SERVED))
+SERVED = data((announcement(ALICE, maintainers=[BOB]), Standing.SERVED), accepts(BOB))
 
 
 def verdict_on(event: Event, snapshot: Known, origin: Literal["user", "sync"] = "user") -> Verdict:
@@ -49,6 +50,21 @@ def test_b_4_1_admitted_for_served_and_held_repositories(standing: Standing) -> 
 
 def test_b_4_1_a_tagged_maintainer_is_enough() -> None:
     assert verdict_on(pull_request(owners=[BOB]), known(SERVED)) == HOLD
+
+
+def test_b_4_1_who_is_only_invited_brings_nothing_to_the_owner() -> None:
+    of = data((announcement(ALICE, maintainers=[BOB]), Standing.SERVED))
+    assert verdict_on(pull_request(owners=[BOB]), known(of)).message == UNREFERENCED
+
+
+def test_b_4_1_an_owner_who_is_forwarded_is_named_itself() -> None:
+    tags = [["d", "repo"], ["M", ALICE], ["m", BOB]]
+    alice, bob = make(ALICE, 30617, [["d", "repo"], ["M", ALICE]]), make(BOB, 30617, tags)
+    of = data((alice, Standing.SERVED), (bob, Standing.SERVED))
+    assert of.maintainer_set(BOB) == {ALICE}
+    assert verdict_on(pull_request(owners=[BOB]), known(of)) == HOLD
+    held = data((alice, Standing.SERVED), (bob, Standing.HELD))
+    assert verdict_on(pull_request(owners=[BOB]), known(held)).message == UNREFERENCED
 
 
 def test_b_4_1_the_author_does_not_matter_but_the_tags_do() -> None:

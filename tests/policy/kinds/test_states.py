@@ -6,6 +6,7 @@ import pytest
 
 from purgatory_sync.nostr.authority.repository_data import RepositoryData, Standing
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
@@ -17,6 +18,7 @@ from ..support import (
     MALLORY,
     NOW,
     A,
+    accepts,
     announcement,
     data,
     judge_offer,
@@ -33,7 +35,9 @@ def verdict_on(event: Event, snapshot: Known, origin: Literal["user", "sync"] = 
 
 
 def of_alice(standing: Standing = SERVED, *maintainers: str) -> RepositoryData:
-    return data((announcement(ALICE, maintainers=maintainers), standing))
+    """Alice's, and those who accept that she names them."""
+    mine = announcement(ALICE, maintainers=maintainers)
+    return data((mine, standing), *map(accepts, maintainers))
 
 
 def test_b_1_3_conflicting_refs_are_refused() -> None:
@@ -69,19 +73,37 @@ def test_b_3_1_no_announcement(of: tuple[RepositoryData, ...]) -> None:
 
 
 def test_b_3_1_author_in_no_set() -> None:
-    assert verdict_on(state(MALLORY), known(of_alice(SERVED, BOB))) == Verdict(
-        Action.REFUSE, "invalid: author not authorized for this repository", lacks=("d:repo",)
+    verdict = verdict_on(state(MALLORY), known(of_alice(SERVED, BOB)))
+    assert (verdict.action, verdict.lacks) == (Action.REFUSE, ("d:repo",))
+    assert verdict.message == (
+        "restricted: author not authorized for this repository: no maintainer names you: ask one "
+        "to do it, or announce this repository yourself"
     )
 
 
-def test_b_3_1_a_listed_maintainer_counts_without_announcement() -> None:
-    assert verdict_on(state(BOB), known(of_alice(SERVED, BOB))) == HOLD
+def test_b_3_1_who_is_invited_is_told_what_to_publish() -> None:
+    of = data((announcement(ALICE, maintainers=[BOB]), SERVED))
+    verdict = verdict_on(state(BOB), known(of, objects_here=True))
+    assert (verdict.action, verdict.lacks) == (Action.REFUSE, ("d:repo",))
+    assert verdict.message == (
+        "restricted: author not authorized for this repository: you are invited by "
+        f"{encode_npub(ALICE)}: publish your own announcement (kind 30617) of this identifier "
+        "that names them"
+    )
 
 
-def test_b_3_1_sets_are_recursive_and_cycles_end() -> None:
+@pytest.mark.parametrize("standing", [HELD, SERVED, SOFT])
+def test_b_3_1_who_accepted_counts_wherever_his_announcement_stands(standing: Standing) -> None:
+    bob = announcement(BOB, maintainers=[ALICE])
+    of = data((announcement(ALICE, maintainers=[BOB]), SERVED), (bob, standing))
+    assert verdict_on(state(BOB), known(of)).action is Action.HOLD
+
+
+def test_b_3_1_members_name_members() -> None:
     of = data(
         (announcement(ALICE, maintainers=[BOB]), HELD),
         (announcement(BOB, maintainers=[CAROL, ALICE]), HELD),
+        accepts(CAROL, BOB),
     )
     assert verdict_on(state(CAROL), known(of)) == HOLD
 
@@ -102,7 +124,7 @@ def test_b_3_2_all_objects_here_is_released_now_without_a_text() -> None:
 
 def test_b_2_7_what_is_released_revives_the_other_owners_too() -> None:
     bob = announcement(BOB, maintainers=[ALICE])
-    of = data((announcement(ALICE), SERVED), (bob, SOFT))
+    of = data((announcement(ALICE, maintainers=[BOB]), SERVED), (bob, SOFT))
     verdict = verdict_on(state(), known(of, objects_here=True))
     assert verdict == Verdict(Action.SERVE, revives=(bob.id,))
 
@@ -134,7 +156,8 @@ def test_b_3_5_an_empty_state_waits_while_all_its_announcements_are_held(
     event = state(refs=refs)
     assert verdict_on(event, known(of_alice(HELD), objects_here=True)) == HOLD
     assert verdict_on(event, known(of_alice(SERVED), objects_here=True)).action is Action.SERVE
-    mixed = data((announcement(ALICE), HELD), (announcement(BOB, maintainers=[ALICE]), SERVED))
+    bob = announcement(BOB, maintainers=[ALICE])
+    mixed = data((announcement(ALICE, maintainers=[BOB]), HELD), (bob, SERVED))
     assert verdict_on(event, known(mixed, objects_here=True)).action is Action.SERVE
 
 

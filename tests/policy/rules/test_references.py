@@ -111,7 +111,7 @@ def test_b_5_an_event_does_not_anchor_itself() -> None:
 
 
 def test_b_2_2_b_a_co_maintainer_anchors_only_while_an_owner_is_served() -> None:
-    bob = announcement(BOB, listed=False)
+    bob = announcement(BOB, listed=False, maintainers=[ALICE])
     alice = announcement(ALICE, maintainers=[BOB])
     mine = (bob, Standing.SERVED, False)
     served = data((alice, Standing.SERVED), mine)
@@ -122,6 +122,10 @@ def test_b_2_2_b_a_co_maintainer_anchors_only_while_an_owner_is_served() -> None
     assert not anchors(of_bob, SERVICE, {})
     assert anchors(Announcement.parse(announcement(BOB)), SERVICE, {})
     assert not anchors(bob, SERVICE, {"repo": served})  # malformed by today's rules
+    invited = announcement(BOB, listed=False)
+    named = data((alice, Standing.SERVED), (invited, Standing.SERVED, False))
+    of_invited = Announcement.parse(invited)
+    assert not anchors(of_invited, SERVICE, {"repo": named}), "named, but no member"
     assert anchors(state(BOB), SERVICE, {})
 
 

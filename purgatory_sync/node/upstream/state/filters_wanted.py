@@ -22,7 +22,6 @@ MAX_VALUES = 1_000
 # Relays close connections over frames that are too long for them, often 128 KiB; three filters
 # with the same values go into one.
 MAX_CHARS = 36 * 1024
-MAX_MAINTAINERS = 64
 # Anybody may announce: what is announced must not fill memory, nor relays with our REQs.
 MAX_WANTED = 500_000
 
@@ -151,12 +150,15 @@ class Wanted:
         self._grown = trio.Event()
 
     def announced(self, event: Event) -> None:
-        """Want what refers to a repository: pull requests name any member of its set (B 4.1)."""
+        """Want what refers to a repository: pull requests name its owner or a member (B 4.1).
+
+        Who is named may be one, or become one.
+        """
         try:
             announcement = Announcement.parse(event)
         except InvalidEvent:
             return
-        members = (announcement.owner, *announcement.maintainers[:MAX_MAINTAINERS])
+        members = (announcement.owner, *announcement.roles.named)
         names = (str(RepositoryId(member, announcement.identifier)) for member in members)
         self._hold(event, self.coordinates, names)
 

@@ -5,13 +5,13 @@ from trio.testing import MockClock
 
 from purgatory_sync.node.upstream.state.filters_wanted import (
     MAX_CHARS,
-    MAX_MAINTAINERS,
     MAX_VALUES,
     Values,
     Wanted,
     in_batches,
 )
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.nostr.roles import MAX_NAMES
 from purgatory_sync.testing.events import announcement, note, pull_request, pull_request_update
 
 from ..support import OTHER, OWNER, STRANGER, state_of
@@ -123,7 +123,7 @@ def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
 def test_one_announcement_brings_so_many_coordinates_and_no_more() -> None:
     wanted = Wanted()
     wanted.announced(announcement(OWNER, "r", maintainers=[f"{n:064x}" for n in range(1_000)]))
-    assert len(wanted.coordinates) == 1 + MAX_MAINTAINERS == 65
+    assert len(wanted.coordinates) == 1 + MAX_NAMES == 65
 
 
 def test_roots_are_wanted_by_id_and_their_replies_are_not() -> None:
