@@ -99,7 +99,9 @@ class Asker:
         except OSError as error:
             raise NodeUnreachable(f"the node does not answer: {error.strerror or error}") from error
         if not line.endswith(b"\n"):
-            raise NodeUnreachable("the node hung up: it is stopping, or the name is too long")
+            raise NodeUnreachable(
+                "the node closed the connection: is it stopping? is the name too long?"
+            )
         try:
             answer = msgspec.json.decode(line, type=_Answer)
             if answer.error is not None:

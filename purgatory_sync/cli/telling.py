@@ -8,7 +8,7 @@ from rich.text import Text
 
 from ..engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
 from ..node.operator.node_status import NodeStatus
-from ..node.pages.rendering import (
+from ..node.operator.wording import (
     ago,
     counter,
     ends,

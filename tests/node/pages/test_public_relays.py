@@ -92,7 +92,7 @@ async def test_the_page_escapes_and_tells_in_words() -> None:
     _, _, body = await ask(make_pages(look), "/purgatory")
     page = body
     assert "wss://a.example/&amp;lt;&#39;x&#39;" in page
-    assert "was left for what it did" in page
+    assert "disconnected: protocol violations" in page
     assert "tried again" in page
     assert "being made" in page
     assert "negentropy" in page

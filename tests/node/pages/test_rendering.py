@@ -12,16 +12,9 @@ import pytest
 
 from purgatory_sync.engine.status.models import HeldStatus, Obstacle
 from purgatory_sync.errors import ResultClass
+from purgatory_sync.node.operator.wording import counter, from_now, held_back, tone, utc, words
 from purgatory_sync.node.pages.public import public_status
-from purgatory_sync.node.pages.rendering import (
-    Renderer,
-    counter,
-    from_now,
-    held_back,
-    tone,
-    utc,
-    words,
-)
+from purgatory_sync.node.pages.rendering import Renderer
 
 from .support import HOSTILE, NOW, domain, event, node, source
 
