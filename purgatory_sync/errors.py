@@ -56,6 +56,10 @@ class RepositoryError(PurgatorySyncError):
     """A local repository is missing, damaged or cannot be written."""
 
 
+class RepositoryUnusable(RepositoryError):
+    """A repository of a kind that cannot be served here; no retry changes that, its owner may."""
+
+
 class PushRefused(PurgatorySyncError):
     """A push that is not taken; the message is the reason that the client prints (B 6.6)."""
 

@@ -87,7 +87,7 @@ async def test_embed(tmp_path: Path) -> None:
                 assert told[:2] == ["EVENT", "s"]
                 assert told[2]["id"] == state.id
             assert engine.statistics().held == dict.fromkeys(engine.statistics().held, 0)
-            here = engine.hosted(owner.npub, "repo")
+            here = await engine.hosted(owner.npub, "repo")
             assert here is not None
             assert git(here, "rev-parse", MAIN).strip() == steps[-1].oid
             nursery.cancel_scope.cancel()

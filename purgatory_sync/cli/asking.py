@@ -12,12 +12,17 @@ import msgspec
 
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
+from ..engine.upkeep.caretaker import ListedRepository
 from ..errors import NodeUnreachable
 from ..node.operator.control import SOCKET, Question
 from ..node.operator.node_status import NodeStatus
 
 ANSWER_SECS: Final = 60.0
 _NULL: Final = msgspec.Raw(b"null")
+
+
+class NoNode(NodeUnreachable):
+    """Nobody listens at the data folder: the node is stopped, or it is another's folder."""
 
 
 @attrs.frozen
@@ -56,7 +61,7 @@ class Asker:
                     f"{self._path} is longer than a socket's name may be: choose a shorter"
                     " NGIT_RELAY_DATA_PATH"
                 ) from error
-            raise NodeUnreachable(
+            raise NoNode(
                 f"no node runs on {self._path.parent}: start it, or name the data folder of the one"
                 " that runs (--relay-data-path, NGIT_RELAY_DATA_PATH)"
             ) from error
@@ -90,6 +95,17 @@ class Asker:
     def hunt(self, identifier: str) -> Hunted | None:
         """Hunt now; None when nothing is held that is hunted for."""
         answer: Hunted | None = self._ask(Question("hunt", identifier), Hunted | None)
+        return answer
+
+    def list(self) -> tuple[ListedRepository, ...]:
+        """Every repository on the node's disk."""
+        kind = tuple[ListedRepository, ...]
+        answer: tuple[ListedRepository, ...] = self._ask(Question("list"), kind)
+        return answer
+
+    def remove(self, name: str) -> ListedRepository:
+        """Remove a repository that is neither served nor held."""
+        answer: ListedRepository = self._ask(Question("remove", name), ListedRepository)
         return answer
 
     def _ask(self, request: Question, kind: Any) -> Any:

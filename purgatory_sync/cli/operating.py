@@ -51,7 +51,7 @@ def _status(
     with Asker(_folder(relay_data_path)) as node:
         if not watch:
             look = node.status()
-            _print_json(look) if json else _print(tell_status(look))
+            print_json(look) if json else print_text(tell_status(look))
             return 0
         try:
             _watch(node, json=json)
@@ -62,7 +62,7 @@ def _status(
 def _watch(node: Asker, *, json: bool) -> NoReturn:
     while json or not sys.stdout.isatty():
         look = node.status()
-        _print_json(look, indent=0) if json else _print(Text.assemble(tell_status(look), "\n"))
+        print_json(look, indent=0) if json else print_text(Text.assemble(tell_status(look), "\n"))
         time.sleep(WATCH_SECS)
     with Live(tell_status(node.status()), screen=True, auto_refresh=False) as live:
         while True:
@@ -81,11 +81,11 @@ def _why(
         looks = node.why(name)
         fate = None if looks else node.fate(name)
     if json:
-        _print_json(looks if fate is None else fate)
+        print_json(looks if fate is None else fate)
     elif looks:
-        _print(tell_why(looks, time.time()))
+        print_text(tell_why(looks, time.time()))
     elif fate is not None:
-        _print(tell_fate(fate, time.time()))
+        print_text(tell_fate(fate, time.time()))
     if looks or fate is not None:
         return 0
     if is_hex_key(name):
@@ -112,9 +112,9 @@ def _hunt(
             f"nothing is hunted for under {plain(identifier)}: no state and no pull request of it "
             "waits here"
         )
-    _print(Text(f"hunting for {plain(identifier)} now"))
+    print_text(Text(f"hunting for {plain(identifier)} now"))
     for url in hunted.forgiven:
-        _print(Text(f"  asked again although it was left alone: {plain(url)}"))
+        print_text(Text(f"  asked again although it was left alone: {plain(url)}"))
     return 0
 
 
@@ -128,12 +128,14 @@ def _say(sentence: str) -> int:
     return 1
 
 
-def _print(text: Text) -> None:
+def print_text(text: Text) -> None:
+    """Print for a person; raises PurgatorySyncError when it cannot be printed."""
     with printing():
         Console(highlight=False).print(text, soft_wrap=True)
 
 
-def _print_json(value: Any, *, indent: int = 2) -> None:
+def print_json(value: Any, *, indent: int = 2) -> None:
+    """Print for a program; raises as `print_text` does."""
     line = msgspec.json.format(msgspec.json.encode(value), indent=indent)
     with printing():
         sys.stdout.write(line.decode() + "\n")

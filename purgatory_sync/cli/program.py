@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from functools import partial
+from io import TextIOWrapper
 from typing import Final, NoReturn
 
 import structlog
@@ -24,7 +25,23 @@ INTERRUPTED: Final = 130
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script; exits with 0, with 2 for bad configuration, with 1 when it had to end."""
+    if arguments is None:
+        _speak_utf8()
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def _speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale is another: arguments, settings, output.
+
+    Children inherit it. What is printed is UTF-8, whatever LANG, LC_ALL and PYTHONUTF8 say.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        command = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execv(sys.executable, command)  # noqa: S606
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # PYTHONIOENCODING names another
 
 
 def run_command(arguments: Sequence[str]) -> int:

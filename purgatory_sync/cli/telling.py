@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
 from ..engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
+from ..engine.upkeep.caretaker import ListedRepository
 from ..node.operator.node_status import NodeStatus
 from ..node.operator.wording import (
     ago,
@@ -24,6 +25,12 @@ from ..node.upstream import RelayStatus
 _WAITS = {
     "announcement": "waits for a state or pull request with its data",
     "soft-expired": "no data came: its repository is gone, a state revives it",
+}
+_STANDINGS = {
+    "served": "served",
+    "held": "waits for data",
+    "expired": "no data came in time",
+    "none": "not announced",
 }
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 
@@ -71,6 +78,23 @@ def tell_fate(fate: Fate, now: float) -> Text:
     if fate.until is not None:
         told += f"; until {utc(fate.until)} it is taken from users only"
     return Text(told)
+
+
+def tell_repositories(listed: Sequence[ListedRepository]) -> Text:
+    """Each repository in a line, then how many there are."""
+    lines = []
+    for each in listed:
+        line = Text(f"{each.npub}/{plain(each.identifier)}  ")
+        line.append(_STANDINGS[each.standing], style="green" if each.standing == "served" else "")
+        made = "made here" if each.made else "adopted"
+        line.append(f", {made}, {'with data' if each.has_data else 'empty'}")
+        if each.problem is not None:
+            line.append(f": {plain(each.problem)}", style="red")
+        lines.append(line)
+    served = sum(each.standing == "served" for each in listed)
+    adopted = sum(not each.made for each in listed)
+    lines.append(Text(f"{len(listed)} repositories: {served} served, {adopted} adopted"))
+    return Text("\n").join(lines)
 
 
 def _event(look: HeldStatus, now: float) -> Iterator[Text]:

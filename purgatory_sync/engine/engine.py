@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection
 from contextlib import AsyncExitStack
@@ -15,6 +16,8 @@ import trio
 
 from ..errors import InvalidKey
 from ..git.fetch.client import GitClient
+from ..git.folder.disk_probe import probe_disk
+from ..git.folder.folder_owner import lock_git_folder
 from ..git.ingest.quarantine import sweep_quarantine
 from ..git.ingest.sink import Ingest
 from ..hunt.limits.naughty import NaughtyList
@@ -22,6 +25,7 @@ from ..hunt.loop import start_sync_loop
 from ..hunt.manager import ThrottleManager
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
+from ..nostr.authority.repository_data import KnownAnnouncement
 from ..nostr.event import Event
 from ..nostr.keys import decode_npub
 from ..purgatory.entries import Origin
@@ -32,7 +36,6 @@ from ..release.index.locks import IdentifierLocks
 from ..release.index.repositories import Repositories, extract_identifier_from_repo_path
 from ..release.index.repository_index import Gone, Knowledge
 from ..release.releaser import Releaser
-from ..runtime.blocking import blocking
 from ..runtime.clock import WallClock
 from ..runtime.net.gate import Gate
 from ..settings import Settings
@@ -46,8 +49,10 @@ from .pushes.pushing import Pusher
 from .status.explainer import Explainer
 from .status.models import Statistics
 from .status.repository_status import RepositoryStatus, repository_status
+from .upkeep.caretaker import Caretaker
 from .upkeep.catching_up import catch_up
 from .upkeep.list_enforcement import end_what_is_blocked
+from .upkeep.pairing import pair
 from .upkeep.repacker import Repacker
 from .upkeep.restore import held_identifiers, release_what_is_here, restore
 from .upkeep.sweep import Sweeper
@@ -124,7 +129,9 @@ class PurgatorySync:
             self.store = self._given_store or await self._open_store(stack)
             self._clock = self._given_clock or WallClock.from_system()
             journal = await self.store.load()
-            await self._put_together(stack, journal)
+            repositories = await self._open_repositories(stack)
+            journal = await pair(self.store, journal, repositories, self.settings)
+            await self._put_together(stack, journal, repositories)
             await restore(journal, self._parts, self._clock.now())
             await end_what_is_blocked(self._parts, self.settings.curation, self.settings.service)
             await release_what_is_here(self._releaser, held_identifiers(self.purgatory))
@@ -187,36 +194,65 @@ class PurgatorySync:
         """
         return self.explainer.statistics(self._released, events=events)
 
-    def hosted(self, npub: str, identifier: str) -> Path | None:
-        """The repository that git clients may read under this name; None when it is not here."""
+    async def hosted(self, npub: str, identifier: str) -> Path | None:
+        """The repository that git clients may read under this name; None when it is not here.
+
+        What is on the disk without an announcement (deleted, delisted, found) is not (B 6.4).
+        """
+        known = await self._known(npub, identifier)
+        if known is None:
+            return None
+        return self._parts.repositories.path(known.announcement.owner, identifier)
+
+    async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
+        """What the announcement of a hosted repository says of it; None when it is not here."""
+        known = await self._known(npub, identifier)
+        return None if known is None else repository_status(known, self.settings.service)
+
+    async def _known(self, npub: str, identifier: str) -> KnownAnnouncement | None:
         try:
             owner = decode_npub(npub)
         except InvalidKey:
             return None
-        repositories = self._parts.repositories
-        if not repositories.exists(owner, identifier):
-            return None
-        return repositories.path(owner, identifier)
-
-    async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
-        """What the announcement of a hosted repository says of it; None when it is not here."""
-        if self.hosted(npub, identifier) is None:
-            return None
-        data = await self._parts.knowledge.data(identifier)
-        known = data.known.get(decode_npub(npub))
-        return None if known is None else repository_status(known, self.settings.service)
+        if not self._parts.repositories.exists(owner, identifier):
+            return None  # without asking the store
+        known = (await self._parts.knowledge.data(identifier)).known.get(owner)
+        return known if known is not None and known.has_repository else None
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         store = await open_store(self.settings.relay_data_path)
         stack.push_async_callback(store.aclose)
         return store
 
-    async def _put_together(self, stack: AsyncExitStack, journal: Journal) -> None:
+    async def _open_repositories(self, stack: AsyncExitStack) -> Repositories:
+        """The git folder, kept from every other node until the stack ends."""
+        folder = self.settings.git_data_path
+        repositories = Repositories(folder, trio.CapacityLimiter(GIT_THREADS))
+        stack.callback(os.close, await repositories.run(lock_git_folder, folder))
+        traits = await repositories.run(probe_disk, repositories.tmp)
+        repositories.exact_names = traits.exact_names
+        if not traits.exact_names:
+            log.warning(
+                "the file system of NGIT_GIT_DATA_PATH takes names for one that differ in capitals"
+                " or Unicode's forms: of two such repositories of an owner the second is refused"
+            )
+        if not traits.durable_names:
+            log.warning(
+                "the file system of NGIT_GIT_DATA_PATH cannot sync folders: a power cut may lose"
+                " what was answered OK; choose a local one"
+            )
+        return repositories
+
+    async def _put_together(
+        self, stack: AsyncExitStack, journal: Journal, repositories: Repositories
+    ) -> None:
         settings = self.settings
-        limiter = trio.CapacityLimiter(GIT_THREADS)
-        repositories = Repositories(settings.git_data_path, limiter)
-        for left in await blocking(limiter, sweep_quarantine, repositories.tmp):
-            log.info("removed what a crash left", path=str(left))
+        limiter = repositories.limiter
+        for folder in await repositories.run(repositories.scratch_folders):
+            for left in await repositories.run(sweep_quarantine, folder):
+                log.info("removed what a crash left", path=str(left))
+        for refused in await repositories.run(repositories.adopt_all):
+            log.error("a repository cannot be used", why=refused)
         self.purgatory = Purgatory(settings.purgatory, settings.sync)
         knowledge = Knowledge(
             self.store,
@@ -273,6 +309,7 @@ class PurgatorySync:
             in_hand,
         )
         self._repacker = Repacker(self._parts, self._releaser, settings.hunt.min_free_bytes)
+        self.caretaker = Caretaker(self._parts, self._releaser)
         self.explainer = Explainer(
             self._parts,
             self._throttles,

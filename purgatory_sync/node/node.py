@@ -115,7 +115,7 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
         nursery.start_soon(give_back_memory)
         listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
         async with (
-            control(settings, engine.explainer, following.relays),
+            control(settings, engine.explainer, engine.caretaker, following.relays),
             trio.open_nursery() as front,
         ):
             host, port = split_address(settings.bind_address)

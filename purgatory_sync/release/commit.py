@@ -10,10 +10,10 @@ import structlog
 import trio
 
 from ..nostr.event import Event
-from ..purgatory.entries import HeldEvent, HeldPr, HeldState, HuntedEvent
+from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
-from ..store.protocol import Change
+from ..store.protocol import Change, Made
 from .index.repositories import Repositories
 from .index.repository_index import Knowledge
 
@@ -103,7 +103,8 @@ async def serve(
     entries: list[HeldEvent] = [*promoted, *([entry] if entry else [])]
     events = [held.event for held in entries]
     ids = tuple(held.event_id for held in (*entries, *superseded))
-    applied = await parts.knowledge.apply(Change(save=tuple(events), unhold=ids))
+    change = Change(save=tuple(events), unhold=ids, made=_filled(parts, promoted))
+    applied = await parts.knowledge.apply(change)
     for held in superseded:
         forget(parts.purgatory, held)
     for held in entries:
@@ -112,6 +113,16 @@ async def serve(
     for event in events:
         if event.id in applied.saved:
             await tell(parts.notify, event)
+
+
+def _filled(parts: Parts, promoted: Sequence[HeldEvent]) -> list[Made]:
+    """The notes that the repositories of announcements have data from now on."""
+    repositories = [
+        parts.knowledge.made(held.announcement.owner, held.announcement.identifier)
+        for held in promoted
+        if isinstance(held, HeldAnnouncement)
+    ]
+    return [attrs.evolve(made, filled=True) for made in repositories if made is not None]
 
 
 async def drop(parts: Parts, entry: HuntedEvent) -> None:

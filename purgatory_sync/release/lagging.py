@@ -10,6 +10,7 @@ from ..git.disk.repository import is_repository, list_refs, read_head
 from ..nostr.state import State
 from ..policy.authority import newest_for
 from .commit import Parts
+from .making import make_repository
 from .repository_sync import choose_head
 
 
@@ -22,7 +23,7 @@ async def make_hosted(parts: Parts, identifier: str) -> None:
     repositories = parts.repositories
     for owner in await parts.knowledge.hosted_owners(identifier):
         if not repositories.exists(owner, identifier):
-            await repositories.run(repositories.create, owner, identifier)
+            await make_repository(parts, owner, identifier, served=True)
 
 
 async def lags(parts: Parts, identifier: str) -> bool:

@@ -1,7 +1,8 @@
-"""Folders whose names survive a power cut."""
+"""Folders whose names survive a power cut, and locks that keep other processes out of them."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -19,3 +20,21 @@ def make_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def lock_file(path: Path) -> int:
+    """Lock a file, which is made when it is missing, until the returned descriptor is closed.
+
+    It keeps out other processes, and this one a second time, by whatever path they come.
+
+    Raises:
+      BlockingIOError: somebody else has it.
+      OSError: it cannot be opened, or the file system has no locks.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle

@@ -11,7 +11,7 @@ from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, Tombstone
-from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Store
+from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
 from .rules import START_MEMORY_SECS, indexed_tags, is_kept, wins_over
 
 
@@ -28,6 +28,8 @@ class MemoryStore(Store):
         self._placeholders: dict[tuple[str, str, str], Placeholder] = {}
         self._naughty: dict[tuple[str, str], NaughtyRecord] = {}
         self._domains: dict[str, DomainRow] = {}
+        self._made: dict[tuple[str, str], Made] = {}
+        self._git_folder: str | None = None
         self._closed = False
 
     async def load(self) -> Journal:
@@ -48,6 +50,8 @@ class MemoryStore(Store):
             ),
             naughty=tuple(self._naughty[key] for key in sorted(self._naughty)),
             domains=tuple(self._domains[domain] for domain in sorted(self._domains)),
+            made=tuple(self._made[key] for key in sorted(self._made)),
+            git_folder=self._git_folder,
         )
 
     async def apply(self, change: Change) -> Applied:
@@ -138,6 +142,10 @@ class MemoryStore(Store):
                 self._tombstones[key] = tombstone
         self._placeholders |= {(p.owner, p.identifier, p.event_id): p for p in change.placeholders}
         self._naughty |= {(row.scope, row.key): row for row in change.naughty}
+        for each in change.forget_made:
+            self._made.pop((each.owner, each.identifier), None)
+        self._made |= {(row.owner, row.identifier): row for row in change.made}
+        self._git_folder = change.git_folder or self._git_folder
 
     def _save(self, events: Iterable[Event]) -> Applied:
         saved: dict[str, None] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from pathlib import Path
@@ -11,7 +10,7 @@ import trio
 
 from ..errors import StoreBusy
 from ..runtime.blocking import blocking
-from ..runtime.folders import make_folder
+from ..runtime.folders import lock_file, make_folder
 from .sqlite import SqliteStore
 from .sqlite_errors import at_opening, unusable
 from .sqlite_schema import connect, judge, prepare_writer
@@ -42,16 +41,15 @@ async def open_store(folder: Path, *, limiter: trio.CapacityLimiter | None = Non
 def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
     try:
         make_folder(folder)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = lock_file(folder / LOCK)
+    except BlockingIOError as error:
+        raise StoreBusy(
+            f"another process uses {folder}: stop it, or give this node folders of its own by"
+            " NGIT_RELAY_DATA_PATH and NGIT_GIT_DATA_PATH"
+        ) from error
     except OSError as error:
         raise unusable(folder, error) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreBusy(
-                f"another process uses {folder}; stop it or choose another NGIT_RELAY_DATA_PATH"
-            ) from error
         return _open_database(folder / DATABASE), lock
     except BaseException:
         os.close(lock)

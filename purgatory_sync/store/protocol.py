@@ -49,6 +49,23 @@ class DomainRow:
 
 
 @attrs.frozen
+class Made:
+    """A repository that was made for an announcement, so that it is not mistaken for another.
+
+    Attributes:
+      owner: hex key of the repository's owner.
+      token: what was written into that very repository when it was made; empty where that is not
+        known.
+      filled: whether its announcement was ever served: then its data is not ours to delete (B 2.7).
+    """
+
+    owner: str
+    identifier: str
+    token: str
+    filled: bool = False
+
+
+@attrs.frozen
 class Change:
     """What one transaction does, all or nothing: what leaves goes first, then what comes.
 
@@ -65,6 +82,9 @@ class Change:
       forget_placeholders: found by owner, identifier and event id.
       naughty: of one scope and key the last is kept.
       forget_naughty: (scope, key) pairs to forget.
+      made: of one owner and identifier the last is kept.
+      forget_made: found by owner and identifier.
+      git_folder: the id of the git folder that belongs to this store from now on.
     """
 
     hold: Sequence[HeldRow] = ()
@@ -78,6 +98,9 @@ class Change:
     forget_placeholders: Sequence[Placeholder] = ()
     naughty: Sequence[NaughtyRecord] = ()
     forget_naughty: Sequence[tuple[str, str]] = ()
+    made: Sequence[Made] = ()
+    forget_made: Sequence[Made] = ()
+    git_folder: str | None = None
 
 
 @attrs.frozen
@@ -96,13 +119,19 @@ class Applied:
 
 @attrs.frozen
 class Journal:
-    """All that a start needs besides the served events."""
+    """All that a start needs besides the served events.
+
+    Attributes:
+      git_folder: the id of the git folder that belongs to the store; None before there was any.
+    """
 
     held: tuple[HeldRow, ...] = ()
     expired: tuple[Expired, ...] = ()
     placeholders: tuple[Placeholder, ...] = ()
     naughty: tuple[NaughtyRecord, ...] = ()
     domains: tuple[DomainRow, ...] = ()
+    made: tuple[Made, ...] = ()
+    git_folder: str | None = None
 
 
 class Store(Protocol):

@@ -101,6 +101,18 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         "INSERT OR REPLACE INTO naughty VALUES (?, ?, ?, ?)",
         ((n.scope, n.key, n.until, n.reason) for n in change.naughty),
     )
+    many(
+        "DELETE FROM made WHERE owner = ? AND identifier = ?",
+        ((m.owner, m.identifier) for m in change.forget_made),
+    )
+    many(
+        "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)",
+        ((m.owner, m.identifier, m.token, m.filled) for m in change.made),
+    )
+    if change.git_folder is not None:
+        connection.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('git_folder', ?)", (change.git_folder,)
+        )
 
 
 def _save(connection: sqlite3.Connection, events: Iterable[Event]) -> Applied:

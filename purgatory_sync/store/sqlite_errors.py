@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
 
 from ..errors import ConfigurationError, InvalidEvent, StoreBusy, StoreCorrupt, StoreError
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNUSABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 
@@ -22,6 +24,11 @@ def corrupt(path: Path, finding: str) -> StoreCorrupt:
 
 def unusable(path: Path, error: Exception) -> ConfigurationError:
     """The error for a folder or file that cannot be opened for writing."""
+    if isinstance(error, OSError) and error.errno in NO_LOCKS:
+        return ConfigurationError(
+            f"the file system of {path} has no locks ({error.strerror}), which keep a second node"
+            " out: choose another NGIT_RELAY_DATA_PATH"
+        )
     return ConfigurationError(
         f"{path} cannot be used ({error}): make it a folder that this user may write to,"
         " or choose another NGIT_RELAY_DATA_PATH"

@@ -19,7 +19,7 @@ from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, Tombstone
-from .protocol import DomainRow, Expired, HeldRow, Journal
+from .protocol import DomainRow, Expired, HeldRow, Journal, Made
 from .sqlite_values import listed, listed_numbers, searchable
 
 _IN = "IN (SELECT value FROM json_each(?))"
@@ -226,7 +226,19 @@ def journal(connection: sqlite3.Connection) -> Journal:
                 )
             ),
             domains=tuple(_domains(connection)),
+            made=tuple(
+                Made(owner, identifier, token, bool(filled))
+                for owner, identifier, token, filled in connection.execute(
+                    "SELECT owner, identifier, token, filled FROM made ORDER BY owner, identifier"
+                )
+            ),
+            git_folder=_git_folder(connection),
         )
+
+
+def _git_folder(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'git_folder'").fetchone()
+    return None if row is None else str(row[0])
 
 
 def _domains(connection: sqlite3.Connection) -> Iterator[DomainRow]:

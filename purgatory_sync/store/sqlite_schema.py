@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 1
+VERSION = 2
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -81,6 +81,19 @@ CREATE INDEX domain_start_of ON domain_start (domain, at);
 CREATE TABLE domain_rest (domain TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 """
 
+MADE = """
+CREATE TABLE made (
+  owner TEXT NOT NULL,
+  identifier TEXT NOT NULL,
+  token TEXT NOT NULL,
+  filled INTEGER NOT NULL,
+  PRIMARY KEY (owner, identifier)
+) WITHOUT ROWID;
+"""
+
+# From the version that is the key to the next one.
+UPGRADES = {1: MADE}
+
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open a connection that may wander between threads, one at a time.
@@ -135,10 +148,23 @@ def judge(connection: sqlite3.Connection, path: Path) -> bool:
 
 def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
     """Make a connection the writer: commits are on disk when they return (mission N1)."""
-    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise ConfigurationError(
+            "the file system of NGIT_RELAY_DATA_PATH has no memory that processes share, which"
+            " SQLite needs: choose a folder on a local disk"
+        )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     if new:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {TABLES} INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"  # noqa: S608
+            f"BEGIN IMMEDIATE; {TABLES} {MADE}"  # noqa: S608
+            f" INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
+        )
+        return
+    (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    for each in range(int(version), VERSION):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {UPGRADES[each]}"  # noqa: S608
+            f" UPDATE meta SET value = '{each + 1}' WHERE key = 'schema'; COMMIT;"
         )

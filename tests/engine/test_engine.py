@@ -146,7 +146,7 @@ async def test_git_data_arrived_releases_and_tells(
         assert result.states_released == (state.id,)
         assert home.told == [announcement.id, state.id]
         assert engine.statistics().released == {"announcement": 1, "state": 1}
-        assert engine.hosted(OWNER.npub, "repo") == home.path()
+        assert await engine.hosted(OWNER.npub, "repo") == home.path()
 
 
 async def test_b_8_9_states_expire_after_30_minutes_and_are_remembered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import attrs
 import trio
@@ -138,3 +139,8 @@ def text_frame(text: bytes) -> bytes:
     """A short text frame, masked as clients must (with zeros)."""
     assert len(text) < 126
     return b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text
+
+
+async def nothing_hosted(npub: str, identifier: str) -> Path | None:
+    """For git's routes where no repository is."""
+    return None

@@ -23,7 +23,7 @@ from purgatory_sync.settings import RelaySettings
 from .pages.support import make_pages
 from .relay.relay_support import KEY, MemoryBackend
 from .relay.test_nip11 import make_info
-from .support import Served, read_until, served, talk, text_frame, upgraded
+from .support import Served, nothing_hosted, read_until, served, talk, text_frame, upgraded
 
 LAST = b"GET /purgatory.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 # Not implemented (an unknown transfer coding), and a version of HTTP that is not spoken.
@@ -177,7 +177,7 @@ class Pushes:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(REQUESTS, min_size=1, max_size=3))
 def test_any_bytes_as_http_requests(requests: list[bytes]) -> None:
-    git = GitEndpoint(lambda npub, identifier: None, 1, GitPush(Pushes(), 1 << 20))
+    git = GitEndpoint(nothing_hosted, 1, GitPush(Pushes(), 1 << 20))
     app = App(make_info(), git, PAGES, METRICS)
 
     async def test() -> None:

@@ -268,8 +268,19 @@ async def test_as_a_program_it_refuses_what_another_one_has(tmp_path: Path) -> N
     async with process(tmp_path) as node:
         await node.start()
         for settings, sentence in (
-            ({"BIND_ADDRESS": node.address, "RELAY_DATA_PATH": "other"}, "is in use by another"),
+            (
+                {
+                    "BIND_ADDRESS": node.address,
+                    "RELAY_DATA_PATH": "other",
+                    "GIT_DATA_PATH": "other/git",
+                },
+                "is in use by another",
+            ),
             ({"BIND_ADDRESS": f"127.0.0.1:{free_port()}"}, "another process uses data/relay"),
+            (
+                {"BIND_ADDRESS": f"127.0.0.1:{free_port()}", "RELAY_DATA_PATH": "third"},
+                "another process uses data/git",
+            ),
         ):
             with trio.fail_after(20):
                 done = await trio.run_process(

@@ -25,7 +25,7 @@ HEADERS = (
 
 
 def make_app(*, metrics: bool = True) -> App:
-    def resolve(npub: str, identifier: str) -> Path | None:
+    async def resolve(npub: str, identifier: str) -> Path | None:
         return None
 
     git, counted = GitEndpoint(resolve, 1), Metrics(MetricsSnapshot) if metrics else None

@@ -7,7 +7,7 @@ from typing import Literal
 from purgatory_sync.errors import NaughtyScope
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.records import NaughtyRecord, Placeholder, Tombstone
-from purgatory_sync.store.protocol import Change, DomainRow, Expired, HeldRow
+from purgatory_sync.store.protocol import Change, DomainRow, Expired, HeldRow, Made
 from purgatory_sync.testing.events import Author, announcement, note, pull_request, state
 
 ALICE = Author.from_seed(1)
@@ -40,6 +40,8 @@ def everything(content: str = "") -> Change:
         tombstones=[Tombstone("d" * 64, ALICE.pubkey, 7)],
         placeholders=[Placeholder(ALICE.pubkey, "crash", "b" * 64, OID, 4.5)],
         naughty=[NaughtyRecord(NaughtyScope.HOST, "bad.example", 99.5, "name unknown")],
+        made=[Made(ALICE.pubkey, "crash", "c" * 32)],
+        git_folder="d" * 32,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreError
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.store.opening import DATABASE, open_store
-from purgatory_sync.store.protocol import Change
+from purgatory_sync.store.protocol import Change, Made
 from purgatory_sync.store.sqlite_errors import at_opening
 from purgatory_sync.testing.events import note
 
@@ -53,7 +53,8 @@ async def test_a_second_store_on_the_same_folder_is_refused(tmp_path: Path) -> N
         with pytest.raises(StoreBusy) as caught:
             await open_store(tmp_path)
     assert str(caught.value) == (
-        f"another process uses {tmp_path}; stop it or choose another NGIT_RELAY_DATA_PATH"
+        f"another process uses {tmp_path}: stop it, or give this node folders of its own by"
+        " NGIT_RELAY_DATA_PATH and NGIT_GIT_DATA_PATH"
     )
     assert isinstance(caught.value, ConfigurationError)
     await filled(tmp_path)
@@ -134,13 +135,31 @@ async def test_damage_at_run_time_is_typed(tmp_path: Path) -> None:
 async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
-        other.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '3' WHERE key = 'schema'")
         other.commit()
     before = (tmp_path / DATABASE).read_bytes()
     with pytest.raises(ConfigurationError, match="written by a newer version") as caught:
         await open_store(tmp_path)
     assert not isinstance(caught.value, StoreCorrupt)
     assert (tmp_path / DATABASE).read_bytes() == before
+
+
+async def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
+    """What version 1 wrote: the same without the table of what was made."""
+    await filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+        other.executescript(
+            "DROP TABLE made; DELETE FROM meta; INSERT INTO meta VALUES ('schema', '1');"
+        )
+    made = Made(ALICE.pubkey, "x", "1" * 32)
+    async with aclosing(await open_store(tmp_path)) as store:
+        journal = await store.load()
+        assert (journal.made, journal.git_folder) == ((), None)
+        assert len(journal.held) == 3
+        await store.apply(Change(made=[made], git_folder="2" * 32))
+    async with aclosing(await open_store(tmp_path)) as store:
+        journal = await store.load()
+        assert (journal.made, journal.git_folder) == ((made,), "2" * 32)
 
 
 async def test_a_start_that_was_killed_early_can_be_repeated(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -20,6 +21,7 @@ from purgatory_sync.store.protocol import (
     Expired,
     HeldRow,
     Journal,
+    Made,
     Store,
 )
 from purgatory_sync.testing.events import announcement, note, pull_request, state
@@ -55,6 +57,22 @@ async def test_b_9_held_events_are_journaled_and_not_served(store: Store) -> Non
     assert await served(store) == []
     assert await store.count([Filter()]) == 0
     assert await store.served_ids([row.event.id for row in rows]) == frozenset()
+
+
+async def test_b_2_7_who_made_a_repository_is_noted_and_forgotten(store: Store) -> None:
+    empty, other = (
+        Made(ALICE.pubkey, "ü 🦀", "1" * 32),
+        Made(BOB.pubkey, "x", "2" * 32, filled=True),
+    )
+    await store.apply(Change(made=[other, empty], git_folder="3" * 32))
+    journal = await store.load()
+    assert journal.made == tuple(sorted((empty, other), key=lambda made: made.owner))
+    assert journal.git_folder == "3" * 32
+    filled = attrs.evolve(empty, filled=True)
+    await store.apply(Change(made=[filled], forget_made=[other]))
+    journal = await store.load()
+    assert journal.made == (filled,)
+    assert journal.git_folder == "3" * 32
 
 
 async def test_holding_an_id_again_replaces_its_row(store: Store) -> None:

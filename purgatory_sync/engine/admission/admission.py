@@ -10,7 +10,7 @@ import attrs
 import structlog
 import trio
 
-from ...errors import InvalidEvent, RepositoryError, StoreError
+from ...errors import InvalidEvent, RepositoryError, RepositoryUnusable, StoreError
 from ...nostr import kinds
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event, verify_event
@@ -32,6 +32,7 @@ from ...purgatory.entries import (
 )
 from ...release.commit import Parts, forget, tell
 from ...release.index.held_rows import row_of
+from ...release.making import make_repository, remove_made_empty
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
@@ -40,6 +41,10 @@ from ...settings import Settings
 from ...store.protocol import Change
 from .snapshot import NO_TARGETS, Targets, Witness
 
+UNUSABLE = (
+    "error: what lies at the repository's place here cannot be used; the service's operator has to"
+    " see to it"
+)
 NOT_MADE = "error: the repository could not be made, try again later"
 log = structlog.get_logger()
 
@@ -113,7 +118,8 @@ class Admission:
             return Answer(Outcome.REFUSED, "error: could not be stored, try again later")
         except RepositoryError as error:
             log.error("repository not made", event_id=event.id, error=str(error))
-            return Answer(Outcome.REFUSED, NOT_MADE)
+            unusable = isinstance(error, RepositoryUnusable)
+            return Answer(Outcome.REFUSED, UNUSABLE if unusable else NOT_MADE)
 
     @asynccontextmanager
     async def _hold_locks(self, parsed: Parsed) -> AsyncIterator[Targets]:
@@ -236,13 +242,14 @@ class Admission:
         for held in leaving:
             forget(purgatory, held)
             if held.event_id in verdict.evicts and isinstance(held, HeldAnnouncement):
-                await self._remove_repository(held.announcement)
+                announced = held.announcement
+                await remove_made_empty(self.parts, announced.owner, announced.identifier)
         for held in revived:
             purgatory.revive_announcement(held, now)
         if entry is not None:
             await self._hold(entry)
         elif verdict.with_repository and isinstance(parsed, Announcement):
-            await self._make_repository(parsed)
+            await self._make_repository(parsed, served=True)
         passed_on = verdict.action is Action.SERVE and kinds.is_ephemeral(event.kind)
         return event.id in applied.saved or passed_on
 
@@ -261,18 +268,9 @@ class Admission:
                 raise
             purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
 
-    async def _make_repository(self, announcement: Announcement) -> None:
-        repositories = self.parts.repositories
-        await repositories.run(repositories.create, announcement.owner, announcement.identifier)
-
-    async def _remove_repository(self, announcement: Announcement) -> None:
-        repositories = self.parts.repositories
-        try:
-            await repositories.run(repositories.remove, announcement.owner, announcement.identifier)
-        except RepositoryError as error:
-            log.error(
-                "repository not removed", identifier=announcement.identifier, error=str(error)
-            )
+    async def _make_repository(self, announcement: Announcement, *, served: bool = False) -> None:
+        owner, identifier = announcement.owner, announcement.identifier
+        await make_repository(self.parts, owner, identifier, served=served)
 
     async def _after_announcement(self, announcement: Announcement, origin: Origin) -> Answer:
         """Judge again what was waiting for it (B 2.6, 2.8); its sources are new ones (B 8.11)."""
@@ -292,7 +290,8 @@ class Admission:
     async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
         if isinstance(entry, HeldPr):
             await drop_other_pull_request_refs(self.parts, [entry])
-        if verdict.action is Action.SERVE:
+        # What is revived may have its data: an expiry removes none that was not made empty (B 2.7).
+        if verdict.action is Action.SERVE or verdict.revives:
             for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
         if self.parts.purgatory.get(entry.event_id) is None:

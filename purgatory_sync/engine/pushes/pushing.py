@@ -26,6 +26,7 @@ from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of,
 from ...records import Placeholder
 from ...release.commit import Parts
 from ...release.index.held_rows import row_of
+from ...release.making import make_repository
 from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
 from ...settings import PushSettings
@@ -264,7 +265,7 @@ class Pusher:
 
     async def _revive(self, target: RepositoryId) -> None:
         """Give a softly expired announcement its repository and 30 minutes more (B 2.7)."""
-        purgatory, repositories = self.parts.purgatory, self.parts.repositories
+        purgatory = self.parts.purgatory
         held = purgatory.find_announcement(target.owner, target.identifier)
         if held is None or held.soft_expired_at is None:
             return
@@ -276,5 +277,5 @@ class Pusher:
             row = attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None)
             with trio.CancelScope(shield=True):  # journal, disk and memory change together
                 await self.parts.knowledge.apply(Change(hold=[row]))
-                await repositories.run(repositories.create, target.owner, target.identifier)
+                await make_repository(self.parts, target.owner, target.identifier)
                 purgatory.revive_announcement(held, now)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import structlog
 
-from ...errors import RepositoryError
 from ...policy.curation import judge_author, judge_repositories
 from ...policy.rules.hosting import NO_LISTS, hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.verdict import Action
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
 from ...release.commit import Parts, forget
+from ...release.making import remove_made_empty
 from ...release.retention import note_what_ends
 from ...settings import CurationSettings
 from ...store.protocol import Change
@@ -42,7 +42,8 @@ async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: st
         log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)
         forget(purgatory, each)
         if isinstance(each, HeldAnnouncement):
-            await _remove_repository(each, parts)
+            announced = each.announcement
+            await remove_made_empty(parts, announced.owner, announced.identifier)
 
 
 async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, service: str) -> bool:
@@ -56,11 +57,3 @@ async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, se
         held.parsed, known, lists
     )
     return verdict is not None and verdict.action is Action.REFUSE
-
-
-async def _remove_repository(held: HeldAnnouncement, parts: Parts) -> None:
-    owner, identifier = held.announcement.owner, held.announcement.identifier
-    try:
-        await parts.repositories.run(parts.repositories.remove, owner, identifier)
-    except RepositoryError as error:
-        log.error("repository not removed", identifier=identifier, error=str(error))

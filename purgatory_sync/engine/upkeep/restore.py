@@ -15,6 +15,7 @@ from ...nostr.state import State
 from ...purgatory.entries import HeldPr, Origin
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Parts
+from ...release.making import make_repository, remove_made_empty
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...store.protocol import HeldRow, Journal
@@ -32,6 +33,7 @@ async def restore(journal: Journal, parts: Parts, now: float) -> None:
     What a crash kept from being done to the disk after its row is done: repositories are made or
     removed (B 2.4, 2.7), refs that a held pull request forbids are deleted (B 4.2).
     """
+    parts.knowledge.restore_made(journal.made)
     for row in journal.held:
         try:
             await _restore_row(row, parts)
@@ -60,9 +62,8 @@ async def _restore_row(row: HeldRow, parts: Parts) -> None:
         purgatory.add_announcement(
             parsed, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
         )
-        repositories = parts.repositories
-        change = repositories.create if row.soft_expired_at is None else repositories.remove
-        await repositories.run(change, parsed.owner, parsed.identifier)
+        step = make_repository if row.soft_expired_at is None else remove_made_empty
+        await step(parts, parsed.owner, parsed.identifier)
     else:
         raise InvalidEvent(f"kind {row.event.kind} is never held")
 

@@ -10,7 +10,7 @@ import structlog
 import trio
 from trio_util import periodic
 
-from ...errors import PurgatorySyncError, RepositoryError
+from ...errors import PurgatorySyncError
 from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
 from ...nostr.address import RepositoryId
@@ -27,6 +27,7 @@ from ...purgatory.expiry import (
 from ...records import Placeholder
 from ...release.commit import Parts, Tally, forget, serve
 from ...release.index.held_rows import row_of
+from ...release.making import remove_made_empty
 from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
 from ...release.retention import note_what_ends, note_what_leaves
@@ -159,7 +160,7 @@ class Sweeper:
         step = self._step(held, now, concerned=await self._is_concerned(held))
         if step is AnnouncementStep.FORGET:
             # What its soft end could not remove; afterwards nobody knows of it any more.
-            await self._remove_repository(announcement.owner, announcement.identifier)
+            await remove_made_empty(self.parts, announcement.owner, announcement.identifier)
             data = await self.parts.knowledge.data(held.identifier)
             if data.needed_by_served(announcement.owner):
                 # Its time is over, not what its author signed: it goes on to count (B 2.7).
@@ -173,7 +174,7 @@ class Sweeper:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
             await self.parts.knowledge.apply(Change(hold=[row]))
             purgatory.soft_expire(held, now)
-            await self._remove_repository(announcement.owner, announcement.identifier)
+            await remove_made_empty(self.parts, announcement.owner, announcement.identifier)
 
     def _step(self, held: HeldAnnouncement, now: float, *, concerned: bool) -> AnnouncementStep:
         return announcement_step(held, concerned=concerned, now=now, settings=self.settings)
@@ -190,13 +191,6 @@ class Sweeper:
         return any(owner in data.owners_authorising(s.state.author) for s in states) or any(
             owner in data.owners_of_pr(pr.pr) for pr in prs
         )
-
-    async def _remove_repository(self, owner: str, identifier: str) -> None:
-        repositories = self.parts.repositories
-        try:
-            await repositories.run(repositories.remove, owner, identifier)
-        except RepositoryError as error:
-            log.error("repository not removed", identifier=identifier, error=str(error))
 
     async def _end_placeholder(self, held: Placeholder) -> None:
         repositories = self.parts.repositories

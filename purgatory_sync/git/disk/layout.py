@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from dulwich.config import ConfigFile
 
-from ...errors import RepositoryError
+from ...errors import RepositoryError, RepositoryUnusable
 
 UNBORN_HEAD = "refs/heads/purgatory-sync-unborn"
 """What HEAD names while no ref is chosen: clients that create `main` after cloning an empty
 repository fail where HEAD is an unborn `refs/heads/main` (B 2.4)."""
 
+ALTERNATES = "objects/info/alternates"
+
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)
+"""What file systems answer that cannot sync a folder; nothing more can be done there."""
+
 _ERA = "purgatory-sync-era"
+_BESIDE = "tmp_move_"  # git prunes what begins with tmp_
 
 CONFIG = b"""\
 [core]
@@ -53,15 +61,30 @@ def is_repository(path: Path) -> bool:
     )
 
 
+def borrows(repository: Path) -> bool:
+    """Whether git reads objects of other repositories as if they were in this one."""
+    try:
+        with open(f"{repository}/{ALTERNATES}", "rb") as file:
+            return any(line and not line.startswith(b"#") for line in file.read().split(b"\n"))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def require_format(repository: Path) -> None:
-    """Refuse what is read wrongly by whoever expects SHA-1 names and refs in files.
+    """Refuse what is read wrongly by whoever expects SHA-1 names, refs in files, and all objects.
 
     Raises:
-      RepositoryError: no repository is there, its objects have SHA-256 names, or it keeps its
-        refs in another form than files.
+      RepositoryError: no repository is there, its objects have SHA-256 names, it keeps its refs in
+        another form than files, or it borrows objects of others.
     """
     if not is_repository(repository):
         raise RepositoryError(f"no git repository at {repository}")
+    if borrows(repository):
+        raise RepositoryUnusable(
+            f"{repository} borrows objects of other repositories ({ALTERNATES}): start again, and"
+            f" they are taken in, or do so with `git -C {repository} repack -a -d` and remove that"
+            " file"
+        )
     try:
         with open(f"{repository}/config", "rb") as file:
             content = file.read()
@@ -80,7 +103,7 @@ def require_format(repository: Path) -> None:
         except KeyError:
             continue
         if value.lower() != only:
-            raise RepositoryError(
+            raise RepositoryUnusable(
                 f"{repository} has {name.decode()} {value.decode(errors='replace')}; "
                 f"only {only.decode()} is supported: convert the repository first"
             )
@@ -166,8 +189,15 @@ class Pinned:
 
 
 def fsync_dir(path: Path | str) -> None:
-    """Make names that were created, renamed or removed in a folder survive a power cut."""
-    _fsync(path, os.O_DIRECTORY)
+    """Make names that were created, renamed or removed in a folder survive a power cut.
+
+    Nothing is done where the file system cannot (`disk_probe` tells the operator once).
+    """
+    try:
+        _fsync(path, os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
 
 
 def fsync_file(path: Path | str) -> None:
@@ -190,6 +220,27 @@ def write_durably(path: Path | str, content: bytes, mode: int = 0o644) -> None:
         file.write(content)
         file.flush()
         os.fsync(fd)
+
+
+def move_file(source: Path | str, target: str) -> None:
+    """Rename a file that is durable; to another disk it is copied beside its place first.
+
+    An owner's folder may be a link to another disk, or be mounted there.
+    """
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        folder, name = os.path.split(target)
+        # Without the ending of a pack it is taken for none.
+        beside = f"{folder}/{_BESIDE}{name.replace('.', '-')}"
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        shutil.copy2(source, beside)
+        fsync_file(beside)
+        os.rename(beside, target)
+        os.unlink(source)
 
 
 def local_failure(doing: str, error: OSError) -> RepositoryError:

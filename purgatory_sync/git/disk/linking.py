@@ -25,7 +25,7 @@ from .object_lookup import ObjectLookup, existing
 
 _TRIES = 3
 _BESIDE = "tmp_link_"  # git prunes what begins with tmp_
-NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 _RANK = {"blob": 0, "tree": 1, "commit": 2, "tag": 3}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from ...errors import RepositoryError
+from ...filenames import from_file_name, to_file_name
 
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _TRAITS = re.compile(rb"# pack-refs with:([^\n]*)\n")
@@ -99,7 +100,7 @@ def read_refs(repository: Path) -> RefFiles:
     folders: list[str] = []
     try:
         for name in _loose_names(str(repository), "refs", folders):
-            content = _read_loose(f"{repository}/{name}")
+            content = _read_loose(f"{repository}/{to_file_name(name)}")
             if match := _LOOSE.match(content):
                 oid = match[1].decode().lower()
                 if oid == _NULL:
@@ -107,8 +108,8 @@ def read_refs(repository: Path) -> RefFiles:
                 else:
                     loose[name] = oid
             elif match := _SYMBOLIC.match(content):
-                symbolic[name] = os.fsdecode(match[1])
-            elif content or os.path.lexists(f"{repository}/{name}"):
+                symbolic[name] = _text(match[1])
+            elif content or os.path.lexists(f"{repository}/{to_file_name(name)}"):
                 broken.add(name)
         packed, fully_peeled = _read_packed(repository)
     except OSError as error:
@@ -119,11 +120,12 @@ def read_refs(repository: Path) -> RefFiles:
 def _loose_names(repository: str, folder: str, folders: list[str]) -> list[str]:
     names: list[str] = []
     try:
-        entries = sorted(os.scandir(f"{repository}/{folder}"), key=lambda entry: entry.name)
+        found = os.scandir(f"{repository}/{to_file_name(folder)}")
+        entries = sorted(found, key=lambda entry: entry.name)
     except FileNotFoundError:
         return names
     for entry in entries:
-        name = f"{folder}/{entry.name}"
+        name = f"{folder}/{from_file_name(entry.name)}"
         if entry.is_dir(follow_symlinks=False):
             names += _loose_names(repository, name, folders)
             if folder != "refs":
@@ -154,7 +156,7 @@ def _read_packed(repository: Path) -> tuple[dict[str, PackedRef], bool]:
         if match.start() != at:
             break
         peeled = match[3].decode() if match[3] else None
-        packed[os.fsdecode(match[2])] = PackedRef(match[1].decode(), peeled)
+        packed[_text(match[2])] = PackedRef(match[1].decode(), peeled)
         at = match.end()
     if at != len(content):
         line = content.count(b"\n", 0, at) + 1
@@ -164,10 +166,18 @@ def _read_packed(repository: Path) -> tuple[dict[str, PackedRef], bool]:
     return packed, header is not None and b"fully-peeled" in header[1].split()
 
 
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
 def format_packed(packed: Mapping[str, PackedRef]) -> bytes:
     """The content of a `packed-refs` in which every annotated tag's target is told."""
     lines = [_HEADER]
-    for name, ref in sorted((os.fsencode(name), ref) for name, ref in packed.items()):
+    for name, ref in sorted((_bytes(name), ref) for name, ref in packed.items()):
         lines.append(b"%s %s\n" % (ref.oid.encode(), name))
         if ref.peeled is not None:
             lines.append(b"^%s\n" % ref.peeled.encode())

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import RepositoryError
+from ...filenames import to_file_name
 from ...refnames import conflicting, is_valid_refname
 from .layout import fsync_dir, local_failure
 from .object_lookup import ObjectLookup, is_oid
@@ -125,14 +126,14 @@ class LockedRefs:
                 packed.pop(name, None)
         replace_file(self._path, "packed-refs", format_packed(packed))
         for name in loose:
-            os.unlink(f"{self._path}/{name}")
+            os.unlink(f"{self._path}/{to_file_name(name)}")
         for folder in sorted({os.path.dirname(name) for name in loose}):
-            fsync_dir(f"{self._path}/{folder}")
+            fsync_dir(f"{self._path}/{to_file_name(folder)}")
 
     def _remove_empty_folders(self) -> None:
         for folder in self._files.folders:
             with suppress(OSError):
-                os.rmdir(f"{self._path}/{folder}")
+                os.rmdir(f"{self._path}/{to_file_name(folder)}")
 
 
 def _peeled(ref: PackedRef, lookup: ObjectLookup) -> PackedRef:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,17 +43,20 @@ __all__ = [
 
 T = TypeVar("T")
 
+SCRATCH = ".tmp"
+"""Where work in progress lies: in the git folder, or in an owner's folder on another disk."""
+
 _PLACING_TRIES = 3
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
-def create_bare(path: Path, tmp: Path, mark: str | None = None) -> None:
+def create_bare(path: Path, tmp: Path, marks: Mapping[str, bytes] | None = None) -> None:
     """Make an empty bare repository: whole beside its place, then shown by one rename (B 2.4).
 
     Args:
       path: where it shall be; the folder above (one level) is made when it is missing.
       tmp: a folder on the same file system for what is being built; made when it is missing.
-      mark: the name of an empty file that it shall have from its first moment on.
+      marks: files that it shall have from its first moment on: name → content.
 
     Nothing is done when a repository is there already; an empty folder is replaced. A crash leaves
     no repository or a whole one, and at worst a folder in `tmp` with the name of a dead process.
@@ -65,13 +68,13 @@ def create_bare(path: Path, tmp: Path, mark: str | None = None) -> None:
         require_format(path)
         return
     try:
-        make_folder(tmp)
-        building = tmp / scratch_name("new")
         try:
-            _build(building, mark)
-            _show(building, path)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+            _make(path, tmp, marks or {})
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            # The owner's folder is on another disk: built beside it, one rename shows it.
+            _make(path, path.parent / SCRATCH, marks or {})
     except OSError as error:
         if error.errno not in _OCCUPIED:
             raise local_failure(f"make the repository {path}", error) from error
@@ -82,13 +85,23 @@ def create_bare(path: Path, tmp: Path, mark: str | None = None) -> None:
         require_format(path)  # somebody else was faster
 
 
-def _build(building: Path, mark: str | None) -> None:
+def _make(path: Path, tmp: Path, marks: Mapping[str, bytes]) -> None:
+    make_folder(tmp)
+    building = tmp / scratch_name("new")
+    try:
+        _build(building, marks)
+        _show(building, path)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _build(building: Path, marks: Mapping[str, bytes]) -> None:
     for folder in ("", "/objects", "/objects/pack", "/refs"):
         os.mkdir(f"{building}{folder}")
     write_durably(f"{building}/HEAD", f"ref: {UNBORN_HEAD}\n".encode())
     write_durably(f"{building}/config", CONFIG)
-    if mark is not None:
-        write_durably(f"{building}/{mark}", b"")
+    for name, content in marks.items():
+        write_durably(f"{building}/{name}", content)
     for folder in ("/objects", ""):
         fsync_dir(f"{building}{folder}")
 
@@ -129,10 +142,12 @@ def remove_repository(path: Path, tmp: Path) -> None:
         return
     if not is_repository(path):
         raise RepositoryError(f"{path} is not a git repository; it is left as it is")
+    if path.is_symlink():
+        raise RepositoryError(
+            f"{path} is a link to {os.readlink(path)}: remove both by hand if that is meant"
+        )
     try:
-        os.makedirs(tmp, exist_ok=True)
-        removing = tmp / scratch_name("gone")
-        os.rename(path, removing)
+        removing = _out_of_sight(path, tmp)
         fsync_dir(path.parent)
         try:
             os.rmdir(path.parent)
@@ -145,6 +160,19 @@ def remove_repository(path: Path, tmp: Path) -> None:
         return  # somebody else removed it
     except OSError as error:
         raise local_failure(f"remove the repository {path}", error) from error
+
+
+def _out_of_sight(path: Path, tmp: Path) -> Path:
+    try:
+        os.makedirs(tmp, exist_ok=True)
+        removing = tmp / scratch_name("gone")
+        os.rename(path, removing)
+    except OSError as error:
+        beside = path.parent / SCRATCH
+        if error.errno != errno.EXDEV or tmp == beside:
+            raise
+        return _out_of_sight(path, beside)
+    return removing
 
 
 def present_oids(path: Path, oids: Collection[str]) -> frozenset[str]:

@@ -22,6 +22,7 @@ from ..disk.layout import (
     Pinned,
     fsync_dir,
     fsync_file,
+    move_file,
     objects_dir,
     pack_dir,
     write_durably,
@@ -241,8 +242,8 @@ def _show(pack: Path, index: Path, repository: Path, name: str) -> None:
     if pack.exists():
         now = max(time.time_ns(), _newest_ns(folder) + 1)
         os.utime(pack, ns=(now, now))
-        os.rename(pack, f"{folder}/{name}.pack")
-    os.rename(index, f"{folder}/{name}.idx")
+        move_file(pack, f"{folder}/{name}.pack")
+    move_file(index, f"{folder}/{name}.idx")
     fsync_dir(folder)
 
 

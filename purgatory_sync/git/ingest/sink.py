@@ -72,9 +72,10 @@ class Ingest:
           DiskFull: too little space is free to begin with.
           LocalFailure: that cannot be found out.
         """
-        # That a repository is gone is for `prove` to say.
-        with local_errors("look for free space"), contextlib.suppress(FileNotFoundError):
-            require_free_space(repository, self.settings.min_free_bytes)
+        # That a repository is gone is for `prove` to say. It may be on another disk.
+        for folder in (repository, self.tmp.parent):
+            with local_errors("look for free space"), contextlib.suppress(FileNotFoundError):
+                require_free_space(folder, self.settings.min_free_bytes)
         return PackSink(self, repository, era)
 
     def may_stream(self, sink: PackSink) -> bool:

@@ -23,7 +23,7 @@ import attrs
 from ...errors import LocalFailure
 from ...runtime.children import ChildLimits, ChildResult, run_child, stop_if_cancelled
 from ..disk.disk_guard import local_errors, require_free_space
-from ..disk.layout import fsync_dir, fsync_file, objects_dir, pack_dir, require_format
+from ..disk.layout import fsync_dir, fsync_file, move_file, objects_dir, pack_dir, require_format
 from ..disk.linking import NO_LINK, place
 from ..ingest.index_git import find_git, git_environment
 from ..ingest.quarantine import make_quarantine, remove_quarantine
@@ -152,7 +152,7 @@ def show_pack(here: Path, repository: Path, time_ns: int) -> None:
     os.utime(f"{here}.pack", ns=(time_ns, time_ns))
     fsync_file(f"{here}.pack")
     for suffix in ("pack", "idx"):
-        os.rename(f"{here}.{suffix}", f"{there}.{suffix}")
+        move_file(f"{here}.{suffix}", f"{there}.{suffix}")
 
 
 def count_packs(repository: Path) -> int:

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 import attrs
+import structlog
 import trio
 
-from ...errors import PushRefused
+from ...errors import PushRefused, RepositoryError
 from ...git.protocol.receive_pack import (
     ADVERTISEMENT_TYPE,
     MAX_COMMAND_BYTES,
@@ -57,6 +58,9 @@ class Pushes(Protocol):
         read: Callable[[], Awaitable[bytes]],
     ) -> None:
         """Take a push, whose pack `read` gives in pieces, or raise PushRefused."""
+
+
+log = structlog.get_logger()
 
 
 @attrs.define
@@ -155,7 +159,12 @@ class GitPush:
         return await self._look(path) is not None
 
     async def _find(self, path: GitPath) -> tuple[str, Mapping[str, str]]:
-        if (found := await self._look(path)) is None:
+        try:
+            found = await self._look(path)
+        except RepositoryError as error:
+            log.error("repository cannot be read", error=str(error))
+            raise RefusedRequest(503, "its operator has to see to this repository") from error
+        if found is None:
             raise RefusedRequest(404, "no such repository here")
         return found
 

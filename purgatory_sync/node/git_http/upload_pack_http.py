@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .receive_pack_http import NOT_CACHED, GitPush, uncached
 from .repository_paths import GitPath, parse_git_path
 from .request_body import GitBody, RefusedMethod, RefusedRequest
 
-Resolve = Callable[[str, str], Path | None]
+Resolve = Callable[[str, str], Awaitable[Path | None]]
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 # What git's clients send fits in; a child is held only while the rest of a longer body arrives,
@@ -87,7 +87,7 @@ class GitEndpoint:
                 await self._pushing().advertise(exchange, path)
                 return
             empty = await self._waits_without_repository(path)
-            repository = None if empty else self._find(path)
+            repository = None if empty else await self._find(path)
             if exchange.query != "service=git-upload-pack":
                 raise RefusedRequest(403, "only git's smart HTTP is spoken here: update your git")
             if repository is None:
@@ -100,7 +100,7 @@ class GitEndpoint:
         if path.service == "git-receive-pack":
             await self._pushing().receive(exchange, path)
             return
-        repository = self._find(path)
+        repository = await self._find(path)
         if exchange.headers.get("content-type") != REQUEST:
             raise RefusedRequest(415, f"the content type is {REQUEST}")
         await self._upload_pack(exchange, repository)
@@ -110,20 +110,20 @@ class GitEndpoint:
             raise RefusedRequest(403, _NO_PUSH)
         return self._push
 
-    def _look(self, path: GitPath) -> Path | None:
+    async def _look(self, path: GitPath) -> Path | None:
         for identifier in path.identifiers:
-            if repository := self._resolve(path.npub, identifier):
+            if repository := await self._resolve(path.npub, identifier):
                 return repository.absolute()
         return None
 
-    def _find(self, path: GitPath) -> Path:
-        if (repository := self._look(path)) is None:
+    async def _find(self, path: GitPath) -> Path:
+        if (repository := await self._look(path)) is None:
             raise RefusedRequest(404, "no such repository here")
         return repository
 
     async def _waits_without_repository(self, path: GitPath) -> bool:
         """Whether its announcement is softly expired: it answers as an empty one (B 2.7)."""
-        if self._push is None or self._look(path) is not None:
+        if self._push is None or await self._look(path) is not None:
             return False
         return await self._push.hosts(path)
 

@@ -1,8 +1,8 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (mission N6).
 
-A request is `{"do": "status"}`, or `{"do": …, "name": …}` with `why`, `fate` or `hunt`; the
-answer `{"result": …}` or `{"error": "a sentence"}`. All reasons are told: whoever may open the
-socket may read the data beside it.
+A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
+`hunt` or `remove`; the answer `{"result": …}` or `{"error": "a sentence"}`. All reasons are told:
+whoever may open the socket may read the data beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import structlog
 import trio
 
 from ...engine.status.explainer import Explainer
+from ...engine.upkeep.caretaker import Caretaker
 from ...errors import PurgatorySyncError
 from ...settings import Settings
 from ..upstream.state.relay_health import RelayStatus
@@ -39,9 +40,12 @@ log = structlog.get_logger()
 
 @attrs.frozen
 class Question:
-    """One line of a client; `name` is an identifier or an event id (`fate`: an event id only)."""
+    """One line of a client.
 
-    do: Literal["status", "why", "fate", "hunt"]
+    `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier).
+    """
+
+    do: Literal["status", "why", "fate", "hunt", "list", "remove"]
     name: str = ""
 
 
@@ -49,9 +53,21 @@ def _no_relays() -> tuple[RelayStatus, ...]:
     return ()
 
 
+@attrs.frozen
+class _Desk:
+    """Who knows the answers."""
+
+    explainer: Explainer
+    caretaker: Caretaker
+    relays: Relays
+
+
 @asynccontextmanager
 async def control(
-    settings: Settings, explainer: Explainer, relays: Relays = _no_relays
+    settings: Settings,
+    explainer: Explainer,
+    caretaker: Caretaker,
+    relays: Relays = _no_relays,
 ) -> AsyncIterator[None]:
     """Answer on the socket while the block runs; to be used while the engine holds the folder.
 
@@ -68,7 +84,8 @@ async def control(
     ours = os.stat(_path(settings))
     try:
         async with trio.open_nursery() as nursery:
-            handler = partial(_serve, explainer, relays, trio.CapacityLimiter(MAX_CONNECTIONS))
+            desk = _Desk(explainer, caretaker, relays)
+            handler = partial(_serve, desk, trio.CapacityLimiter(MAX_CONNECTIONS))
             nursery.start_soon(trio.serve_listeners, handler, [listener])
             yield
             nursery.cancel_scope.cancel()
@@ -118,8 +135,7 @@ def _remove(path: Path, ours: os.stat_result) -> None:
 
 
 async def _serve(
-    explainer: Explainer,
-    relays: Relays,
+    desk: _Desk,
     places: trio.CapacityLimiter,
     stream: trio.SocketStream,
 ) -> None:
@@ -128,7 +144,7 @@ async def _serve(
         rest = bytearray()
         try:
             while (line := await _line(stream, rest)) is not None:
-                await stream.send_all(await _answer(explainer, relays, line) + b"\n")
+                await stream.send_all(await _answer(desk, line) + b"\n")
         except trio.BrokenResourceError:
             pass
 
@@ -144,10 +160,10 @@ async def _line(stream: trio.SocketStream, rest: bytearray) -> bytes | None:
     return line
 
 
-async def _answer(explainer: Explainer, relays: Relays, line: bytes) -> bytes:
+async def _answer(desk: _Desk, line: bytes) -> bytes:
     try:
         request = msgspec.json.decode(line, type=Question)
-        return msgspec.json.encode({"result": await _do(explainer, relays, request)})
+        return msgspec.json.encode({"result": await _do(desk, request)})
     except msgspec.MsgspecError as error:
         return msgspec.json.encode({"error": f"not understood: {error}"})
     except PurgatorySyncError as error:
@@ -157,14 +173,20 @@ async def _answer(explainer: Explainer, relays: Relays, line: bytes) -> bytes:
         return msgspec.json.encode({"error": "failed inside: the node's log says why"})
 
 
-async def _do(explainer: Explainer, relays: Relays, request: Question) -> Any:
+async def _do(desk: _Desk, request: Question) -> Any:
     if request.do == "status":
-        return NodeStatus.of(await explainer.look(), relays())
+        return NodeStatus.of(await desk.explainer.look(), desk.relays())
     if request.do == "why":
-        return await explainer.why(request.name)
+        return await desk.explainer.why(request.name)
     if request.do == "fate":
-        return await explainer.fate(request.name)
-    hunted = await explainer.hunt(request.name)
+        return await desk.explainer.fate(request.name)
+    if request.do == "list":
+        return await desk.caretaker.list()
+    if request.do == "remove":
+        removed = await desk.caretaker.remove(request.name)
+        log.info("repository removed by hand", repository=request.name)
+        return removed
+    hunted = await desk.explainer.hunt(request.name)
     if hunted is not None:
         log.info("hunt by hand", identifier=request.name, forgiven=len(hunted.forgiven))
     return hunted

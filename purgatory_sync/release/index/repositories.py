@@ -11,10 +11,13 @@ from typing import TypeVar, TypeVarTuple
 import structlog
 import trio
 
-from ...errors import InvalidKey, RepositoryError
+from ...errors import InvalidKey, RepositoryError, RepositoryUnusable
+from ...filenames import from_file_name, to_file_name
+from ...git.disk.alignment import ALIGNED
 from ...git.disk.layout import fsync_dir, local_failure, write_durably
 from ...git.disk.linking import link_objects
 from ...git.disk.repository import (
+    SCRATCH,
     create_bare,
     is_repository,
     list_haves,
@@ -22,6 +25,7 @@ from ...git.disk.repository import (
     present_oids,
     remove_repository,
 )
+from ...git.folder.borrowed import take_in_borrowed
 from ...git.ingest.connectivity import complete_oids
 from ...nostr.address import is_valid_identifier
 from ...nostr.keys import decode_npub, encode_npub
@@ -32,6 +36,7 @@ Ts = TypeVarTuple("Ts")
 
 PROVEN_MARKER = "purgatory-sync-proven"
 LEFT_MARKER = "purgatory-sync-left"
+MADE_MARKER = "purgatory-sync-made"
 REMEMBERED_WALKS = 100_000
 log = structlog.get_logger()
 
@@ -42,8 +47,9 @@ def extract_identifier_from_repo_path(path: Path) -> str | None:
         decode_npub(path.parent.name)
     except InvalidKey:
         return None
-    identifier = path.name.removesuffix(".git")
-    return identifier if path.name != identifier and is_valid_identifier(identifier) else None
+    name = from_file_name(path.name)
+    identifier = name.removesuffix(".git")
+    return identifier if name != identifier and is_valid_identifier(identifier) else None
 
 
 class Repositories:
@@ -59,23 +65,27 @@ class Repositories:
     Args:
       git_data: the folder that holds them.
       limiter: places for git work in threads.
+
+    Attributes:
+      exact_names: whether the file system tells names apart that differ in case or Unicode's form.
     """
 
     def __init__(self, git_data: Path, limiter: trio.CapacityLimiter) -> None:
         self.git_data = git_data
-        self.tmp = git_data / ".tmp"
-        self._limiter = limiter
+        self.tmp = git_data / SCRATCH
+        self.limiter = limiter
+        self.exact_names = True
         self._walking = Lock()
         self._walked: dict[tuple[Path, str], None] = {}
         self._existing: set[Path] = set()
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run synchronous git work in a thread; see `runtime.blocking`."""
-        return await blocking(self._limiter, function, *args)
+        return await blocking(self.limiter, function, *args)
 
     def path(self, owner: str, identifier: str) -> Path:
         """Where the repository of an owner (hex) is, or would be."""
-        return self.git_data / encode_npub(owner) / f"{identifier}.git"
+        return self.git_data / encode_npub(owner) / to_file_name(f"{identifier}.git")
 
     def exists(self, owner: str, identifier: str) -> bool:
         """Whether the repository is on this disk, for the event loop.
@@ -84,20 +94,100 @@ class Repositories:
         """
         path = self.path(owner, identifier)
         if path not in self._existing:
-            if not is_repository(path):
+            if not is_repository(path) or not self._has_exact_name(path):
                 return False
             self._existing.add(path)
         return True
 
-    def create(self, owner: str, identifier: str) -> None:
+    def create(self, owner: str, identifier: str, token: str = "") -> None:
         """Make an empty bare repository unless it is there (B 2.4).
 
+        Args:
+          token: by which it is known again as the one that was made (`was_made`); without one
+            it never is.
+
         Raises:
-          RepositoryError: the disk refuses; nothing was made.
+          RepositoryError: the disk refuses, or what is there cannot be used; nothing was made.
         """
         path = self.path(owner, identifier)
-        if not is_repository(path):
-            create_bare(path, self.tmp, PROVEN_MARKER)
+        if is_repository(path):
+            self.adopt(path)
+        marks = {PROVEN_MARKER: b""} | ({MADE_MARKER: token.encode()} if token else {})
+        create_bare(path, self.tmp, marks)
+
+    def adopt(self, path: Path) -> None:
+        """Let a repository that was found be whole by itself.
+
+        Raises:
+          RepositoryError: it cannot be; the sentence says what to do.
+        """
+        self._require_exact_name(path)
+        if take_in_borrowed(path):
+            log.info("took in what a repository borrowed", path=str(path))
+            self.distrust(path)
+
+    def adopt_all(self) -> list[str]:
+        """Do so with every repository on the disk; returns the sentences of those that cannot be.
+
+        Raises OSError when the folder cannot be read.
+        """
+        refused = []
+        for owner, identifier in self.all_named():
+            try:
+                self.adopt(self.path(owner, identifier))
+            except RepositoryError as error:
+                refused.append(str(error))
+        return refused
+
+    def scratch_folders(self) -> list[Path]:
+        """Where work in progress lies; owners' folders on other disks have one of their own."""
+        return [self.tmp, *self.git_data.glob(f"npub1*/{SCRATCH}")]
+
+    def _require_exact_name(self, path: Path) -> None:
+        if not self.exact_names and path.name not in os.listdir(path.parent):
+            raise RepositoryUnusable(
+                f"the file system takes {path} for another name that is there: use one that tells"
+                " capitals and Unicode's forms apart (NGIT_GIT_DATA_PATH)"
+            )
+
+    def note_made(self, path: Path, token: str) -> None:
+        """Let a repository be known as one that was made, as if `create` had been given the token.
+
+        Raises:
+          RepositoryError: the disk refuses.
+        """
+        try:
+            write_durably(path / MADE_MARKER, token.encode())
+            fsync_dir(path)
+        except OSError as error:
+            raise local_failure(f"note who made {path}", error) from error
+
+    def was_made(self, path: Path, token: str) -> bool:
+        """Whether it is the very repository that was made with the token."""
+        try:
+            return bool(token) and (path / MADE_MARKER).read_bytes() == token.encode()
+        except OSError:
+            return False
+
+    def has_data(self, path: Path) -> bool:
+        """Whether a branch or a tag is there, so that it was served, or belongs to somebody.
+
+        Raises:
+          RepositoryError: its refs cannot be read.
+        """
+        return any(name.startswith(ALIGNED) for name in list_refs(path))
+
+    def remove_made_empty(self, owner: str, identifier: str, token: str) -> bool:
+        """Remove it if it was made with the token and no branch or tag ever came; whether it was.
+
+        Raises:
+          RepositoryError: it cannot be looked at, or the disk refuses.
+        """
+        path = self.path(owner, identifier)
+        if not self.was_made(path, token) or self.has_data(path):
+            return False
+        self.remove(owner, identifier)
+        return True
 
     def remove(self, owner: str, identifier: str) -> None:
         """Take a repository out of sight by one rename, then delete it.
@@ -237,6 +327,13 @@ class Repositories:
         """Link what the refs of other repositories reach and the target lacks (STORAGE)."""
         for source in sources:
             self.gather([source], target, list_haves(source))
+
+    def _has_exact_name(self, path: Path) -> bool:
+        try:
+            self._require_exact_name(path)
+        except RepositoryUnusable:
+            return False
+        return True
 
     def _readable(self, path: Path, oids: Collection[str]) -> frozenset[str]:
         try:

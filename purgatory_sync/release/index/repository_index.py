@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -20,7 +20,7 @@ from ...policy.rules.hosting import hosts
 from ...purgatory.entries import HeldPr
 from ...purgatory.purgatory import Purgatory
 from ...settings import CurationSettings
-from ...store.protocol import Applied, Change, Store
+from ...store.protocol import Applied, Change, Made, Store
 from .index_cache import Remembered, Served
 from .parsing import Parser
 from .repositories import Repositories
@@ -67,6 +67,15 @@ class Knowledge:
         self.parser = Parser()
         self._served = Remembered()
         self._reading: dict[str, object] = {}
+        self._made: dict[tuple[str, str], Made] = {}
+
+    def restore_made(self, rows: Iterable[Made]) -> None:
+        """Take over from the journal which repositories were made for announcements."""
+        self._made = {(row.owner, row.identifier): row for row in rows}
+
+    def made(self, owner: str, identifier: str) -> Made | None:
+        """What is noted of the making of an owner's repository; None for one that was found."""
+        return self._made.get((owner, identifier))
 
     async def data(self, identifier: str) -> RepositoryData:
         """The announcements of the identifier: served, held and softly expired (B 3.1)."""
@@ -150,6 +159,9 @@ class Knowledge:
             applied = await self._store.apply(change)
         finally:
             self._forget(change)
+        for made in change.forget_made:
+            self._made.pop((made.owner, made.identifier), None)
+        self._made |= {(made.owner, made.identifier): made for made in change.made}
         stay = {event.id for event in change.save}
         if gone := ({*change.unhold, *change.delete} - stay).union(applied.replaced):
             self._tell_gone(frozenset(gone))

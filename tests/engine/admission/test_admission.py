@@ -70,7 +70,7 @@ async def test_an_event_that_cannot_be_stored_is_refused(
 async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_forgotten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(owner: str, identifier: str) -> None:
+    def fails(owner: str, identifier: str, token: str) -> None:
         raise RepositoryError("read-only")
 
     monkeypatch.setattr(world.repositories, "create", fails)
@@ -345,7 +345,7 @@ async def test_b_2_7_a_revival_without_repository_changes_nothing(
     world.purgatory.soft_expire(held, NOW)
     world.repositories.remove(OWNER.pubkey, "repo")
 
-    def fails(owner: str, identifier: str) -> None:
+    def fails(owner: str, identifier: str, token: str) -> None:
         raise RepositoryError("read-only")
 
     monkeypatch.setattr(world.repositories, "create", fails)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -99,10 +100,10 @@ def test_whoever_comes_second_finds_it_made(
     path, tmp = tmp_path / "npub" / "x.git", tmp_path / ".tmp"
     build = repository._build
 
-    def overtaken(building: Path, mark: str | None) -> None:
+    def overtaken(building: Path, marks: Mapping[str, bytes]) -> None:
         monkeypatch.setattr(repository, "_build", build)
         create_bare(path, tmp)
-        build(building, mark)
+        build(building, marks)
 
     monkeypatch.setattr(repository, "_build", overtaken)
     create_bare(path, tmp)
@@ -149,7 +150,7 @@ def test_killed_anywhere_a_repository_is_whole_or_not_there(
         folder = tmp_path / str(moment)
         folder.mkdir()
         path = folder / "npub" / "x.git"
-        create = partial(create_bare, path, folder / ".tmp", "mark")
+        create = partial(create_bare, path, folder / ".tmp", {"mark": b""})
         died = killed_at(monkeypatch, moment, create)
         assert is_repository(path) or not path.exists()
         create()

@@ -85,7 +85,7 @@ async def git_served(
 ) -> AsyncIterator[GitServed]:
     """Serve `<folder>/<identifier>.git` over real sockets."""
 
-    def resolve(npub: str, identifier: str) -> Path | None:
+    async def resolve(npub: str, identifier: str) -> Path | None:
         path = folder / f"{identifier}.git"
         return path if npub == NPUB and path.is_dir() else None
 

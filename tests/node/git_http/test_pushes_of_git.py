@@ -21,7 +21,7 @@ from purgatory_sync.node.http import server_stream
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.settings import PushSettings
 
-from ..support import served
+from ..support import nothing_hosted, served
 from .git_support import ENVIRONMENT, git
 from .push_support import MAIN, OWNER, RECEIVE, ZERO, Home, home_in
 
@@ -258,7 +258,7 @@ class SoftlyExpired:
 async def test_b_2_7_a_softly_expired_repository_is_an_empty_one(
     tmp_path: Path, version: int
 ) -> None:
-    routes = GitEndpoint(lambda npub, identifier: None, 1, GitPush(SoftlyExpired(), 1))
+    routes = GitEndpoint(nothing_hosted, 1, GitPush(SoftlyExpired(), 1))
 
     async def http(exchange: Exchange) -> None:
         await routes.answer(exchange)

@@ -50,7 +50,7 @@ class Pushes:
         self.received.append(identifier)
 
 
-def nothing_here(npub: str, identifier: str) -> Path | None:
+async def nothing_here(npub: str, identifier: str) -> Path | None:
     return None
 
 

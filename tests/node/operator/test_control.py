@@ -41,7 +41,7 @@ async def controlled(folder: Path) -> AsyncIterator[PurgatorySync]:
         async with trio.open_nursery() as nursery:
             engine = PurgatorySync(settings, store=MemoryStore())
             await nursery.start(engine.run)
-            async with control(settings, engine.explainer):
+            async with control(settings, engine.explainer, engine.caretaker):
                 yield engine
             nursery.cancel_scope.cancel()
 

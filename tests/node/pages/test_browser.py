@@ -17,7 +17,7 @@ from purgatory_sync.node.pages.page_routes import PageRoutes
 from purgatory_sync.node.routes import App
 
 from ..relay.test_nip11 import make_info
-from ..support import Served, served
+from ..support import Served, nothing_hosted, served
 from .chromium import chromium
 from .support import HOSTILE, domain, event, node, source
 
@@ -49,7 +49,7 @@ def app(looks: Looks) -> App:
         return None
 
     pages = PageRoutes(make_info(), looks, nothing, ())
-    return App(make_info(), GitEndpoint(lambda npub, identifier: None, 1), pages, None)
+    return App(make_info(), GitEndpoint(nothing_hosted, 1), pages, None)
 
 
 async def browse(place: Served, folder: Path) -> str:

@@ -12,7 +12,7 @@ from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
 
 from ..relay.test_nip11 import make_info
-from ..support import served
+from ..support import nothing_hosted, served
 from .chromium import BROWSER, chromium
 from .support import ALICE, HOSTILE, domain, event, make_pages, node, relay, repository, source
 
@@ -42,7 +42,7 @@ def app() -> App:
     hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)
     pages = make_pages(look, hosted, settings)
-    return App(make_info(settings), GitEndpoint(lambda npub, identifier: None, 1), pages, None)
+    return App(make_info(settings), GitEndpoint(nothing_hosted, 1), pages, None)
 
 
 async def test_every_page_is_readable_on_a_phone_and_in_the_dark(tmp_path: Path) -> None:

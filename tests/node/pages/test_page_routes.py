@@ -22,7 +22,7 @@ from .support import ALICE, HOSTILE, make_pages, node, repository
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
-def nothing_hosted(npub: str, identifier: str) -> Path | None:
+async def nothing_hosted(npub: str, identifier: str) -> Path | None:
     return None
 
 

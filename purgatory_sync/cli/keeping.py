@@ -1,0 +1,85 @@
+"""The commands about the git folder, of a running node or of one that is stopped: list, remove."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import trio
+from cyclopts import App, Parameter
+from rich.text import Text
+
+from ..engine.upkeep.caretaker import Caretaker
+from ..engine.upkeep.offline import open_offline
+from ..settings import Settings
+from ..settings_loader import load_settings
+from .asking import Asker, NoNode
+from .operating import AsJson, Folder, print_json, print_text
+from .telling import plain, tell_repositories
+
+T = TypeVar("T")
+
+GitFolder = Annotated[
+    Path | None,
+    Parameter(
+        name="--git-data-path",
+        help="The git folder, where no node runs; NGIT_GIT_DATA_PATH when absent.",
+        show_default=False,
+    ),
+]
+
+
+def add_keeping_commands(app: App) -> None:
+    """Let the program know the commands."""
+    said = "List the repositories on the disk: made here or found there, served or not."
+    app.command(_list, name="list", help=said)
+    said = "Remove a repository that is neither served nor held, whoever put it there."
+    app.command(_remove, name="remove", help=said)
+
+
+def _list(
+    *, json: AsJson = False, relay_data_path: Folder = None, git_data_path: GitFolder = None
+) -> int:
+    settings = _settings(relay_data_path, git_data_path)
+    listed = _do(settings, Asker.list, Caretaker.list)
+    print_json(listed) if json else print_text(tell_repositories(listed))
+    return 0
+
+
+def _remove(
+    repository: Annotated[str, Parameter(help="npub1…/identifier, as `list` prints it.")],
+    /,
+    *,
+    relay_data_path: Folder = None,
+    git_data_path: GitFolder = None,
+) -> int:
+    settings = _settings(relay_data_path, git_data_path)
+    _do(settings, lambda node: node.remove(repository), lambda keeper: keeper.remove(repository))
+    print_text(Text(f"removed {plain(repository)}"))
+    return 0
+
+
+def _do(
+    settings: Settings,
+    ask: Callable[[Asker], T],
+    offline: Callable[[Caretaker], Awaitable[T]],
+) -> T:
+    """Let the running node do it, or do it under the locks of one that is stopped."""
+
+    async def work() -> T:
+        async with open_offline(settings) as keeper:
+            return await offline(keeper)
+
+    try:
+        with Asker(settings.relay_data_path) as node:
+            return ask(node)
+    except NoNode:
+        return trio.run(work)
+
+
+def _settings(relay_data_path: Path | None, git_data_path: Path | None) -> Settings:
+    given = {"relay_data_path": relay_data_path, "git_data_path": git_data_path}
+    flags = {key: str(path) for key, path in given.items() if path is not None}
+    return load_settings(flags, os.environ).settings

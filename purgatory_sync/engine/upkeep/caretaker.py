@@ -1,0 +1,127 @@
+"""Which repositories are on the disk, whose they are, and the operator's word that removes one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from ...errors import InvalidKey, RepositoryError
+from ...git.disk.layout import require_format
+from ...nostr.authority.repository_data import Standing
+from ...nostr.keys import decode_npub, encode_npub
+from ...release.commit import Parts
+from ...release.index.repositories import Repositories
+from ...release.releaser import Releaser
+from ...store.protocol import Change, Made
+
+_STANDINGS: dict[Standing, Literal["served", "held", "expired"]] = {
+    Standing.SERVED: "served",
+    Standing.HELD: "held",
+    Standing.SOFT_EXPIRED: "expired",
+}
+
+
+@attrs.frozen
+class ListedRepository:
+    """One repository of the git folder.
+
+    Attributes:
+      made: whether it was made for an announcement here; else it was found and adopted.
+      has_data: whether it has branches or tags.
+      standing: of its announcement; `expired`: no data came in time, `none`: there is none.
+      problem: why it cannot be used, or None.
+    """
+
+    npub: str
+    identifier: str
+    made: bool
+    has_data: bool
+    standing: Literal["served", "held", "expired", "none"]
+    problem: str | None = None
+
+
+@attrs.frozen
+class Caretaker:
+    """Looks at the git folder as a whole; changes it under the identifier's lock."""
+
+    parts: Parts
+    releaser: Releaser
+
+    async def list(self) -> tuple[ListedRepository, ...]:
+        """Every repository on the disk, whoever put it there, by owner and identifier.
+
+        Raises:
+          RepositoryError: the folder cannot be read.
+          StoreError: the store cannot be asked.
+        """
+        repositories = self.parts.repositories
+        try:
+            named = await repositories.run(repositories.all_named)
+        except OSError as error:
+            raise RepositoryError(f"{repositories.git_data} cannot be read: {error}") from error
+        return tuple([await self._look(owner, identifier) for owner, identifier in named])
+
+    async def remove(self, name: str) -> ListedRepository:
+        """Remove a repository that is neither served nor held, whoever put it there.
+
+        Args:
+          name: `npub1…/identifier`.
+
+        Returns what was removed.
+
+        Raises:
+          RepositoryError: there is none of this name, its announcement is here, or the disk
+            refuses; the sentence says so.
+          StoreError: the store cannot be asked.
+        """
+        owner, identifier = _parse(name)
+        repositories = self.parts.repositories
+        async with self.releaser.hold(identifier):
+            if not repositories.exists(owner, identifier):
+                raise RepositoryError(f"there is no repository {name} here")
+            listed = await self._look(owner, identifier)
+            if listed.standing in ("served", "held"):
+                raise RepositoryError(
+                    f"{name} is {listed.standing}: it can be removed when its announcement is"
+                    " deleted by its author or has ended"
+                )
+            await repositories.run(repositories.remove, owner, identifier)
+            if (made := self.parts.knowledge.made(owner, identifier)) is not None:
+                await self.parts.knowledge.apply(Change(forget_made=[made]))
+        return listed
+
+    async def _look(self, owner: str, identifier: str) -> ListedRepository:
+        repositories, knowledge = self.parts.repositories, self.parts.knowledge
+        known = (await knowledge.data(identifier)).known.get(owner)
+        hosted = known is not None and (
+            known.has_repository or known.standing is Standing.SOFT_EXPIRED
+        )
+        path = repositories.path(owner, identifier)
+        note = knowledge.made(owner, identifier)
+        made, has_data, problem = await repositories.run(_judge, repositories, path, note)
+        standing = _STANDINGS[known.standing] if known is not None and hosted else "none"
+        return ListedRepository(encode_npub(owner), identifier, made, has_data, standing, problem)
+
+
+def _judge(
+    repositories: Repositories, path: Path, note: Made | None
+) -> tuple[bool, bool, str | None]:
+    """Whether it was made here, whether it has data, and what is wrong with it."""
+    made = note is not None and (not note.token or repositories.was_made(path, note.token))
+    try:
+        require_format(path)
+        return made, repositories.has_data(path), None
+    except RepositoryError as error:
+        return made, True, str(error)
+
+
+def _parse(name: str) -> tuple[str, str]:
+    npub, _, identifier = name.partition("/")
+    try:
+        return decode_npub(npub), identifier.removesuffix(".git")
+    except InvalidKey as error:
+        raise RepositoryError(
+            f"{name} names no repository: write npub1…/identifier, as `list` does ({error})"
+        ) from error

@@ -1,0 +1,64 @@
+"""Repositories are made for announcements; only what was made empty goes with them (B 2.7)."""
+
+from __future__ import annotations
+
+import secrets
+
+import structlog
+
+from ..errors import RepositoryError, StoreError
+from ..store.protocol import Change, Made
+from .commit import Parts
+
+TOKEN_BYTES = 16
+log = structlog.get_logger()
+
+
+def new_token() -> str:
+    """What a repository is known by as the one that was made."""
+    return secrets.token_hex(TOKEN_BYTES)
+
+
+async def make_repository(
+    parts: Parts, owner: str, identifier: str, *, served: bool = False
+) -> None:
+    """Make the repository of an announcement unless one is there, which is taken as it is.
+
+    That it is made is noted in the store first. What is there without such a note, or is another
+    one than the note means, was not made for an announcement here: no expiry removes it.
+
+    Args:
+      served: its announcement is served already, so that it never is an empty one.
+
+    Raises:
+      RepositoryError: the disk refuses, or what is there cannot be used.
+      StoreError: nothing was made.
+    """
+    repositories = parts.repositories
+    token = new_token()
+    if not repositories.exists(owner, identifier):
+        await parts.knowledge.apply(Change(made=[Made(owner, identifier, token, served)]))
+    await repositories.run(repositories.create, owner, identifier, token)
+
+
+async def remove_made_empty(parts: Parts, owner: str, identifier: str) -> None:
+    """Remove the repository of an announcement that ends, if it was made for it and stayed empty.
+
+    Whatever else is there stays: it was found here, or its data was served once. What cannot be
+    removed is logged.
+    """
+    made = parts.knowledge.made(owner, identifier)
+    repositories = parts.repositories
+    try:
+        if made is not None and not made.filled:
+            token = made.token
+            if await repositories.run(repositories.remove_made_empty, owner, identifier, token):
+                await parts.knowledge.apply(Change(forget_made=[made]))
+                return
+        if repositories.exists(owner, identifier):
+            log.info(
+                "repository kept: it was not made empty for the announcement that ended",
+                path=str(repositories.path(owner, identifier)),
+            )
+    except (RepositoryError, StoreError) as error:
+        log.error("repository not removed", identifier=identifier, error=str(error))

@@ -1,0 +1,105 @@
+"""list and remove: of a running node, and of one that is stopped under its locks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from purgatory_sync.cli import run_command
+from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine.upkeep.offline import open_offline
+from purgatory_sync.errors import ConfigurationError
+from purgatory_sync.git.disk.repository import create_bare
+from purgatory_sync.node.operator.control import control
+from purgatory_sync.settings import Settings
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("alone")]
+
+ALICE, BOB = Author.from_seed(1), Author.from_seed(2)
+
+
+def settings_in(folder: Path) -> Settings:
+    return Settings(
+        domain="git.example", git_data_path=folder / "git", relay_data_path=folder / "relay"
+    )
+
+
+@asynccontextmanager
+async def node(folder: Path) -> AsyncIterator[PurgatorySync]:
+    """One that holds Alice's announcement; what Bob put there is none of its making."""
+    settings = settings_in(folder)
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            engine = PurgatorySync(settings)
+            await nursery.start(engine.run)
+            clone = [f"https://git.example/{ALICE.npub}/r.git"]
+            announced = events.announcement(ALICE, "r", clone=clone, relays=["wss://git.example"])
+            assert (await engine.offer(announced, "user")).accepted
+            create_bare(folder / "git" / BOB.npub / "ü x.git", folder / "git/.tmp")
+            async with control(settings, engine.explainer, engine.caretaker):
+                yield engine
+            nursery.cancel_scope.cancel()
+
+
+async def run(folder: Path, *arguments: str) -> int:
+    paths = ["--relay-data-path", str(folder / "relay"), "--git-data-path", str(folder / "git")]
+    return await trio.to_thread.run_sync(run_command, [*arguments, *paths])
+
+
+async def look_and_remove(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "list", "--json") == 0
+    listed = {each["npub"]: each for each in json.loads(capsys.readouterr().out)}
+    alice, bob = listed[ALICE.npub], listed[BOB.npub]
+    assert (alice["made"], alice["standing"], alice["has_data"]) == (True, "held", False)
+    assert (bob["made"], bob["standing"], bob["identifier"]) == (False, "none", "ü x")
+    assert await run(folder, "list") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert f"{BOB.npub}/ü x  not announced, adopted, empty" in told
+    assert f"{ALICE.npub}/r  waits for data, made here, empty" in told
+    assert told[-1] == "2 repositories: 0 served, 1 adopted"
+
+    assert await run(folder, "remove", f"{ALICE.npub}/r") == 1
+    assert "is held: it can be removed when" in capsys.readouterr().err
+    for name, sentence in ((f"{BOB.npub}/y", "there is no repository"), ("y", "names no")):
+        assert await run(folder, "remove", name) == 1
+        assert sentence in capsys.readouterr().err
+    assert await run(folder, "remove", f"{BOB.npub}/ü x") == 0
+    assert not (folder / "git" / BOB.npub).exists()
+    assert (folder / "git" / ALICE.npub / "r.git").exists()
+
+
+async def test_b_2_7_a_running_node_lists_and_removes_by_the_operators_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path):
+        capsys.readouterr()
+        await look_and_remove(tmp_path, capsys)
+
+
+async def test_b_2_7_a_stopped_one_does_so_under_its_locks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path):
+        pass
+    capsys.readouterr()
+    await look_and_remove(tmp_path, capsys)
+    async with open_offline(settings_in(tmp_path)):
+        with pytest.RaisesGroup(ConfigurationError, flatten_subgroups=True):
+            async with node(tmp_path):
+                pass
+
+
+async def test_no_store_is_a_sentence_and_none_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(tmp_path, "list") == 2
+    assert "no store is there" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []

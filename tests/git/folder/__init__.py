@@ -1,0 +1,1 @@
+"""The git folder: its owner, its disk, what is found in it."""
