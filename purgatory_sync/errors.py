@@ -60,6 +60,10 @@ class RepositoryUnusable(RepositoryError):
     """A repository of a kind that cannot be served here; no retry changes that, its owner may."""
 
 
+class CannotName(RepositoryError):
+    """A ref that may not name what it shall: no retry changes that, the event ends (B 7.4)."""
+
+
 class PushRefused(PurgatorySyncError):
     """A push that is not taken; the message is the reason that the client prints (B 6.6)."""
 

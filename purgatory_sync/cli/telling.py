@@ -75,6 +75,8 @@ def tell_fate(fate: Fate, now: float) -> Text:
     if fate.outcome == "served":
         return Text(f"served since{when}" if when else "served, since before the last start")
     told = f"expired at{when} without data"
+    if fate.reason:
+        told = f"ended at{when}: {plain(fate.reason)}"
     if fate.until is not None:
         told += f"; until {utc(fate.until)} it is taken from users only"
     return Text(told)

@@ -57,11 +57,13 @@ class _Held(ABC):
     Attributes:
       accepted_at: Unix seconds since when its time runs; a revival starts it anew (B 2.7).
       error: why the last release or promotion failed, or None (B 7.4).
+      hopeless: that failure will not go away, so that it ends soon.
     """
 
     origin: Origin
     accepted_at: float
     error: str | None = attrs.field(default=None, kw_only=True)
+    hopeless: bool = attrs.field(default=False, kw_only=True)
 
     @property
     @abstractmethod

@@ -19,14 +19,21 @@ class ExpiredIds:
     memory_secs: float
     most: int = MAX_REMEMBERED
     _at: dict[str, float] = attrs.field(factory=dict)
+    _reasons: dict[str, str] = attrs.field(factory=dict)
 
     def __len__(self) -> int:
         return len(self._at)
 
-    def remember(self, event_id: str, at: float) -> None:
-        """Note that the event expired at `at` (Unix seconds)."""
+    def remember(self, event_id: str, at: float, reason: str = "") -> None:
+        """Note that the event expired at `at` (Unix seconds), and why if not for lack of data."""
         self._at.pop(event_id, None)
         self._at[event_id] = at
+        if reason:
+            self._reasons[event_id] = reason
+
+    def reason(self, event_id: str) -> str:
+        """Why it ended; empty where its data did not come."""
+        return self._reasons.get(event_id, "")
 
     def was_expired(self, event_id: str, now: float) -> bool:
         """Whether the event expired within the time that is remembered; `now` in Unix seconds."""
@@ -60,4 +67,5 @@ class ExpiredIds:
             gone.append(event_id)
         for event_id in gone:
             del self._at[event_id]
+            self._reasons.pop(event_id, None)
         return tuple(gone)

@@ -20,11 +20,13 @@ class Outlook:
       sources: the URLs that may have what it lacks; empty when nothing is missing.
       excused: those of them that need no try: naughty ones, and those that have no target.
       push_in_hand: a push that it authorises is being received (B 6.7).
+      release_failed: every object is here, and its release failed here (B 7.4).
     """
 
     sources: Collection[str] = ()
     excused: Collection[str] = ()
     push_in_hand: bool = False
+    release_failed: bool = False
 
 
 def time_is_up(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bool:
@@ -65,7 +67,7 @@ def event_ends(
     settings: PurgatorySettings,
 ) -> bool:
     """Whether a held state or pull request expires now (B 8.9); all times in Unix seconds."""
-    if outlook.push_in_hand or not time_is_up(held, now, settings):
+    if outlook.push_in_hand or outlook.release_failed or not time_is_up(held, now, settings):
         return False
     if not untried_sources(held, outlook):
         return True

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from ..errors import RepositoryError
+from ..nostr.pull_request import PullRequest
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
 from .commit import Parts, Tally, serve
@@ -46,6 +47,20 @@ async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
         for identifier in entry.identifiers:
             if parts.purgatory.has_pending_events(identifier):
                 parts.purgatory.trigger_immediate_sync(identifier)
+
+
+async def drop_deleted_pull_request_refs(parts: Parts, pr: PullRequest) -> None:
+    """Delete `refs/nostr/<id>` of a deleted pull request in every repository on the disk (B 5).
+
+    What cannot be changed is logged and keeps no other from it; a start reports it.
+    """
+    repositories = parts.repositories
+    for identifier in pr.identifiers:
+        for path in await repositories.run(repositories.of_identifier, identifier):
+            try:
+                await repositories.run(drop_refs, path, {pr.ref: None})
+            except RepositoryError as error:
+                log.warning("ref not deleted", path=str(path), ref=pr.ref, error=str(error))
 
 
 async def drop_other_pull_request_refs(parts: Parts, entries: Iterable[HeldPr]) -> None:

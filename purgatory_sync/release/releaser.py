@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from ..errors import PurgatorySyncError
+from ..errors import CannotName, PurgatorySyncError
 from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
 from ..purgatory.release_result import ProcessResult
 from .commit import Parts, Tally
@@ -112,6 +112,7 @@ class Releaser:
             entry.error = None
         except (PurgatorySyncError, OSError) as error:
             entry.error = str(error) or type(error).__name__
+            entry.hopeless = isinstance(error, CannotName)
             tally.errors[entry.event_id] = entry.error
             log.warning("release failed", event_id=entry.event_id, error=entry.error)
         except Exception as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import RepositoryError
+from ..errors import CannotName, RepositoryError
 from ..git.disk.alignment import align_refs
 from ..git.disk.refs import update_refs
 from ..git.disk.repository import list_refs, object_types
@@ -79,7 +79,7 @@ def bring_pull_request(repositories: Repositories, targets: Sequence[Path], pr: 
     for target in targets:
         kind = object_types(target, (pr.commit,)).get(pr.commit)
         if kind != "commit":
-            raise RepositoryError(f"{pr.commit} is a {kind}, not a commit")
+            raise CannotName(f"{pr.commit} is a {kind}, not a commit")
         moved += update_refs(target, {pr.ref: pr.commit})
     return moved
 

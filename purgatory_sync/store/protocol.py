@@ -33,10 +33,15 @@ class HeldRow:
 
 @attrs.frozen
 class Expired:
-    """An id that was held and ended without its data (B 8.9); `at` in Unix seconds."""
+    """An id that was held and ended without its data (B 8.9); `at` in Unix seconds.
+
+    Attributes:
+      reason: why, where it is not that its data did not come (B 7.4).
+    """
 
     event_id: str
     at: float
+    reason: str = ""
 
 
 @attrs.frozen

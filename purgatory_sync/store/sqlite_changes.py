@@ -86,7 +86,8 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         ((name, row.event.id) for row in change.hold for name in held_identifiers(row)),
     )
     many(
-        "INSERT OR REPLACE INTO expired VALUES (?, ?)", ((e.event_id, e.at) for e in change.expire)
+        "INSERT OR REPLACE INTO expired VALUES (?, ?, ?)",
+        ((e.event_id, e.at, e.reason) for e in change.expire),
     )
     many(
         "INSERT INTO tombstone VALUES (?, ?, ?)"

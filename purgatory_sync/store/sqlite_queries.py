@@ -210,7 +210,7 @@ def journal(connection: sqlite3.Connection) -> Journal:
             ),
             expired=tuple(
                 Expired(*row)
-                for row in connection.execute("SELECT id, at FROM expired ORDER BY at, id")
+                for row in connection.execute("SELECT id, at, reason FROM expired ORDER BY at, id")
             ),
             placeholders=tuple(
                 Placeholder(*row)

@@ -54,7 +54,11 @@ CREATE TABLE held_coordinate (
 ) WITHOUT ROWID;
 CREATE INDEX held_by_identifier ON held_coordinate (identifier);
 
-CREATE TABLE expired (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE expired (
+  id TEXT PRIMARY KEY,
+  at REAL NOT NULL,
+  reason TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
 CREATE TABLE tombstone (
   target TEXT NOT NULL,
   author TEXT NOT NULL,
@@ -92,7 +96,7 @@ CREATE TABLE made (
 """
 
 # From the version that is the key to the next one.
-UPGRADES = {1: MADE}
+UPGRADES = {1: f"{MADE} ALTER TABLE expired ADD COLUMN reason TEXT NOT NULL DEFAULT '';"}
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:

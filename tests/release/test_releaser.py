@@ -265,8 +265,12 @@ async def test_b_4_2_only_a_commit_releases_a_pull_request(world: World) -> None
     pr = events.pull_request(
         STRANGER, [OWNER.coordinate("repo")], steps[0].tree.id.decode(), created_at=NOW - 50
     )
-    assert (await world.offer(pr)).outcome is Outcome.HELD
-    assert "not a commit" in (await world.releaser.process("repo")).errors[pr.id]
+    answer = await world.offer(pr)
+    assert (answer.outcome, answer.message) == (
+        Outcome.REFUSED,
+        f"invalid: {steps[0].tree.id.decode()} is a tree, not a commit",
+    )
+    assert world.refs(OWNER) == {}
 
 
 async def test_a_failed_transaction_leaves_the_event_held_and_heals(

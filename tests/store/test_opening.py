@@ -149,7 +149,8 @@ async def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE made; DELETE FROM meta; INSERT INTO meta VALUES ('schema', '1');"
+            "DROP TABLE made; ALTER TABLE expired DROP COLUMN reason; DELETE FROM meta;"
+            " INSERT INTO meta VALUES ('schema', '1');"
         )
     made = Made(ALICE.pubkey, "x", "1" * 32)
     async with aclosing(await open_store(tmp_path)) as store:

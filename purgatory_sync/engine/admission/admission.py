@@ -33,7 +33,7 @@ from ...purgatory.entries import (
 from ...release.commit import Parts, forget, tell
 from ...release.index.held_rows import row_of
 from ...release.making import make_repository, remove_made_empty
-from ...release.pr_release import drop_other_pull_request_refs
+from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
@@ -157,9 +157,11 @@ class Admission:
         return answer
 
     async def _note_what_leaves(self, verdict: Verdict, targets: Targets) -> None:
-        """What deleted states and pull requests named, and the refs do not, may go."""
+        """What deleted states and pull requests named may go; refs of the latter go with them."""
         for each in targets.all:
             if each.event.id in verdict.deletes and isinstance(each, State | PullRequest):
+                if isinstance(each, PullRequest):
+                    await drop_deleted_pull_request_refs(self.parts, each)
                 entry = as_hunted(each, Origin.USER, self.clock.now())
                 await note_what_ends(self.parts, entry)
 
@@ -294,8 +296,13 @@ class Admission:
         if verdict.action is Action.SERVE or verdict.revives:
             for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
-        if self.parts.purgatory.get(entry.event_id) is None:
+        held = self.parts.purgatory.get(entry.event_id)
+        if held is None:
             return Answer(Outcome.SERVED)
+        if held.hopeless:
+            await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
+            forget(self.parts.purgatory, held)
+            return Answer(Outcome.REFUSED, f"invalid: {held.error}")
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
 

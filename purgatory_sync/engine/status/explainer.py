@@ -133,7 +133,7 @@ class Explainer:
         at = expired.expired_at(event_id, self.clock.now())
         if at is None:
             return None
-        return Fate(event_id, "expired", at, at + expired.memory_secs)
+        return Fate(event_id, "expired", at, at + expired.memory_secs, expired.reason(event_id))
 
     async def hunt(self, identifier: str) -> Hunted | None:
         """Hunt now, naughty sources too (B 8.7: a fetch by hand); the limits of domains hold.

@@ -99,12 +99,14 @@ class Fate:
       outcome: it is served, or it expired without its data (B 8.9).
       at: Unix seconds since when; None where nobody remembers (served before the start).
       until: of what expired, Unix seconds until which relays that repeat it are refused.
+      reason: why it ended, where it is not that its data did not come (B 7.4).
     """
 
     event_id: str
     outcome: Literal["served", "expired"]
     at: float | None
     until: float | None = None
+    reason: str = ""
 
 
 @attrs.frozen

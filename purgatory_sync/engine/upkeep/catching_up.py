@@ -7,9 +7,11 @@ from typing import Final
 import structlog
 import trio
 
-from ...errors import PurgatorySyncError, StoreError
+from ...errors import PurgatorySyncError, RepositoryError, StoreError
+from ...git.disk.repository import list_refs
 from ...nostr import kinds
 from ...nostr.filters import Filter
+from ...policy.push import NOSTR
 from ...release.commit import Parts
 from ...release.index.repository_index import EVERYTHING
 from ...release.lagging import lags, make_hosted
@@ -36,6 +38,7 @@ async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:
         try:
             await _look_at_all(store, parts, releaser, seen)
             await _report_unknown(parts)
+            await report_unnamed(store, parts)
             return
         except StoreError as error:
             log.warning("could not look what lags behind", error=str(error))
@@ -70,6 +73,40 @@ async def _report_unknown(parts: Parts) -> None:
             "repositories without an announcement are left as they are",
             count=len(unknown),
             paths=[str(path) for path in unknown[:NAMED_AT_MOST]],
+        )
+
+
+async def report_unnamed(store: Store, parts: Parts) -> None:
+    """Tell of refs of pull requests that no event and no open placeholder names (B 5)."""
+    unnamed: list[str] = []
+    repositories = parts.repositories
+    waiting = {(p.owner, p.identifier, p.event_id) for p in parts.purgatory.placeholders}
+    try:
+        there = await repositories.run(repositories.all_named)
+    except OSError:
+        return  # told of already
+    for owner, identifier in there:
+        path = repositories.path(owner, identifier)
+        try:
+            refs = await repositories.run(list_refs, path)
+        except RepositoryError:
+            continue  # told of at the start
+        ids = [name.removeprefix(NOSTR) for name in refs if name.startswith(NOSTR)]
+        ids = [each for each in ids if (owner, identifier, each) not in waiting]
+        for start in range(0, len(ids), READ_AT_ONCE):
+            some = ids[start : start + READ_AT_ONCE]
+            served = await store.served_ids(some)
+            unnamed += [
+                f"{path} {NOSTR}{each}"
+                for each in some
+                if each not in served and parts.purgatory.get(each) is None
+            ]
+    if unnamed:
+        log.warning(
+            "refs of pull requests that no event names are left as they are; `git update-ref -d`"
+            " removes one",
+            count=len(unnamed),
+            refs=unnamed[:NAMED_AT_MOST],
         )
 
 

@@ -42,7 +42,7 @@ async def restore(journal: Journal, parts: Parts, now: float) -> None:
         except RepositoryError as error:
             log.error("repository not made or removed", event_id=row.event.id, error=str(error))
     for expired in journal.expired:
-        parts.purgatory.expired.remember(expired.event_id, expired.at)
+        parts.purgatory.expired.remember(expired.event_id, expired.at, expired.reason)
     for each in journal.placeholders:
         parts.purgatory.placeholders.add(each)
     parts.purgatory.not_ahead(now)

@@ -27,6 +27,7 @@ from ...purgatory.expiry import (
 from ...records import Placeholder
 from ...release.commit import Parts, Tally, forget, serve
 from ...release.index.held_rows import row_of
+from ...release.index.missing_objects import identify_missing_oids
 from ...release.making import remove_made_empty
 from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
@@ -78,7 +79,7 @@ class Sweeper:
         if lost := self.parts.purgatory.requeue_lost():
             log.warning("identifiers were lost from the queue", identifiers=lost[:10])
         for held in self.parts.purgatory.hunted_events():
-            if time_is_up(held, now, self.settings):
+            if held.hopeless or time_is_up(held, now, self.settings):
                 with _alone(event_id=held.event_id):
                     async with self.releaser.hold(*held.identifiers):
                         await self._end_event(held, now)
@@ -114,16 +115,18 @@ class Sweeper:
         purgatory = self.parts.purgatory
         if purgatory.get(held.event_id) is not held:
             return
-        outlook = await self._outlook(held)
-        if not event_ends(held, outlook, now, self.started_at, self.settings):
-            return
+        if not held.hopeless:
+            outlook = await self._outlook(held)
+            if not event_ends(held, outlook, now, self.started_at, self.settings):
+                return
         await note_what_ends(self.parts, held)
-        change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now)])
+        reason = (held.error or "") if held.hopeless else ""
+        change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now, reason)])
         with trio.CancelScope(shield=True):  # journal and memory change together
             await self.parts.knowledge.apply(change)
-            purgatory.expired.remember(held.event_id, now)
+            purgatory.expired.remember(held.event_id, now, reason)
             forget(purgatory, held)
-        log.info("expired", event_id=held.event_id, identifiers=held.identifiers)
+        log.info("expired", event_id=held.event_id, identifiers=held.identifiers, reason=reason)
 
     async def _outlook(self, held: HuntedEvent) -> Outlook:
         sources: list[str] = []
@@ -137,7 +140,19 @@ class Sweeper:
                     target = self.throttles.ctx.find_target_repo(seen.data, source)
                     if target is None or self.throttles.is_naughty(source.url):
                         excused.append(source.url)
-        return Outlook(sources, excused, push_in_hand=await self._is_pushed(held))
+        return Outlook(
+            sources,
+            excused,
+            push_in_hand=await self._is_pushed(held),
+            release_failed=held.error is not None and await self._is_whole(held),
+        )
+
+    async def _is_whole(self, held: HuntedEvent) -> bool:
+        """Whether all that it needs is here: it waits for nobody but us (B 7.4)."""
+        parts = self.parts
+        missing = await identify_missing_oids([held], parts.knowledge, parts.repositories)
+        lack = missing.get(held.event_id)
+        return lack is not None and not lack.oids and bool(lack.concern.repositories)
 
     async def _is_pushed(self, held: HuntedEvent) -> bool:
         """Whether a push relies on it, or may: one that waits has not said so yet (B 6.7)."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...errors import RepositoryError
+from ...errors import CannotName, RepositoryError
 from ...filenames import to_file_name
 from ...refnames import conflicting, is_valid_refname
 from .layout import fsync_dir, local_failure
@@ -20,7 +20,8 @@ from .object_lookup import ObjectLookup, is_oid
 from .ref_files import PackedRef, format_packed, read_refs
 from .ref_lock import exclusive, git_lock, replace_file
 
-_ALLOWED_KINDS = {"refs/heads/": ("commit",), "refs/tags/": ("commit", "tag")}
+# As git has it: a tag may name anything.
+_ALLOWED_KINDS = {"refs/heads/": ("commit",)}
 _NAMED_IN_MESSAGES = 3
 
 
@@ -166,7 +167,7 @@ def _judge_values(changes: Mapping[str, str | None], lookup: ObjectLookup) -> di
     for name, value in changes.items():
         for folder, allowed in _ALLOWED_KINDS.items():
             if value is not None and name.startswith(folder) and kinds[value] not in allowed:
-                raise RepositoryError(
+                raise CannotName(
                     f"{name} can name a {' or a '.join(allowed)}, not the {kinds[value]} {value}"
                 )
     return kinds

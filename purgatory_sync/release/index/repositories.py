@@ -236,6 +236,12 @@ class Repositories:
             if self.is_ours_alone(path):
                 yield path
 
+    def of_identifier(self, identifier: str) -> list[Path]:
+        """Every repository of an identifier on the disk, announced or not."""
+        name = to_file_name(f"{identifier}.git")
+        paths = (folder / name for folder in self.git_data.glob("npub1*"))
+        return [path for path in paths if is_repository(path)]
+
     def relatives(self, path: Path) -> list[Path]:
         """The other repositories of the same identifier that nobody else ever wrote into."""
         paths = (folder / path.name for folder in self.git_data.glob("npub1*"))

@@ -417,7 +417,7 @@ async def test_it_ends_when_the_disk_fills_up(way: Way, disk: Disk) -> None:
     pack = encode_pack([content])
     refused = 0
     while True:
-        disk.looks, disk.full_at = 0, refused + 2
+        disk.looks, disk.full_at = 0, refused + 3  # two at the opening
         async with Ingest(way.settings, way.tmp).open_sink(way.repository) as sink:
             try:
                 for at in range(0, len(pack), MIB // 2):

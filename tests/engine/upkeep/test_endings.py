@@ -1,0 +1,132 @@
+"""What ends, what does not, and what goes with it (B 5, 7.4, 8.9)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.engine.upkeep.catching_up import report_unnamed
+from purgatory_sync.errors import RepositoryError
+from purgatory_sync.git.disk.refs import LockedRefs, update_refs
+from purgatory_sync.testing import events
+from purgatory_sync.testing.events import Author
+
+from ...git.local_repos import add_pack, history, oid_of, tag_of
+from ...world import NOW, World
+from .test_sweep import sweeper
+
+OWNER, STRANGER = Author.from_seed(1), Author.from_seed(2)
+MAIN = "refs/heads/main"
+EXPIRES_SECS = 1801
+(STEP,) = history(1)
+
+
+async def test_b_8_9_what_is_whole_and_fails_here_does_not_expire(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only disk for days costs nobody's event, for its objects are all here."""
+
+    def fails(self: LockedRefs, changes: Mapping[str, str | None]) -> bool:
+        raise RepositoryError("the file system is mounted read-only")
+
+    await world.announce(OWNER)
+    world.give(OWNER, [STEP])
+    state = events.state(OWNER, "repo", {MAIN: STEP.oid}, created_at=NOW - 50)
+    with monkeypatch.context() as patch:
+        patch.setattr(LockedRefs, "apply", fails)
+        assert (await world.offer(state)).outcome is Outcome.HELD
+        await trio.sleep(3 * 86400)
+        await sweeper(world).sweep()
+        assert state.id in await world.held()
+    await world.releaser.process("repo")
+    assert state.id in await world.served()
+
+
+async def test_b_7_4_what_can_never_be_released_is_refused_with_its_reason(world: World) -> None:
+    await world.announce(OWNER)
+    world.give(OWNER, [STEP])
+    state = events.state(OWNER, "repo", {MAIN: oid_of(STEP.tree)}, created_at=NOW - 50)
+    answer = await world.offer(state)
+    assert (answer.outcome, answer.message) == (
+        Outcome.REFUSED,
+        f"invalid: {MAIN} can name a commit, not the tree {oid_of(STEP.tree)}",
+    )
+    assert state.id not in await world.held()
+
+
+async def test_b_7_4_what_turns_out_so_later_ends_with_its_reason(
+    world: World, autojump_clock: MockClock
+) -> None:
+    await world.announce(OWNER)
+    state = events.state(OWNER, "repo", {MAIN: oid_of(STEP.tree)}, created_at=NOW - 50)
+    assert (await world.offer(state)).outcome is Outcome.HELD
+    world.give(OWNER, [STEP])
+    result = await world.releaser.process("repo")
+    assert "can name a commit" in result.errors[state.id]
+    await sweeper(world).sweep()
+    assert state.id not in await world.held()
+    (expired,) = (await world.store.load()).expired
+    assert "can name a commit" in expired.reason
+    assert world.purgatory.expired.reason(state.id) == expired.reason
+
+
+async def test_b_7_2_a_tag_may_name_a_tree_a_blob_or_a_tag(world: World) -> None:
+    await world.announce(OWNER)
+    inner = tag_of(STEP.tree, "inner")
+    outer = tag_of(inner, "outer")
+    add_pack(world.path(OWNER), [*STEP.objects, inner, outer])
+    refs = {
+        MAIN: STEP.oid,
+        "refs/tags/tree": oid_of(STEP.tree),
+        "refs/tags/blob": oid_of(STEP.blob),
+        "refs/tags/outer": oid_of(outer),
+    }
+    state = events.state(OWNER, "repo", refs, created_at=NOW - 50)
+    assert (await world.offer(state)).outcome is Outcome.SERVED
+    assert world.refs(OWNER) == refs
+
+
+async def test_b_5_the_ref_of_a_deleted_pull_request_goes_in_every_repository(
+    world: World,
+) -> None:
+    await world.announce(OWNER)
+    world.give(OWNER, [STEP])
+    pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], STEP.oid, created_at=NOW - 40)
+    other = events.pull_request(STRANGER, [OWNER.coordinate("repo")], STEP.oid, created_at=NOW - 39)
+    for each in (pr, other):
+        assert (await world.offer(each)).outcome is Outcome.SERVED
+    ref = f"refs/nostr/{pr.id}"
+    assert ref in world.refs(OWNER)
+    # A repository that nobody announces any more has it, too.
+    delisted = world.path(STRANGER)
+    delisted.parent.mkdir()
+    shutil.copytree(world.path(OWNER), delisted)
+    deletion = events.deletion(STRANGER, ids=[pr.id], created_at=NOW - 10)
+    assert (await world.offer(deletion)).accepted
+    for author in (OWNER, STRANGER):
+        assert sorted(world.refs(author)) == [f"refs/nostr/{other.id}"]
+
+
+async def test_b_5_refs_that_no_event_names_are_told_once_at_a_start(
+    world: World, tmp_path: Path
+) -> None:
+    await world.announce(OWNER)
+    world.give(OWNER, [STEP])
+    pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], STEP.oid, created_at=NOW - 40)
+    assert (await world.offer(pr)).outcome is Outcome.SERVED
+    with capture_logs() as logs:
+        await report_unnamed(world.store, world.parts)
+    assert logs == []
+    unnamed = f"refs/nostr/{'9' * 64}"
+    update_refs(world.path(OWNER), {unnamed: STEP.oid})
+    with capture_logs() as logs:
+        await report_unnamed(world.store, world.parts)
+    (told,) = logs
+    assert told["refs"] == [f"{world.path(OWNER)} {unnamed}"]
