@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import attrs
+from ...runtime.bounded import Bounded
 
 MOST = 100_000
 
 
-@attrs.define(eq=False)
 class ServedRecently:
     """Ids with the Unix seconds at which each became served; the oldest are forgotten.
 
-    Attributes:
+    Args:
       most: how many are remembered.
     """
 
-    most: int = MOST
-    _at: dict[str, float] = attrs.field(factory=dict)
+    def __init__(self, most: int = MOST) -> None:
+        self._at: Bounded[str, float] = Bounded(most)
 
     def note(self, event_id: str, at: float) -> None:
         """The event is served from now on."""
-        self._at[event_id] = at
-        if len(self._at) > self.most:
-            del self._at[next(iter(self._at))]
+        self._at.put(event_id, at)
 
     def since(self, event_id: str) -> float | None:
         """Since when it is served; None when that was before the start, or long ago."""

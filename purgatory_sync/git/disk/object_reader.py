@@ -6,15 +6,17 @@ import contextlib
 import mmap
 import os
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 from dulwich.errors import ApplyDeltaError
 from dulwich.pack import apply_delta
 
 from ...errors import BadPack, LocalFailure
+from ...runtime.bounded import Bounded
 from ..pack.format import KINDS_BY_NAME, GitObject, delta_sizes, read_entry_header
 from ..pack.index import PackIndexReader
 from .layout import objects_dir, pack_dir
@@ -48,7 +50,9 @@ class StoredObjects:
         self._objects = objects_dir(repository)
         self._pack_dir = pack_dir(repository)
         self._packs: dict[str, _Pack] = {}
-        self._kept = _Kept()
+        self._kept: Steps = Bounded(
+            inf, weigh=lambda object: len(object.data), most_weight=_KEPT_BYTES, by_use=True
+        )
         self._loose_folders: frozenset[str] = frozenset()
         self._read_folders()
 
@@ -139,27 +143,6 @@ class StoredObjects:
             ) from error
 
 
-class _Kept:
-    """Objects within long chains of deltas, by pack and offset: those that were needed last."""
-
-    def __init__(self) -> None:
-        self._objects: OrderedDict[tuple[_Pack, int], GitObject] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, pack: _Pack, offset: int) -> GitObject | None:
-        key = (pack, offset)
-        if key in self._objects:
-            self._objects.move_to_end(key)
-        return self._objects.get(key)
-
-    def add(self, pack: _Pack, offset: int, object: GitObject) -> None:
-        self._objects[pack, offset] = object
-        self._bytes += len(object.data)
-        while self._bytes > _KEPT_BYTES:
-            _, oldest = self._objects.popitem(last=False)
-            self._bytes -= len(oldest.data)
-
-
 class _Pack:
     """One pack with its index; its own bytes are mapped when they are first needed.
 
@@ -167,7 +150,7 @@ class _Pack:
       kinds: by offset, the types of some objects within long chains of deltas.
     """
 
-    def __init__(self, stem: str, kept: _Kept) -> None:
+    def __init__(self, stem: str, kept: Steps) -> None:
         self._stem = stem
         self.kept = kept
         self.kinds: dict[int, int] = {}
@@ -201,6 +184,10 @@ class _Pack:
             self._bytes.close()
 
 
+Steps: TypeAlias = "Bounded[tuple[_Pack, int], GitObject]"
+"""Objects within long chains of deltas, by pack and offset: those that were needed last."""
+
+
 class _Packed:
     """An object in a pack."""
 
@@ -231,7 +218,7 @@ class _Packed:
         deltas = []
         offset, kept = self._offset, self._pack.kept
         while True:
-            if (known := kept.get(self._pack, offset)) is not None:
+            if (known := kept.get((self._pack, offset))) is not None:
                 kind, content = known
                 break
             header = read_entry_header(self._pack.bytes, offset)
@@ -251,7 +238,7 @@ class _Packed:
             offset, instructions = deltas.pop()
             content = b"".join(apply_delta(content, instructions))
             if deltas and len(deltas) % _KEPT_EVERY == 0:
-                kept.add(self._pack, offset, GitObject(kind, content))
+                kept.put((self._pack, offset), GitObject(kind, content))
         return GitObject(kind, content)
 
     def _inflate(self, at: int, size: int) -> bytes:

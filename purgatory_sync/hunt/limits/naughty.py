@@ -9,6 +9,7 @@ import attrs
 
 from ...errors import InvalidUrl, NaughtyScope
 from ...records import NaughtyRecord
+from ...runtime.bounded import Bounded
 from ...urls import parse_web_url
 
 MAX_ENTRIES = 65_536
@@ -42,7 +43,7 @@ class NaughtyList:
     duration_secs: float
     on_add: Callable[[NaughtyRecord], None] = attrs.field(default=lambda entry: None)
     on_forget: Callable[[NaughtyScope, str], None] = attrs.field(default=lambda scope, key: None)
-    _entries: dict[Key, NaughtyRecord] = attrs.field(factory=dict)
+    _entries: Bounded[Key, NaughtyRecord] = attrs.field(factory=lambda: Bounded(MAX_ENTRIES))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -53,7 +54,7 @@ class NaughtyList:
 
     def why(self, url: str, now: float) -> NaughtyRecord | None:
         """The entry because of which the URL is left alone; None when it may be asked."""
-        if not self._entries:
+        if not len(self._entries):
             return None
         for key in _keys(url):
             entry = self._entries.get(key)
@@ -72,22 +73,20 @@ class NaughtyList:
         """Leave the URL, or its endpoint or host, alone from now on; NONE adds nothing."""
         for key in _keys(url):
             if key[0] is scope:
-                while len(self._entries) >= MAX_ENTRIES:
-                    self._forget(next(iter(self._entries)))
-                self._entries.pop(key, None)
                 entry = NaughtyRecord(scope, key[1], now + self.duration_secs, reason)
-                self._entries[key] = entry
+                for gone, _ in self._entries.put(key, entry):
+                    self.on_forget(*gone)
                 self.on_add(entry)
 
     def forgive(self, url: str) -> None:
         """A success there, or a fetch by hand: URL, endpoint and host are clean again."""
-        if self._entries:
+        if len(self._entries):
             for key in _keys(url):
                 self._forget(key)
 
     def forgive_url(self, url: str) -> None:
         """A new announcement names the URL: it may be asked again, unless its host may not."""
-        if self._entries:
+        if len(self._entries):
             for key in _keys(url):
                 if key[0] is NaughtyScope.URL:
                     self._forget(key)
@@ -98,15 +97,15 @@ class NaughtyList:
             if now >= entry.until:
                 self._forget(key)
             elif entry.until > now + self.duration_secs:
-                self._entries[key] = attrs.evolve(entry, until=now + self.duration_secs)
+                self._entries.replace(key, attrs.evolve(entry, until=now + self.duration_secs))
 
     def restore(self, entries: Iterable[NaughtyRecord], now: float) -> None:
         """Take over the entries of an earlier run, without telling anybody."""
         for entry in entries:
             if now < entry.until:
-                self._entries[entry.scope, entry.key] = entry
+                self._entries.put((entry.scope, entry.key), entry)
         self.prune(now)
 
     def _forget(self, key: Key) -> None:
-        if self._entries.pop(key, None) is not None:
+        if self._entries.pop(key) is not None:
             self.on_forget(*key)

@@ -16,6 +16,7 @@ from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.keys import SecretKey
 from ...policy.rules.lacking import brings
+from ...runtime.bounded import Bounded
 from ...runtime.clock import WallClock
 from ...runtime.net.gate import Gate
 from ...runtime.net.transport import default_tls_context
@@ -86,7 +87,7 @@ class Upstream:
         if local is not None and not self._settings.disable_negentropy:
             self._shared = Shared(local, self._intake.knows)
         self._relays: dict[str, _Relay] = {}
-        self._left: dict[str, Record] = {}
+        self._left: Bounded[str, Record] = Bounded(MAX_LEFT)
         self._changed = trio.Event()
         if self._settings.bootstrap_relay_url:
             self.follow([bootstrap_url(self._settings.bootstrap_relay_url)])
@@ -166,7 +167,7 @@ class Upstream:
             self._leave(self._relays.pop(url))
         for url in chosen:
             if url not in self._relays:
-                record = self._left.pop(url) if url in self._left else Record(url)
+                record = self._left.pop(url) or Record(url)
                 relay = self._relays[url] = _Relay(record)
                 nursery.start_soon(self._stay, relay)
 
@@ -174,9 +175,7 @@ class Upstream:
         """End a connection that nobody wants; were it forgotten, no backoff would hold."""
         relay.scope.cancel()
         relay.record.health.left(self._clock.now() + self._settings.base_backoff_secs)
-        self._left[relay.record.url] = relay.record
-        if len(self._left) > MAX_LEFT:
-            del self._left[next(iter(self._left))]
+        self._left.put(relay.record.url, relay.record)
 
     async def _stay(self, relay: _Relay) -> None:
         health, url = relay.record.health, relay.record.url

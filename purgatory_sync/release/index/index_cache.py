@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import attrs
 
 from ...nostr.announcement import Announcement
 from ...nostr.state import State
+from ...runtime.bounded import Bounded
 
 MOST_IDENTIFIERS = 20_000
 # A value in a tag takes some 200 bytes once it is parsed; a state may have 40,000 of them.
@@ -44,34 +43,35 @@ class Served:
 class Remembered:
     """By identifier; what was not asked for longest is forgotten first."""
 
-    values: int = 0
-    _served: OrderedDict[str, Served] = attrs.field(factory=OrderedDict)
+    _served: Bounded[str, Served] = attrs.field(
+        factory=lambda: Bounded(
+            MOST_IDENTIFIERS,
+            weigh=lambda served: served.values,
+            most_weight=MOST_VALUES,
+            by_use=True,
+        )
+    )
+
+    @property
+    def values(self) -> int:
+        """How many values the tags of all of them have."""
+        return self._served.weight
 
     def get(self, identifier: str) -> Served | None:
         """What is remembered of the identifier and true still, or None."""
-        if (served := self._served.get(identifier)) is None or not served.fresh:
-            return None
-        self._served.move_to_end(identifier)
-        return served
+        served = self._served.get(identifier)
+        return served if served is not None and served.fresh else None
 
     def put(self, identifier: str, served: Served) -> None:
         """Remember it while there is room."""
-        self._drop(identifier)
-        self._served[identifier] = served
-        self.values += served.values
-        while len(self._served) > MOST_IDENTIFIERS or self.values > MOST_VALUES:
-            self._drop(next(iter(self._served)))
+        self._served.put(identifier, served)
 
     def changed(self, identifier: str) -> None:
         """Something of the identifier is about to be served; it is to be read anew."""
         if (served := self._served.get(identifier)) is not None:
-            self._served[identifier] = attrs.evolve(served, fresh=False)
+            self._served.replace(identifier, attrs.evolve(served, fresh=False))
 
     def ended(self, event_ids: frozenset[str]) -> None:
         """Some events are served no longer: what knew any of them is to be read anew."""
         for identifier in [i for i, s in self._served.items() if s.holds(event_ids)]:
             self.changed(identifier)
-
-    def _drop(self, identifier: str) -> None:
-        if (served := self._served.pop(identifier, None)) is not None:
-            self.values -= served.values

@@ -30,6 +30,7 @@ from ...git.ingest.connectivity import complete_oids
 from ...nostr.address import is_valid_identifier
 from ...nostr.keys import decode_npub, encode_npub
 from ...runtime.blocking import blocking
+from ...runtime.bounded import Bounded
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -76,7 +77,7 @@ class Repositories:
         self.limiter = limiter
         self.exact_names = True
         self._walking = Lock()
-        self._walked: dict[tuple[Path, str], None] = {}
+        self._walked: Bounded[tuple[Path, str], bool] = Bounded(REMEMBERED_WALKS)
         self._existing: set[Path] = set()
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -201,7 +202,7 @@ class Repositories:
         self._existing.discard(path)
         with self._walking:
             for key in [key for key in self._walked if key[0] == path]:
-                del self._walked[key]
+                self._walked.pop(key)
 
     def distrust(self, path: Path) -> None:
         """Somebody else wrote into the repository: from now on, for ever, its objects are walked.
@@ -356,7 +357,5 @@ class Repositories:
         complete = complete_oids(path, unknown) if unknown else frozenset()
         with self._walking:
             for oid in sorted(complete):
-                self._walked[path, oid] = None
-            while len(self._walked) > REMEMBERED_WALKS:
-                del self._walked[next(iter(self._walked))]
+                self._walked.put((path, oid), True)
         return (present - frozenset(unknown)) | complete

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from ...errors import NameUnknown, ResolverFailed
+from ..bounded import Bounded
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -31,7 +31,7 @@ class SystemResolver:
     def __init__(self, limiter: trio.CapacityLimiter | None = None) -> None:
         self._limiter = limiter or trio.CapacityLimiter(LOOKUPS_AT_ONCE)
         self._known_limiter = trio.CapacityLimiter(LOOKUPS_OF_KNOWN)
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: Bounded[str, bool] = Bounded(MAX_KNOWN)
 
     async def __call__(self, host: str) -> list[str]:
         """Every address of a host name, in the system's order.
@@ -63,11 +63,9 @@ class SystemResolver:
         return found
 
     def _note(self, host: str, answered: bool) -> None:
-        self._known.pop(host, None)
+        self._known.pop(host)
         if answered:
-            self._known[host] = None
-            if len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
+            self._known.put(host, True)
 
 
 def _addresses(host: str) -> list[str]:

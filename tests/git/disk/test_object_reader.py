@@ -147,8 +147,8 @@ def test_what_is_kept_of_chains_is_bounded(
     with StoredObjects(repository) as opened:
         for object in (*objects[::-1], *objects):
             assert opened.read(name_of(object), 100) == object
-            assert opened._kept._bytes == sum(len(o.data) for o in opened._kept._objects.values())
-            assert opened._kept._bytes <= 100
+            assert opened._kept.weight == sum(len(o.data) for o in opened._kept.values())
+            assert opened._kept.weight <= 100
 
 
 def test_a_miss_is_believed_at_the_second_look(repository: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import trio
 
 from ....nostr.event import Event
 from ....policy.rules.limits import AHEAD
+from ....runtime.bounded import Bounded
 from .rejected_events import Refused, Settled
 
 OFFERS_AT_ONCE = 64
@@ -69,7 +70,7 @@ class Intake:
         self._in_hand: set[Event] = set()
         self._settled = Settled()
         self._refused = Refused()
-        self._brought: OrderedDict[str, int] = OrderedDict()
+        self._brought: Bounded[str, int] = Bounded(MAX_RECENT_KEYS)
         self._moment = 0
         self._again: list[Event] = []
         self._stirred = trio.Event()
@@ -113,10 +114,7 @@ class Intake:
         """Judge again what lacked one of these (policy/rules/lacking.py)."""
         self._moment += 1
         for key in keys:
-            self._brought[key] = self._moment
-            self._brought.move_to_end(key)
-        while len(self._brought) > MAX_RECENT_KEYS:
-            self._brought.popitem(last=False)
+            self._brought.put(key, self._moment)
         again, ids = self._refused.take(keys, trio.current_time())
         if again:
             self._again += again
@@ -142,7 +140,7 @@ class Intake:
             self._slots.release()
 
     def _came_since(self, moment: int, keys: Sequence[str]) -> bool:
-        return any(self._brought.get(key, 0) > moment for key in keys)
+        return any((self._brought.get(key) or 0) > moment for key in keys)
 
     def _remember(self, event: Event, answer: OfferAnswer) -> None:
         if not answer.accepted:

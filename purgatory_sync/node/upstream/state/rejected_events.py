@@ -9,13 +9,13 @@ Nothing of it is on disk: with a start may come other settings, by which all is 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 import attrs
 
 from ....nostr import kinds
 from ....nostr.event import Event
+from ....runtime.bounded import Bounded
 
 MAX_SETTLED = 100_000
 MAX_WHOLE = 20_000
@@ -29,25 +29,18 @@ class Settled:
     """Events that need not be offered again; the least recently seen are forgotten."""
 
     def __init__(self, limit: int = MAX_SETTLED) -> None:
-        self._limit = limit
-        self._seen: OrderedDict[int, None] = OrderedDict()
+        self._seen: Bounded[int, bool] = Bounded(limit, by_use=True)
 
     def __contains__(self, event: Event) -> bool:
-        name = hash(event)
-        if name not in self._seen:
-            return False
-        self._seen.move_to_end(name)
-        return True
+        return self._seen.get(hash(event)) is not None
 
     def add(self, event: Event) -> None:
         """Remember an event."""
-        self._seen[hash(event)] = None
-        if len(self._seen) > self._limit:
-            self._seen.popitem(last=False)
+        self._seen.put(hash(event), True)
 
     def discard(self, event: Event) -> None:
         """Let an event be offered again."""
-        self._seen.pop(hash(event), None)
+        self._seen.pop(hash(event))
 
 
 @attrs.frozen
@@ -85,11 +78,14 @@ class Refused:
     """
 
     def __init__(self, room: RejectedLimits | None = None) -> None:
-        self._room = room or RejectedLimits()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._key_chars = 0
-        self._whole: OrderedDict[str, Event] = OrderedDict()
-        self._whole_chars = 0
+        room = room or RejectedLimits()
+        self._secs = room.secs
+        self._kept: Bounded[str, _Kept] = Bounded(
+            room.ids, weigh=lambda kept: kept.size, most_weight=room.key_chars
+        )
+        self._whole: Bounded[str, Event] = Bounded(
+            room.whole, weigh=_size, most_weight=room.whole_chars
+        )
         self._by_key: dict[str, dict[str, None]] = {}
 
     def __len__(self) -> int:
@@ -106,19 +102,14 @@ class Refused:
         One that lacks nothing is never judged again, and so is known by id at once.
         """
         self._remove(event.id)
-        kept = self._kept[event.id] = _Kept(keys, now)
-        self._key_chars += kept.size
         for key in keys:
             self._by_key.setdefault(key, {})[event.id] = None
-        if keys:
-            self._whole[event.id] = event
-            self._whole_chars += _size(event)
-        gone = []
-        while len(self._whole) > self._room.whole or self._whole_chars > self._room.whole_chars:
-            gone.append(self._strip(next(iter(self._whole))))
-        while len(self._kept) > self._room.ids or self._key_chars > self._room.key_chars:
-            gone.append(self._remove(next(iter(self._kept))))
-        return [each for each in (*gone, *self._prune(now)) if each is not None]
+        gone = [each for _, each in self._whole.put(event.id, event)] if keys else []
+        for name, kept in self._kept.put(event.id, _Kept(keys, now)):
+            self._unfile(name, kept)
+            if (whole := self._whole.pop(name)) is not None:
+                gone.append(whole)
+        return [*gone, *self._prune(now)]
 
     def take(self, keys: Iterable[str], now: float) -> tuple[list[Event], list[str]]:
         """What lacks one of these; it leaves.
@@ -134,26 +125,21 @@ class Refused:
 
     def _prune(self, now: float) -> list[Event]:
         gone = []
-        while self._kept and next(iter(self._kept.values())).at + self._room.secs <= now:
-            gone.append(self._remove(next(iter(self._kept))))
+        while (oldest := self._kept.oldest()) is not None and oldest[1].at + self._secs <= now:
+            gone.append(self._remove(oldest[0]))
         return [each for each in gone if each is not None]
 
-    def _strip(self, event_id: str) -> Event | None:
-        event = self._whole.pop(event_id, None)
-        if event is not None:
-            self._whole_chars -= _size(event)
-        return event
-
     def _remove(self, event_id: str) -> Event | None:
-        kept = self._kept.pop(event_id, None)
-        if kept is not None:
-            self._key_chars -= kept.size
-            for key in kept.keys:
-                names = self._by_key[key]
-                names.pop(event_id, None)
-                if not names:
-                    del self._by_key[key]
-        return self._strip(event_id)
+        if (kept := self._kept.pop(event_id)) is not None:
+            self._unfile(event_id, kept)
+        return self._whole.pop(event_id)
+
+    def _unfile(self, event_id: str, kept: _Kept) -> None:
+        for key in kept.keys:
+            names = self._by_key[key]
+            names.pop(event_id, None)
+            if not names:
+                del self._by_key[key]
 
 
 def _size(event: Event) -> int:

@@ -57,14 +57,14 @@ def test_b_10_2_what_was_refused_is_known_for_seven_days() -> None:
     assert refused.knows(event.id, 10 + 7 * 24 * 3600 - 1)
     assert not refused.knows(event.id, 10 + 7 * 24 * 3600)
     assert refused.take(["d:a"], 10 + 7 * 24 * 3600) == ([], [])
-    assert (len(refused), refused._by_key, refused._key_chars) == (0, {}, 0)
+    assert (len(refused), refused._by_key, refused._kept.weight) == (0, {}, 0)
 
 
 def test_what_lacks_nothing_is_known_by_id_at_once() -> None:
     refused, event = Refused(), note(OWNER)
     assert refused.add(event, (), 0) == []
     assert refused.knows(event.id, 0)
-    assert (len(refused._whole), refused._whole_chars) == (0, 0)
+    assert (len(refused._whole), refused._whole.weight) == (0, 0)
 
 
 def test_ids_are_bounded_too() -> None:
@@ -87,7 +87,7 @@ def test_refused_are_bounded_in_size() -> None:
     assert len(refused._whole) == 3
     large = note(OWNER, "y" * 200_000)
     assert large in refused.add(large, ("d:a",), 0)
-    assert (len(refused._whole), refused._whole_chars) == (0, 0)
+    assert (len(refused._whole), refused._whole.weight) == (0, 0)
 
 
 def test_the_same_event_is_kept_once() -> None:
