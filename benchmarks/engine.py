@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from statistics import median
 
-import structlog
 import trio
 from trio.testing import MockClock
 
@@ -110,18 +107,7 @@ def _run(work: Work, sync: SyncSettings, clock: trio.abc.Clock | None = None) ->
             nursery.cancel_scope.cancel()
         return result
 
-    with logging_warnings_only():
-        return trio.run(main, clock=clock)
-
-
-@contextmanager
-def logging_warnings_only() -> Iterator[None]:
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
+    return trio.run(main, clock=clock)
 
 
 def make_state(number: int) -> State:

@@ -22,7 +22,7 @@ from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.settings import PurgatorySettings, SyncSettings
 from purgatory_sync.testing.mock_context import Fetch, MockSyncContext
 
-from .engine import logging_warnings_only, make_state
+from .engine import make_state
 from .measuring import Effort, Goal, Line
 
 IDENTIFIERS = 1_000
@@ -107,8 +107,7 @@ def _hunt_all(world: World) -> list[Fetch]:
             fetch.ended_at = None if fetch.ended_at is None else fetch.ended_at - start
         return ctx.fetches
 
-    with logging_warnings_only():
-        return trio.run(main, clock=MockClock(autojump_threshold=0))
+    return trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 def ideal_ends(count: int) -> list[float]:

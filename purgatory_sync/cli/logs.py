@@ -11,11 +11,13 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 from structlog.typing import Processor
 
+from ..runtime.logger import ROOT, event_of
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
 def configure_logging(level: Level, stream: TextIO | None = None) -> None:
-    """Set up structlog and the standard library's logging for the whole process.
+    """Set up logging for the whole process, and structlog, which renders the lines.
 
     Args:
       level: the least important lines that are written. Libraries are one step quieter: at
@@ -32,6 +34,7 @@ def configure_logging(level: Level, stream: TextIO | None = None) -> None:
     )
     quieter = logging.INFO if threshold == logging.DEBUG else max(threshold, logging.WARNING)
     logging.basicConfig(handlers=[_ToStructlog()], level=quieter, force=True)
+    logging.getLogger(ROOT).setLevel(threshold)
 
 
 class _Forgiving:
@@ -84,8 +87,7 @@ def _without_controls(
 
 class _ToStructlog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger()
-        fields: dict[str, Any] = {"logger": record.name}
+        event, fields = event_of(record)
         if record.exc_info:
             fields["exc_info"] = record.exc_info
-        log.log(record.levelno, record.getMessage(), **fields)
+        structlog.get_logger().log(record.levelno, event, **fields)

@@ -9,11 +9,11 @@ from functools import partial
 from io import TextIOWrapper
 from typing import Final, NoReturn
 
-import structlog
 import trio
 
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..node.node import run_node
+from ..runtime.logger import get_logger
 from ..settings_loader import Loaded, load_settings
 from ..version import PROGRAM
 from .logs import configure_logging
@@ -62,7 +62,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _run(loaded: Loaded) -> int:
     configure_logging(loaded.settings.log_level)
-    log = structlog.get_logger()
+    log = get_logger(__name__)
     for warning in loaded.warnings:
         log.warning(warning)
     trio.run(partial(run_node, loaded.settings))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
-import structlog
 
 from ..errors import RepositoryError, ResultClass
 from ..git.fetch.client import GitClient
@@ -21,8 +20,9 @@ from ..release.index.missing_objects import identify_missing_oids, needed_oids, 
 from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
+from ..runtime.logger import get_logger
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define

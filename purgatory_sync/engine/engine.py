@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
-import structlog
 import trio
 
 from ..errors import InvalidKey
@@ -37,6 +36,7 @@ from ..release.index.repositories import Repositories, extract_identifier_from_r
 from ..release.index.repository_index import Gone, Knowledge
 from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
+from ..runtime.logger import get_logger
 from ..runtime.net.gate import Gate
 from ..settings import Settings
 from ..store.opening import open_store
@@ -65,7 +65,7 @@ RELEASED_KINDS = {
     kinds.STATE: "state",
     **dict.fromkeys(sorted(kinds.PR_KINDS), "pr"),
 }
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def _tell_nobody(event: Event) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import structlog
 import trio
 
+from ..runtime.logger import get_logger
 from .limits.domain_throttle import Place
 from .limits.hunt_state import Hunt
 from .limits.living_domains import IDLE_SECS, LivingDomain
@@ -12,7 +12,7 @@ from .limits.shared_limits import Throttles
 from .source_choice import askable, survey, sync_identifier_next_url
 from .strategy import pursue
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def run_domain(throttles: Throttles, living: LivingDomain) -> None:

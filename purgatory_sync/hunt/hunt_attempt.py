@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
-import structlog
 import trio
 
 from ..errors import AttemptFailed, NaughtyScope, RateLimited, RedirectRefused, ResultClass
+from ..runtime.logger import get_logger
 from .limits.domain_throttle import Place
 from .limits.shared_limits import Throttles
 from .limits.sync_context import SyncContext
 from .source_choice import Reservation, survey
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 _NONE: frozenset[str] = frozenset()
 # The server talked git with us, so that it does not limit us any more (B 8.6).

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import structlog
 import trio
 from trio_util import periodic
 
 from ..purgatory.purgatory import Purgatory
+from ..runtime.logger import get_logger
 from .limits.sync_context import SyncContext
 from .manager import ThrottleManager
 from .sync_identifier import sync_identifier
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 SYNC_LOOP_INTERVAL = 1.0
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-import structlog
 import trio
 
+from ..runtime.logger import get_logger
 from .hunt_attempt import sync_identifier_from_url
 from .limits.hunt_state import Flight, Hunt, Look
 from .limits.shared_limits import Throttles
@@ -15,7 +15,7 @@ from .limits.sync_context import Source, SyncContext
 from .limits.tried_urls import TriedUrls
 from .source_choice import Reservation, Survey, askable, survey, sync_identifier_next_url
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def pursue(

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import attrs
-import structlog
 import trio
 
 from ..engine import PurgatorySync
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
+from ..runtime.logger import get_logger
 from ..settings import Settings
 from ..store.memory import MemoryStore
 from ..urls import split_address
@@ -35,7 +35,7 @@ _ENGINE_STOP_SECS: Final = 2.0
 _LAST_SECS: Final = 1.5
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def run_node(

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 
 import attrs
-import structlog
 import trio
 
 from ..nostr.event import Event
 from ..purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState, HuntedEvent
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
+from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
 from .index.repositories import Repositories
 from .index.repository_index import Knowledge
@@ -20,7 +20,7 @@ from .index.repository_index import Knowledge
 Notify = Callable[[Event], Awaitable[None] | None]
 
 TELL_SECS = 10.0
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.frozen

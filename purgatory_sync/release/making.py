@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import secrets
 
-import structlog
-
 from ..errors import RepositoryError, StoreError
+from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
 from .commit import Parts
 
 TOKEN_BYTES = 16
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def new_token() -> str:

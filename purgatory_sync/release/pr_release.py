@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import structlog
-
 from ..errors import RepositoryError
 from ..nostr.pull_request import PullRequest
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
+from ..runtime.logger import get_logger
 from .commit import Parts, Tally, serve
 from .index.missing_objects import concern_of, identify_missing_oids
 from .repository_sync import bring_pull_request, drop_refs
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:

@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from ..errors import CannotName, PurgatorySyncError
 from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
 from ..purgatory.release_result import ProcessResult
+from ..runtime.logger import get_logger
 from .commit import Parts, Tally
 from .index.locks import IdentifierLocks
 from .index.repositories import extract_identifier_from_repo_path
@@ -20,7 +19,7 @@ from .promotion import promote_filled, realign
 from .state_release import release_state
 
 E = TypeVar("E", HeldState, HeldPr, HeldAnnouncement)
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Releaser:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from purgatory_sync.runtime.logger import ROOT
 from purgatory_sync.testing.git_server import GitServer
 
 from ..git.local_repos import add_pack, new_repository, write_loose_ref
@@ -26,6 +27,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger(ROOT).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 

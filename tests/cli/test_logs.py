@@ -11,6 +11,9 @@ import pytest
 import structlog
 
 from purgatory_sync.cli.logs import configure_logging
+from purgatory_sync.runtime.logger import ROOT, get_logger
+
+LOG = get_logger(f"{ROOT}.somewhere")
 
 
 class Terminal(io.StringIO):
@@ -26,12 +29,13 @@ def _restored() -> Iterator[None]:
     structlog.reset_defaults()
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger(ROOT).setLevel(logging.NOTSET)
 
 
 def test_json_where_nobody_looks() -> None:
     out = io.StringIO()
     configure_logging("info", out)
-    structlog.get_logger().info("released", identifier="x", missing=0)
+    LOG.info("released", identifier="x", missing=0)
     entry = json.loads(out.getvalue())
     assert entry.pop("timestamp").endswith("Z")
     assert entry == {"event": "released", "level": "info", "identifier": "x", "missing": 0}
@@ -40,8 +44,8 @@ def test_json_where_nobody_looks() -> None:
 def test_level() -> None:
     out = io.StringIO()
     configure_logging("warning", out)
-    structlog.get_logger().info("no")
-    structlog.get_logger().warning("yes")
+    LOG.info("no")
+    LOG.warning("yes")
     assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["yes"]
 
 
@@ -64,7 +68,7 @@ def test_libraries_are_one_step_quieter(level: str, heard: list[str]) -> None:
 def test_exceptions_have_their_traceback() -> None:
     out = io.StringIO()
     configure_logging("info", out)
-    for log in (structlog.get_logger(), logging.getLogger("library")):
+    for log in (LOG, logging.getLogger("library")):
         try:
             raise RuntimeError("why")
         except RuntimeError:
@@ -76,7 +80,7 @@ def test_exceptions_have_their_traceback() -> None:
 def test_strangers_cannot_command_the_terminal() -> None:
     out = Terminal()
     configure_logging("info", out)
-    structlog.get_logger().info("a\x1b[2Jb", url="http://x/\x1b]0;owned\x07\u202e")
+    LOG.info("a\x1b[2Jb", url="http://x/\x1b]0;owned\x07\u202e")
     shown = out.getvalue()
     assert "\x1b[2J" not in shown
     assert "\x1b]0" not in shown
@@ -103,11 +107,11 @@ class Full(io.StringIO):
 @pytest.mark.parametrize("terminal", [True, False])
 def test_lines_that_cannot_be_written_stop_nobody(terminal: bool) -> None:
     configure_logging("info", Full(terminal))
-    structlog.get_logger().warning("lost")
+    LOG.warning("lost")
     closed = io.StringIO()
     configure_logging("info", closed)
     closed.close()
-    structlog.get_logger().warning("lost too")
+    LOG.warning("lost too")
 
 
 @pytest.mark.parametrize("out", [Terminal(), io.StringIO()])
@@ -117,6 +121,6 @@ def test_tracebacks_show_no_values(out: io.StringIO) -> None:
     try:
         raise RuntimeError(f"a bug with {len(key)} characters")
     except RuntimeError:
-        structlog.get_logger().exception("failed")
+        LOG.exception("failed")
     assert "a bug with 8 characters" in out.getvalue()
     assert key not in out.getvalue()

@@ -16,7 +16,6 @@ from typing import Any, Final
 import attrs
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync
@@ -35,6 +34,7 @@ from purgatory_sync.settings import HuntSettings, PurgatorySettings, Settings
 from purgatory_sync.store.sqlite import SqliteStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..git.local_repos import Step, git, history
 from .pushes.pushing_support import pack

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync
@@ -19,6 +18,7 @@ from purgatory_sync.settings import Proxy, Settings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..git.scripted import Reply, World, redirect, world
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.loop import SYNC_LOOP_INTERVAL
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from ..purgatory.support import oid, state

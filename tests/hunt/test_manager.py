@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.errors import ConnectFailed, Forbidden, RateLimited, ResultClass
@@ -13,6 +12,7 @@ from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.hunt.sync_identifier import sync_identifier
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import SyncSettings
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from .support import EPOCH, A, B, manager, most_in_a_window, most_in_flight, serving, starts, url

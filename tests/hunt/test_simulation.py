@@ -11,7 +11,6 @@ import attrs
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import (
@@ -28,6 +27,7 @@ from purgatory_sync.nostr.authority.repository_data import RepositoryData
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.purgatory.release_result import ProcessResult
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import Fetch, MockSyncContext
 
 from ..purgatory.support import oid, state

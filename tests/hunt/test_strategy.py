@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import (
@@ -28,6 +27,7 @@ from purgatory_sync.hunt.limits.sync_context import AttemptObserver
 from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 from purgatory_sync.hunt.sync_identifier import sync_identifier
 from purgatory_sync.purgatory.entries import UNCOUNTED
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from .support import A, B, C, D, Finished, asked, manager, next_url, saturate, serving, starts, url

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import (
@@ -16,6 +15,7 @@ from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 from purgatory_sync.hunt.strategy import ThrottledDomainInfo
 from purgatory_sync.hunt.sync_identifier import sync_identifier
 from purgatory_sync.purgatory.entries import UNCOUNTED
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from .support import A, B, C, manager, next_url, saturate, serving, starts, throttled_domains, url

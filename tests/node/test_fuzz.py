@@ -10,7 +10,6 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.node.git_http.receive_pack_http import GitPush
@@ -19,6 +18,7 @@ from purgatory_sync.node.operator.metrics import Metrics, MetricsSnapshot
 from purgatory_sync.node.relay.relay import Relay
 from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
+from purgatory_sync.testing.log_capture import capture_logs
 
 from .pages.support import make_pages
 from .relay.relay_support import KEY, MemoryBackend

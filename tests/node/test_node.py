@@ -15,7 +15,6 @@ import attrs
 import httpx
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
 from purgatory_sync.node.node import _obey, run_node
@@ -25,6 +24,7 @@ from purgatory_sync.settings import ListenerSettings, Settings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.node_process import NodeProcess, free_port
 from purgatory_sync.testing.nostr_client import nostr_client
 

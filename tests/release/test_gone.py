@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
-from structlog.testing import capture_logs
 
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.release.index.repositories import Repositories
@@ -15,6 +14,7 @@ from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change, HeldRow
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import SOME_TIME, Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 ALICE = Author.from_seed(1)
 OLD, NEW = (events.announcement(ALICE, "r", created_at=SOME_TIME + n) for n in range(2))

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import attrs
-import structlog
 import trio
 
 from ...errors import InvalidEvent, RepositoryError, RepositoryUnusable, StoreError
@@ -37,6 +36,7 @@ from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pul
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
+from ...runtime.logger import get_logger
 from ...settings import Settings
 from ...store.protocol import Change
 from .snapshot import NO_TARGETS, Targets, Witness
@@ -46,7 +46,7 @@ UNUSABLE = (
     " see to it"
 )
 NOT_MADE = "error: the repository could not be made, try again later"
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Outcome(enum.StrEnum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
-import structlog
 import trio
 
 from ...errors import (
@@ -29,6 +28,7 @@ from ...release.index.held_rows import row_of
 from ...release.making import make_repository
 from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
+from ...runtime.logger import get_logger
 from ...settings import PushSettings
 from ...store.protocol import Change
 from .in_flight import PushesInHand
@@ -38,7 +38,7 @@ Read = Callable[[], Awaitable[bytes]]
 
 _OUR_FAULT = "the server could not do it now, try again later"
 _READ_ONLY = "this is a read-only archive: push to a server that the announcement names"
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class _Pack:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import structlog
 import trio
 
 from ...errors import PurgatorySyncError, RepositoryError, StoreError
@@ -16,12 +15,13 @@ from ...release.commit import Parts
 from ...release.index.repository_index import EVERYTHING
 from ...release.lagging import lags, make_hosted
 from ...release.releaser import Releaser
+from ...runtime.logger import get_logger
 from ...store.protocol import Store
 
 READ_AT_ONCE: Final = 200
 AGAIN_SECS: Final = 60
 NAMED_AT_MOST: Final = 10
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
-import structlog
 import trio
 
 from ...errors import PurgatorySyncError
@@ -16,11 +15,12 @@ from ...release.index.repositories import extract_identifier_from_repo_path
 from ...release.releaser import Releaser
 from ...release.retention import named_oids
 from ...runtime.blocking import blocking
+from ...runtime.logger import get_logger
 
 AT_MOST_EVERY_SECS = 3_600.0
 AT_LEAST_EVERY_SECS = 86_400.0
 _WORTH_IT = 8
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define

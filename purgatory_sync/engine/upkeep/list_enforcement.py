@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
-
 from ...policy.curation import judge_author, judge_repositories
 from ...policy.rules.hosting import NO_LISTS, hosts
 from ...policy.rules.known_facts import Known
@@ -12,10 +10,11 @@ from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
 from ...release.commit import Parts, forget
 from ...release.making import remove_made_empty
 from ...release.retention import note_what_ends
+from ...runtime.logger import get_logger
 from ...settings import CurationSettings
 from ...store.protocol import Change
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: str) -> None:

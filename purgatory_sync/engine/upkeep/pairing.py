@@ -10,7 +10,6 @@ import enum
 import secrets
 
 import attrs
-import structlog
 
 from ...errors import ConfigurationError, InvalidEvent, RepositoryError
 from ...git.folder.folder_owner import FolderOwner, read_owner, write_owner
@@ -20,11 +19,12 @@ from ...nostr.filters import Filter
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import EVERYTHING
 from ...release.making import new_token
+from ...runtime.logger import get_logger
 from ...settings import Settings
 from ...store.protocol import Change, Journal, Made, Store
 
 ID_BYTES = 16
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Pairing(enum.Enum):

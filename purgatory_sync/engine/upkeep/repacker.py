@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 
 import attrs
-import structlog
 import trio
 
 from ...errors import PurgatorySyncError
@@ -19,11 +18,12 @@ from ...release.commit import Parts
 from ...release.index.repositories import Repositories, extract_identifier_from_repo_path
 from ...release.releaser import Releaser
 from ...runtime.blocking import blocking
+from ...runtime.logger import get_logger
 from .garbage_collector import Dropper
 
 LOOK_SECS = 60
 LOOKS_AT_ONCE = 1_000
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define

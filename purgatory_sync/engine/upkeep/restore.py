@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import structlog
 import trio
 
 from ...errors import InvalidEvent, RepositoryError
@@ -18,10 +17,11 @@ from ...release.commit import Parts
 from ...release.making import make_repository, remove_made_empty
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
+from ...runtime.logger import get_logger
 from ...store.protocol import HeldRow, Journal
 
 AT_ONCE = 8
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 async def restore(journal: Journal, parts: Parts, now: float) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
 import attrs
-import structlog
 import trio
 from trio_util import periodic
 
@@ -33,12 +32,13 @@ from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
 from ...release.retention import note_what_ends, note_what_leaves
 from ...runtime.clock import WallClock
+from ...runtime.logger import get_logger
 from ...settings import PurgatorySettings
 from ...store.protocol import Change, Expired
 from ..pushes.in_flight import PushesInHand, Waiting
 
 SWEEP_SECS = 60
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
-import structlog
 import trio
 
 from ...errors import NaughtyScope, StoreError
 from ...records import NaughtyRecord
 from ...release.index.repository_index import Knowledge
+from ...runtime.logger import get_logger
 from ...store.protocol import Change, DomainRow, Store
 
 STARTS_TOGETHER_SECS: Final = 1.0
 """How long what was noted of a domain may wait for what else is written; a kill forgets it."""
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define(eq=False)

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import cast
 
-import structlog
 import trio
 
+from ...runtime.logger import get_logger
 from .request_body import RefusedRequest
 
 STDERR_BYTES = 2048
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 # Nothing of the operator's or the machine's configuration changes what git serves; repositories
 # that another user owns are served all the same (they are ours by configuration).

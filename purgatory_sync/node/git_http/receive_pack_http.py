@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 import attrs
-import structlog
 import trio
 
 from ...errors import PushRefused, RepositoryError
@@ -23,6 +22,7 @@ from ...git.protocol.receive_pack import (
     advertisement,
     refused,
 )
+from ...runtime.logger import get_logger
 from ...settings import PushSettings
 from ..http.exchange import Exchange
 from ..http.server_stream import Headers
@@ -60,7 +60,7 @@ class Pushes(Protocol):
         """Take a push, whose pack `read` gives in pieces, or raise PushRefused."""
 
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import structlog
 import trio
 
 from ...git.fetch.http_rules import ADVERTISEMENT, REQUEST, RESULT
 from ...git.protocol.pktline import FLUSH_BYTES
+from ...runtime.logger import get_logger
 from ...settings import ListenerSettings
 from ..http.exchange import Exchange
 from ..http.server_stream import PIECE_BYTES, Gone
@@ -33,7 +33,7 @@ BODY_SECS = 60.0
 _NO_PUSH = "this server does not take pushes: it fetches what your signed state event names"
 _VERSION = re.compile(r"version=([012])")
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class GitEndpoint:

@@ -13,10 +13,10 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
 import h11
-import structlog
 import trio
 
 from ...errors import ConfigurationError
+from ...runtime.logger import get_logger
 from ...settings import ListenerSettings
 from .exchange import Exchange
 from .server_stream import CORS, PIECE_BYTES, Gone, Wire
@@ -40,7 +40,7 @@ _BUSY = b"".join(
     ]
 )
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class _SayOnce(logging.Filter):

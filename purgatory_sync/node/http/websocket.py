@@ -35,7 +35,7 @@ LONG_BYTES = 64 * 1024
 LARGE_BYTES = 1024
 
 # websockets' own, but for what any client can cause by being silent.
-_LOGGER = logging.getLogger(f"{__name__}.websockets")
+_LOGGER = logging.getLogger("websockets.server.purgatory_sync")
 _LOGGER.addFilter(lambda record: record.msg != "keepalive ping failed")
 
 

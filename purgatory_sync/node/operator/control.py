@@ -18,12 +18,12 @@ from typing import Any, Final, Literal
 
 import attrs
 import msgspec
-import structlog
 import trio
 
 from ...engine.status.explainer import Explainer
 from ...engine.upkeep.caretaker import Caretaker
 from ...errors import PurgatorySyncError
+from ...runtime.logger import get_logger
 from ...settings import Settings
 from ..upstream.state.relay_health import RelayStatus
 from .node_status import NodeStatus
@@ -35,7 +35,7 @@ MAX_REQUEST_BYTES: Final = 4096
 MAX_CONNECTIONS: Final = 16
 _MODE: Final = 0o600
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.frozen

@@ -5,12 +5,12 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-import structlog
+from ...runtime.logger import get_logger
 
 # The store, repositories that are read, git's pipes, hunts and relays that are followed.
 RESERVED: Final = 512
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def allow_connections(wanted: int) -> int:

@@ -8,17 +8,16 @@ import stat
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from ...errors import ConfigurationError, InvalidKey
 from ...nostr.keys import SecretKey
+from ...runtime.logger import get_logger
 from ...settings import Settings
 
 FILE: Final = "service.nsec"
 _READ_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _MOST_BYTES: Final = 1024
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def service_key(settings: Settings) -> SecretKey:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import attrs
-import structlog
 import trio
 
 from ...errors import TooMuchWork
@@ -13,6 +12,7 @@ from ...nostr.filters import Filter
 from ...nostr.reconciliation.inventory import Inventory
 from ...nostr.reconciliation.negentropy import InvalidNegentropy, respond
 from ...runtime.blocking import blocking
+from ...runtime.logger import get_logger
 from .client_messages import neg_error, neg_message
 
 MAX_ITEMS = 100_000
@@ -30,7 +30,7 @@ LOOK_UP_FAILED = "error: the relay failed to look this up: ask again later"
 
 LookUp = Callable[[Filter, int], Awaitable[Inventory]]
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define(eq=False)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Protocol
 
-import structlog
 import trio
 from websockets.frames import CloseCode
 
@@ -15,6 +14,7 @@ from ...nostr.event import Event
 from ...nostr.filters import Filter
 from ...nostr.reconciliation.inventory import Inventory
 from ...runtime.blocking import blocking
+from ...runtime.logger import get_logger
 from ...settings import RelaySettings
 from ..http.server_stream import Gone
 from . import client_messages
@@ -47,7 +47,7 @@ PROTECTED = "blocked: protected events are not taken here: send it without the t
 NOT_ASKED = "invalid: nobody proves anything here"
 LOOK_UP_FAILED = "error: the relay failed to look this up: ask again later"
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Backend(Protocol):

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 import attrs
-import structlog
 import trio
 from websockets.exceptions import WebSocketException
 
@@ -18,6 +17,7 @@ from ...nostr.keys import SecretKey
 from ...policy.rules.lacking import brings
 from ...runtime.bounded import Bounded
 from ...runtime.clock import WallClock
+from ...runtime.logger import get_logger
 from ...runtime.net.gate import Gate
 from ...runtime.net.transport import default_tls_context
 from ...settings import Settings
@@ -39,7 +39,7 @@ MAX_LEFT = 1_000
 
 EXPECTED = (AttemptFailed, OSError, WebSocketException, trio.BrokenResourceError)
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 @attrs.define(eq=False)

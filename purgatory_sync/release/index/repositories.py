@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TypeVar, TypeVarTuple
 
-import structlog
 import trio
 
 from ...errors import InvalidKey, RepositoryError, RepositoryUnusable
@@ -31,6 +30,7 @@ from ...nostr.address import is_valid_identifier
 from ...nostr.keys import decode_npub, encode_npub
 from ...runtime.blocking import blocking
 from ...runtime.bounded import Bounded
+from ...runtime.logger import get_logger
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -39,7 +39,7 @@ PROVEN_MARKER = "purgatory-sync-proven"
 LEFT_MARKER = "purgatory-sync-left"
 MADE_MARKER = "purgatory-sync-made"
 REMEMBERED_WALKS = 100_000
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def extract_identifier_from_repo_path(path: Path) -> str | None:

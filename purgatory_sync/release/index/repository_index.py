@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import structlog
-
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
 from ...nostr.announcement import Announcement
@@ -19,6 +17,7 @@ from ...policy.curation import is_taken
 from ...policy.rules.hosting import hosts
 from ...purgatory.entries import HeldPr
 from ...purgatory.purgatory import Purgatory
+from ...runtime.logger import get_logger
 from ...settings import CurationSettings
 from ...store.protocol import Applied, Change, Made, Store
 from .index_cache import Remembered, Served
@@ -28,7 +27,7 @@ from .repositories import Repositories
 Gone = Callable[[frozenset[str]], None]
 
 EVERYTHING = 10_000_000
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 def _tell_nobody(event_ids: frozenset[str]) -> None:

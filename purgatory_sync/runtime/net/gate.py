@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
 import trio
 
 from ...errors import AttemptFailed, Forbidden, ResolverFailed
 from ...settings import HuntSettings, Network, Proxy
+from ..logger import get_logger
 from .addresses import interleave, may_contact, parse_address
 from .connectors import Connect, Straight, Way
 from .name_lookups import Resolve, SystemResolver
@@ -21,7 +21,7 @@ from .proxy import ThroughProxy
 
 _ADDRESSES_TRIED = 8
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class Gate:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.admission.admission import Outcome
@@ -24,6 +23,7 @@ from purgatory_sync.settings import CurationSettings
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import add_pack, history
 from ...world import NOW, SERVICE, World

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.admission.admission import Outcome
@@ -17,6 +16,7 @@ from purgatory_sync.errors import RepositoryError
 from purgatory_sync.git.disk.refs import LockedRefs, update_refs
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import add_pack, history, oid_of, tag_of
 from ...world import NOW, World

@@ -11,7 +11,6 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.pushes.pushing import Pusher
@@ -37,6 +36,7 @@ from purgatory_sync.release.retention import named_oids
 from purgatory_sync.settings import CurationSettings, HuntSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import Step, git, history, oid_of, tag_of
 from ...world import NOW, SERVICE, World

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.upkeep.pairing import Pairing, Sides, judge
@@ -19,6 +18,7 @@ from purgatory_sync.release.index.repositories import MADE_MARKER
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import add_pack, history
 from ..test_engine import MAIN, NOW, Home, announce, held, served

@@ -7,7 +7,6 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.upkeep import repacker as repacker_module
@@ -18,6 +17,7 @@ from purgatory_sync.git.maintenance.repacking import combine_packs, count_packs
 from purgatory_sync.release.index.repositories import PROVEN_MARKER
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import add_pack, history, holes
 from ...world import NOW, World

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.engine.upkeep.throttle_journal import Rememberer
@@ -15,6 +14,7 @@ from purgatory_sync.errors import StoreError
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import Applied, Change, DomainRow
+from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import MockSyncContext
 
 from ...world import World

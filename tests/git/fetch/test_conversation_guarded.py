@@ -9,7 +9,6 @@ import pytest
 import trio
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from purgatory_sync.errors import (
     AttemptFailed,
@@ -18,6 +17,7 @@ from purgatory_sync.errors import (
     RateLimited,
     RedirectRefused,
 )
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...runtime.net.test_addresses import INSIDE
 from ..scripted import Observed, Reply, Seen, World, err, info_v2, redirect, v2_pack, world

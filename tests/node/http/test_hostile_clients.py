@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from purgatory_sync.node.http import server_stream, websocket
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.node.http.websocket import Socket
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..support import hello, served, talk, upgraded
 from ..support import read_to_end as read_all

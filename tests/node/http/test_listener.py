@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
@@ -18,6 +17,7 @@ from purgatory_sync.node.http import listener
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.node.http.listener import Listener
 from purgatory_sync.settings import ListenerSettings
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..support import Served, echo, hello, read_to_end, read_until, served, talk
 

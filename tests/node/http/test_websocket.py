@@ -8,7 +8,6 @@ from contextlib import suppress
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
@@ -21,6 +20,7 @@ from purgatory_sync.node.http.websocket import (
     PING_SECS,
     Socket,
 )
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..support import (
     MAX_MESSAGE_BYTES,

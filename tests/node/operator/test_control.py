@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from purgatory_sync.engine import PurgatorySync
 from purgatory_sync.engine.status.explainer import Explainer
@@ -23,6 +22,7 @@ from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 pytestmark = pytest.mark.real
 

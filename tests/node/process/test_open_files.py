@@ -5,9 +5,9 @@ from __future__ import annotations
 import resource
 
 import pytest
-from structlog.testing import capture_logs
 
 from purgatory_sync.node.process.open_files import RESERVED, allow_connections
+from purgatory_sync.testing.log_capture import capture_logs
 
 INFINITE = resource.RLIM_INFINITY
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import attrs
 import pytest
-from structlog.testing import capture_logs
 
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.node.process.service_key import FILE, service_key
 from purgatory_sync.settings import RelaySettings, Settings
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 ALICE = Author.from_seed(1).key
 

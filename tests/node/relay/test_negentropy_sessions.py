@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 
 from purgatory_sync.node.relay import negentropy_sessions
 from purgatory_sync.node.relay.negentropy_sessions import (
@@ -21,6 +20,7 @@ from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.nostr.reconciliation.inventory import Inventory
 from purgatory_sync.nostr.reconciliation.negentropy import advance, open_message
 from purgatory_sync.runtime.blocking import blocking_in_place
+from purgatory_sync.testing.log_capture import capture_logs
 
 from .relay_support import MemoryBackend, MemorySocket, make_event, plain, talking
 

@@ -12,7 +12,6 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 from websockets.trio.client import connect
 
 from purgatory_sync.node.relay import client_messages
@@ -25,6 +24,7 @@ from purgatory_sync.node.relay.relay import (
     Relay,
 )
 from purgatory_sync.settings import RelaySettings
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..support import read_until, served, text_frame, upgraded
 from .relay_support import MemoryBackend, in_place, make_event, plain, talking

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from purgatory_sync.errors import ConfigurationError
@@ -22,6 +21,7 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.testing.events import announcement, note, pull_request
+from purgatory_sync.testing.log_capture import capture_logs
 
 from .support import (
     NOW,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 
 from purgatory_sync.errors import RepositoryError
 from purgatory_sync.release.index.repositories import (
@@ -13,6 +12,7 @@ from purgatory_sync.release.index.repositories import (
     extract_identifier_from_repo_path,
 )
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import add_pack, history
 

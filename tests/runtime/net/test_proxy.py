@@ -10,7 +10,6 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from structlog.testing import capture_logs
 
 from purgatory_sync.errors import (
     AttemptFailed,
@@ -24,6 +23,7 @@ from purgatory_sync.errors import (
 from purgatory_sync.runtime.net.addresses import networks
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Proxy
+from purgatory_sync.testing.log_capture import capture_logs
 
 Serve = Callable[[trio.abc.HalfCloseableStream], Awaitable[None]]
 NAMES = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
-import structlog
 import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import ClientConnection
 
+from ....runtime.logger import Log
 from ..state.relay_health import MAX_REASON_CHARS, Ending, Trouble
 from ..state.shared import Common, Record
 from .misbehaviour import Patience, Wrong
@@ -31,7 +31,7 @@ class Line:
     socket: ClientConnection
     record: Record
     common: Common
-    log: structlog.typing.FilteringBoundLogger
+    log: Log
     pace: ReadPace
     patience: Patience = attrs.field(factory=Patience)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import attrs
-import structlog
 import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import ClientConnection
 
 from ....errors import InvalidEvent
 from ....nostr.filters import Filter
+from ....runtime.logger import Log
 from ..state.filters_wanted import EVERYTHING, Values
 from ..state.intake import OfferAnswer
 from ..state.rejected_events import Settled
@@ -78,7 +78,7 @@ class Session:
         socket: ClientConnection,
         record: Record,
         common: Common,
-        log: structlog.typing.FilteringBoundLogger,
+        log: Log,
     ) -> None:
         self._line = line = Line(socket, record, common, log, ReadPace())
         self._common = common

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-import structlog
 import trio
 
 from ....nostr.event import Event
 from ....policy.rules.limits import AHEAD
 from ....runtime.bounded import Bounded
+from ....runtime.logger import get_logger
 from .rejected_events import Refused, Settled
 
 OFFERS_AT_ONCE = 64
@@ -20,7 +20,7 @@ MAX_ASKED_AGAIN = 10_000
 # What is refused so may be accepted later although nothing came that it lacked.
 TRANSIENT = ("rate-limited: ", "error: ", AHEAD)
 
-log = structlog.get_logger()
+log = get_logger(__name__)
 
 
 class OfferAnswer(Protocol):

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from purgatory_sync.node.upstream.state import intake as intake_module
@@ -13,6 +12,7 @@ from purgatory_sync.node.upstream.state.intake import OFFERS_AT_ONCE, Intake
 from purgatory_sync.node.upstream.state.rejected_events import Refused, RejectedLimits
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import note
+from purgatory_sync.testing.log_capture import capture_logs
 
 from ..support import NOW, OWNER, Said, state_of
 
