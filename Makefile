@@ -37,9 +37,14 @@ fmt: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --no-emit-index-url \
+	--no-emit-find-links --no-header --no-annotate --generate-hashes
+
+# run.txt: the node. engine.txt: what a library needs of it.
 lock:
-	uv pip compile -q pyproject.toml --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --no-annotate --generate-hashes -o requirements/run.txt
-	uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --no-annotate --generate-hashes -o requirements/dev.txt
+	$(LOCK) --extra node -o requirements/run.txt
+	$(LOCK) --extra node --group dev -o requirements/dev.txt
+	$(LOCK) --constraint requirements/run.txt -o requirements/engine.txt
 
 .venv/made:
 	$(PYTHON) -m venv .venv

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from rich.console import Console
-from rich.markup import escape
+
+from ..cli import exit_without_extra
+
+try:
+    from rich.console import Console
+    from rich.markup import escape
+except ModuleNotFoundError as missing:
+    exit_without_extra(missing)
 
 from ..cli.logs import configure_logging
 from ..testing.node_process import NodeFailed
