@@ -8,16 +8,16 @@ from pathlib import Path
 import trio
 
 from purgatory_sync.engine.admission.admission import Admission, Answer
-from purgatory_sync.engine.admission.snapshot import Witness
+from purgatory_sync.engine.admission.snapshot import SnapshotBuilder
 from purgatory_sync.git.disk.repository import list_refs, read_head
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
-from purgatory_sync.release.commit import Parts
+from purgatory_sync.release.commit import Core
 from purgatory_sync.release.index.locks import IdentifierLocks
 from purgatory_sync.release.index.repositories import Repositories
-from purgatory_sync.release.index.repository_index import Knowledge
+from purgatory_sync.release.index.repository_index import RepositoryIndex
 from purgatory_sync.release.releaser import Releaser
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import CurationSettings, Settings
@@ -40,18 +40,18 @@ class World:
         self.store = MemoryStore()
         self.purgatory = Purgatory(self.settings.purgatory, self.settings.sync)
         self.repositories = Repositories(folder, trio.CapacityLimiter(4))
-        self.knowledge = Knowledge(self.store, self.purgatory, self.repositories, SERVICE, lists)
+        self.index = RepositoryIndex(self.store, self.purgatory, self.repositories, SERVICE, lists)
         self.told: list[str] = []
-        self.parts = Parts(
-            self.knowledge, self.purgatory, self.repositories, lambda e: self.told.append(e.id)
+        self.core = Core(
+            self.index, self.purgatory, self.repositories, lambda e: self.told.append(e.id)
         )
         self.locks = IdentifierLocks()
-        self.releaser = Releaser(self.parts, self.locks)
+        self.releaser = Releaser(self.core, self.locks)
         self.admission = Admission(
-            parts=self.parts,
+            core=self.core,
             releaser=self.releaser,
-            witness=Witness(
-                self.store, self.knowledge, self.purgatory, self.repositories, SERVICE, lists
+            snapshots=SnapshotBuilder(
+                self.store, self.index, self.purgatory, self.repositories, SERVICE, lists
             ),
             settings=self.settings,
             clock=WallClock.starting_at(NOW),

@@ -15,7 +15,7 @@ from ..purgatory.change_signals import Watch
 from ..purgatory.entries import HuntedEvent
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
-from ..release.commit import Parts
+from ..release.commit import Core
 from ..release.index.missing_objects import identify_missing_oids, needed_oids, owners_concerned
 from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
@@ -33,7 +33,7 @@ class RealSyncContext:
       our_domain: our host[:port], which is never hunted (B 8.1).
     """
 
-    parts: Parts
+    core: Core
     releaser: Releaser
     client: GitClient
     clock: WallClock
@@ -41,17 +41,17 @@ class RealSyncContext:
 
     @property
     def _purgatory(self) -> Purgatory:
-        return self.parts.purgatory
+        return self.core.purgatory
 
     async def fetch_repository_data(self, identifier: str) -> RepositoryData | None:
         """The announcements of the identifier; None when nobody announced it."""
-        data = await self.parts.knowledge.data(identifier)
+        data = await self.core.index.data(identifier)
         return data if data.known else None
 
     async def collect_needed_oids(self, identifier: str, data: RepositoryData) -> tuple[Need, ...]:
         """What each held event of the identifier lacks (B 3.6); never satisfiable ones left out."""
         missing = await identify_missing_oids(
-            self._entries(identifier), self.parts.knowledge, self.parts.repositories
+            self._entries(identifier), self.core.index, self.core.repositories
         )
         return tuple(
             Need(event_id, lack.oids, lack.concern.owners[identifier])
@@ -81,7 +81,7 @@ class RealSyncContext:
         async with quarantined, self.releaser.hold(identifier):
             needed = frozenset[str]().union(*map(needed_oids, self._entries(identifier)))
             if not quarantined.obtained <= needed:  # an event that wanted it ended meanwhile
-                repositories = self.parts.repositories
+                repositories = self.core.repositories
                 await repositories.run(repositories.note_left, repository)
             await quarantined.join()
         return quarantined.obtained
@@ -90,8 +90,8 @@ class RealSyncContext:
         self, identifier: str, repository: Path, oids: frozenset[str]
     ) -> None:
         """Link what the other repositories have that the events concern which lack the OIDs."""
-        data = await self.parts.knowledge.data(identifier)
-        repositories = self.parts.repositories
+        data = await self.core.index.data(identifier)
+        repositories = self.core.repositories
         owners: dict[str, None] = {}
         for entry in self._entries(identifier):
             if not needed_oids(entry).isdisjoint(oids):
@@ -103,7 +103,7 @@ class RealSyncContext:
                     await self._link(relative, repository)
 
     async def _link(self, relative: Path, repository: Path) -> None:
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         try:
             await repositories.run(repositories.gather_tips, [relative], repository)
         except (RepositoryError, OSError) as error:
@@ -126,7 +126,7 @@ class RealSyncContext:
         if not concerned:
             return None
         owner = source.owner if source.owner in concerned else concerned[0]
-        return self.parts.repositories.path(owner, data.identifier)
+        return self.core.repositories.path(owner, data.identifier)
 
     def _concerned(self, data: RepositoryData, source: Source) -> tuple[str, ...]:
         """The owners whose repositories concern every event of the source that is still held."""

@@ -30,10 +30,10 @@ from ..nostr.keys import decode_npub
 from ..purgatory.entries import Origin
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
-from ..release.commit import Notify, Parts
+from ..release.commit import Core, Notify
 from ..release.index.locks import IdentifierLocks
 from ..release.index.repositories import Repositories, extract_identifier_from_repo_path
-from ..release.index.repository_index import Gone, Knowledge
+from ..release.index.repository_index import Gone, RepositoryIndex
 from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
@@ -42,9 +42,9 @@ from ..settings import Settings
 from ..store.opening import open_store
 from ..store.protocol import Journal, Store
 from .admission.admission import Admission, Answer
-from .admission.snapshot import Witness
+from .admission.snapshot import SnapshotBuilder
 from .context import RealSyncContext
-from .pushes.in_flight import PushesInHand
+from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .status.explainer import Explainer
 from .status.models import Statistics
@@ -56,7 +56,7 @@ from .upkeep.pairing import pair
 from .upkeep.repacker import Repacker
 from .upkeep.restore import held_identifiers, release_what_is_here, restore
 from .upkeep.sweep import Sweeper
-from .upkeep.throttle_journal import Rememberer
+from .upkeep.throttle_journal import ThrottleJournal
 
 GIT_THREADS = 4
 SECS_PER_HOUR = 3600.0
@@ -132,17 +132,17 @@ class PurgatorySync:
             repositories = await self._open_repositories(stack)
             journal = await pair(self.store, journal, repositories, self.settings)
             await self._put_together(stack, journal, repositories)
-            await restore(journal, self._parts, self._clock.now())
-            await end_what_is_blocked(self._parts, self.settings.curation, self.settings.service)
+            await restore(journal, self._core, self._clock.now())
+            await end_what_is_blocked(self._core, self.settings.curation, self.settings.service)
             await release_what_is_here(self._releaser, held_identifiers(self.purgatory))
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._throttles.run)
                 nursery.start_soon(start_sync_loop, self.purgatory, self._context, self._throttles)
                 nursery.start_soon(self._sweeper.run)
                 nursery.start_soon(self._repacker.run)
-                nursery.start_soon(self._rememberer.run)
+                nursery.start_soon(self._throttle_journal.run)
                 nursery.start_soon(self.explainer.run)
-                nursery.start_soon(catch_up, self.store, self._parts, self._releaser)
+                nursery.start_soon(catch_up, self.store, self._core, self._releaser)
                 task_status.started(self)
                 await trio.sleep_forever()
 
@@ -177,7 +177,7 @@ class PurgatorySync:
         Raises:
           RepositoryError: the disk refuses to note that others write there; nothing is released.
         """
-        repositories = self._parts.repositories
+        repositories = self._core.repositories
         await repositories.run(repositories.distrust, repository)
         identifier = extract_identifier_from_repo_path(repository)
         if identifier is not None:
@@ -202,7 +202,7 @@ class PurgatorySync:
         known = await self._known(npub, identifier)
         if known is None:
             return None
-        return self._parts.repositories.path(known.announcement.owner, identifier)
+        return self._core.repositories.path(known.announcement.owner, identifier)
 
     async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
         """What the announcement of a hosted repository says of it; None when it is not here."""
@@ -214,9 +214,9 @@ class PurgatorySync:
             owner = decode_npub(npub)
         except InvalidKey:
             return None
-        if not self._parts.repositories.exists(owner, identifier):
+        if not self._core.repositories.exists(owner, identifier):
             return None  # without asking the store
-        known = (await self._parts.knowledge.data(identifier)).known.get(owner)
+        known = (await self._core.index.data(identifier)).known.get(owner)
         return known if known is not None and known.has_repository else None
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
@@ -254,7 +254,7 @@ class PurgatorySync:
         for refused in await repositories.run(repositories.adopt_all):
             log.error("a repository cannot be used", why=refused)
         self.purgatory = Purgatory(settings.purgatory, settings.sync)
-        knowledge = Knowledge(
+        index = RepositoryIndex(
             self.store,
             self.purgatory,
             repositories,
@@ -262,23 +262,23 @@ class PurgatorySync:
             settings.curation,
             self._gone,
         )
-        self._parts = Parts(knowledge, self.purgatory, repositories, self._count_and_notify)
-        self._releaser = Releaser(self._parts, IdentifierLocks())
+        self._core = Core(index, self.purgatory, repositories, self._count_and_notify)
+        self._releaser = Releaser(self._core, IdentifierLocks())
         client = GitClient(
             settings.hunt, self.gate, repositories.tmp, limiter=limiter, ours=settings.service
         )
         await stack.enter_async_context(client)
         self._context = RealSyncContext(
-            self._parts, self._releaser, client, self._clock, settings.service
+            self._core, self._releaser, client, self._clock, settings.service
         )
-        self._rememberer = Rememberer(self.store, knowledge)
+        self._throttle_journal = ThrottleJournal(self.store, index)
         self._throttles = self._make_throttles(journal)
         self._admission = Admission(
-            self._parts,
+            self._core,
             self._releaser,
-            Witness(
+            SnapshotBuilder(
                 self.store,
-                knowledge,
+                index,
                 self.purgatory,
                 repositories,
                 settings.service,
@@ -288,30 +288,30 @@ class PurgatorySync:
             self._clock,
             self._forgive,
         )
-        in_hand = PushesInHand()
+        in_flight = PushesInFlight()
         limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.push.max_pack_bytes)
         self.pusher = Pusher(
-            self._parts,
+            self._core,
             self._releaser,
             Ingest(limits, repositories.tmp, limiter=limiter),
             settings.push,
             self._clock,
-            in_hand,
+            in_flight,
             settings.curation.read_only,
         )
         self._sweeper = Sweeper(
-            self._parts,
+            self._core,
             self._releaser,
             self._throttles,
             settings.purgatory,
             self._clock,
             self._clock.now(),
-            in_hand,
+            in_flight,
         )
-        self._repacker = Repacker(self._parts, self._releaser, settings.hunt.min_free_bytes)
-        self.caretaker = Caretaker(self._parts, self._releaser)
+        self._repacker = Repacker(self._core, self._releaser, settings.hunt.min_free_bytes)
+        self.caretaker = Caretaker(self._core, self._releaser)
         self.explainer = Explainer(
-            self._parts,
+            self._core,
             self._throttles,
             settings.purgatory,
             self._clock,
@@ -334,8 +334,8 @@ class PurgatorySync:
         sync = self.settings.sync
         naughty = NaughtyList(
             sync.naughty_hours * SECS_PER_HOUR,
-            on_add=self._rememberer.naughty_added,
-            on_forget=self._rememberer.naughty_forgotten,
+            on_add=self._throttle_journal.naughty_added,
+            on_forget=self._throttle_journal.naughty_forgotten,
         )
         naughty.restore(journal.naughty, self._clock.now())
         throttles = ThrottleManager(
@@ -344,12 +344,12 @@ class PurgatorySync:
             self.settings.hunt,
             wall=self._clock,
             naughty=naughty,
-            on_change=self._rememberer.domain_changed,
+            on_change=self._throttle_journal.domain_changed,
         )
         for row in journal.domains:
             throttles.restore(row.domain, row.starts, row.resting_until)
             if throttles.domains.get(row.domain) is None:  # over long ago: nothing to remember
-                self._rememberer.domain_changed(row.domain, (), None)
+                self._throttle_journal.domain_changed(row.domain, (), None)
         return throttles
 
     def _forgive(self, announcement: Announcement) -> None:

@@ -29,7 +29,7 @@ class AttemptEnd:
       obtained: those of the OIDs asked for that joined the repository.
       counted: a start counts against the limits; else place and token are given back.
       tried: the URL is tried for what it was asked for (B 8.3).
-      passed_over: the URL is not looked at again in this hunt (B 8.2).
+      skipped: the URL is not looked at again in this hunt (B 8.2).
       error: what to put on the naughty list and how long to rest, when it failed.
     """
 
@@ -38,7 +38,7 @@ class AttemptEnd:
     obtained: frozenset[str] = _NONE
     counted: bool = True
     tried: bool = False
-    passed_over: bool = False
+    skipped: bool = False
     error: AttemptFailed | None = None
 
 
@@ -131,7 +131,7 @@ async def _renewed(reserved: Reservation, ctx: SyncContext) -> Reservation | Non
     source = seen.source(reserved.url, reserved.oids) if seen is not None else None
     oids = reserved.oids & source.oids if source is not None else frozenset()
     if seen is None or source is None or not oids:
-        reserved.hunt.passed_over[reserved.url] = None
+        reserved.hunt.skipped[reserved.url] = None
         ctx.record_attempt(
             reserved.hunt.identifier,
             reserved.source.event_ids,
@@ -170,7 +170,7 @@ async def _fetch(
             f"internal error: {type(error).__name__}",
             counted=observer.was_contacted,
             tried=True,
-            passed_over=not observer.was_contacted,
+            skipped=not observer.was_contacted,
         )
     finally:
         if outcome.result is ResultClass.CANCELLED and not observer.was_contacted:
@@ -199,13 +199,13 @@ def _failed(
         str(error),
         counted=counted,
         tried=counted and not limited and refused is None,
-        passed_over=bool(observer.elsewhere) if limited else not counted or refused is not None,
+        skipped=bool(observer.elsewhere) if limited else not counted or refused is not None,
         error=error,
     )
 
 
 def _passed_over(why: str) -> AttemptEnd:
-    return AttemptEnd(ResultClass.NOTHING, why, counted=False, passed_over=True)
+    return AttemptEnd(ResultClass.NOTHING, why, counted=False, skipped=True)
 
 
 def _settle(
@@ -220,9 +220,9 @@ def _settle(
     asked_enough = outcome.tried or _is_limited_again(reservation, throttles, outcome)
     if asked_enough:
         hunt.tried.mark(url, reservation.oids)
-    if outcome.passed_over:
-        hunt.passed_over[url] = None
-    if asked_enough or outcome.passed_over:
+    if outcome.skipped:
+        hunt.skipped[url] = None
+    if asked_enough or outcome.skipped:
         throttles.mark_url_tried(domain, hunt.identifier, url, reservation.oids)
     _judge_server(reservation, throttles, observer, outcome)
     places = (reservation.place, *observer.elsewhere.values())
@@ -239,7 +239,7 @@ def _settle(
 def _record(ctx: SyncContext, reservation: Reservation, outcome: AttemptEnd) -> None:
     """Tell the context; a crash there ends neither a cancellation nor the other attempts."""
     identifier, url = reservation.hunt.identifier, reservation.url
-    events = reservation.source.event_ids if outcome.passed_over else reservation.event_ids
+    events = reservation.source.event_ids if outcome.skipped else reservation.event_ids
     try:
         ctx.record_attempt(identifier, events, url, outcome.result, outcome.detail)
     except Exception:
@@ -252,7 +252,7 @@ def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: A
     It waits for the next one then: as long as the identifier waited for it alone, the domain's
     other URLs, tried in vain, would not be asked again.
     """
-    if outcome.passed_over or not isinstance(outcome.error, RateLimited):
+    if outcome.skipped or not isinstance(outcome.error, RateLimited):
         return False
     tried, url = reservation.hunt.tried, reservation.url
     queued = throttles.tried_at(reservation.domain, reservation.hunt.identifier)
@@ -270,7 +270,7 @@ def _judge_server(
     error, identifier = outcome.error, reservation.hunt.identifier
     if isinstance(error, RateLimited):
         throttles.rest(observer.last_domain, error.retry_after_secs)
-        if not outcome.passed_over:
+        if not outcome.skipped:
             tried = reservation.hunt.tried.for_domain(reservation.domain)
             throttles.enqueue_identifier(reservation.domain, identifier, tried)
     elif error is not None and error.naughty is not NaughtyScope.NONE:

@@ -126,7 +126,7 @@ def askable(
     What other attempts ask for at the moment is not left out.
     """
     for source in seen.sources:
-        if source.url in hunt.passed_over or throttles.is_naughty(source.url):
+        if source.url in hunt.skipped or throttles.is_naughty(source.url):
             continue
         oids = tried.untried(source.url, hunt.tried.untried(source.url, source.oids))
         if oids:

@@ -157,7 +157,7 @@ class _Pushes:
         return await self._engine.pusher.refs(RepositoryId(decode_npub(npub), identifier))
 
     def waiting(self, npub: str, identifier: str) -> AbstractContextManager[None]:
-        return self._engine.pusher.in_hand.waiting(RepositoryId(decode_npub(npub), identifier))
+        return self._engine.pusher.in_flight.waiting(RepositoryId(decode_npub(npub), identifier))
 
     async def receive(self, npub: str, identifier: str, changes: Changes, read: Read) -> None:
         await self._engine.pusher.receive(

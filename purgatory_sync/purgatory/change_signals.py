@@ -22,11 +22,11 @@ class Watch:
     _newcomers_taken: Callable[[], None]
 
     @property
-    def newcomer_due(self) -> float | None:
+    def newly_queued_due(self) -> float | None:
         """Trio's time at which newcomers of this hunt shall be asked for, or None (B 8.11)."""
         return self._newcomer_due()
 
-    def newcomers_taken(self) -> None:
+    def newly_queued_taken(self) -> None:
         """Say that the hunt looks at everything that is missing now, due newcomers included."""
         self._newcomers_taken()
 

@@ -53,7 +53,7 @@ class ExpiredIds:
             count += 1
         return count
 
-    def not_ahead(self, now: float) -> None:
+    def clamp_timestamps(self, now: float) -> None:
         """Let none have expired later than `now`, Unix seconds (B 9)."""
         self._at = {event_id: min(at, now) for event_id, at in self._at.items()}
 

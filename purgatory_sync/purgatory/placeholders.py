@@ -32,7 +32,7 @@ class Placeholders:
             self._counts[placeholder.owner, placeholder.identifier] += 1
         self._by_key[placeholder.key] = placeholder
 
-    def not_ahead(self, now: float) -> None:
+    def clamp_timestamps(self, now: float) -> None:
         """Let none have been pushed later than `now`, Unix seconds (B 9)."""
         self._by_key = {
             key: attrs.evolve(each, at=min(each.at, now)) for key, each in self._by_key.items()

@@ -141,7 +141,7 @@ class Purgatory:
         held.accepted_at, held.soft_expired_at = at, None
         self._changes.announce(held.identifiers)
 
-    def not_ahead(self, now: float) -> None:
+    def clamp_timestamps(self, now: float) -> None:
         """Let nothing have come later than `now` (Unix seconds): the clock was set back (B 9).
 
         Else it would end as much later as the clock was wrong.
@@ -150,8 +150,8 @@ class Purgatory:
             held.accepted_at = min(held.accepted_at, now)
             if isinstance(held, HeldAnnouncement) and held.soft_expired_at is not None:
                 held.soft_expired_at = min(held.soft_expired_at, now)
-        self.placeholders.not_ahead(now)
-        self.expired.not_ahead(now)
+        self.placeholders.clamp_timestamps(now)
+        self.expired.clamp_timestamps(now)
 
     def enqueue_sync(self, identifier: str, delay: float) -> None:
         """Hunt for the identifier after `delay` seconds, as if a new event had come."""
@@ -260,15 +260,15 @@ class Purgatory:
     def watch(self, identifier: str, on_change: Callable[[], None]) -> Watch:
         """An eye on the identifier for a hunt, which opens and closes it."""
 
-        def newcomer_due() -> float | None:
+        def newly_queued_due() -> float | None:
             entry = self.sync_queue.get(identifier)
-            return entry.newcomer_due if entry is not None else None
+            return entry.newly_queued_due if entry is not None else None
 
-        def newcomers_taken() -> None:
+        def newly_queued_taken() -> None:
             if (entry := self.sync_queue.get(identifier)) is not None:
                 entry.on_newcomers_taken(self._clock())
 
-        return Watch(identifier, on_change, self._changes, newcomer_due, newcomers_taken)
+        return Watch(identifier, on_change, self._changes, newly_queued_due, newly_queued_taken)
 
     def _arrived(self, held: HuntedEvent, delay: float | None) -> None:
         if delay is None:

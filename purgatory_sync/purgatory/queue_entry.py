@@ -22,13 +22,13 @@ class SyncQueueEntry:
       next_attempt: Trio's time of the next hunt.
       attempt_count: hunts since the last new event.
       in_progress: a live hunt holds the entry (`SyncQueue.lease` sets and clears it).
-      newcomer_due: while in progress, when events that came meanwhile shall be asked for (B 8.11).
+      newly_queued_due: while in progress, when events that came meanwhile are asked for (B 8.11).
     """
 
     next_attempt: float
     attempt_count: int = 0
     in_progress: bool = False
-    newcomer_due: float | None = None
+    newly_queued_due: float | None = None
 
     def backoff(self) -> float:
         """Seconds until the next attempt: 20, 40, 80, 120, 120 … after attempts 1, 2, 3, 4, 5 …"""
@@ -44,18 +44,18 @@ class SyncQueueEntry:
         self.attempt_count = 0
         if not self.in_progress:
             self.next_attempt = min(self.next_attempt, due)
-        elif self.newcomer_due is None or due < self.newcomer_due:
-            self.newcomer_due = due
+        elif self.newly_queued_due is None or due < self.newly_queued_due:
+            self.newly_queued_due = due
 
     def on_newcomers_taken(self, now: float) -> None:
         """The running hunt looks at all that is missing now, so due newcomers are asked for."""
-        if self.newcomer_due is not None and self.newcomer_due <= now:
-            self.newcomer_due = None
+        if self.newly_queued_due is not None and self.newly_queued_due <= now:
+            self.newly_queued_due = None
 
     def on_sync_complete(self, now: float) -> None:
         """A hunt ended with events still pending: the earlier of backoff and newcomers (B 8.11)."""
         self.attempt_count += 1
         self.next_attempt = now + self.backoff()
-        if self.newcomer_due is not None:
-            self.next_attempt = min(self.next_attempt, self.newcomer_due)
-            self.newcomer_due = None
+        if self.newly_queued_due is not None:
+            self.next_attempt = min(self.next_attempt, self.newly_queued_due)
+            self.newly_queued_due = None

@@ -15,7 +15,7 @@ from ..purgatory.release_result import ProcessResult
 from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
 from .index.repositories import Repositories
-from .index.repository_index import Knowledge
+from .index.repository_index import RepositoryIndex
 
 Notify = Callable[[Event], Awaitable[None] | None]
 
@@ -24,21 +24,21 @@ log = get_logger(__name__)
 
 
 @attrs.frozen
-class Parts:
+class Core:
     """What every release works with.
 
     Attributes:
       notify: told of every event that becomes served, after the transaction; may be async.
     """
 
-    knowledge: Knowledge
+    index: RepositoryIndex
     purgatory: Purgatory
     repositories: Repositories
     notify: Notify
 
 
 @attrs.define
-class Tally:
+class ReleaseReport:
     """What one round of judging did so far.
 
     Attributes:
@@ -70,7 +70,7 @@ class Tally:
         log.info("released", event_id=held.event_id, kind=held.event.kind)
 
     def result(self) -> ProcessResult:
-        """The tally, frozen."""
+        """The report, frozen."""
         return ProcessResult(
             states_released=tuple(self.states),
             prs_released=tuple(self.prs),
@@ -81,8 +81,8 @@ class Tally:
 
 
 async def serve(
-    parts: Parts,
-    tally: Tally,
+    core: Core,
+    report: ReleaseReport,
     promotes: Sequence[str],
     entry: HuntedEvent | None = None,
     superseded: Sequence[HeldEvent] = (),
@@ -99,36 +99,36 @@ async def serve(
 
     Cancelled, nothing was saved, or all of it is out of purgatory and some may not be told.
     """
-    promoted = [held for each in promotes if (held := parts.purgatory.get(each))]
+    promoted = [held for each in promotes if (held := core.purgatory.get(each))]
     entries: list[HeldEvent] = [*promoted, *([entry] if entry else [])]
     events = [held.event for held in entries]
     ids = tuple(held.event_id for held in (*entries, *superseded))
-    change = Change(save=tuple(events), unhold=ids, made=_filled(parts, promoted))
-    applied = await parts.knowledge.apply(change)
+    change = Change(save=tuple(events), unhold=ids, made=_filled(core, promoted))
+    applied = await core.index.apply(change)
     for held in superseded:
-        forget(parts.purgatory, held)
+        forget(core.purgatory, held)
     for held in entries:
-        forget(parts.purgatory, held)
-        tally.count(held)
+        forget(core.purgatory, held)
+        report.count(held)
     for event in events:
         if event.id in applied.saved:
-            await tell(parts.notify, event)
+            await tell(core.notify, event)
 
 
-def _filled(parts: Parts, promoted: Sequence[HeldEvent]) -> list[Made]:
+def _filled(core: Core, promoted: Sequence[HeldEvent]) -> list[Made]:
     """The notes that the repositories of announcements have data from now on."""
     repositories = [
-        parts.knowledge.made(held.announcement.owner, held.announcement.identifier)
+        core.index.made(held.announcement.owner, held.announcement.identifier)
         for held in promoted
         if isinstance(held, HeldAnnouncement)
     ]
     return [attrs.evolve(made, filled=True) for made in repositories if made is not None]
 
 
-async def drop(parts: Parts, entry: HuntedEvent) -> None:
+async def drop(core: Core, entry: HuntedEvent) -> None:
     """Un-hold an event unsaved: something newer of its author is served already (B 1.6)."""
-    await parts.knowledge.apply(Change(unhold=(entry.event_id,)))
-    forget(parts.purgatory, entry)
+    await core.index.apply(Change(unhold=(entry.event_id,)))
+    forget(core.purgatory, entry)
 
 
 def forget(purgatory: Purgatory, held: HeldEvent) -> None:

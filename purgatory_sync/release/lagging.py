@@ -9,24 +9,24 @@ from ..git.disk.alignment import ALIGNED
 from ..git.disk.repository import is_repository, list_refs, read_head
 from ..nostr.state import State
 from ..policy.authority import newest_for
-from .commit import Parts
+from .commit import Core
 from .making import make_repository
 from .repository_sync import choose_head
 
 
-async def make_hosted(parts: Parts, identifier: str) -> None:
+async def make_hosted(core: Core, identifier: str) -> None:
     """Make the repositories of served announcements that are not on this disk.
 
     Raises:
       RepositoryError: the disk refuses.
     """
-    repositories = parts.repositories
-    for owner in await parts.knowledge.hosted_owners(identifier):
+    repositories = core.repositories
+    for owner in await core.index.hosted_owners(identifier):
         if not repositories.exists(owner, identifier):
-            await make_repository(parts, owner, identifier, served=True)
+            await make_repository(core, owner, identifier, served=True)
 
 
-async def lags(parts: Parts, identifier: str) -> bool:
+async def lags(core: Core, identifier: str) -> bool:
     """Whether a repository of a served announcement is not there, or not what it should be.
 
     Cheap: a store that is asked once, and the refs of each repository. Without the identifier's
@@ -35,14 +35,14 @@ async def lags(parts: Parts, identifier: str) -> bool:
     Raises:
       RepositoryError, StoreError: a repository or the store cannot be read.
     """
-    owners = await parts.knowledge.hosted_owners(identifier)
-    data = await parts.knowledge.data(identifier)
-    states = await parts.knowledge.served_states(identifier)
+    owners = await core.index.hosted_owners(identifier)
+    data = await core.index.data(identifier)
+    states = await core.index.served_states(identifier)
     ruled = [
-        (parts.repositories.path(owner, identifier), newest_for(owner, data, states))
+        (core.repositories.path(owner, identifier), newest_for(owner, data, states))
         for owner in owners
     ]
-    return bool(ruled) and await parts.repositories.run(_any_lags, ruled)
+    return bool(ruled) and await core.repositories.run(_any_lags, ruled)
 
 
 def _any_lags(ruled: Sequence[tuple[Path, State | None]]) -> bool:

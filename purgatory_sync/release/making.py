@@ -7,7 +7,7 @@ import secrets
 from ..errors import RepositoryError, StoreError
 from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
-from .commit import Parts
+from .commit import Core
 
 TOKEN_BYTES = 16
 log = get_logger(__name__)
@@ -18,9 +18,7 @@ def new_token() -> str:
     return secrets.token_hex(TOKEN_BYTES)
 
 
-async def make_repository(
-    parts: Parts, owner: str, identifier: str, *, served: bool = False
-) -> None:
+async def make_repository(core: Core, owner: str, identifier: str, *, served: bool = False) -> None:
     """Make the repository of an announcement unless one is there, which is taken as it is.
 
     That it is made is noted in the store first. What is there without such a note, or is another
@@ -33,26 +31,26 @@ async def make_repository(
       RepositoryError: the disk refuses, or what is there cannot be used.
       StoreError: nothing was made.
     """
-    repositories = parts.repositories
+    repositories = core.repositories
     token = new_token()
     if not repositories.exists(owner, identifier):
-        await parts.knowledge.apply(Change(made=[Made(owner, identifier, token, served)]))
+        await core.index.apply(Change(made=[Made(owner, identifier, token, served)]))
     await repositories.run(repositories.create, owner, identifier, token)
 
 
-async def remove_made_empty(parts: Parts, owner: str, identifier: str) -> None:
+async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
     """Remove the repository of an announcement that ends, if it was made for it and stayed empty.
 
     Whatever else is there stays: it was found here, or its data was served once. What cannot be
     removed is logged.
     """
-    made = parts.knowledge.made(owner, identifier)
-    repositories = parts.repositories
+    made = core.index.made(owner, identifier)
+    repositories = core.repositories
     try:
         if made is not None and not made.filled:
             token = made.token
             if await repositories.run(repositories.remove_made_empty, owner, identifier, token):
-                await parts.knowledge.apply(Change(forget_made=[made]))
+                await core.index.apply(Change(forget_made=[made]))
                 return
         if repositories.exists(owner, identifier):
             log.info(

@@ -10,14 +10,14 @@ from ..nostr.pull_request import PullRequest
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
 from ..runtime.logger import get_logger
-from .commit import Parts, Tally, serve
+from .commit import Core, ReleaseReport, serve
 from .index.missing_objects import concern_of, identify_missing_oids
 from .repository_sync import bring_pull_request, drop_refs
 
 log = get_logger(__name__)
 
 
-async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
+async def release_pr(core: Core, entry: HeldPr, report: ReleaseReport) -> None:
     """Let a pull request go if its commit is here, in every repository that it concerns.
 
     Raises:
@@ -25,35 +25,33 @@ async def release_pr(parts: Parts, entry: HeldPr, tally: Tally) -> None:
     """
     if entry.pr.unsatisfiable:
         return
-    missing = (await identify_missing_oids([entry], parts.knowledge, parts.repositories))[
-        entry.event_id
-    ]
+    missing = (await identify_missing_oids([entry], core.index, core.repositories))[entry.event_id]
     concern = missing.concern
     if missing.oids or not concern.repositories:
         return
-    tally.repositories += await parts.repositories.run(
-        bring_pull_request, parts.repositories, concern.repositories, entry.pr
+    report.repositories += await core.repositories.run(
+        bring_pull_request, core.repositories, concern.repositories, entry.pr
     )
     if len(entry.identifiers) > 1:
         # Packs came as a whole, with what is named under the other identifier only.
         for repository in concern.repositories:
-            await parts.repositories.run(parts.repositories.note_left, repository)
+            await core.repositories.run(core.repositories.note_left, repository)
     promotes: list[str] = []
     for identifier in concern.owners:
-        promotes += rule_pr(entry.pr, await parts.knowledge.data(identifier)).promotes
-    await serve(parts, tally, promotes, entry)
+        promotes += rule_pr(entry.pr, await core.index.data(identifier)).promotes
+    await serve(core, report, promotes, entry)
     if len(entry.identifiers) > 1:  # data came to repositories of the others, too (B 7.1)
         for identifier in entry.identifiers:
-            if parts.purgatory.has_pending_events(identifier):
-                parts.purgatory.trigger_immediate_sync(identifier)
+            if core.purgatory.has_pending_events(identifier):
+                core.purgatory.trigger_immediate_sync(identifier)
 
 
-async def drop_deleted_pull_request_refs(parts: Parts, pr: PullRequest) -> None:
+async def drop_deleted_pull_request_refs(core: Core, pr: PullRequest) -> None:
     """Delete `refs/nostr/<id>` of a deleted pull request in every repository on the disk (B 5).
 
     What cannot be changed is logged and keeps no other from it; a start reports it.
     """
-    repositories = parts.repositories
+    repositories = core.repositories
     for identifier in pr.identifiers:
         for path in await repositories.run(repositories.of_identifier, identifier):
             try:
@@ -62,7 +60,7 @@ async def drop_deleted_pull_request_refs(parts: Parts, pr: PullRequest) -> None:
                 log.warning("ref not deleted", path=str(path), ref=pr.ref, error=str(error))
 
 
-async def drop_other_pull_request_refs(parts: Parts, entries: Iterable[HeldPr]) -> None:
+async def drop_other_pull_request_refs(core: Core, entries: Iterable[HeldPr]) -> None:
     """Delete `refs/nostr/<id>` wherever it names another commit than the event's (B 4.2).
 
     Each repository is read once, however many of the events concern it; one that cannot be changed
@@ -70,11 +68,11 @@ async def drop_other_pull_request_refs(parts: Parts, entries: Iterable[HeldPr]) 
     """
     commits: dict[Path, dict[str, str]] = {}
     for entry in entries:
-        concern = await concern_of(entry, parts.knowledge, parts.repositories)
+        concern = await concern_of(entry, core.index, core.repositories)
         for repository in concern.repositories:
             commits.setdefault(repository, {})[entry.pr.ref] = entry.pr.commit
     for repository, named in commits.items():
         try:
-            await parts.repositories.run(drop_refs, repository, named)
+            await core.repositories.run(drop_refs, repository, named)
         except RepositoryError as error:
             log.warning("refs not deleted", path=str(repository), error=str(error))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ..nostr.authority.repository_data import RepositoryData
 from ..policy.authority import newest_for
 from ..purgatory.entries import HeldAnnouncement
-from .commit import Parts, Tally, serve
+from .commit import Core, ReleaseReport, serve
 from .repository_sync import bring_state
 
 
-async def promote_filled(parts: Parts, held: HeldAnnouncement, tally: Tally) -> None:
+async def promote_filled(core: Core, held: HeldAnnouncement, report: ReleaseReport) -> None:
     """Fill, align and promote an announcement whose set has a served state with its objects here.
 
     Raises:
@@ -17,35 +17,35 @@ async def promote_filled(parts: Parts, held: HeldAnnouncement, tally: Tally) -> 
     """
     if held.soft_expired_at is not None:
         return
-    data = await parts.knowledge.data(held.announcement.identifier)
+    data = await core.index.data(held.announcement.identifier)
     owner = held.announcement.owner
     # One that points at others, who name it not, gets no copy of theirs.
-    if owner in data.maintainer_set(owner) and await _bring_up(parts, data, owner, tally):
-        await serve(parts, tally, [held.event_id])
+    if owner in data.maintainer_set(owner) and await _bring_up(core, data, owner, report):
+        await serve(core, report, [held.event_id])
 
 
-async def realign(parts: Parts, owner: str, identifier: str, tally: Tally) -> None:
+async def realign(core: Core, owner: str, identifier: str, report: ReleaseReport) -> None:
     """Bring the owner's repository up to the newest served state of its set.
 
     Raises:
       RepositoryError: it could not be aligned; its refs are as they were.
     """
-    await _bring_up(parts, await parts.knowledge.data(identifier), owner, tally)
+    await _bring_up(core, await core.index.data(identifier), owner, report)
 
 
-async def _bring_up(parts: Parts, data: RepositoryData, owner: str, tally: Tally) -> bool:
+async def _bring_up(core: Core, data: RepositoryData, owner: str, report: ReleaseReport) -> bool:
     """Whether the owner's repository now holds the served state that rules it, with real refs."""
-    state = newest_for(owner, data, await parts.knowledge.served_states(data.identifier))
+    state = newest_for(owner, data, await core.index.served_states(data.identifier))
     if state is None or state.unsatisfiable or not data.with_repository([owner]):
         return False
     concerned = data.with_repository(data.owners_authorising(state.author))
-    repositories = parts.repositories
+    repositories = core.repositories
     sources = [repositories.path(each, data.identifier) for each in concerned]
     here = await repositories.run(repositories.here, {"": (sources, state.oids)})
     if here[""] != state.oids:
         return False
     target = repositories.path(owner, data.identifier)
-    tally.repositories += await repositories.run(
+    report.repositories += await repositories.run(
         bring_state, repositories, sources, [target], state
     )
     return not state.empty

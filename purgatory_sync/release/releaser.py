@@ -11,7 +11,7 @@ from ..errors import CannotName, PurgatorySyncError
 from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
 from ..purgatory.release_result import ProcessResult
 from ..runtime.logger import get_logger
-from .commit import Parts, Tally
+from .commit import Core, ReleaseReport
 from .index.locks import IdentifierLocks
 from .index.repositories import extract_identifier_from_repo_path
 from .pr_release import release_pr
@@ -25,9 +25,9 @@ log = get_logger(__name__)
 class Releaser:
     """Lets held events go; what it does to an identifier is done under that identifier's lock."""
 
-    def __init__(self, parts: Parts, locks: IdentifierLocks) -> None:
-        self._parts = parts
-        self._purgatory = parts.purgatory
+    def __init__(self, core: Core, locks: IdentifierLocks) -> None:
+        self._core = core
+        self._purgatory = core.purgatory
         self._locks = locks
 
     async def process_newly_available_git_data(
@@ -69,26 +69,26 @@ class Releaser:
 
     async def process_locked(self, identifier: str, *, bring_up: bool = False) -> ProcessResult:
         """The same for a caller that is inside `hold(identifier)`."""
-        tally = Tally()
+        report = ReleaseReport()
         released = -1
         # A promotion lets empty states go (B 3.5), and objects are gathered for others, too.
-        while released != tally.released:
-            released = tally.released
+        while released != report.released:
+            released = report.released
             for state in sorted(self._purgatory.find_state(identifier), key=_order):
-                await self._guarded(state, release_state, tally)
+                await self._guarded(state, release_state, report)
             for pr in sorted(self._purgatory.find_prs_for_identifier(identifier), key=_order):
-                await self._guarded(pr, release_pr, tally)
+                await self._guarded(pr, release_pr, report)
             for held in self._purgatory.find_announcements(identifier):
-                await self._guarded(held, promote_filled, tally)
+                await self._guarded(held, promote_filled, report)
         # The objects of a pull request may be those that the state lacked which rules.
-        for each in sorted(tally.completed.union([identifier] if bring_up else [])):
-            for owner in (await self._parts.knowledge.data(each)).known:
-                await self._realign(owner, each, tally)
-        return tally.result()
+        for each in sorted(report.completed.union([identifier] if bring_up else [])):
+            for owner in (await self._core.index.data(each)).known:
+                await self._realign(owner, each, report)
+        return report.result()
 
-    async def _realign(self, owner: str, identifier: str, tally: Tally) -> None:
+    async def _realign(self, owner: str, identifier: str, report: ReleaseReport) -> None:
         try:
-            await realign(self._parts, owner, identifier, tally)
+            await realign(self._core, owner, identifier, report)
         except (PurgatorySyncError, OSError) as error:
             log.warning("could not align", identifier=identifier, owner=owner, error=str(error))
         except Exception:
@@ -103,19 +103,22 @@ class Releaser:
         )
 
     async def _guarded(
-        self, entry: E, release: Callable[[Parts, E, Tally], Awaitable[None]], tally: Tally
+        self,
+        entry: E,
+        release: Callable[[Core, E, ReleaseReport], Awaitable[None]],
+        report: ReleaseReport,
     ) -> None:
         """One failure is recorded on its event and never blocks another (B 7.4)."""
         try:
-            await release(self._parts, entry, tally)
+            await release(self._core, entry, report)
             entry.error = None
         except (PurgatorySyncError, OSError) as error:
             entry.error = str(error) or type(error).__name__
             entry.hopeless = isinstance(error, CannotName)
-            tally.errors[entry.event_id] = entry.error
+            report.errors[entry.event_id] = entry.error
             log.warning("release failed", event_id=entry.event_id, error=entry.error)
         except Exception as error:
-            entry.error = tally.errors[entry.event_id] = f"internal error: {type(error).__name__}"
+            entry.error = report.errors[entry.event_id] = f"internal error: {type(error).__name__}"
             log.exception("release crashed", event_id=entry.event_id)
 
 

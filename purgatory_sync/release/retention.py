@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..purgatory.entries import HuntedEvent
-from .commit import Parts
+from .commit import Core
 from .index.missing_objects import needed_oids
 
 
-async def named_oids(parts: Parts, identifier: str) -> frozenset[str]:
+async def named_oids(core: Core, identifier: str) -> frozenset[str]:
     """What events and placeholders of the identifier name, whichever repository they concern.
 
     Served states count that rule nothing now: one may rule again (B 3.4).
     """
-    knowledge, purgatory = parts.knowledge, parts.purgatory
+    index, purgatory = core.index, core.purgatory
     return frozenset[str]().union(
-        *(state.oids for state in await knowledge.served_states(identifier)),
-        (pr.commit for pr in await knowledge.served_pull_requests(identifier)),
+        *(state.oids for state in await index.served_states(identifier)),
+        (pr.commit for pr in await index.served_pull_requests(identifier)),
         *(held.state.oids for held in purgatory.find_state(identifier)),
         (held.pr.commit for held in purgatory.find_prs_for_identifier(identifier)),
         (each.oid for each in purgatory.placeholders if each.identifier == identifier),
@@ -25,14 +25,14 @@ async def named_oids(parts: Parts, identifier: str) -> frozenset[str]:
 
 
 async def note_what_leaves(
-    parts: Parts, identifier: str, oids: Collection[str], *owners: str
+    core: Core, identifier: str, oids: Collection[str], *owners: str
 ) -> None:
     """Let the repositories be looked at where objects stay that an event named which leaves.
 
     Args:
       owners: those whose repositories are looked at, whether anybody announces them or not.
     """
-    repositories, data = parts.repositories, await parts.knowledge.data(identifier)
+    repositories, data = core.repositories, await core.index.data(identifier)
     paths = [
         repositories.path(owner, identifier)
         for owner in dict.fromkeys((*data.known, *owners))
@@ -41,7 +41,7 @@ async def note_what_leaves(
     await repositories.run(repositories.note_unnamed, paths, oids)
 
 
-async def note_what_ends(parts: Parts, ending: HuntedEvent) -> None:
+async def note_what_ends(core: Core, ending: HuntedEvent) -> None:
     """Do so for all that an event needs which is held, or served, no longer."""
     for identifier in ending.identifiers:
-        await note_what_leaves(parts, identifier, needed_oids(ending))
+        await note_what_leaves(core, identifier, needed_oids(ending))

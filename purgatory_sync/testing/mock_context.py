@@ -102,7 +102,7 @@ class _World:
     announcements: list[KnownAnnouncement] = attrs.field(factory=list)
     data: RepositoryData | None = None
     here: set[str] = attrs.field(factory=set)
-    newcomer_due: float | None = None
+    newly_queued_due: float | None = None
     has_data: bool = True
     has_target: bool = True
     paths: dict[str, Path] = attrs.field(factory=dict)
@@ -248,7 +248,9 @@ class MockSyncContext:
         """A new event comes now and wants to be hunted for after `delay` seconds (B 8.11)."""
         world, due = self._world(identifier), trio.current_time() + delay
         self.with_needed_oids(oids, identifier)
-        world.newcomer_due = due if world.newcomer_due is None else min(due, world.newcomer_due)
+        world.newly_queued_due = (
+            due if world.newly_queued_due is None else min(due, world.newly_queued_due)
+        )
         self._changes.announce((identifier,))
         return self
 
@@ -398,10 +400,10 @@ class MockSyncContext:
         world = self._world(identifier)
 
         def taken() -> None:
-            if world.newcomer_due is not None and world.newcomer_due <= trio.current_time():
-                world.newcomer_due = None
+            if world.newly_queued_due is not None and world.newly_queued_due <= trio.current_time():
+                world.newly_queued_due = None
 
-        return Watch(identifier, on_change, self._changes, lambda: world.newcomer_due, taken)
+        return Watch(identifier, on_change, self._changes, lambda: world.newly_queued_due, taken)
 
     def _needs(self, identifier: str) -> tuple[Need, ...]:
         world = self._world(identifier)

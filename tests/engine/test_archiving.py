@@ -41,7 +41,7 @@ async def test_b_2_2_a_an_archived_repository_is_held_released_and_served(archiv
         for number, step in enumerate(steps)
     ]
     assert (await archive.offer(states[0], Origin.SYNC)).outcome is Outcome.HELD
-    data = await archive.knowledge.data("repo")
+    data = await archive.index.data("repo")
     assert [source.url for source in data.clone_sources([OWNER.pubkey])] == [
         f"https://elsewhere.example.com/{OWNER.npub}/repo.git"
     ]
@@ -84,8 +84,8 @@ async def test_b_2_9_what_is_archived_no_longer_ends_at_the_start(
     archive: World, lists: CurationSettings
 ) -> None:
     await archive.announce(OWNER, listed=False, origin=Origin.SYNC)
-    await end_what_is_blocked(archive.parts, ARCHIVE, SERVICE)
+    await end_what_is_blocked(archive.core, ARCHIVE, SERVICE)
     assert is_repository(archive.path(OWNER))
-    await end_what_is_blocked(archive.parts, lists, SERVICE)
+    await end_what_is_blocked(archive.core, lists, SERVICE)
     assert await archive.held() == set()
     assert not is_repository(archive.path(OWNER))

@@ -36,7 +36,7 @@ async def resolved(host: str) -> list[str]:
 def context(world: World) -> RealSyncContext:
     gate = Gate(resolve=resolved, connect=refused)  # type: ignore[arg-type]
     client = GitClient(world.settings.hunt, gate, world.repositories.tmp)
-    return RealSyncContext(world.parts, world.releaser, client, world.admission.clock, SERVICE)
+    return RealSyncContext(world.core, world.releaser, client, world.admission.clock, SERVICE)
 
 
 async def announce(world: World, author: Author, *maintainers: Author) -> None:

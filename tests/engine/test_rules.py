@@ -68,7 +68,7 @@ async def test_b_1_6_held_states_never_replace_one_another(world: World) -> None
 
 async def test_b_2_4_a_held_repository_is_hosted(world: World) -> None:
     announcement = await world.announce(OWNER)
-    data = await world.knowledge.data("repo")
+    data = await world.index.data("repo")
     assert data.with_repository([OWNER.pubkey]) == (OWNER.pubkey,)
     assert await world.served() == set()
     assert await world.held() == {announcement.id}

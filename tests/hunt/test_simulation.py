@@ -81,12 +81,12 @@ class ClumsyContext(MockSyncContext):
         self, repository: Path, url: str, oids: frozenset[str], observer: AttemptObserver
     ) -> frozenset[str]:
         self._may_crash()
-        witness = Witness(observer, self.seen_by_host[host_of(url)], self.seen_by_host)
-        return await super().fetch_oids(repository, url, oids, witness)
+        snapshots = SnapshotBuilder(observer, self.seen_by_host[host_of(url)], self.seen_by_host)
+        return await super().fetch_oids(repository, url, oids, snapshots)
 
 
 @attrs.frozen
-class Witness:
+class SnapshotBuilder:
     """Notes when a server has seen that it is asked."""
 
     _observer: AttemptObserver

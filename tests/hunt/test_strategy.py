@@ -576,7 +576,7 @@ async def test_b_8_2_what_turned_out_not_to_be_missing_is_passed_over() -> None:
         ctx.with_pending(False)
         ctx.arrives(["oid2"], 100.0)
         assert await sync_identifier_from_url(ctx, reserved, throttles) == 0
-        assert list(hunt.passed_over) == [A]
+        assert list(hunt.skipped) == [A]
     assert ctx.fetches == []
 
 

@@ -48,7 +48,7 @@ async def test_b_9_what_was_noted_in_the_future_of_the_clock_counts_from_then_on
     purgatory.expired.remember("e" * 64, ahead)
     for number, at in enumerate((ahead, NOW - 5)):
         purgatory.placeholders.add(Placeholder(ALICE, "repo", str(number), "1" * 40, at))
-    purgatory.not_ahead(NOW)
+    purgatory.clamp_timestamps(NOW)
     assert (held.accepted_at, soft.accepted_at, soft.soft_expired_at) == (NOW, NOW - 5, NOW)
     assert earlier.accepted_at == NOW - 5
     assert purgatory.expired.expired_at("e" * 64, NOW) == NOW
@@ -219,9 +219,9 @@ async def test_watch_knows_when_newcomers_are_due() -> None:
     purgatory.add_state(state(number=1), Origin.USER, NOW)
     with purgatory.sync_queue.lease("repo", lambda: True):
         purgatory.add_state(state(number=2), Origin.SYNC, NOW)
-        assert watch.newcomer_due == 0.5
-        watch.newcomers_taken()
-        assert watch.newcomer_due == 0.5
+        assert watch.newly_queued_due == 0.5
+        watch.newly_queued_taken()
+        assert watch.newly_queued_due == 0.5
         now = 0.5
-        watch.newcomers_taken()
-        assert watch.newcomer_due is None
+        watch.newly_queued_taken()
+        assert watch.newly_queued_due is None

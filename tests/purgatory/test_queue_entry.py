@@ -50,9 +50,9 @@ def test_b_8_11_a_newcomer_in_a_hunt_is_due_before_the_backoff() -> None:
     entry.on_new_event(delay=180.0, now=100.0)
     entry.on_new_event(delay=0.5, now=101.0)
     entry.on_new_event(delay=180.0, now=102.0)
-    assert (entry.next_attempt, entry.newcomer_due, entry.attempt_count) == (0.0, 101.5, 0)
+    assert (entry.next_attempt, entry.newly_queued_due, entry.attempt_count) == (0.0, 101.5, 0)
     entry.on_sync_complete(now=101.2)
-    assert (entry.next_attempt, entry.newcomer_due, entry.attempt_count) == (101.5, None, 1)
+    assert (entry.next_attempt, entry.newly_queued_due, entry.attempt_count) == (101.5, None, 1)
 
 
 def test_b_8_11_the_backoff_counts_when_it_is_earlier_than_the_newcomer() -> None:
@@ -66,6 +66,6 @@ def test_b_8_11_newcomers_are_taken_on_once_they_are_due() -> None:
     entry = SyncQueueEntry(next_attempt=0.0, in_progress=True)
     entry.on_new_event(delay=0.5, now=10.0)
     entry.on_newcomers_taken(now=10.4)
-    assert entry.newcomer_due == 10.5
+    assert entry.newly_queued_due == 10.5
     entry.on_newcomers_taken(now=10.5)
-    assert entry.newcomer_due is None
+    assert entry.newly_queued_due is None

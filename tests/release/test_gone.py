@@ -8,7 +8,7 @@ import trio
 
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.release.index.repositories import Repositories
-from purgatory_sync.release.index.repository_index import Gone, Knowledge
+from purgatory_sync.release.index.repository_index import Gone, RepositoryIndex
 from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change, HeldRow
@@ -20,11 +20,11 @@ ALICE = Author.from_seed(1)
 OLD, NEW = (events.announcement(ALICE, "r", created_at=SOME_TIME + n) for n in range(2))
 
 
-def knowledge(folder: Path, gone: Gone) -> Knowledge:
+def knowledge(folder: Path, gone: Gone) -> RepositoryIndex:
     settings = Settings()
     repositories = Repositories(folder, trio.CapacityLimiter(1))
     purgatory = Purgatory(settings.purgatory, settings.sync)
-    return Knowledge(MemoryStore(), purgatory, repositories, "grasp.example", None, gone)
+    return RepositoryIndex(MemoryStore(), purgatory, repositories, "grasp.example", None, gone)
 
 
 async def test_what_is_replaced_deleted_or_held_no_longer_is_gone(tmp_path: Path) -> None:

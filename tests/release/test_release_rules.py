@@ -137,7 +137,7 @@ async def test_b_7_1_what_was_gathered_for_one_event_releases_others(
     await world.announce(OTHER, maintainers=[MAINTAINER])
     await world.announce(MAINTAINER, maintainers=[OTHER, OWNER], listed=False)
     await world.announce(OWNER, maintainers=[OTHER])
-    data = await world.knowledge.data("repo")
+    data = await world.index.data("repo")
     assert OWNER.pubkey in data.maintainer_set(OTHER.pubkey)
     assert OTHER.pubkey not in data.maintainer_set(OWNER.pubkey), "it does not name her itself"
     steps = history(1)
@@ -152,7 +152,7 @@ async def test_b_7_1_what_was_gathered_for_one_event_releases_others(
         assert (await world.offer(each)).outcome is Outcome.HELD
     # Both are served already, so that no promotion makes it judge again.
     served = [held.event for held in world.purgatory.announcements()]
-    await world.knowledge.apply(Change(save=served, unhold=[each.id for each in served]))
+    await world.index.apply(Change(save=served, unhold=[each.id for each in served]))
     for each in served:
         world.purgatory.remove_announcement(each.id)
     world.give(OWNER, steps)

@@ -10,7 +10,7 @@ from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.purgatory.entries import HeldState, Origin
-from purgatory_sync.release.commit import TELL_SECS, Parts, Tally, tell
+from purgatory_sync.release.commit import TELL_SECS, Core, ReleaseReport, tell
 from purgatory_sync.release.state_release import release_state
 from purgatory_sync.store.protocol import Applied, Change
 from purgatory_sync.testing import events
@@ -319,10 +319,10 @@ async def test_b_7_4_a_crash_is_recorded_and_blocks_no_other(
     await world.offer(newer)
     world.give(OWNER, steps)
 
-    async def crashes(parts: Parts, entry: HeldState, tally: Tally) -> None:
+    async def crashes(core: Core, entry: HeldState, report: ReleaseReport) -> None:
         if entry.event_id == older.id:
             raise ZeroDivisionError
-        await release_state(parts, entry, tally)
+        await release_state(core, entry, report)
 
     with monkeypatch.context() as patch:
         patch.setattr("purgatory_sync.release.releaser.release_state", crashes)
@@ -340,7 +340,7 @@ async def test_b_7_4_the_error_goes_when_it_is_no_longer_so(
     held = world.purgatory.get(state.id)
     assert held is not None
 
-    async def fails(parts: Parts, entry: HeldState, tally: Tally) -> None:
+    async def fails(core: Core, entry: HeldState, report: ReleaseReport) -> None:
         raise RepositoryError("the disk is full")
 
     with monkeypatch.context() as patch:

@@ -29,7 +29,7 @@ from ...purgatory.entries import (
     Origin,
     as_hunted,
 )
-from ...release.commit import Parts, forget, tell
+from ...release.commit import Core, forget, tell
 from ...release.index.held_rows import row_of
 from ...release.making import make_repository, remove_made_empty
 from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pull_request_refs
@@ -39,7 +39,7 @@ from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import Settings
 from ...store.protocol import Change
-from .snapshot import NO_TARGETS, Targets, Witness
+from .snapshot import NO_TARGETS, SnapshotBuilder, Targets
 
 UNUSABLE = (
     "error: what lies at the repository's place here cannot be used; the service's operator has to"
@@ -91,9 +91,9 @@ class Admission:
       announced: called with every announcement that is accepted (B 8.7 forgives its URLs).
     """
 
-    parts: Parts
+    core: Core
     releaser: Releaser
-    witness: Witness
+    snapshots: SnapshotBuilder
     settings: Settings
     clock: WallClock
     announced: Callable[[Announcement], None]
@@ -108,7 +108,7 @@ class Admission:
         if unread is not None:
             return Answer(Outcome.REFUSED, unread.message, unread.lacks)
         try:
-            parsed = await self.parts.knowledge.parser.offered(event)
+            parsed = await self.core.index.parser.offered(event)
             async with self._hold_locks(parsed) as targets:
                 return await self._offer_locked(parsed, targets, origin)
         except InvalidEvent as error:
@@ -132,18 +132,18 @@ class Admission:
             async with self.releaser.hold(*names):
                 yield NO_TARGETS
             return
-        targets = await self.witness.targets(parsed)
+        targets = await self.snapshots.targets(parsed)
         while True:
             locked = names.union(*(each.identifiers for each in targets.all))
             async with self.releaser.hold(*locked):
-                targets = await self.witness.targets(parsed)
+                targets = await self.snapshots.targets(parsed)
                 if locked.issuperset(i for each in targets.all for i in each.identifiers):
                     yield targets
                     return
 
     async def _offer_locked(self, parsed: Parsed, targets: Targets, origin: Origin) -> Answer:
         now, lists = self.clock.now(), self.settings.curation
-        known = await self.witness.look(parsed, targets, now)
+        known = await self.snapshots.look(parsed, targets, now)
         verdict = judge(parsed, origin.value, known, self.settings.purgatory, lists)
         entry = _entry_of(parsed, verdict, origin, now)
         # What is begun is ended: journal, memory, disk, refs.
@@ -161,9 +161,9 @@ class Admission:
         for each in targets.all:
             if each.event.id in verdict.deletes and isinstance(each, State | PullRequest):
                 if isinstance(each, PullRequest):
-                    await drop_deleted_pull_request_refs(self.parts, each)
+                    await drop_deleted_pull_request_refs(self.core, each)
                 entry = as_hunted(each, Origin.USER, self.clock.now())
-                await note_what_ends(self.parts, entry)
+                await note_what_ends(self.core, entry)
 
     @contextmanager
     def _room_for(self, entry: HeldEvent | None) -> Iterator[None]:
@@ -171,7 +171,7 @@ class Admission:
         if entry is None:
             yield
             return
-        purgatory = self.parts.purgatory
+        purgatory = self.core.purgatory
         purgatory.room.take(entry.event)
         try:
             yield
@@ -189,7 +189,7 @@ class Admission:
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)
         if saved:
-            await tell(self.parts.notify, parsed.event)
+            await tell(self.core.notify, parsed.event)
         if isinstance(parsed, Announcement):
             return await self._after_announcement(parsed, origin)
         if isinstance(entry, HuntedEvent):
@@ -199,11 +199,11 @@ class Admission:
     async def _find_room(self, event: Event, known: Known) -> Answer | None:
         """What could not be released after all stays only where there is room for it (B 1.9)."""
         full = judge_room(event, known, self.settings.purgatory)
-        held = self.parts.purgatory.get(event.id)
+        held = self.core.purgatory.get(event.id)
         if full is None or held is None:
             return None
-        await self.parts.knowledge.apply(Change(unhold=[event.id]))
-        forget(self.parts.purgatory, held)
+        await self.core.index.apply(Change(unhold=[event.id]))
+        forget(self.core.purgatory, held)
         return Answer(Outcome.REFUSED, full.message)
 
     async def _carry_out(self, parsed: Parsed, verdict: Verdict, entry: HeldEvent | None) -> bool:
@@ -212,7 +212,7 @@ class Admission:
         Repositories of announcements that are journaled already are made before it, so that
         nothing has changed when that fails.
         """
-        purgatory, event = self.parts.purgatory, parsed.event
+        purgatory, event = self.core.purgatory, parsed.event
         leaving = [
             held
             for each in (*verdict.replaces, *verdict.evicts, *verdict.deletes)
@@ -240,12 +240,12 @@ class Admission:
             await self._make_repository(held.announcement)
         if verdict.replaces and isinstance(entry, HeldAnnouncement):
             await self._make_repository(entry.announcement)
-        applied = await self.parts.knowledge.apply(change)
+        applied = await self.core.index.apply(change)
         for held in leaving:
             forget(purgatory, held)
             if held.event_id in verdict.evicts and isinstance(held, HeldAnnouncement):
                 announced = held.announcement
-                await remove_made_empty(self.parts, announced.owner, announced.identifier)
+                await remove_made_empty(self.core, announced.owner, announced.identifier)
         for held in revived:
             purgatory.revive_announcement(held, now)
         if entry is not None:
@@ -257,7 +257,7 @@ class Admission:
 
     async def _hold(self, entry: HeldEvent) -> None:
         """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""
-        purgatory = self.parts.purgatory
+        purgatory = self.core.purgatory
         if isinstance(entry, HeldState):
             purgatory.add_state(entry.state, entry.origin, entry.accepted_at)
         elif isinstance(entry, HeldPr):
@@ -266,42 +266,42 @@ class Admission:
             try:
                 await self._make_repository(entry.announcement)
             except RepositoryError:
-                await self.parts.knowledge.apply(Change(unhold=[entry.event_id]))
+                await self.core.index.apply(Change(unhold=[entry.event_id]))
                 raise
             purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
 
     async def _make_repository(self, announcement: Announcement, *, served: bool = False) -> None:
         owner, identifier = announcement.owner, announcement.identifier
-        await make_repository(self.parts, owner, identifier, served=served)
+        await make_repository(self.core, owner, identifier, served=served)
 
     async def _after_announcement(self, announcement: Announcement, origin: Origin) -> Answer:
         """Judge again what was waiting for it (B 2.6, 2.8); its sources are new ones (B 8.11)."""
         identifier = announcement.identifier
         self.announced(announcement)
         await self.releaser.process_locked(identifier, bring_up=True)
-        if self.parts.purgatory.has_pending_events(identifier):
+        if self.core.purgatory.has_pending_events(identifier):
             sync = self.settings.sync
             by_user = origin is Origin.USER
-            self.parts.purgatory.enqueue_sync(
+            self.core.purgatory.enqueue_sync(
                 identifier, sync.default_delay_secs if by_user else sync.immediate_delay_secs
             )
-        if self.parts.purgatory.get(announcement.event.id) is None:
+        if self.core.purgatory.get(announcement.event.id) is None:
             return Answer(Outcome.SERVED)
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
     async def _after_holding(self, entry: HuntedEvent, verdict: Verdict) -> Answer:
         if isinstance(entry, HeldPr):
-            await drop_other_pull_request_refs(self.parts, [entry])
+            await drop_other_pull_request_refs(self.core, [entry])
         # What is revived may have its data: an expiry removes none that was not made empty (B 2.7).
         if verdict.action is Action.SERVE or verdict.revives:
             for identifier in entry.identifiers:
                 await self.releaser.process_locked(identifier)
-        held = self.parts.purgatory.get(entry.event_id)
+        held = self.core.purgatory.get(entry.event_id)
         if held is None:
             return Answer(Outcome.SERVED)
         if held.hopeless:
-            await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
-            forget(self.parts.purgatory, held)
+            await self.core.index.apply(Change(unhold=[held.event_id]))
+            forget(self.core.purgatory, held)
             return Answer(Outcome.REFUSED, f"invalid: {held.error}")
         return Answer(Outcome.HELD, HELD_MESSAGE)
 

@@ -21,7 +21,7 @@ from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import identify_missing_oids
 from ...release.index.repositories import Repositories
-from ...release.index.repository_index import Knowledge
+from ...release.index.repository_index import RepositoryIndex
 from ...settings import CurationSettings
 from ...store.protocol import Store
 
@@ -48,7 +48,7 @@ NO_TARGETS = Targets()
 
 
 @attrs.frozen
-class Witness:
+class SnapshotBuilder:
     """Takes snapshots.
 
     Attributes:
@@ -57,7 +57,7 @@ class Witness:
     """
 
     store: Store
-    knowledge: Knowledge
+    index: RepositoryIndex
     purgatory: Purgatory
     repositories: Repositories
     service: str
@@ -72,7 +72,7 @@ class Witness:
           targets: what `targets` says of it, under these locks.
         """
         event = parsed.event
-        data = {each: await self.knowledge.data(each) for each in parsed.identifiers}
+        data = {each: await self.index.data(each) for each in parsed.identifiers}
         held = self.purgatory.get(event.id)
         anchoring = () if event.kind in JUDGED_WITHOUT else anchor_filters(event)
         found, tombstones = await self.store.look(
@@ -122,7 +122,7 @@ class Witness:
         if not isinstance(parsed, State | PullRequest):
             return False
         entry = as_hunted(parsed, Origin.USER, 0.0)
-        missing = await identify_missing_oids([entry], self.knowledge, self.repositories)
+        missing = await identify_missing_oids([entry], self.index, self.repositories)
         return parsed.event.id in missing and not missing[parsed.event.id].oids
 
     async def _referenced(
@@ -142,8 +142,8 @@ class Witness:
         ]
         announced = [e for e in found if e.kind == kinds.ANNOUNCEMENT]
         needed = {e.first("d") or "" for e in announced} - data.keys()
-        known = data | {each: await self.knowledge.data(each) for each in sorted(needed)}
-        announcements = await self.knowledge.announcements(announced)
+        known = data | {each: await self.index.data(each) for each in sorted(needed)}
+        announcements = await self.index.announcements(announced)
         others = [e for e in found if e.kind != kinds.ANNOUNCEMENT]
         return is_anchored(event, [*announcements, *others], self.service, known, self.lists)
 
@@ -160,7 +160,7 @@ class Witness:
             filters.append(Filter(kinds=frozenset((kind,)), authors=own, tags=tags))
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
         return Targets(
-            await self.knowledge.parser.stored(served),
+            await self.index.parser.stored(served),
             tuple(entry.parsed for entry in _held_targets(self.purgatory, deletion)),
         )
 

@@ -23,7 +23,7 @@ Key: TypeAlias = RepositoryId | Waiting | str
 
 
 @attrs.frozen
-class PushesInHand:
+class PushesInFlight:
     """The repositories that pushes are received for, and the ids of events that they rely on."""
 
     _counts: Counter[Key] = attrs.field(factory=Counter)

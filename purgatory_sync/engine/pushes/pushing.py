@@ -23,7 +23,7 @@ from ...nostr.address import RepositoryId
 from ...nostr.authority.repository_data import KnownAnnouncement, Standing
 from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
 from ...records import Placeholder
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.held_rows import row_of
 from ...release.making import make_repository
 from ...release.releaser import Releaser
@@ -31,7 +31,7 @@ from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import PushSettings
 from ...store.protocol import Change
-from .in_flight import PushesInHand
+from .in_flight import PushesInFlight
 
 Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]
@@ -70,12 +70,12 @@ class Pusher:
       read_only: an archive that takes nothing from users (GRASP-05).
     """
 
-    parts: Parts
+    core: Core
     releaser: Releaser
     ingest: Ingest
     settings: PushSettings
     clock: WallClock
-    in_hand: PushesInHand
+    in_flight: PushesInFlight
     read_only: bool = False
 
     async def refs(self, target: RepositoryId) -> dict[str, str] | None:
@@ -85,7 +85,7 @@ class Pusher:
         """
         if await self._announcement(target) is None:
             return None
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         path = repositories.path(target.owner, target.identifier)
         return await repositories.run(list_refs, path)
 
@@ -120,7 +120,7 @@ class Pusher:
         verdict = await self._judge(target, changes)
         state = verdict.state
         relied_on = [*event_ids_of(changes), *([state.event.id] if state is not None else [])]
-        with self.in_hand.holding([*relied_on, target]):
+        with self.in_flight.holding([*relied_on, target]):
             if verdict.changes_nothing:
                 with trio.fail_after(self.settings.max_secs):
                     while await pack.read():
@@ -139,7 +139,7 @@ class Pusher:
 
     async def _announcement(self, target: RepositoryId) -> KnownAnnouncement | None:
         """The announcement by which the repository is hosted here."""
-        data = await self.parts.knowledge.data(target.identifier)
+        data = await self.core.index.data(target.identifier)
         known = data.known.get(target.owner)
         if known is None:
             return None
@@ -150,27 +150,27 @@ class Pusher:
         refs = await self.refs(target)
         if refs is None:
             raise PushRefused("no announcement (kind 30617) of this repository is here any more")
-        knowledge = self.parts.knowledge
+        index = self.core.index
         known = PushKnown(
             target.owner,
-            await knowledge.data(target.identifier),
+            await index.data(target.identifier),
             refs,
-            tuple(held.state for held in self.parts.purgatory.find_state(target.identifier)),
-            await knowledge.served_states(target.identifier),
-            await knowledge.pull_requests(event_ids_of(changes)),
+            tuple(held.state for held in self.core.purgatory.find_state(target.identifier)),
+            await index.served_states(target.identifier),
+            await index.pull_requests(event_ids_of(changes)),
             self._room_for_placeholders(target),
         )
         return judge_push(changes, known)
 
     def _room_for_placeholders(self, target: RepositoryId) -> int:
         """How many more may wait: of this repository, and in all as many as events (B 4.3)."""
-        bounds, waiting = self.parts.purgatory.settings, self.parts.purgatory.placeholders
+        bounds, waiting = self.core.purgatory.settings, self.core.purgatory.placeholders
         here = waiting.count(target.owner, target.identifier)
         return min(bounds.max_placeholders_per_repository - here, bounds.max_events - len(waiting))
 
     async def _prove(self, target: RepositoryId, pack: _Pack) -> Quarantined | None:
         """The proven pack; None when there is none (B 6.5)."""
-        path = self.parts.repositories.path(target.owner, target.identifier)
+        path = self.core.repositories.path(target.owner, target.identifier)
         try:
             async with self.ingest.open_sink(path) as sink:
                 while piece := await pack.read():
@@ -195,7 +195,7 @@ class Pusher:
             return
         if quarantined is not None:
             await quarantined.join()
-            self.parts.purgatory.note_change(target.identifier)
+            self.core.purgatory.note_change(target.identifier)
         try:
             await self._release(target, verdict)
         except BaseException:
@@ -214,7 +214,7 @@ class Pusher:
 
     async def _note_left(self, target: RepositoryId) -> None:
         """What joined, and was refused or cancelled then, need not stay for ever."""
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         path = repositories.path(target.owner, target.identifier)
         with trio.CancelScope(shield=True):
             try:
@@ -225,7 +225,7 @@ class Pusher:
     async def _require_commits(self, target: RepositoryId, nostr: Mapping[str, str]) -> None:
         if not nostr:
             return
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         path, oids = repositories.path(target.owner, target.identifier), set(nostr.values())
         here = (await repositories.run(repositories.here, {"": ([path], oids)}))[""]
         types = await repositories.run(object_types, path, here)
@@ -239,25 +239,25 @@ class Pusher:
         state = verdict.state
         if state is None:
             return
-        if (held := self.parts.purgatory.get(state.event.id)) is not None:
+        if (held := self.core.purgatory.get(state.event.id)) is not None:
             why = held.error or "objects that the state names did not come with the pack"
             raise PushRefused(f"the state could not be released: {why}")
         refs = await self.refs(target) or {}
         aligned = {name: oid for name, oid in refs.items() if name.startswith(ALIGNED)}
-        newer = await self.parts.knowledge.served_states(target.identifier)
+        newer = await self.core.index.served_states(target.identifier)
         if aligned != state.refs and not any(s.event.order > state.event.order for s in newer):
             raise PushRefused("not all objects that the state names are here: push them all")
 
     async def _name(self, target: RepositoryId, verdict: PushVerdict) -> None:
         """Make the refs of pull requests; those without an event wait as placeholders (B 4.3)."""
-        repositories, purgatory = self.parts.repositories, self.parts.purgatory
+        repositories, purgatory = self.core.repositories, self.core.purgatory
         now = self.clock.now()
         rows = [
             Placeholder(target.owner, target.identifier, each, verdict.nostr[f"{NOSTR}{each}"], now)
             for each in verdict.placeholders
         ]
         if rows:
-            await self.parts.knowledge.apply(Change(placeholders=rows))
+            await self.core.index.apply(Change(placeholders=rows))
         for row in rows:
             purgatory.placeholders.add(row)
         path = repositories.path(target.owner, target.identifier)
@@ -265,7 +265,7 @@ class Pusher:
 
     async def _revive(self, target: RepositoryId) -> None:
         """Give a softly expired announcement its repository and 30 minutes more (B 2.7)."""
-        purgatory = self.parts.purgatory
+        purgatory = self.core.purgatory
         held = purgatory.find_announcement(target.owner, target.identifier)
         if held is None or held.soft_expired_at is None:
             return
@@ -276,6 +276,6 @@ class Pusher:
             now = self.clock.now()
             row = attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None)
             with trio.CancelScope(shield=True):  # journal, disk and memory change together
-                await self.parts.knowledge.apply(Change(hold=[row]))
-                await make_repository(self.parts, target.owner, target.identifier)
+                await self.core.index.apply(Change(hold=[row]))
+                await make_repository(self.core, target.owner, target.identifier)
                 purgatory.revive_announcement(held, now)

@@ -13,7 +13,7 @@ from trio_util import periodic
 from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HuntedEvent, Tried
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.missing_objects import Missing, identify_missing_oids, needed_oids
 from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
@@ -59,7 +59,7 @@ class Explainer:
       served: when events became served.
     """
 
-    parts: Parts
+    core: Core
     throttles: ThrottleManager
     settings: PurgatorySettings
     clock: WallClock
@@ -97,7 +97,7 @@ class Explainer:
           released: events released since the start, by kind.
           events: whether each held event is reported on; it costs a look at each in memory.
         """
-        purgatory = self.parts.purgatory
+        purgatory = self.core.purgatory
         held = (*purgatory.announcements(), *purgatory.hunted_events()) if events else ()
         return Statistics(
             held_by_kind(purgatory),
@@ -109,7 +109,7 @@ class Explainer:
 
     async def why(self, name: str) -> tuple[HeldStatus, ...]:
         """What is held under an identifier or event id, oldest first, with all its sources."""
-        purgatory = self.parts.purgatory
+        purgatory = self.core.purgatory
         held: list[HeldEvent] = []
         if _EVENT_ID.fullmatch(name) and (entry := purgatory.get(name)) is not None:
             held.append(entry)
@@ -127,9 +127,9 @@ class Explainer:
         """What became of an event that is not held; None for one that nobody here knows."""
         if not _EVENT_ID.fullmatch(event_id):
             return None
-        if await self.parts.knowledge.serves(event_id):
+        if await self.core.index.serves(event_id):
             return Fate(event_id, "served", self.served.since(event_id))
-        expired = self.parts.purgatory.expired
+        expired = self.core.purgatory.expired
         at = expired.expired_at(event_id, self.clock.now())
         if at is None:
             return None
@@ -140,7 +140,7 @@ class Explainer:
 
         Returns None when nothing that is hunted for is held under the identifier.
         """
-        if not self.parts.purgatory.has_pending_events(identifier):
+        if not self.core.purgatory.has_pending_events(identifier):
             return None
         seen = await survey(self.throttles.ctx, identifier)
         forgiven = []
@@ -149,11 +149,11 @@ class Explainer:
                 forgiven.append(source.url)
         for url in forgiven:
             self.throttles.naughty.forgive(url)
-        self.parts.purgatory.enqueue_sync(identifier, 0)
+        self.core.purgatory.enqueue_sync(identifier, 0)
         return Hunted(identifier, tuple(forgiven))
 
     async def _look(self) -> EngineStatus:
-        purgatory, now = self.parts.purgatory, self.clock.now()
+        purgatory, now = self.core.purgatory, self.clock.now()
         everything: list[HeldEvent] = [*purgatory.announcements(), *purgatory.hunted_events()]
         shown = nlargest(EVENTS_SHOWN, everything, key=lambda entry: entry.accepted_at)
         missing = await self._missing(_few_enough(shown))
@@ -175,17 +175,17 @@ class Explainer:
 
     def _hour(self, now: float) -> HourCounters:
         hour = self._last_hour.look(now, self.totals())
-        expired = self.parts.purgatory.expired.count_since(now - HOUR_SECS)
+        expired = self.core.purgatory.expired.count_since(now - HOUR_SECS)
         return attrs.evolve(hour, counts={**hour.counts, "expired": expired})
 
     async def _missing(self, entries: Sequence[HuntedEvent]) -> Mapping[str, Missing]:
-        return await identify_missing_oids(entries, self.parts.knowledge, self.parts.repositories)
+        return await identify_missing_oids(entries, self.core.index, self.core.repositories)
 
     async def _judged(
         self, held: HeldEvent, missing: Mapping[str, Missing], sources: tuple[SourceStatus, ...]
     ) -> HeldStatus:
         looked = missing.get(held.event_id)
-        holds = await what_holds(held, looked, self.parts.knowledge)
+        holds = await what_holds(held, looked, self.core.index)
         return self._event(held, looked, sources, holds)
 
     def _event(
@@ -228,7 +228,7 @@ class Explainer:
     def _next_attempt(self, held: HeldEvent) -> float | None:
         if isinstance(held, HeldAnnouncement):
             return None
-        return next_attempt_of(self.parts.purgatory, self.clock, held.identifiers)
+        return next_attempt_of(self.core.purgatory, self.clock, held.identifiers)
 
     async def _sources(self, held: HeldEvent) -> tuple[SourceStatus, ...]:
         """All that were tried, then those that may be, each with why it is left alone."""

@@ -11,7 +11,7 @@ from ...nostr.authority.repository_data import RepositoryData
 from ...policy.rules.position_words import why_nobody, why_not
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent
 from ...release.index.missing_objects import Missing
-from ...release.index.repository_index import Knowledge
+from ...release.index.repository_index import RepositoryIndex
 from .models import Obstacle
 
 _BY_POSITION: Final[dict[Position, Obstacle]] = {
@@ -32,17 +32,17 @@ class Held:
     remedy: str | None = None
 
 
-async def what_holds(held: HeldEvent, looked: Missing | None, knowledge: Knowledge) -> Held:
+async def what_holds(held: HeldEvent, looked: Missing | None, index: RepositoryIndex) -> Held:
     """Judge a held event as its release would.
 
     Args:
       looked: what it concerns and lacks; None where that was not looked at.
     """
     if isinstance(held, HeldAnnouncement):
-        return _of_announcement(held, await knowledge.data(held.identifier))
+        return _of_announcement(held, await index.data(held.identifier))
     obstacle = _of_objects(held, looked)
     if obstacle == "unannounced" and isinstance(held, HeldState):
-        return _of_author(held, await knowledge.data(held.identifier))
+        return _of_author(held, await index.data(held.identifier))
     return Held(obstacle)
 
 

@@ -11,7 +11,7 @@ from ...errors import InvalidKey, RepositoryError
 from ...git.disk.layout import require_format
 from ...nostr.authority.repository_data import Standing
 from ...nostr.keys import decode_npub, encode_npub
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.repositories import Repositories
 from ...release.releaser import Releaser
 from ...store.protocol import Change, Made
@@ -46,7 +46,7 @@ class ListedRepository:
 class Caretaker:
     """Looks at the git folder as a whole; changes it under the identifier's lock."""
 
-    parts: Parts
+    core: Core
     releaser: Releaser
 
     async def list(self) -> tuple[ListedRepository, ...]:
@@ -56,7 +56,7 @@ class Caretaker:
           RepositoryError: the folder cannot be read.
           StoreError: the store cannot be asked.
         """
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         try:
             named = await repositories.run(repositories.all_named)
         except OSError as error:
@@ -77,7 +77,7 @@ class Caretaker:
           StoreError: the store cannot be asked.
         """
         owner, identifier = _parse(name)
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         async with self.releaser.hold(identifier):
             if not repositories.exists(owner, identifier):
                 raise RepositoryError(f"there is no repository {name} here")
@@ -88,18 +88,18 @@ class Caretaker:
                     " deleted by its author or has ended"
                 )
             await repositories.run(repositories.remove, owner, identifier)
-            if (made := self.parts.knowledge.made(owner, identifier)) is not None:
-                await self.parts.knowledge.apply(Change(forget_made=[made]))
+            if (made := self.core.index.made(owner, identifier)) is not None:
+                await self.core.index.apply(Change(forget_made=[made]))
         return listed
 
     async def _look(self, owner: str, identifier: str) -> ListedRepository:
-        repositories, knowledge = self.parts.repositories, self.parts.knowledge
-        known = (await knowledge.data(identifier)).known.get(owner)
+        repositories, index = self.core.repositories, self.core.index
+        known = (await index.data(identifier)).known.get(owner)
         hosted = known is not None and (
             known.has_repository or known.standing is Standing.SOFT_EXPIRED
         )
         path = repositories.path(owner, identifier)
-        note = knowledge.made(owner, identifier)
+        note = index.made(owner, identifier)
         made, has_data, problem = await repositories.run(_judge, repositories, path, note)
         standing = _STANDINGS[known.standing] if known is not None and hosted else "none"
         return ListedRepository(encode_npub(owner), identifier, made, has_data, standing, problem)

@@ -11,7 +11,7 @@ from ...git.disk.repository import list_refs
 from ...nostr import kinds
 from ...nostr.filters import Filter
 from ...policy.push import NOSTR
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.repository_index import EVERYTHING
 from ...release.lagging import lags, make_hosted
 from ...release.releaser import Releaser
@@ -24,7 +24,7 @@ NAMED_AT_MOST: Final = 10
 log = get_logger(__name__)
 
 
-async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:
+async def catch_up(store: Store, core: Core, releaser: Releaser) -> None:
     """Look at every repository that is served once; make and align those that lag (B 6.4, 7.2).
 
     A crash may have come between an announcement's transaction and the alignment that it brings;
@@ -36,16 +36,16 @@ async def catch_up(store: Store, parts: Parts, releaser: Releaser) -> None:
     seen: set[str] = set()
     while True:
         try:
-            await _look_at_all(store, parts, releaser, seen)
-            await _report_unknown(parts)
-            await report_unnamed(store, parts)
+            await _look_at_all(store, core, releaser, seen)
+            await _report_unknown(core)
+            await report_unnamed(store, core)
             return
         except StoreError as error:
             log.warning("could not look what lags behind", error=str(error))
             await trio.sleep(AGAIN_SECS)
 
 
-async def _look_at_all(store: Store, parts: Parts, releaser: Releaser, seen: set[str]) -> None:
+async def _look_at_all(store: Store, core: Core, releaser: Releaser, seen: set[str]) -> None:
     ids = await store.find([Filter(kinds=frozenset((kinds.ANNOUNCEMENT,)))], EVERYTHING)
     for start in range(0, len(ids), READ_AT_ONCE):
         some = frozenset(ids[start : start + READ_AT_ONCE])
@@ -53,20 +53,20 @@ async def _look_at_all(store: Store, parts: Parts, releaser: Releaser, seen: set
             identifier = event.first("d") or ""
             if identifier not in seen:
                 seen.add(identifier)
-                await _bring_up(identifier, parts, releaser)
+                await _bring_up(identifier, core, releaser)
 
 
-async def _report_unknown(parts: Parts) -> None:
+async def _report_unknown(core: Core) -> None:
     """What a crash left of an eviction, a delisting or deletion kept, or somebody put there."""
     unknown = []
-    repositories = parts.repositories
+    repositories = core.repositories
     try:
         there = await repositories.run(repositories.all_named)
     except OSError as error:
         log.warning("could not look which repositories are here", error=str(error))
         return
     for owner, identifier in there:
-        if owner not in (await parts.knowledge.data(identifier)).known:
+        if owner not in (await core.index.data(identifier)).known:
             unknown.append(repositories.path(owner, identifier))
     if unknown:
         log.info(
@@ -76,11 +76,11 @@ async def _report_unknown(parts: Parts) -> None:
         )
 
 
-async def report_unnamed(store: Store, parts: Parts) -> None:
+async def report_unnamed(store: Store, core: Core) -> None:
     """Tell of refs of pull requests that no event and no open placeholder names (B 5)."""
     unnamed: list[str] = []
-    repositories = parts.repositories
-    waiting = {(p.owner, p.identifier, p.event_id) for p in parts.purgatory.placeholders}
+    repositories = core.repositories
+    waiting = {(p.owner, p.identifier, p.event_id) for p in core.purgatory.placeholders}
     try:
         there = await repositories.run(repositories.all_named)
     except OSError:
@@ -99,7 +99,7 @@ async def report_unnamed(store: Store, parts: Parts) -> None:
             unnamed += [
                 f"{path} {NOSTR}{each}"
                 for each in some
-                if each not in served and parts.purgatory.get(each) is None
+                if each not in served and core.purgatory.get(each) is None
             ]
     if unnamed:
         log.warning(
@@ -110,14 +110,14 @@ async def report_unnamed(store: Store, parts: Parts) -> None:
         )
 
 
-async def _bring_up(identifier: str, parts: Parts, releaser: Releaser) -> None:
+async def _bring_up(identifier: str, core: Core, releaser: Releaser) -> None:
     try:
-        if not await lags(parts, identifier):
+        if not await lags(core, identifier):
             return
         async with releaser.hold(identifier):
-            await make_hosted(parts, identifier)
+            await make_hosted(core, identifier)
             await releaser.process_locked(identifier, bring_up=True)
-        log.info("brought up", identifier=identifier, whole=not await lags(parts, identifier))
+        log.info("brought up", identifier=identifier, whole=not await lags(core, identifier))
     except (PurgatorySyncError, OSError) as error:
         log.warning("could not bring up", identifier=identifier, error=str(error))
     except Exception:

@@ -10,7 +10,7 @@ import trio
 
 from ...errors import PurgatorySyncError
 from ...git.maintenance.garbage import Needed, pack_what_is_needed, sharing
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.repositories import extract_identifier_from_repo_path
 from ...release.releaser import Releaser
 from ...release.retention import named_oids
@@ -37,7 +37,7 @@ class Dropper:
       place: for the thread that works on it.
     """
 
-    parts: Parts
+    core: Core
     releaser: Releaser
     min_free_bytes: int
     place: trio.CapacityLimiter
@@ -46,7 +46,7 @@ class Dropper:
 
     def is_due(self, path: Path, now: float) -> bool:
         """Whether something was left in the repository, and its time has come; blocks."""
-        return self._next.get(path, now) <= now and self.parts.repositories.left(path) is not None
+        return self._next.get(path, now) <= now and self.core.repositories.left(path) is not None
 
     async def drop(self, path: Path) -> None:
         """See to one repository, and those that share packs with it; whatever fails is logged.
@@ -58,7 +58,7 @@ class Dropper:
             return
         together = [path]
         try:
-            relatives = await blocking(self.place, self.parts.repositories.relatives, path)
+            relatives = await blocking(self.place, self.core.repositories.relatives, path)
             together = await blocking(self.place, sharing, path, relatives) or together
             if not self._waits_with_others(path, together):
                 await self._drop(together, identifier)
@@ -89,11 +89,11 @@ class Dropper:
 
     async def _drop(self, together: Sequence[Path], identifier: str) -> None:
         path, *relatives = together
-        tmp = self.parts.repositories.tmp
+        tmp = self.core.repositories.tmp
         noted = await blocking(self.place, self._noted, together)
         if path not in noted:  # seen to together with a relative
             return
-        named = await named_oids(self.parts, identifier)
+        named = await named_oids(self.core, identifier)
         free = self.min_free_bytes
         needed = await blocking(self.place, pack_what_is_needed, path, relatives, named, tmp, free)
         if needed is None:
@@ -103,7 +103,7 @@ class Dropper:
             async with self.releaser.hold(identifier):
                 done = await self._put_in_place(needed, identifier)
                 # What was named when it was packed, and is not any more, was packed, too.
-                if done and named <= await named_oids(self.parts, identifier):
+                if done and named <= await named_oids(self.core, identifier):
                     await blocking(self.place, self._forget, noted, needed.seen)
         finally:
             with trio.CancelScope(shield=True):
@@ -112,21 +112,21 @@ class Dropper:
         self._wait(together, worth_it=done and worth_it)
 
     def _noted(self, paths: Iterable[Path]) -> dict[Path, bytes]:
-        found = {path: self.parts.repositories.left(path) for path in paths}
+        found = {path: self.core.repositories.left(path) for path in paths}
         return {path: noted for path, noted in found.items() if noted is not None}
 
     def _forget(self, noted: Mapping[Path, bytes], seen: Iterable[Path]) -> None:
         for path in seen:
             if path in noted:
-                self.parts.repositories.forget_left(path, noted[path])
+                self.core.repositories.forget_left(path, noted[path])
 
     async def _put_in_place(self, needed: Needed, identifier: str) -> bool:
         """Whether nothing is left to drop."""
-        if not all(map(self.parts.repositories.is_ours_alone, needed.seen)):
+        if not all(map(self.core.repositories.is_ours_alone, needed.seen)):
             return False
         if needed.dropped_bytes <= 0:
             return True
-        named = await named_oids(self.parts, identifier)
+        named = await named_oids(self.core, identifier)
         if not await blocking(self.place, needed.put_in_place, named):
             log.info("nothing dropped: it has changed", identifier=identifier)
             return False

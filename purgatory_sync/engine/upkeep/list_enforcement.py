@@ -7,7 +7,7 @@ from ...policy.rules.hosting import NO_LISTS, hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.verdict import Action
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldPr, HeldState
-from ...release.commit import Parts, forget
+from ...release.commit import Core, forget
 from ...release.making import remove_made_empty
 from ...release.retention import note_what_ends
 from ...runtime.logger import get_logger
@@ -17,7 +17,7 @@ from ...store.protocol import Change
 log = get_logger(__name__)
 
 
-async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: str) -> None:
+async def end_what_is_blocked(core: Core, lists: CurationSettings, service: str) -> None:
     """Un-hold what is refused or hosted no longer, so that nobody hunts for it.
 
     What is served stays served.
@@ -28,29 +28,29 @@ async def end_what_is_blocked(parts: Parts, lists: CurationSettings, service: st
     Raises:
       StoreError: nothing was changed.
     """
-    purgatory = parts.purgatory
+    purgatory = core.purgatory
     held = (*purgatory.announcements(), *purgatory.hunted_events())
-    blocked = [each for each in held if await _is_blocked(each, parts, lists, service)]
+    blocked = [each for each in held if await _is_blocked(each, core, lists, service)]
     if not blocked:
         return
     for each in blocked:
         if isinstance(each, HeldState | HeldPr):
-            await note_what_ends(parts, each)
-    await parts.knowledge.apply(Change(unhold=[each.event_id for each in blocked]))
+            await note_what_ends(core, each)
+    await core.index.apply(Change(unhold=[each.event_id for each in blocked]))
     for each in blocked:
         log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)
         forget(purgatory, each)
         if isinstance(each, HeldAnnouncement):
             announced = each.announcement
-            await remove_made_empty(parts, announced.owner, announced.identifier)
+            await remove_made_empty(core, announced.owner, announced.identifier)
 
 
-async def _is_blocked(held: HeldEvent, parts: Parts, lists: CurationSettings, service: str) -> bool:
+async def _is_blocked(held: HeldEvent, core: Core, lists: CurationSettings, service: str) -> bool:
     if isinstance(held, HeldAnnouncement) and not hosts(held.announcement, service, lists):
         return True
     if lists == NO_LISTS:
         return False
-    data = {each: await parts.knowledge.data(each) for each in held.identifiers}
+    data = {each: await core.index.data(each) for each in held.identifiers}
     known = Known(now=held.accepted_at, service=service, data=data)
     verdict = judge_author(held.event.pubkey, lists) or judge_repositories(
         held.parsed, known, lists

@@ -13,10 +13,10 @@ from ...git.folder.folder_owner import lock_git_folder
 from ...nostr.announcement import Announcement
 from ...purgatory.entries import Origin
 from ...purgatory.purgatory import Purgatory
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.locks import IdentifierLocks
 from ...release.index.repositories import Repositories
-from ...release.index.repository_index import Knowledge
+from ...release.index.repository_index import RepositoryIndex
 from ...release.releaser import Releaser
 from ...settings import Settings
 from ...store.opening import DATABASE, open_store
@@ -46,13 +46,13 @@ async def open_offline(settings: Settings) -> AsyncIterator[Caretaker]:
         try:
             journal = await store.load()
             await require_pair(store, journal, repositories, settings)
-            parts = _parts(store, journal, repositories, settings)
-            yield Caretaker(parts, Releaser(parts, IdentifierLocks()))
+            core = _core(store, journal, repositories, settings)
+            yield Caretaker(core, Releaser(core, IdentifierLocks()))
         finally:
             os.close(lock)
 
 
-def _parts(store: Store, journal: Journal, repositories: Repositories, settings: Settings) -> Parts:
+def _core(store: Store, journal: Journal, repositories: Repositories, settings: Settings) -> Core:
     purgatory = Purgatory(settings.purgatory, settings.sync)
     for row in journal.held:
         if row.sort == "announcement":
@@ -66,6 +66,6 @@ def _parts(store: Store, journal: Journal, repositories: Repositories, settings:
                 row.accepted_at,
                 soft_expired_at=row.soft_expired_at,
             )
-    knowledge = Knowledge(store, purgatory, repositories, settings.service, settings.curation)
-    knowledge.restore_made(journal.made)
-    return Parts(knowledge, purgatory, repositories, lambda _: None)
+    index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
+    index.restore_made(journal.made)
+    return Core(index, purgatory, repositories, lambda _: None)

@@ -14,7 +14,7 @@ import trio
 
 from ...errors import PurgatorySyncError
 from ...git.maintenance.repacking import MANY_PACKS, Combined, combine_packs, count_packs
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.index.repositories import Repositories, extract_identifier_from_repo_path
 from ...release.releaser import Releaser
 from ...runtime.blocking import blocking
@@ -34,7 +34,7 @@ class Repacker:
       min_free_bytes: bytes that must stay free on the disk.
     """
 
-    parts: Parts
+    core: Core
     releaser: Releaser
     min_free_bytes: int
     repositories: Repositories = attrs.field(init=False)
@@ -44,8 +44,8 @@ class Repacker:
     _given_up: dict[Path, int] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.repositories = self.parts.repositories
-        self._dropper = Dropper(self.parts, self.releaser, self.min_free_bytes, self._place)
+        self.repositories = self.core.repositories
+        self._dropper = Dropper(self.core, self.releaser, self.min_free_bytes, self._place)
 
     async def run(self) -> None:
         """Look at some repositories every minute until cancelled."""

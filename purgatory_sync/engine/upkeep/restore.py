@@ -13,7 +13,7 @@ from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...purgatory.entries import HeldPr, Origin
 from ...purgatory.purgatory import Purgatory
-from ...release.commit import Parts
+from ...release.commit import Core
 from ...release.making import make_repository, remove_made_empty
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
@@ -24,7 +24,7 @@ AT_ONCE = 8
 log = get_logger(__name__)
 
 
-async def restore(journal: Journal, parts: Parts, now: float) -> None:
+async def restore(journal: Journal, core: Core, now: float) -> None:
     """Put everything that is journaled back into purgatory, and queue every held identifier.
 
     Args:
@@ -33,25 +33,25 @@ async def restore(journal: Journal, parts: Parts, now: float) -> None:
     What a crash kept from being done to the disk after its row is done: repositories are made or
     removed (B 2.4, 2.7), refs that a held pull request forbids are deleted (B 4.2).
     """
-    parts.knowledge.restore_made(journal.made)
+    core.index.restore_made(journal.made)
     for row in journal.held:
         try:
-            await _restore_row(row, parts)
+            await _restore_row(row, core)
         except InvalidEvent as error:
             log.error("held event not understood", event_id=row.event.id, error=str(error))
         except RepositoryError as error:
             log.error("repository not made or removed", event_id=row.event.id, error=str(error))
     for expired in journal.expired:
-        parts.purgatory.expired.remember(expired.event_id, expired.at, expired.reason)
+        core.purgatory.expired.remember(expired.event_id, expired.at, expired.reason)
     for each in journal.placeholders:
-        parts.purgatory.placeholders.add(each)
-    parts.purgatory.not_ahead(now)
-    requests = (held for held in parts.purgatory.hunted_events() if isinstance(held, HeldPr))
-    await drop_other_pull_request_refs(parts, requests)
+        core.purgatory.placeholders.add(each)
+    core.purgatory.clamp_timestamps(now)
+    requests = (held for held in core.purgatory.hunted_events() if isinstance(held, HeldPr))
+    await drop_other_pull_request_refs(core, requests)
 
 
-async def _restore_row(row: HeldRow, parts: Parts) -> None:
-    purgatory, origin = parts.purgatory, Origin(row.origin)
+async def _restore_row(row: HeldRow, core: Core) -> None:
+    purgatory, origin = core.purgatory, Origin(row.origin)
     delay = purgatory.sync.immediate_delay_secs
     parsed = parse(row.event)
     if isinstance(parsed, State):
@@ -63,7 +63,7 @@ async def _restore_row(row: HeldRow, parts: Parts) -> None:
             parsed, origin, row.accepted_at, soft_expired_at=row.soft_expired_at
         )
         step = make_repository if row.soft_expired_at is None else remove_made_empty
-        await step(parts, parsed.owner, parsed.identifier)
+        await step(core, parsed.owner, parsed.identifier)
     else:
         raise InvalidEvent(f"kind {row.event.kind} is never held")
 

@@ -24,7 +24,7 @@ from ...purgatory.expiry import (
     time_is_up,
 )
 from ...records import Placeholder
-from ...release.commit import Parts, Tally, forget, serve
+from ...release.commit import Core, ReleaseReport, forget, serve
 from ...release.index.held_rows import row_of
 from ...release.index.missing_objects import identify_missing_oids
 from ...release.making import remove_made_empty
@@ -35,7 +35,7 @@ from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import PurgatorySettings
 from ...store.protocol import Change, Expired
-from ..pushes.in_flight import PushesInHand, Waiting
+from ..pushes.in_flight import PushesInFlight, Waiting
 
 SWEEP_SECS = 60
 log = get_logger(__name__)
@@ -48,16 +48,16 @@ class Sweeper:
     Attributes:
       started_at: Unix seconds of the start, for what a long stop left (B 8.9); moved to when the
         machine slept or its clock was set forward, which is like one.
-      in_hand: what pushes rely on, which does not end meanwhile (B 6.7).
+      in_flight: what pushes rely on, which does not end meanwhile (B 6.7).
     """
 
-    parts: Parts
+    core: Core
     releaser: Releaser
     throttles: ThrottleManager
     settings: PurgatorySettings
     clock: WallClock
     started_at: float
-    in_hand: PushesInHand = attrs.field(factory=PushesInHand)
+    in_flight: PushesInFlight = attrs.field(factory=PushesInFlight)
     _epoch: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -76,26 +76,26 @@ class Sweeper:
         """
         now = self.clock.now()
         self._follow_clock(now)
-        if lost := self.parts.purgatory.requeue_lost():
+        if lost := self.core.purgatory.requeue_lost():
             log.warning("identifiers were lost from the queue", identifiers=lost[:10])
-        for held in self.parts.purgatory.hunted_events():
+        for held in self.core.purgatory.hunted_events():
             if held.hopeless or time_is_up(held, now, self.settings):
                 with _alone(event_id=held.event_id):
                     async with self.releaser.hold(*held.identifiers):
                         await self._end_event(held, now)
-        for announcement in self.parts.purgatory.announcements():
+        for announcement in self.core.purgatory.announcements():
             if self._step(announcement, now, concerned=False) is not AnnouncementStep.KEEP:
                 with _alone(event_id=announcement.event_id):
                     async with self.releaser.hold(announcement.identifier):
                         await self._end_announcement(announcement, now)
-        for placeholder in tuple(self.parts.purgatory.placeholders):
+        for placeholder in tuple(self.core.purgatory.placeholders):
             if placeholder_ends(placeholder, now, self.settings):
                 with _alone(event_id=placeholder.event_id):
                     await self._end_placeholder(placeholder)
         self.throttles.naughty.prune(now)
         with _alone():
-            if gone := self.parts.purgatory.expired.prune(now):
-                await self.parts.knowledge.apply(Change(forget_expired=gone))
+            if gone := self.core.purgatory.expired.prune(now):
+                await self.core.index.apply(Change(forget_expired=gone))
 
     def _follow_clock(self, now: float) -> None:
         """The system's clock may have been set, or have gone on while the machine slept (B 9)."""
@@ -105,25 +105,25 @@ class Sweeper:
             self.started_at = now
         elif moved < 0:
             self.started_at = min(self.started_at, now)
-            self.parts.purgatory.not_ahead(now)
+            self.core.purgatory.clamp_timestamps(now)
 
     def last_moment(self, held: HuntedEvent) -> float:
         """Unix seconds at which it ends even if untried (B 8.9), as it looks now."""
         return last_moment(held, self.started_at, self.settings)
 
     async def _end_event(self, held: HuntedEvent, now: float) -> None:
-        purgatory = self.parts.purgatory
+        purgatory = self.core.purgatory
         if purgatory.get(held.event_id) is not held:
             return
         if not held.hopeless:
             outlook = await self._outlook(held)
             if not event_ends(held, outlook, now, self.started_at, self.settings):
                 return
-        await note_what_ends(self.parts, held)
+        await note_what_ends(self.core, held)
         reason = (held.error or "") if held.hopeless else ""
         change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now, reason)])
         with trio.CancelScope(shield=True):  # journal and memory change together
-            await self.parts.knowledge.apply(change)
+            await self.core.index.apply(change)
             purgatory.expired.remember(held.event_id, now, reason)
             forget(purgatory, held)
         log.info("expired", event_id=held.event_id, identifiers=held.identifiers, reason=reason)
@@ -149,85 +149,85 @@ class Sweeper:
 
     async def _is_whole(self, held: HuntedEvent) -> bool:
         """Whether all that it needs is here: it waits for nobody but us (B 7.4)."""
-        parts = self.parts
-        missing = await identify_missing_oids([held], parts.knowledge, parts.repositories)
+        core = self.core
+        missing = await identify_missing_oids([held], core.index, core.repositories)
         lack = missing.get(held.event_id)
         return lack is not None and not lack.oids and bool(lack.concern.repositories)
 
     async def _is_pushed(self, held: HuntedEvent) -> bool:
         """Whether a push relies on it, or may: one that waits has not said so yet (B 6.7)."""
-        if held.event_id in self.in_hand:
+        if held.event_id in self.in_flight:
             return True
         for identifier in held.identifiers:
-            data = await self.parts.knowledge.data(identifier)
+            data = await self.core.index.data(identifier)
             if isinstance(held, HeldState):
                 owners = data.owners_authorising(held.state.author)
             else:
                 owners = data.owners_of_pr(held.pr)
-            if any(Waiting(RepositoryId(owner, identifier)) in self.in_hand for owner in owners):
+            if any(Waiting(RepositoryId(owner, identifier)) in self.in_flight for owner in owners):
                 return True
         return False
 
     async def _end_announcement(self, held: HeldAnnouncement, now: float) -> None:
-        purgatory, announcement = self.parts.purgatory, held.announcement
+        purgatory, announcement = self.core.purgatory, held.announcement
         if purgatory.get(held.event_id) is not held:
             return
         step = self._step(held, now, concerned=await self._is_concerned(held))
         if step is AnnouncementStep.FORGET:
             # What its soft end could not remove; afterwards nobody knows of it any more.
-            await remove_made_empty(self.parts, announcement.owner, announcement.identifier)
-            data = await self.parts.knowledge.data(held.identifier)
+            await remove_made_empty(self.core, announcement.owner, announcement.identifier)
+            data = await self.core.index.data(held.identifier)
             if data.needed_by_served(announcement.owner):
                 # Its time is over, not what its author signed: it goes on to count (B 2.7).
-                await serve(self.parts, Tally(), [held.event_id])
+                await serve(self.core, ReleaseReport(), [held.event_id])
             else:
-                await self.parts.knowledge.apply(Change(unhold=[held.event_id]))
+                await self.core.index.apply(Change(unhold=[held.event_id]))
                 forget(purgatory, held)
             # Whom it authorised is not authorised any more: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
-            await self.parts.knowledge.apply(Change(hold=[row]))
+            await self.core.index.apply(Change(hold=[row]))
             purgatory.soft_expire(held, now)
-            await remove_made_empty(self.parts, announcement.owner, announcement.identifier)
+            await remove_made_empty(self.core, announcement.owner, announcement.identifier)
 
     def _step(self, held: HeldAnnouncement, now: float, *, concerned: bool) -> AnnouncementStep:
         return announcement_step(held, concerned=concerned, now=now, settings=self.settings)
 
     async def _is_concerned(self, held: HeldAnnouncement) -> bool:
         identifier, owner = held.identifier, held.announcement.owner
-        if RepositoryId(owner, identifier) in self.in_hand:
+        if RepositoryId(owner, identifier) in self.in_flight:
             return True
-        if self.parts.purgatory.placeholders.count(owner, identifier):
+        if self.core.purgatory.placeholders.count(owner, identifier):
             return True  # halves of pull requests: their commits are nowhere else
-        data = await self.parts.knowledge.data(identifier)
-        states = self.parts.purgatory.find_state(identifier)
-        prs = self.parts.purgatory.find_prs_for_identifier(identifier)
+        data = await self.core.index.data(identifier)
+        states = self.core.purgatory.find_state(identifier)
+        prs = self.core.purgatory.find_prs_for_identifier(identifier)
         return any(owner in data.owners_authorising(s.state.author) for s in states) or any(
             owner in data.owners_of_pr(pr.pr) for pr in prs
         )
 
     async def _end_placeholder(self, held: Placeholder) -> None:
-        repositories = self.parts.repositories
+        repositories = self.core.repositories
         async with self.releaser.hold(held.identifier):
-            if held not in self.parts.purgatory.placeholders:
+            if held not in self.core.purgatory.placeholders:
                 return
             if repositories.exists(held.owner, held.identifier):
                 path = repositories.path(held.owner, held.identifier)
                 unless = {f"refs/nostr/{held.event_id}": await self._commit_of(held)}
                 await repositories.run(drop_refs, path, unless)
-            await note_what_leaves(self.parts, held.identifier, [held.oid], held.owner)
-            await self.parts.knowledge.apply(Change(forget_placeholders=[held]))
-            self.parts.purgatory.placeholders.remove(held)
+            await note_what_leaves(self.core, held.identifier, [held.oid], held.owner)
+            await self.core.index.apply(Change(forget_placeholders=[held]))
+            self.core.purgatory.placeholders.remove(held)
 
     async def _commit_of(self, held: Placeholder) -> str | None:
         """What the ref shall name: the commit of the pull request, if that came, for good.
 
         It may be another one than was pushed first (B 4.2).
         """
-        knowledge = self.parts.knowledge
-        pr = (await knowledge.pull_requests([held.event_id])).get(held.event_id)
-        data = await knowledge.data(held.identifier)
+        index = self.core.index
+        pr = (await index.pull_requests([held.event_id])).get(held.event_id)
+        data = await index.data(held.identifier)
         # Where nobody announces it any more that cannot be told; the owner may announce it again.
         if pr is None or (held.owner in data.known and held.owner not in data.owners_of_pr(pr)):
             return None

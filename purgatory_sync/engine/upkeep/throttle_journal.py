@@ -9,7 +9,7 @@ import trio
 
 from ...errors import NaughtyScope, StoreError
 from ...records import NaughtyRecord
-from ...release.index.repository_index import Knowledge
+from ...release.index.repository_index import RepositoryIndex
 from ...runtime.logger import get_logger
 from ...store.protocol import Change, DomainRow, Store
 
@@ -20,11 +20,11 @@ log = get_logger(__name__)
 
 
 @attrs.define(eq=False)
-class Rememberer:
+class ThrottleJournal:
     """Takes changes in one step each and writes them in a task of its own."""
 
     store: Store
-    knowledge: Knowledge
+    index: RepositoryIndex
     _naughty: dict[tuple[str, str], NaughtyRecord | None] = attrs.field(factory=dict)
     _bell: trio.Event = attrs.field(factory=trio.Event)
     _noted: trio.Event = attrs.field(factory=trio.Event)
@@ -76,7 +76,7 @@ class Rememberer:
                 forget_naughty=[key for key, row in taken.items() if row is None],
             )
             try:
-                await self.knowledge.apply(change)
+                await self.index.apply(change)
             except StoreError as error:
                 self._naughty = taken | self._naughty
                 log.error("naughty list not written", error=str(error))

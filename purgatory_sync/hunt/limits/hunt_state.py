@@ -59,7 +59,7 @@ class Hunt:
     """The shared memory of everything that hunts for one identifier.
 
     Attributes:
-      passed_over: URLs that were given back; not looked at again in this hunt (B 8.2).
+      skipped: URLs that were given back; not looked at again in this hunt (B 8.2).
       flights: attempts that are going on, oldest first.
       arrivals: how many attempts have ended.
       releases_asked: held events with nothing missing whose release was asked for already.
@@ -71,7 +71,7 @@ class Hunt:
     identifier: str
     ctx: SyncContext
     tried: TriedUrls = attrs.field(factory=TriedUrls)
-    passed_over: dict[str, None] = attrs.field(factory=dict)
+    skipped: dict[str, None] = attrs.field(factory=dict)
     flights: dict[Flight, None] = attrs.field(factory=dict)
     arrivals: int = 0
     releases_asked: dict[str, None] = attrs.field(factory=dict)
@@ -166,7 +166,7 @@ class Hunt:
           newcomers: due newcomers are taken on by who looks (B 8.11).
         """
         if newcomers:
-            self.watch.newcomers_taken()
+            self.watch.newly_queued_taken()
         slow = {flight: None for flight in self.flights if flight.progress.is_slow(now)}
         return Look(self.arrivals, slow, newcomers)
 
@@ -185,7 +185,7 @@ class Hunt:
         self.rounds += 1
         self._asked_before = dict(self._departures)
         self.tried = TriedUrls()
-        self.passed_over.clear()
+        self.skipped.clear()
         self.releases_asked.clear()
 
     async def news(self, look: Look) -> None:
@@ -211,7 +211,7 @@ class Hunt:
                 return
 
     def _next_news_at(self, look: Look, now: float) -> float:
-        due = self.watch.newcomer_due if look.newcomers else None
+        due = self.watch.newly_queued_due if look.newcomers else None
         soonest = look.round_at if due is None else min(due, look.round_at)
         for flight in self.flights:
             slow_at = flight.progress.slow_at()

@@ -17,7 +17,7 @@ class Member(Protocol):
         """Keep nothing more of what was kept for it, and leave."""
 
 
-class Crowd:
+class MemoryBudget:
     """Adds up what is kept for every client; beyond a bound those with the most are ended.
 
     Args:

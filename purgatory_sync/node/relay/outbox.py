@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import trio
 
 from ..http.server_stream import PIECE_BYTES
-from .memory_budget import Crowd
+from .memory_budget import MemoryBudget
 
 # Stored events wait from here on; live events may fill what is above.
 LOW_MESSAGES, LOW_BYTES = 64, 1 << 20
@@ -23,15 +23,15 @@ class Outbox:
     """Messages in the order in which they are sent.
 
     Args:
-      crowd: all clients of the relay.
+      budget: all clients of the relay.
 
     Attributes:
       ended: why nothing more is taken; None while the client keeps up.
     """
 
-    def __init__(self, crowd: Crowd | None = None) -> None:
+    def __init__(self, budget: MemoryBudget | None = None) -> None:
         self.ended: str | None = None
-        self._crowd = crowd or Crowd()
+        self._crowd = budget or MemoryBudget()
         self._end = trio.Event()
         self._queue: deque[bytes] = deque()
         self._bytes = 0

@@ -172,7 +172,7 @@ class _Client:
         parsing: trio.CapacityLimiter,
     ) -> None:
         self.listening = trio.CancelScope()
-        self.outbox = Outbox(subscriptions.crowd)
+        self.outbox = Outbox(subscriptions.budget)
         self.identity: Identity | None = None
         self._backend = backend
         self._hub = subscriptions

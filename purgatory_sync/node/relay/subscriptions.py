@@ -9,7 +9,7 @@ import trio
 from ...nostr.event import Event, encode_event
 from ...nostr.filters import Filter, tags_of
 from . import client_messages
-from .memory_budget import Crowd
+from .memory_budget import MemoryBudget
 from .outbox import MAX_BYTES, Outbox
 from .subscription_index import Interests
 
@@ -98,11 +98,11 @@ class Subscriptions:
     """All subscriptions of all clients.
 
     Args:
-      crowd: counts what they make us keep.
+      budget: counts what they make us keep.
     """
 
-    def __init__(self, crowd: Crowd | None = None) -> None:
-        self.crowd = crowd or Crowd()
+    def __init__(self, budget: MemoryBudget | None = None) -> None:
+        self.budget = budget or MemoryBudget()
         self._all = Interests[Subscription]()
         self._remembering: dict[Subscription, float] = {}
 

@@ -40,7 +40,7 @@ class Served:
 
 
 @attrs.define(eq=False)
-class Remembered:
+class IndexCache:
     """By identifier; what was not asked for longest is forgotten first."""
 
     _served: Bounded[str, Served] = attrs.field(

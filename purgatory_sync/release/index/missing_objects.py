@@ -10,7 +10,7 @@ import attrs
 from ...nostr.authority.repository_data import RepositoryData
 from ...purgatory.entries import HeldState, HuntedEvent
 from .repositories import Repositories
-from .repository_index import Knowledge
+from .repository_index import RepositoryIndex
 
 
 @attrs.frozen
@@ -37,13 +37,13 @@ class Missing:
 
 
 async def concern_of(
-    entry: HuntedEvent, knowledge: Knowledge, repositories: Repositories
+    entry: HuntedEvent, index: RepositoryIndex, repositories: Repositories
 ) -> Concern:
     """What a held event concerns, judged by the announcements as they are now."""
     owners: dict[str, tuple[str, ...]] = {}
     paths: list[Path] = []
     for identifier in entry.identifiers:
-        data = await knowledge.data(identifier)
+        data = await index.data(identifier)
         owners[identifier] = owners_concerned(entry, data)
         paths += [
             repositories.path(owner, identifier)
@@ -67,14 +67,14 @@ def needed_oids(entry: HuntedEvent) -> frozenset[str]:
 
 
 async def identify_missing_oids(
-    entries: Sequence[HuntedEvent], knowledge: Knowledge, repositories: Repositories
+    entries: Sequence[HuntedEvent], index: RepositoryIndex, repositories: Repositories
 ) -> dict[str, Missing]:
     """What each of the events lacks, by event id; one look at the disk for all of them.
 
     Values `ref: …` need no object and events that can never be satisfied are left out.
     """
     concerns: dict[str, Concern] = {
-        entry.event_id: await concern_of(entry, knowledge, repositories)
+        entry.event_id: await concern_of(entry, index, repositories)
         for entry in entries
         if not entry.unsatisfiable
     }

@@ -20,7 +20,7 @@ from ...purgatory.purgatory import Purgatory
 from ...runtime.logger import get_logger
 from ...settings import CurationSettings
 from ...store.protocol import Applied, Change, Made, Store
-from .index_cache import Remembered, Served
+from .index_cache import IndexCache, Served
 from .parsing import Parser
 from .repositories import Repositories
 
@@ -34,7 +34,7 @@ def _tell_nobody(event_ids: frozenset[str]) -> None:
     """Nobody asked."""
 
 
-class Knowledge:
+class RepositoryIndex:
     """Answers what the store and purgatory know of an identifier; the only way to change the store.
 
     What is served is remembered between questions and forgotten with every change to it.
@@ -64,7 +64,7 @@ class Knowledge:
         self._lists = lists or CurationSettings()
         self._gone = gone
         self.parser = Parser()
-        self._served = Remembered()
+        self._served = IndexCache()
         self._reading: dict[str, object] = {}
         self._made: dict[tuple[str, str], Made] = {}
 

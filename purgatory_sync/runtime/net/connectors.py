@@ -13,7 +13,7 @@ Stream = trio.abc.HalfCloseableStream
 Connect = Callable[[str, int], Awaitable[Stream]]
 
 
-class Way(Protocol):
+class Connector(Protocol):
     """How connections come about."""
 
     async def open(self, addresses: Sequence[str], port: int, deadline: float) -> Stream:
@@ -43,7 +43,7 @@ class Straight:
         self._connect = connect or _connect_tcp
 
     async def open(self, addresses: Sequence[str], port: int, deadline: float) -> Stream:
-        """See Way.
+        """See Connector.
 
         Raises:
           ConnectFailed: every address refused.

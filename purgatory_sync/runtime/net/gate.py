@@ -15,7 +15,7 @@ from ...errors import AttemptFailed, Forbidden, ResolverFailed
 from ...settings import HuntSettings, Network, Proxy
 from ..logger import get_logger
 from .addresses import interleave, may_contact, parse_address
-from .connectors import Connect, Straight, Way
+from .connectors import Connect, Connector, Straight
 from .name_lookups import Resolve, SystemResolver
 from .proxy import ThroughProxy
 
@@ -54,7 +54,7 @@ class Gate:
         self._resolve = resolve or SystemResolver()
         self.is_proxied = proxy is not None
         straight = Straight(connect_timeout_secs, connect)
-        self._way: Way = straight
+        self._way: Connector = straight
         if proxy is not None:
             self._way = ThroughProxy(proxy, straight, self._looked_up)
 

@@ -38,7 +38,7 @@ _REPLIES: Final = {
 
 
 class ThroughProxy:
-    """A Way through a proxy.
+    """A Connector through a proxy.
 
     Args:
       straight: connects to the proxy.
@@ -52,7 +52,7 @@ class ThroughProxy:
         self._ask = _ask_http if proxy.scheme == "http" else _ask_socks5
 
     async def open(self, addresses: Sequence[str], port: int, deadline: float) -> Stream:
-        """See Way.
+        """See Connector.
 
         Raises:
           NotReachedByProxy: it was asked for an address and gave no connection.

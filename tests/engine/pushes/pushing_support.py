@@ -12,7 +12,7 @@ from dulwich.object_format import SHA1
 from dulwich.objects import ShaFile
 from dulwich.pack import write_pack_objects
 
-from purgatory_sync.engine.pushes.in_flight import PushesInHand
+from purgatory_sync.engine.pushes.in_flight import PushesInFlight
 from purgatory_sync.engine.pushes.pushing import Pusher, Read
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.ingest.sink import Ingest
@@ -39,12 +39,12 @@ def pusher_of(
     limits = limits or HuntSettings()
     limits = attrs.evolve(limits, min_free_bytes=0, max_pack_bytes=settings.max_pack_bytes)
     return Pusher(
-        world.parts,
+        world.core,
         world.releaser,
         Ingest(limits, world.repositories.tmp),
         settings,
         world.admission.clock,
-        PushesInHand(),
+        PushesInFlight(),
     )
 
 

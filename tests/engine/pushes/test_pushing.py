@@ -367,9 +367,9 @@ async def test_cancelled_while_the_pack_comes_leaves_nothing(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pusher.receive, TARGET, {MAIN: step.oid}, hangs)
         await wait_all_tasks_blocked()
-        assert TARGET in pusher.in_hand
+        assert TARGET in pusher.in_flight
         nursery.cancel_scope.cancel()
-    assert TARGET not in pusher.in_hand
+    assert TARGET not in pusher.in_flight
     assert list(world.locks.in_use()) == []
     assert files_in(world.repositories.tmp) == []
 

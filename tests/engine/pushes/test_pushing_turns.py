@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.pushes.in_flight import PushesInHand
+from purgatory_sync.engine.pushes.in_flight import PushesInFlight
 from purgatory_sync.engine.pushes.pushing import Pusher
 from purgatory_sync.git.disk.repository import present_oids
 from purgatory_sync.settings import HuntSettings
@@ -45,14 +45,14 @@ async def test_b_6_7_nothing_expires_while_a_push_that_may_rely_on_it_waits_for_
     asked = events.pull_request(STRANGER, [OWNER.coordinate("repo")], step.oid, created_at=NOW)
     for event in (ours, theirs, asked):
         await world.offer(event)
-    sweeping = attrs.evolve(sweeper(world), in_hand=pusher.in_hand)
-    with pusher.in_hand.waiting(TARGET):
+    sweeping = attrs.evolve(sweeper(world), in_flight=pusher.in_flight)
+    with pusher.in_flight.waiting(TARGET):
         await trio.sleep(1801)
         await sweeping.sweep()
         assert world.purgatory.get(ours.id) is not None
         assert world.purgatory.get(asked.id) is not None
         assert world.purgatory.get(theirs.id) is None
-    assert pusher.in_hand == PushesInHand()
+    assert pusher.in_flight == PushesInFlight()
     await sweeping.sweep()
     assert world.purgatory.get(ours.id) is None
     assert world.purgatory.get(asked.id) is None

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.pushes.in_flight import PushesInHand
+from purgatory_sync.engine.pushes.in_flight import PushesInFlight
 from purgatory_sync.engine.pushes.pushing import Pusher
 from purgatory_sync.engine.upkeep.sweep import Sweeper
 from purgatory_sync.errors import PushRefused
@@ -139,7 +139,7 @@ async def test_b_4_2_a_placeholder_names_a_commit_that_came(
 
 
 def sweeper_of(world: World, pusher: Pusher) -> Sweeper:
-    return attrs.evolve(sweeper(world), in_hand=pusher.in_hand)
+    return attrs.evolve(sweeper(world), in_flight=pusher.in_flight)
 
 
 async def softly_expired(world: World, pusher: Pusher) -> HeldAnnouncement:
@@ -209,7 +209,7 @@ async def test_b_6_7_nothing_expires_while_its_push_is_in_hand(
         await sweeper.sweep()
         assert isinstance(world.purgatory.get(event.id), HeldState)
     assert event.id in await world.served()
-    assert pusher.in_hand == PushesInHand()
+    assert pusher.in_flight == PushesInFlight()
 
 
 async def test_b_6_7_nor_does_a_pull_request(

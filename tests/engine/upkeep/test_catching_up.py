@@ -41,7 +41,7 @@ async def serve(world: World, author: Author, refs: dict[str, str], at: int = NO
 
 
 async def caught_up(world: World) -> None:
-    await catch_up(world.store, world.parts, world.releaser)
+    await catch_up(world.store, world.core, world.releaser)
 
 
 def listing(author: Author, *maintainers: Author, at: int) -> Event:
@@ -66,7 +66,7 @@ async def test_b_9_a_crash_before_the_alignment_that_an_announcement_brings(
     await serve(world, OWNER, {MAIN: new[1].oid, DEV: new[0].oid})
     # The transaction, and nothing after it.
     newer = listing(MAINTAINER, OWNER, at=NOW - 10)
-    await world.knowledge.apply(Change(save=[newer]))
+    await world.index.apply(Change(save=[newer]))
     assert world.refs(MAINTAINER) == {MAIN: old[0].oid}
     await caught_up(world)
     assert world.refs(MAINTAINER) == {MAIN: new[1].oid, DEV: new[0].oid}
@@ -81,7 +81,7 @@ async def test_b_9_a_repository_that_is_not_on_the_disk_is_made_and_filled(
     world.give(OWNER, steps)
     await serve(world, OWNER, {MAIN: steps[0].oid})
     # A co-maintainer's announcement was saved, and its repository not made any more.
-    await world.knowledge.apply(Change(save=[listing(MAINTAINER, OWNER, at=NOW - 10)]))
+    await world.index.apply(Change(save=[listing(MAINTAINER, OWNER, at=NOW - 10)]))
     assert not is_repository(world.path(MAINTAINER))
     await caught_up(world)
     assert world.refs(MAINTAINER) == {MAIN: steps[0].oid}
@@ -137,7 +137,7 @@ async def test_b_9_what_is_as_it_should_be_is_left_alone(
     monkeypatch.setattr(Releaser, "process_locked", never)
     await caught_up(world)
     assert begun == []
-    assert not await lags(world.parts, "repo")
+    assert not await lags(world.core, "repo")
     assert not is_repository(world.path(MAINTAINER))
 
 
@@ -180,7 +180,7 @@ async def test_b_3_5_a_state_without_refs_rules_an_older_disk_too(
     align_refs(world.path(OWNER), {MAIN: step.oid}, None)
     await caught_up(world)
     assert world.refs(OWNER) == {}
-    assert not await lags(world.parts, "repo")
+    assert not await lags(world.core, "repo")
 
 
 async def test_b_9_a_store_that_fails_is_asked_again(

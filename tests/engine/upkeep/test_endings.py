@@ -122,11 +122,11 @@ async def test_b_5_refs_that_no_event_names_are_told_once_at_a_start(
     pr = events.pull_request(STRANGER, [OWNER.coordinate("repo")], STEP.oid, created_at=NOW - 40)
     assert (await world.offer(pr)).outcome is Outcome.SERVED
     with capture_logs() as logs:
-        await report_unnamed(world.store, world.parts)
+        await report_unnamed(world.store, world.core)
     assert logs == []
     unnamed = f"refs/nostr/{'9' * 64}"
     update_refs(world.path(OWNER), {unnamed: STEP.oid})
     with capture_logs() as logs:
-        await report_unnamed(world.store, world.parts)
+        await report_unnamed(world.store, world.core)
     (told,) = logs
     assert told["refs"] == [f"{world.path(OWNER)} {unnamed}"]

@@ -55,7 +55,7 @@ HOUR = 3_600
 
 
 def repacker(world: World) -> Repacker:
-    return Repacker(world.parts, world.releaser, 0)
+    return Repacker(world.core, world.releaser, 0)
 
 
 def state(refs: dict[str, str], at: int = NOW - 50, author: Author = OWNER) -> Event:
@@ -139,12 +139,12 @@ async def test_a_placeholder_leaves_nothing_where_the_announcement_was_deleted(
     world: World, autojump_clock: MockClock
 ) -> None:
     path = await serving(world)
-    (announced,) = (await world.knowledge.data("repo")).known.values()
+    (announced,) = (await world.index.data("repo")).known.values()
     await place(pusher_of(world))
     await world.offer(
         events.deletion(OWNER, ids=[announced.announcement.event.id], created_at=NOW - 20)
     )
-    assert (await world.knowledge.data("repo")).known == {}
+    assert (await world.index.data("repo")).known == {}
     await trio.sleep(1_201)
     await sweeper(world).sweep()
     assert is_marked(path)
@@ -154,14 +154,14 @@ async def test_a_served_pull_request_stays_while_its_repository_is_announced_ane
     world: World, autojump_clock: MockClock
 ) -> None:
     path = await serving(world)
-    (announced,) = (await world.knowledge.data("repo")).known.values()
+    (announced,) = (await world.index.data("repo")).known.values()
     event = request(STRAY[1])
     await place(pusher_of(world), event_id=event.id)
     await world.offer(event)
     await world.offer(
         events.deletion(OWNER, ids=[announced.announcement.event.id], created_at=NOW - 20)
     )
-    assert await world.knowledge.serves(event.id)
+    assert await world.index.serves(event.id)
     await trio.sleep(1_201)
     await sweeper(world).sweep()
     world.repositories.note_left(path)
@@ -269,7 +269,7 @@ async def test_what_the_operators_lists_end_leaves_nothing(world: World) -> None
     world.give(OWNER, STRAY)
     world.purgatory.add_pr(pr, Origin.USER, NOW)
     lists = CurationSettings(event_blacklist=(STRANGER.npub,))
-    await end_what_is_blocked(world.parts, lists, SERVICE)
+    await end_what_is_blocked(world.core, lists, SERVICE)
     assert world.purgatory.get(pr.event.id) is None
     assert is_marked(path)
 
@@ -417,7 +417,7 @@ async def test_b_3_4_an_older_state_rules_again_with_its_objects(world: World) -
     world.repositories.note_left(path)
     await repacker(world).look()
     assert here(path, STEPS) == [True, True, False]
-    (newest,) = [e for e in await world.knowledge.served_states("repo") if e.author == OWNER.pubkey]
+    (newest,) = [e for e in await world.index.served_states("repo") if e.author == OWNER.pubkey]
     await world.offer(events.deletion(OWNER, ids=[newest.event.id], created_at=NOW - 20))
     assert world.refs(OWNER) == {MAIN: STRAY[1].oid}
     git(path, "fsck", "--strict", "--full")

@@ -86,7 +86,7 @@ async def test_b_5_1_what_was_held_and_is_blocked_now_ends_at_the_start(
     world: World, lists: CurationSettings, ended: list[str]
 ) -> None:
     found = await hold_much(world)
-    await end_what_is_blocked(world.parts, lists, SERVICE)
+    await end_what_is_blocked(world.core, lists, SERVICE)
     left = {event.id for event in found.values()} - {found[f"repo {each}"].id for each in ended}
     assert await world.held() == left
     assert {each.id for each in found.values() if world.purgatory.get(each.id)} == left
@@ -98,7 +98,7 @@ async def test_b_5_1_what_was_held_and_is_blocked_now_ends_at_the_start(
 async def test_b_5_1_what_a_blacklisted_stranger_sent_ends_alone(world: World) -> None:
     found = await hold_much(world)
     await end_what_is_blocked(
-        world.parts, CurationSettings(event_blacklist=(STRANGER.npub,)), SERVICE
+        world.core, CurationSettings(event_blacklist=(STRANGER.npub,)), SERVICE
     )
     gone = {found["repo pr"].id, found["other pr"].id}
     assert await world.held() == {event.id for event in found.values()} - gone

@@ -35,7 +35,7 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def repacker(world: World) -> Repacker:
-    return Repacker(world.parts, world.releaser, 0)
+    return Repacker(world.core, world.releaser, 0)
 
 
 async def fill(

@@ -42,6 +42,6 @@ async def test_b_4_2_a_start_deletes_wrong_refs_reading_each_repository_once(
     damaged = world.path(OWNER, "bad") / "packed-refs"
     damaged.write_text("damaged\n")
     monkeypatch.setattr(repository_sync, "list_refs", reads)
-    await restore(await world.store.load(), world.parts, NOW)
+    await restore(await world.store.load(), world.core, NOW)
     assert world.refs(OWNER, "good") == right
     assert read == [world.path(OWNER, "bad"), world.path(OWNER, "good")]

@@ -38,10 +38,10 @@ MAIN = "refs/heads/main"
 def sweeper(world: World, clock: WallClock | None = None) -> Sweeper:
     clock = clock or world.admission.clock
     client = GitClient(world.settings.hunt, Gate(), world.repositories.tmp)
-    context = RealSyncContext(world.parts, world.releaser, client, clock, SERVICE)
+    context = RealSyncContext(world.core, world.releaser, client, clock, SERVICE)
     throttles = ThrottleManager(context, wall=clock)
     return Sweeper(
-        world.parts, world.releaser, throttles, world.settings.purgatory, clock, clock.now()
+        world.core, world.releaser, throttles, world.settings.purgatory, clock, clock.now()
     )
 
 
@@ -105,7 +105,7 @@ async def test_b_8_10_a_failing_sweep_still_queues_what_was_lost(
     world.purgatory.sync_queue.remove("good")
 
     async def fails(
-        entries: Sequence[HuntedEvent], knowledge: object, repositories: object
+        entries: Sequence[HuntedEvent], index: object, repositories: object
     ) -> dict[str, Missing]:
         raise ZeroDivisionError
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine.upkeep.throttle_journal import Rememberer
+from purgatory_sync.engine.upkeep.throttle_journal import ThrottleJournal
 from purgatory_sync.errors import StoreError
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.store.opening import open_store
@@ -27,8 +27,8 @@ async def test_a_store_that_cannot_note_a_start_does_not_occupy_the_place(
         raise StoreError("closed")
 
     monkeypatch.setattr(world.store, "note_domains", fails)
-    rememberer = Rememberer(world.store, world.knowledge)
-    throttles = ThrottleManager(MockSyncContext(), on_change=rememberer.domain_changed)
+    throttle_journal = ThrottleJournal(world.store, world.index)
+    throttles = ThrottleManager(MockSyncContext(), on_change=throttle_journal.domain_changed)
     with capture_logs() as logs:
         place = throttles.start_request("a.example")
         assert place is not None
@@ -41,10 +41,10 @@ async def test_b_8_2_starts_survive_a_kill_though_nothing_else_is_written(
     tmp_path: Path, world: World, autojump_clock: MockClock
 ) -> None:
     async with aclosing(await open_store(tmp_path / "live")) as store, trio.open_nursery() as here:
-        rememberer = Rememberer(store, world.knowledge)
-        here.start_soon(rememberer.run)
+        throttle_journal = ThrottleJournal(store, world.index)
+        here.start_soon(throttle_journal.run)
         for row in (DomainRow("a.example", (10.0,)), DomainRow("a.example", (10.0, 11.0), 90.0)):
-            rememberer.domain_changed(row.domain, row.starts, row.resting_until)
+            throttle_journal.domain_changed(row.domain, row.starts, row.resting_until)
             await trio.sleep(2)
         shutil.copytree(tmp_path / "live", tmp_path / "killed")
         here.cancel_scope.cancel()
@@ -62,12 +62,12 @@ async def test_a_store_that_could_not_write_starts_is_asked_again(
         raise StoreError("full")
 
     monkeypatch.setattr(world.store, "apply", apply)
-    rememberer = Rememberer(world.store, world.knowledge)
+    throttle_journal = ThrottleJournal(world.store, world.index)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rememberer.run)
+        nursery.start_soon(throttle_journal.run)
         with capture_logs() as logs:
             for _ in range(2):
-                rememberer.domain_changed("a.example", (10.0,), None)
+                throttle_journal.domain_changed("a.example", (10.0,), None)
                 await trio.sleep(2)
         nursery.cancel_scope.cancel()
     assert changes == [Change(), Change()]

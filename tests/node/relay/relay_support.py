@@ -152,4 +152,4 @@ async def talking(
             while nursery.child_tasks:  # noqa: ASYNC110 - virtual time
                 await trio.sleep(1)
     assert len(backend.subscriptions) == 0
-    assert backend.subscriptions.crowd.kept_bytes == 0
+    assert backend.subscriptions.budget.kept_bytes == 0

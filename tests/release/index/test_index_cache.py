@@ -6,7 +6,7 @@ import pytest
 
 from purgatory_sync.nostr.state import State
 from purgatory_sync.release.index import index_cache
-from purgatory_sync.release.index.index_cache import Remembered, Served
+from purgatory_sync.release.index.index_cache import IndexCache, Served
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -23,7 +23,7 @@ def served(refs: int) -> Served:
 
 def test_what_was_not_asked_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_cache, "MOST_VALUES", 20)
-    memory, small = Remembered(), served(3)
+    memory, small = IndexCache(), served(3)
     for name in ("one", "two"):
         memory.put(name, small)
     assert memory.get("one") is small
@@ -38,14 +38,14 @@ def test_what_was_not_asked_for_longest_makes_room(monkeypatch: pytest.MonkeyPat
 
 def test_identifiers_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_cache, "MOST_IDENTIFIERS", 2)
-    memory, nothing = Remembered(), Served((), ())
+    memory, nothing = IndexCache(), Served((), ())
     for name in ("one", "two", "three"):
         memory.put(name, nothing)
     assert [memory.get(name) for name in ("one", "two", "three")] == [None, nothing, nothing]
 
 
 def test_what_changed_is_read_anew_and_what_was_read_is_kept_until_then() -> None:
-    memory, one, two = Remembered(), served(3), served(4)
+    memory, one, two = IndexCache(), served(3), served(4)
     memory.put("one", one)
     memory.put("two", two)
     memory.ended(frozenset((one.states[0].event.id,)))

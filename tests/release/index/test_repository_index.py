@@ -27,10 +27,10 @@ async def test_a_look_up_that_fails_or_is_cancelled_leaves_nothing_behind(
 
     monkeypatch.setattr(world.store, "query", fails)
     with pytest.raises(StoreError):
-        await world.knowledge.data("one")
+        await world.index.data("one")
     with trio.move_on_after(0.5):
-        await world.knowledge.data("two")
-    assert world.knowledge._reading == {}
+        await world.index.data("two")
+    assert world.index._reading == {}
 
 
 @pytest.mark.parametrize("change", ["save", "delete"])
@@ -39,7 +39,7 @@ async def test_what_changes_during_a_look_up_is_not_overlooked(
 ) -> None:
     announcement = events.announcement(OWNER, "repo", created_at=NOW)
     if change == "delete":
-        await world.knowledge.apply(Change(save=[announcement]))
+        await world.index.apply(Change(save=[announcement]))
     working = world.store.query
     let_go = trio.Event()
 
@@ -51,12 +51,12 @@ async def test_what_changes_during_a_look_up_is_not_overlooked(
     async with trio.open_nursery() as nursery:
         with monkeypatch.context() as patch:
             patch.setattr(world.store, "query", slow)
-            nursery.start_soon(world.knowledge.data, "repo")
+            nursery.start_soon(world.index.data, "repo")
             await wait_all_tasks_blocked()
         if change == "save":
-            await world.knowledge.apply(Change(save=[announcement]))
+            await world.index.apply(Change(save=[announcement]))
         else:
-            await world.knowledge.apply(Change(delete=[announcement.id]))
+            await world.index.apply(Change(delete=[announcement.id]))
         let_go.set()
-    known = (await world.knowledge.data("repo")).known
+    known = (await world.index.data("repo")).known
     assert list(known) == ([OWNER.pubkey] if change == "save" else [])
