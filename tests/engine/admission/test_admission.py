@@ -268,14 +268,16 @@ async def test_b_1_9_what_cannot_be_released_needs_room_too(world: World) -> Non
     await world.announce(OWNER)
     steps = history(1)
     world.give(OWNER, steps)
-    blob = steps[0].blob.id.decode()
-    for number in range(3):  # all objects are here, but no branch may name a blob
-        state = events.state(OWNER, "repo", {MAIN: blob}, created_at=NOW - 50 + number)
+    lock = world.path(OWNER) / "packed-refs.lock"
+    lock.touch()  # all objects are here, but another program writes refs
+    for number in range(3):
+        state = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50 + number)
         answer = await world.offer(state)
         assert (answer.outcome, answer.message[:14]) == (Outcome.REFUSED, "rate-limited: ")
         assert world.purgatory.get(state.id) is None
         assert state.id not in await world.held()
         assert world.purgatory.room.of_author(OWNER.pubkey).events == 1  # the announcement
+    lock.unlink()
     good = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 20)
     assert (await world.offer(good)).outcome is Outcome.SERVED
 
