@@ -240,7 +240,8 @@ def test_sigkill_leaves_a_repository_that_git_and_we_can_use(path: Path, steps: 
     one, two = steps[0].oid, steps[1].oid
     names = [f"refs/heads/b{i}" for i in range(50)]
     program = (
-        "import sys; from pathlib import Path; from purgatory_sync.git.refs import update_refs\n"
+        "import sys; from pathlib import Path\n"
+        "from purgatory_sync.git.disk.refs import update_refs\n"
         "path, one, two = Path(sys.argv[1]), *sys.argv[2:]\n"
         "names = [f'refs/heads/b{i}' for i in range(50)]\n"
         "while True:\n"
