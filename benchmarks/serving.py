@@ -61,8 +61,14 @@ def serving_node(folder: Path, commits: int) -> Iterator[Serving]:
     try:
         with _connected(serving.relay_url) as relay:
             now = int(time.time())
-            lists = {"clone": [serving.clone_url], "relays": [serving.relay_url]}
-            _publish(relay, announcement(owner, IDENTIFIER, **lists, created_at=now))
+            announced = announcement(
+                owner,
+                IDENTIFIER,
+                clone=[serving.clone_url],
+                relays=[serving.relay_url],
+                created_at=now,
+            )
+            _publish(relay, announced)
             _publish(relay, state(owner, IDENTIFIER, refs, created_at=now))
         git("push", "--quiet", "--mirror", serving.clone_url, folder=source)
         yield serving

@@ -67,6 +67,7 @@ class World:
         identifier: str = "repo",
         *,
         maintainers: Sequence[Author] = (),
+        roles: Sequence[tuple[str, Author, *tuple[str, ...]]] = (),
         created_at: int = NOW - 100,
         listed: bool = True,
         origin: Origin = Origin.USER,
@@ -79,6 +80,7 @@ class World:
             clone=[f"https://{service}/{author.npub}/{identifier}.git"],
             relays=[f"wss://{service}"],
             maintainers=maintainers,
+            roles=roles,
             created_at=created_at,
         )
         answer = await self.offer(event, origin)

@@ -38,9 +38,13 @@ async def _bring_up(core: Core, data: RepositoryData, owner: str, report: Releas
     state = newest_for(owner, data, await core.index.served_states(data.identifier))
     if state is None or state.unsatisfiable or not data.with_repository([owner]):
         return False
-    concerned = data.with_repository(data.owners_authorising(state.author))
-    repositories = core.repositories
-    sources = [repositories.path(each, data.identifier) for each in concerned]
+    repositories, identifier = core.repositories, data.identifier
+    # A member who lists us no more left his repository here: its objects are as good as others.
+    sources = [
+        repositories.path(each, identifier)
+        for each in data.owners_authorising(state.author)
+        if repositories.exists(each, identifier)
+    ]
     here = await repositories.run(repositories.here, {"": (sources, state.oids)})
     if here[""] != state.oids:
         return False

@@ -59,6 +59,7 @@ def announcement(
     clone: Sequence[str] = (),
     relays: Sequence[str] = (),
     maintainers: Sequence[Author | str] = (),
+    roles: Sequence[tuple[str, Author, *tuple[str, ...]]] = (),
     created_at: int = SOME_TIME,
 ) -> Event:
     """A repository announcement, kind 30617 (NIP-34).
@@ -67,6 +68,7 @@ def announcement(
       clone: clone URLs, as they shall stand in the event.
       relays: relay URLs, as they shall stand in the event.
       maintainers: the other maintainers, as authors or values to write down.
+      roles: role tags: a letter, whom it is about, and boundaries.
       created_at: Unix seconds.
     """
     tags: list[tuple[str, ...]] = [("d", identifier), ("name", identifier)]
@@ -76,6 +78,7 @@ def announcement(
         "maintainers": tuple(m.pubkey if isinstance(m, Author) else m for m in maintainers),
     }
     tags += [(name, *values) for name, values in listed.items() if values]
+    tags += [(letter, who.pubkey, *times) for letter, who, *times in roles]
     return author.sign(kinds.ANNOUNCEMENT, "", tags, created_at)
 
 

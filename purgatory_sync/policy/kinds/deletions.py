@@ -23,13 +23,22 @@ def judge_deletion(deletion: Deletion, known: Known) -> Verdict:
     bars = tuple(Tombstone(target, request.pubkey, request.created_at) for target in targets)
     served = [each for each in known.targets_served if _ends(bars, each)]
     held = [each for each in known.targets_held if _ends(bars, each)]
+    # What an announcement replaced does not come back in its place: nobody is a member by a word
+    # that he replaced and withdrew.
+    older = [
+        Tombstone(address, request.pubkey, each.event.created_at)
+        for each in (*served, *held)
+        if isinstance(each, Announcement)
+        and (address := address_text(each.event)) is not None
+        and address not in targets
+    ]
     evicts = [each.event.id for each in held if isinstance(each, Announcement)]
     others = [each.event.id for each in held if not isinstance(each, Announcement)]
     return Verdict(
         Action.SERVE,
         evicts=tuple(evicts),
         deletes=tuple(dict.fromkeys([*(each.event.id for each in served), *others])),
-        bars=bars,
+        bars=tuple(dict.fromkeys((*bars, *older))),
     )
 
 

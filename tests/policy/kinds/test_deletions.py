@@ -72,6 +72,14 @@ def test_b_5_a_ends_versions_up_to_the_request() -> None:
     assert verdict.bars == (Tombstone(coordinate(ALICE), ALICE, NOW),)
 
 
+def test_b_5_what_an_announcement_replaced_does_not_come_back_in_its_place() -> None:
+    older, named, later = (announcement(created_at=NOW + n) for n in (-9, -5, 1))
+    request = make(ALICE, 5, [["e", named.id]])
+    for snapshot in (known(targets_held=read(named)), known(targets_served=read(named))):
+        bars = judge_offer(request, "user", snapshot, SETTINGS).bars
+        assert [is_barred(each, bars) for each in (older, named, later)] == [True, True, False]
+
+
 def test_b_5_a_request_about_a_request_has_no_effect() -> None:
     first = make(ALICE, 5, [["e", pull_request(ALICE).id]])
     second = make(ALICE, 5, [["e", first.id]], content="undo")
