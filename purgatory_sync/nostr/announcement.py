@@ -38,6 +38,14 @@ class Announcement:
         """The same, for code that treats all events alike."""
         return (self.identifier,)
 
+    @property
+    def is_private(self) -> bool:
+        """Whether its owner calls the repository private (GRASP-08); in doubt it is."""
+        return any(
+            tag and tag[0] == "private" and [v.strip().lower() for v in tag[1:2]] != ["false"]
+            for tag in self.event.tags
+        )
+
     @classmethod
     def parse(cls, event: Event) -> Announcement:
         """Read an announcement.

@@ -16,7 +16,7 @@ from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import CurationSettings, PurgatorySettings
 from .curation import judge_author, judge_origin, judge_repositories
-from .kinds.announcements import judge_announcement
+from .kinds.announcements import judge_announcement, judge_private
 from .kinds.deletions import judge_deletion
 from .kinds.pull_requests import judge_pr
 from .kinds.states import judge_state
@@ -76,6 +76,8 @@ def judge(
         return refuse(PASSING)
     if known.deleted:
         return refuse("invalid: deleted by its author")
+    if isinstance(parsed, Announcement) and parsed.is_private:
+        return judge_private(parsed, known)
     if (curated := judge_repositories(parsed, known, lists)) is not None:
         return curated
     if isinstance(parsed, Announcement):

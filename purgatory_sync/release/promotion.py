@@ -18,9 +18,8 @@ async def promote_filled(core: Core, held: HeldAnnouncement, report: ReleaseRepo
     if held.soft_expired_at is not None:
         return
     data = await core.index.data(held.announcement.identifier)
-    owner = held.announcement.owner
-    # One that points at others, who name it not, gets no copy of theirs.
-    if owner in data.maintainer_set(owner) and await _bring_up(core, data, owner, report):
+    # One that points at others, who name it not, has no set, and gets no copy of theirs.
+    if await _bring_up(core, data, held.announcement.owner, report):
         await serve(core, report, [held.event_id])
 
 

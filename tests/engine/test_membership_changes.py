@@ -147,7 +147,7 @@ def by_announcement(author: Author, *roles: tuple[str, Author, *tuple[str, ...]]
 
 def by_deletion(letter: str) -> Leave:
     async def leave(world: World) -> object:
-        known = (await world.knowledge.data("repo")).known[BEN.pubkey].announcement.event
+        known = (await world.index.data("repo")).known[BEN.pubkey].announcement.event
         target = known.id if letter == "e" else f"30617:{BEN.pubkey}:repo"
         return await world.offer(BEN.sign(5, "", [(letter, target)], NOW - 30))
 
@@ -179,7 +179,7 @@ async def test_b_3_8_who_goes_rules_no_more_and_comes_back(world: World, way: st
     assert (await world.offer(held)).outcome is Outcome.HELD
     await WAYS[way](world)
     assert await rules(world, ANNA, OURS)
-    assert (await world.knowledge.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
+    assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
     assert bens.id in await world.served()
     assert held.id in await world.held(), "it waits for its end, or his return"
     for author in (BEN, CARL):
@@ -204,7 +204,46 @@ async def test_b_3_4_where_no_state_is_left_refs_stay_and_the_roster_holds(
         await trio.sleep(25 * 3600)
         await sweeper(world).sweep()
         assert await rules(world, ANNA, THEIRS)
-        assert (await world.knowledge.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
+        assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
+
+
+async def test_b_2_10_what_becomes_private_is_taken_off(world: World) -> None:
+    await world.announce_group(ANNA, BEN)
+    await world.announce(CARL)
+    ours = await serve(world, ANNA, OURS, -80, ANNA)
+    theirs = await serve(world, BEN, THEIRS, -70, ANNA)
+    carls = await serve(world, CARL, MORE, -60, CARL)
+    prs = [
+        events.pull_request(BEN, [each.coordinate("repo")], OURS.oid, created_at=NOW - 50)
+        for each in (ANNA, CARL)
+    ]
+    world.give(CARL, [OURS])
+    for each in prs:
+        assert (await world.offer(each)).outcome is Outcome.SERVED
+    plain = (await world.index.data("repo")).known[ANNA.pubkey].announcement.event
+    private = ANNA.sign(30617, "", [*plain.tags, ("private", "true")], NOW - 40)
+    answer = await world.offer(private)
+    assert (answer.outcome, answer.lacks) == (Outcome.REFUSED, ())
+    left = await world.served()
+    assert left.isdisjoint({plain.id, private.id, ours.id, theirs.id, prs[0].id})
+    assert left >= {carls.id, prs[1].id}
+    assert await pusher_of(world).refs(RepositoryId(ANNA.pubkey, "repo")) is None
+    assert is_repository(world.path(ANNA)), "the folder is kept"
+    assert (await world.offer(plain, Origin.SYNC)).message == "invalid: deleted by its author"
+
+
+async def test_b_2_10_a_member_who_becomes_private_goes_and_the_owners_repository_stays(
+    world: World,
+) -> None:
+    await world.announce(ANNA, maintainers=[BEN])
+    ours = await serve(world, ANNA, OURS, -80, ANNA)
+    bens = await world.announce(BEN, maintainers=[ANNA])
+    theirs = await serve(world, BEN, THEIRS, -70, ANNA)
+    assert await rules(world, ANNA, THEIRS)
+    await world.offer(BEN.sign(30617, "", [*bens.tags, ("private", "true")], NOW - 40))
+    assert bens.id not in await world.served()
+    assert {ours.id, theirs.id} <= await world.served()
+    assert await rules(world, ANNA, OURS)
 
 
 @pytest.mark.parametrize("point_at", [True, False])
@@ -315,7 +354,7 @@ async def test_b_2_7_the_lead_that_a_served_owner_points_at_does_not_end(
         await trio.sleep(seconds)
         await sweeper(world).sweep()
     assert empty.id in await world.served()
-    assert (await world.knowledge.data("other")).maintainer_set(ANNA.pubkey) == {BEN.pubkey}
+    assert (await world.index.data("other")).maintainer_set(ANNA.pubkey) == {BEN.pubkey}
 
 
 async def test_b_1_8_an_older_acceptance_does_not_come_back(world: World) -> None:
@@ -325,7 +364,7 @@ async def test_b_1_8_an_older_acceptance_does_not_come_back(world: World) -> Non
     assert (await world.offer(accepted, Origin.SYNC)).message == (
         "duplicate: a newer version is served"
     )
-    assert (await world.knowledge.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
+    assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
     again = await world.announce(BEN, maintainers=[ANNA], created_at=NOW - 40, listed=False)
     await world.offer(BEN.sign(5, "", [("e", again.id)], NOW - 30))
     for each in (accepted, again):

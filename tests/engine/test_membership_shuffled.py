@@ -85,7 +85,7 @@ async def offer_all(world: World, order: Sequence[Event]) -> None:
 async def end_of(folder: Path, order: Sequence[Event]) -> object:
     world = World(folder)
     await offer_all(world, order)
-    data = await world.knowledge.data("repo")
+    data = await world.index.data("repo")
     left = state(CARL, MORE, -50).id  # served where it came while he was there still
     return (
         {a.npub: world.refs(a) for a in DATA},

@@ -149,7 +149,7 @@ class Admission:
         # What is begun is ended: journal, memory, disk, refs.
         with trio.CancelScope(shield=True), self._room_for(entry):
             answer = await self._follow(parsed, origin, verdict, entry)
-            for identifier in _unruled(verdict, targets):
+            for identifier in _unruled(parsed, verdict, targets):
                 await self.releaser.process_locked(identifier, bring_up=True)
             await self._note_what_leaves(verdict, targets)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
@@ -326,11 +326,10 @@ def _entry_of(parsed: Parsed, verdict: Verdict, origin: Origin, now: float) -> H
     return None
 
 
-def _unruled(verdict: Verdict, targets: Targets) -> tuple[str, ...]:
-    """The identifiers of announcements and states that were deleted (B 3.4, 3.8).
+def _unruled(parsed: Parsed, verdict: Verdict, targets: Targets) -> tuple[str, ...]:
+    """The identifiers of announcements and states that left (B 3.4, 3.8).
 
-    Another state may rule there now. Who is delisted or evicted was in nobody else's set, nor on
-    the way to one: else he would be served for that (B 2.2 b).
+    Another state may rule there now: somebody's member went, or whom its pointers went through.
     """
     left = {*verdict.deletes, *verdict.evicts}
     gone = [
@@ -338,4 +337,5 @@ def _unruled(verdict: Verdict, targets: Targets) -> tuple[str, ...]:
         for each in targets.all
         if each.event.id in left and isinstance(each, Announcement | State)
     ]
-    return tuple(dict.fromkeys(each.identifier for each in gone))
+    taken_off = [parsed] if left and isinstance(parsed, Announcement) else []
+    return tuple(dict.fromkeys(each.identifier for each in (*gone, *taken_off)))

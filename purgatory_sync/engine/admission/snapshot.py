@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from ...nostr import kinds
 from ...nostr.address import Address
+from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
 from ...nostr.filters import Filter
@@ -97,6 +98,7 @@ class SnapshotBuilder:
             referenced=await self._referenced(event, data, found, anchoring),
             targets_served=targets.served,
             targets_held=targets.held,
+            left_alone=await self._left_alone(parsed, data),
         )
         return self._with_room(known, event)
 
@@ -110,6 +112,27 @@ class SnapshotBuilder:
             held_by_author=of_author.events,
             held_bytes=in_all.size,
             held_bytes_by_author=of_author.size,
+        )
+
+    async def _left_alone(
+        self, parsed: Parsed, data: Mapping[str, RepositoryData]
+    ) -> tuple[str, ...]:
+        """The served states and pull requests that nobody needs but who calls them private."""
+        if not isinstance(parsed, Announcement) or not parsed.is_private:
+            return ()
+        identifier, owner = parsed.identifier, parsed.owner
+        known = data[identifier]
+        concerned = [
+            (state.event.id, known.owners_authorising(state.author))
+            for state in await self.index.served_states(identifier)
+        ]
+        for pr in await self.index.served_pull_requests(identifier):
+            if pr.identifiers == (identifier,):
+                concerned.append((pr.event.id, known.owners_of_pr(pr)))
+        return tuple(
+            each
+            for each, owners in concerned
+            if [o for o in owners if known.known[o].is_hosted] == [owner]
         )
 
     def _held_announcement(self, event: Event) -> Event | None:

@@ -14,6 +14,7 @@ from ...errors import AttemptFailed, ConfigurationError, InvalidUrl
 from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.keys import SecretKey
+from ...policy.rules.hosting import hosts
 from ...policy.rules.lacking import brings
 from ...runtime.bounded import Bounded
 from ...runtime.clock import WallClock
@@ -80,7 +81,10 @@ class Upstream:
         self._given_clock = clock
         self._make_tls = tls
         self._key: SecretKey | None = None
-        self._roster = Roster(dict.fromkeys((settings.service, settings.bind_address)))
+        self._roster = Roster(
+            dict.fromkeys((settings.service, settings.bind_address)),
+            hosts=lambda each: hosts(each, settings.service, settings.curation),
+        )
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)
         self._shared: Shared | None = None

@@ -8,6 +8,7 @@ import attrs
 
 from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData, Standing
+from ...nostr.event import Event
 from ...records import Tombstone
 from ...settings import CurationSettings, PurgatorySettings
 from ..rules.hosting import hosts
@@ -16,6 +17,7 @@ from ..rules.lacking import lacks_announcement
 from ..rules.limits import judge_room
 from ..rules.verdict import HELD_MESSAGE, Action, Verdict, address_text, duplicate, refuse
 
+PRIVATE = "restricted: private repositories need a service that lists GRASP-08"
 NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
 
 
@@ -36,6 +38,24 @@ def judge_announcement(
     return judge_room(event, known, settings, held) or verdict
 
 
+def judge_private(announcement: Announcement, known: Known) -> Verdict:
+    """Refuse a private repository, and take off what is here of it (B 2.10).
+
+    It lacks nothing: what came by sync is never asked for again.
+    """
+    held, served = known.held_announcement, known.newest_served
+    if held is not None and announcement.event.order < held.order:
+        return duplicate("a newer announcement of this repository is held")
+    if held is None and served is None:
+        return refuse(PRIVATE)
+    return attrs.evolve(
+        refuse(f"{PRIVATE}; this repository is no longer served here"),
+        deletes=() if served is None else (served.id, *known.left_alone),
+        evicts=() if held is None else (held.id,),
+        bars=_bars(announcement.event, held, served),
+    )
+
+
 def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     """B 2.2: whatever older version is here leaves for good; the new one stays only by 2.2 (b).
 
@@ -51,12 +71,16 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
         verdict = attrs.evolve(verdict, deletes=(served.id,))
     if held is not None:
         verdict = attrs.evolve(verdict, evicts=(held.id,))
-    older = [each.created_at for each in (held, served) if each is not None]
-    if older:
-        until = max(event.created_at - 1, *older)
-        bar = Tombstone(address_text(event) or "", event.pubkey, until)
-        verdict = attrs.evolve(verdict, bars=(bar,))
-    return verdict
+    return attrs.evolve(verdict, bars=_bars(event, held, served))
+
+
+def _bars(event: Event, *older: Event | None) -> tuple[Tombstone, ...]:
+    """What keeps the older versions that were here from coming back, and not the new one."""
+    times = [each.created_at for each in older if each is not None]
+    if not times:
+        return ()
+    until = max(event.created_at - 1, *times)
+    return (Tombstone(address_text(event) or "", event.pubkey, until),)
 
 
 def is_named(data: RepositoryData, author: str, owners: Iterable[str] | None = None) -> bool:

@@ -18,7 +18,9 @@ def hosts(announcement: Announcement, service: str, lists: CurationSettings) -> 
       service: our host[:port].
       lists: which repositories an archive copies.
     """
-    return announcement.lists(service) or wants(announcement, lists)
+    return not announcement.is_private and (
+        announcement.lists(service) or wants(announcement, lists)
+    )
 
 
 def wants(announcement: Announcement, lists: CurationSettings) -> bool:

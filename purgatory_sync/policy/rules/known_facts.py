@@ -30,6 +30,8 @@ class Known:
       held_bytes, held_bytes_by_author: the same in bytes of their JSON.
       objects_here: every object of this state or PR is here (B 3.6).
       referenced: it refers to something served, or something served refers to it (B 5).
+      left_alone: ids of served states and pull requests that concern no other repository here
+        than the author's; looked at for private announcements only.
       targets_served: served events that this deletion request names (`Deletion`).
       targets_held: held events that it names.
     """
@@ -49,5 +51,6 @@ class Known:
     held_bytes_by_author: int = 0
     objects_here: bool = False
     referenced: bool = False
+    left_alone: tuple[str, ...] = ()
     targets_served: tuple[Parsed, ...] = ()
     targets_held: tuple[Parsed, ...] = ()

@@ -9,7 +9,7 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict, covers
 from purgatory_sync.records import Tombstone
-from purgatory_sync.settings import PurgatorySettings
+from purgatory_sync.settings import CurationSettings, PurgatorySettings
 
 from ..support import (
     ALICE,
@@ -97,6 +97,39 @@ def test_b_2_2_not_listed_is_refused_and_says_what_to_add() -> None:
 def test_b_2_2_b_a_co_maintainer_is_served_without_repository(standing: Standing) -> None:
     of = data((announcement(ALICE, maintainers=[BOB]), standing))
     assert verdict_on(announcement(BOB, listed=False), known(of)) == Verdict(Action.SERVE)
+
+
+@pytest.mark.parametrize("values", [["true"], [" TRUE "], ["1"], [""], []])
+def test_b_2_10_a_private_one_is_refused_whoever_names_it(values: list[str]) -> None:
+    plain = announcement(BOB)
+    private = make(BOB, 30617, [*plain.tags, ["private", *values]])
+    of = data((announcement(ALICE, maintainers=[BOB]), SERVED))
+    for lists in (CurationSettings(), CurationSettings(archive_all=True)):
+        for snapshot in (known(of), known(data())):
+            verdict = judge_offer(private, "sync", snapshot, PurgatorySettings(), lists)
+            assert verdict == Verdict(
+                Action.REFUSE,
+                "restricted: private repositories need a service that lists GRASP-08",
+            )
+    public = make(BOB, 30617, [*plain.tags, ["private", "false"]])
+    assert verdict_on(public, known(data())).action is Action.HOLD
+
+
+def test_b_2_10_a_newer_private_one_takes_off_what_is_here() -> None:
+    old = announcement(created_at=NOW - 10)
+    private = make(ALICE, 30617, [*announcement().tags, ["private", "true"]])
+    of = data((old, SERVED), (announcement(BOB, maintainers=[ALICE]), SERVED))
+    snapshot = known(of, newest_served=old, left_alone=("1" * 64,))
+    verdict = verdict_on(private, snapshot)
+    assert verdict.action is Action.REFUSE
+    assert verdict.message.endswith("; this repository is no longer served here")
+    assert verdict.deletes == (old.id, "1" * 64)
+    assert verdict.bars == (Tombstone(coordinate(ALICE), ALICE, NOW - 1),)
+    held = verdict_on(private, known(data((old, HELD)), held_announcement=old))
+    assert (held.evicts, held.deletes) == ((old.id,), ())
+    older = make(ALICE, 30617, private.tags, created_at=NOW - 20)
+    late = verdict_on(older, known(data((old, HELD)), held_announcement=old))
+    assert late.action is Action.DUPLICATE
 
 
 def test_b_2_2_b_members_name_others_and_invited_ones_do_not() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 import attrs
 
 from ....errors import InvalidEvent
+from ....nostr import kinds
 from ....nostr.announcement import Announcement
 from ....nostr.event import Event
 from ....urls import RELAY_SCHEMES, names_service, parse_web_url, usable_urls
+from .members_beside import Hosts, MembersBeside
 
 MAX_RELAYS = 200
 MAX_RELAYS_OF_ANNOUNCEMENT = 20
@@ -23,8 +25,12 @@ MAX_RELAYS_OF_HOST = 4
 class _Listed:
     order: tuple[int, str]
     event_id: str
-    owner: str
     relays: tuple[str, ...]
+    counts: bool = False
+
+
+def _everything(announcement: Announcement) -> bool:
+    return True
 
 
 class Roster:
@@ -33,9 +39,14 @@ class Roster:
     Args:
       ours: every host[:port] that is ourselves; these are never followed.
       limit: how many relays are followed at once.
+      hosts: whether an announcement has its repository here. The relays of others are followed
+        where their author is a member of the set of one who has.
     """
 
-    def __init__(self, ours: Iterable[str], limit: int = MAX_RELAYS) -> None:
+    def __init__(
+        self, ours: Iterable[str], limit: int = MAX_RELAYS, hosts: Hosts = _everything
+    ) -> None:
+        self._beside = MembersBeside(hosts)
         self._ours = tuple(ours)
         self._limit = limit
         self._pinned: dict[str, None] = {}
@@ -64,12 +75,16 @@ class Roster:
         if old is not None and old.order >= event.order:
             return False
         relays = dict.fromkeys(self._usable(announcement.relays)[:MAX_RELAYS_OF_ANNOUNCEMENT])
-        for url in relays:
+        self._beside.announced(announcement)
+        beside = self._beside.counting(announcement.identifier)
+        counts = beside.get(announcement.owner, True)
+        for url in relays if counts else ():
             self._name(url, announcement.owner)
         if old is not None:
             self._unlist(address)
-        self._listed[address] = _Listed(event.order, event.id, announcement.owner, tuple(relays))
+        self._listed[address] = _Listed(event.order, event.id, tuple(relays), counts)
         self._addresses[event.id] = address
+        self._count(announcement.identifier, beside)
         return True
 
     def withdrawn(self, event_ids: Iterable[str]) -> bool:
@@ -77,6 +92,9 @@ class Roster:
         gone = [address for each in event_ids if (address := self._addresses.get(each))]
         for address in gone:
             self._unlist(address)
+            _, owner, identifier = address
+            self._beside.withdrawn(owner, identifier)
+            self._count(identifier, self._beside.counting(identifier))
         return bool(gone)
 
     def named(self, url: str) -> tuple[bool, int]:
@@ -103,8 +121,17 @@ class Roster:
     def _unlist(self, address: tuple[int, str, str]) -> None:
         listed = self._listed.pop(address)
         del self._addresses[listed.event_id]
-        for url in listed.relays:
-            self._unname(url, listed.owner)
+        for url in listed.relays if listed.counts else ():
+            self._unname(url, address[1])
+
+    def _count(self, identifier: str, beside: Mapping[str, bool]) -> None:
+        """Follow for members who came, and no more for those who went."""
+        for owner, counts in beside.items():
+            address = kinds.ANNOUNCEMENT, owner, identifier
+            if (listed := self._listed[address]).counts != counts:
+                self._listed[address] = attrs.evolve(listed, counts=counts)
+                for url in listed.relays:
+                    (self._name if counts else self._unname)(url, owner)
 
     def _name(self, url: str, owner: str) -> None:
         owners = self._named_by.setdefault(url, {})

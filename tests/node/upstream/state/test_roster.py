@@ -8,6 +8,7 @@ from purgatory_sync.node.upstream.state.roster import (
     MAX_RELAYS_OF_HOST,
     Roster,
 )
+from purgatory_sync.nostr.event import Event
 from purgatory_sync.testing.events import Author, announcement
 from purgatory_sync.urls import WebUrl, parse_web_url
 
@@ -118,6 +119,33 @@ def test_a_crowd_of_urls_does_not_make_choosing_slow(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(roster_module, "parse_web_url", judged)
     assert len(roster.chosen()) == MAX_RELAYS_OF_HOST + 1
     assert looked_at == 0
+
+
+def test_b_10_2_relays_of_invited_ones_are_not_followed_those_of_members_are() -> None:
+    roster = Roster([SERVICE], hosts=lambda each: "wss://ours.example" in each.relays)
+
+    def named(author: Author, *names: Author, at: int = 1, listed: bool = False) -> Event:
+        relays = ["wss://ours.example"] if listed else []
+        relays.append(f"wss://{author.npub[-8:]}.example")
+        return announcement(author, "repo", relays=relays, maintainers=names, created_at=at)
+
+    roster.announced(named(OWNER, OTHER, listed=True))
+    ours = ("wss://ours.example", f"wss://{OWNER.npub[-8:]}.example")
+    theirs = f"wss://{OTHER.npub[-8:]}.example"
+    roster.announced(invited := named(OTHER))
+    assert roster.chosen() == ours
+    roster.announced(accepts := named(OTHER, OWNER, at=2))
+    assert roster.chosen() == (*ours, theirs)
+    roster.announced(alone := named(OWNER, at=2, listed=True))
+    assert roster.chosen() == ours
+    roster.announced(again := named(OWNER, OTHER, at=3, listed=True))
+    assert roster.chosen() == (*ours, theirs)
+    assert not roster.withdrawn([invited.id, alone.id])
+    assert roster.withdrawn([again.id])
+    assert roster.chosen() == ()
+    assert roster.withdrawn([accepts.id])
+    assert roster._named_by == {}
+    assert roster._beside._known == {}
 
 
 def test_what_a_newer_announcement_names_again_keeps_its_place() -> None:

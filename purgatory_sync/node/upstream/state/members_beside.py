@@ -1,0 +1,56 @@
+"""Whose relays count of those that are served for others' sake: members', not invited ones'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from ....nostr.announcement import Announcement
+from ....nostr.authority.membership import Membership
+from ....nostr.roles import Roles
+
+Hosts = Callable[[Announcement], bool]
+
+
+@attrs.frozen
+class _Known:
+    roles: Roles
+    hosted: bool
+
+
+@attrs.define
+class MembersBeside:
+    """Knows the announcements of each identifier, those that are hosted here and those beside.
+
+    Attributes:
+      hosts: whether an announcement has its repository here.
+    """
+
+    hosts: Hosts
+    _known: dict[str, dict[str, _Known]] = attrs.field(factory=dict)
+
+    def announced(self, announcement: Announcement) -> None:
+        """Take an announcement in place of an older one of its author."""
+        of_identifier = self._known.setdefault(announcement.identifier, {})
+        hosted = self.hosts(announcement)
+        of_identifier[announcement.owner] = _Known(announcement.roles, hosted)
+
+    def withdrawn(self, owner: str, identifier: str) -> None:
+        """Forget an announcement that left."""
+        of_identifier = self._known[identifier]
+        del of_identifier[owner]
+        if not of_identifier:
+            del self._known[identifier]
+
+    def counting(self, identifier: str) -> dict[str, bool]:
+        """By owner, of those beside: whether it is a member of a repository that is hosted here."""
+        known = self._known.get(identifier, {})
+        beside = [owner for owner, each in known.items() if not each.hosted]
+        if not beside:
+            return {}
+        sets = Membership({owner: each.roles for owner, each in known.items()}, known.keys())
+        return {
+            owner: any(known[other].hosted for other in sets.owners_authorising(owner))
+            for owner in beside
+        }
