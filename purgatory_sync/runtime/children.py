@@ -55,8 +55,8 @@ class ChildResult:
 
     Attributes:
       returncode: exit code, or the negative number of the signal that ended it.
-      stdout: at most the last 64 KiB of it.
-      stderr: at most the last 64 KiB of it.
+      stdout: at most the last 64 KiB of it, or what the caller said.
+      stderr: likewise.
     """
 
     returncode: int
@@ -119,6 +119,7 @@ class Child:
       stdin: an open file, PIPE to use `feed`, or None for nothing.
       scratch: a folder for its output while it runs, which it also runs in.
       limits: memory in bytes, processor time in seconds, file size in bytes.
+      output_bytes: how much of the end of each output is kept.
 
     Raises OSError when it cannot be started.
 
@@ -133,7 +134,9 @@ class Child:
         stdin: IO[bytes] | int | None,
         scratch: Path,
         limits: ChildLimits,
+        output_bytes: int = OUTPUT_BYTES,
     ) -> None:
+        self._output_bytes = output_bytes
         with contextlib.ExitStack() as stack:
             self._stdout = stack.enter_context(tempfile.TemporaryFile(dir=scratch))
             self._stderr = stack.enter_context(tempfile.TemporaryFile(dir=scratch))
@@ -205,7 +208,8 @@ class Child:
         if self._process.stdin is not None:
             self._process.stdin.close()
         _wait(self._process, watch)
-        return ChildResult(self._process.returncode, _tail(self._stdout), _tail(self._stderr))
+        out, err = (_tail(each, self._output_bytes) for each in (self._stdout, self._stderr))
+        return ChildResult(self._process.returncode, out, err)
 
     def kill(self) -> None:
         """End the whole group, if it runs, and give back all files; nothing to do a second time."""
@@ -293,9 +297,9 @@ def _enlarge(pipe: IO[bytes]) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _tail(file: IO[bytes]) -> bytes:
+def _tail(file: IO[bytes], most: int) -> bytes:
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - OUTPUT_BYTES))
+    file.seek(max(0, size - most))
     return file.read()
 
 

@@ -8,10 +8,12 @@ packs. It also compares what is here already with what comes under the same name
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -20,10 +22,10 @@ from ...errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
 from ...runtime.children import PIPE, Child, ChildEnded, ChildLimits, ChildResult
 from ..disk.disk_guard import local_errors
 from ..disk.layout import objects_dir, pack_dir
+from ..disk.object_reader import StoredObjects, TooBigToRead
+from ..pack.fsck_rules import MAX_SPECIAL_BYTES, judge_modules
+from ..pack.fsck_table import JUDGED_BY_US, TABLE
 from ..pack.scan import Scanned
-
-HARMLESS = ("hasDotgit", "zeroPaddedFilemode", "badTimezone", "missingSpaceBeforeDate")
-"""What real repositories contain and what harms nobody who serves them."""
 
 RECEIVED = "received.pack"
 """The pack as it came, in the quarantine folder."""
@@ -42,6 +44,13 @@ _INDEX_BYTES_PER_OBJECT = 64
 _BASE_FILE_BYTES = 64 * _MIB
 _BASE_CPU_SECS = 60
 _CPU_BYTES_PER_SEC = 10 * _MIB
+
+_WORDS_BYTES = 16 * _MIB
+"""Of each odd `.gitmodules` git says a line; whoever sends more of them does so on purpose."""
+
+_PROBE_SECS = 30
+_UNKNOWN = re.compile(rb"Unhandled message id: (\w+)")
+_ODD_URLS = re.compile(rb"^warning: [^\n]*?\b([0-9a-f]{40})\b[^\n]*?: gitmodulesUrl: ", re.M)
 
 _NOT_STARTED = (126, 127)
 
@@ -108,7 +117,7 @@ def index_with_git(repository: Path, folder: Path, limits: ChildLimits, watch: W
     with local_errors("run git index-pack"), (folder / RECEIVED).open("rb") as pack:
         child = _start(repository, folder, limits, pack)
         try:
-            return _name(child.wait(watch))
+            return _judged(child.wait(watch), repository, folder)
         finally:
             child.kill()
 
@@ -121,6 +130,7 @@ class GitStream:
     """
 
     def __init__(self, repository: Path, folder: Path, limits: ChildLimits) -> None:
+        self._repository, self._folder = repository, folder
         with local_errors("run git index-pack"):
             self._child = _start(repository, folder, limits, PIPE)
 
@@ -144,7 +154,7 @@ class GitStream:
         """
         self._child.tighten(limits)
         self.take(trailer)
-        return _name(self._child.wait(watch))
+        return _judged(self._child.wait(watch), self._repository, self._folder)
 
     def stop(self) -> None:
         """End git, if it runs."""
@@ -162,7 +172,68 @@ def _start(repository: Path, folder: Path, limits: ChildLimits, stdin: IO[bytes]
         stdin=stdin,
         scratch=folder,
         limits=limits,
+        output_bytes=_WORDS_BYTES,
     )
+
+
+def _judged(result: ChildResult, repository: Path, folder: Path) -> str:
+    """The name of the pack, once what git leaves to us was judged, too."""
+    name = _name(result)
+    if len(result.stderr) >= _WORDS_BYTES:
+        raise TooLarge("git has more to say of the pack than is read")
+    named = {bytes.fromhex(oid.decode()) for oid in _ODD_URLS.findall(result.stderr)}
+    if named:
+        with StoredObjects(folder) as new, StoredObjects(repository) as stored:
+            for oid in sorted(named):
+                _judge_modules(oid, new, stored)
+    return name
+
+
+def _judge_modules(name: bytes, new: StoredObjects, stored: StoredObjects) -> None:
+    try:
+        object = new.read(name, MAX_SPECIAL_BYTES) or stored.read(name, MAX_SPECIAL_BYTES)
+    except TooBigToRead as error:
+        raise BadPack("a large .gitmodules") from error
+    if object is not None:
+        judge_modules(*object)
+
+
+@functools.cache
+def strictness(git: str) -> str | None:
+    """The argument by which this git judges by `fsck_table`; one that it does not know is left out.
+
+    None where it knows too little to refuse what is refused: another judge has to do it. Blocks,
+    for some milliseconds the first time.
+
+    Raises OSError when it cannot be started, TimeoutExpired when it does not end.
+    """
+    unknown: set[str] = set()
+    while True:
+        known = [each for each in TABLE if each.id.lower() not in unknown]
+        if any(not each.taken for each in TABLE if each.id.lower() in unknown):
+            return None
+        severity = {each.id: "ignore" for each in known if each.taken} | {JUDGED_BY_US: "warn"}
+        severity |= {each.id: "error" for each in known if not each.taken}
+        argument = "--strict=" + ",".join(f"{name}={what}" for name, what in severity.items())
+        tried = subprocess.run(
+            [git, "index-pack", "--stdin", argument],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+            cwd="/",
+            timeout=_PROBE_SECS,
+        )
+        match = _UNKNOWN.search(tried.stderr)
+        if match is None:
+            return argument
+        unknown.add(match[1].decode().lower())
+
+
+def judges_by_the_table() -> bool:
+    """Whether git is installed and knows all that is refused; blocks as `strictness`."""
+    git = find_git()
+    return git is not None and strictness(git) is not None
 
 
 def _name(result: ChildResult) -> str:
@@ -175,7 +246,12 @@ def _name(result: ChildResult) -> str:
 
 
 def _command(git: str) -> list[str]:
-    harmless = ",".join(f"{name}=warn" for name in HARMLESS)
+    argument = strictness(git)
+    if argument is None:
+        raise LocalFailure(
+            "this git is too old to refuse what is refused: install 2.39.1 or newer, or set"
+            " NGIT_HUNT_INGEST=auto"
+        )
     return [
         git,
         "-c",
@@ -193,7 +269,7 @@ def _command(git: str) -> list[str]:
         "--stdin",
         "--fix-thin",
         f"--threads={THREADS}",
-        f"--strict={harmless}",
+        argument,
     ]
 
 

@@ -16,7 +16,7 @@ from ..disk.layout import pack_dir, require_format
 from ..pack.depth import check_depth
 from ..pack.scan import PackScanner, Scanned
 from .index_dulwich import index_with_dulwich
-from .index_git import RECEIVED, GitStream, Watch, child_limits, find_git, index_with_git
+from .index_git import RECEIVED, GitStream, Watch, child_limits, index_with_git, judges_by_the_table
 
 Indexer = Callable[[Path, Path, ChildLimits, Watch], str]
 
@@ -66,6 +66,8 @@ class LargePack:
         self._judge: _Judge = _Nobody()
         with local_errors("judge a pack"):
             require_format(repository)
+            # Found out here, in a thread.
+            self._git_judges = settings.ingest != "dulwich" and judges_by_the_table()
             self._first_limits = self._worst_limits()
 
     @property
@@ -128,7 +130,7 @@ class LargePack:
 
     def _find_judge(self, stream: bool) -> _Judge:
         who = self._settings.ingest
-        if who == "dulwich" or (who == "auto" and find_git() is None):
+        if who == "dulwich" or (who == "auto" and not self._git_judges):
             return _Spilled(self._repository, self._folder, index_with_dulwich)
         if not stream:
             return _Spilled(self._repository, self._folder, index_with_git)

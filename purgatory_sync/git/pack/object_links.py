@@ -57,7 +57,7 @@ def tree_entries(data: bytes) -> Iterator[TreeEntry]:
     """
     at, size = 0, len(data)
     while at < size:
-        space = data.find(b" ", at, at + 12)
+        space = data.find(b" ", at, at + 32)
         nul = data.find(b"\0", space)
         mode = data[at:space]
         if space < 0 or nul <= space + 1 or nul + 21 > size or not mode or mode.strip(b"01234567"):

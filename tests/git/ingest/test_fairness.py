@@ -27,6 +27,7 @@ GIANTS = 5
 
 # Works on packs of some size for ever, on small ones as git does.
 GIT = """#!/bin/sh
+[ "$GIT_DIR" ] || exec {git} "$@"
 head -c 1100000 > "$GIT_OBJECT_DIRECTORY/in"
 if [ $(wc -c < "$GIT_OBJECT_DIRECTORY/in") -ge 1100000 ]; then
     echo >> "$GIT_DIR/giants"

@@ -67,7 +67,7 @@ def test_special_files_are_judged_wherever_they_stand(
 
 
 def test_large_special_files(repository: Path, tmp_path: Path) -> None:
-    large = blob(b"#" * ((1 << 20) + 1))
+    large = blob(b"#" * ((16 << 20) + 1))
     root = tree((b"100644", b".gitmodules", large))
     with pytest.raises(BadPack, match="large"):
         index_here(repository, received(tmp_path, encode_pack([root, large])))

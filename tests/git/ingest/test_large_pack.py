@@ -233,7 +233,7 @@ def test_nothing_is_taken_before_it_begins(repository: Path, tmp_path: Path) -> 
 HALF = """
 import sys, trio
 from pathlib import Path
-from purgatory_sync.git.ingest import Ingest
+from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.settings import HuntSettings
 from tests.git.ingest.test_large_pack import large_history, encode_pack
 async def main(repository, tmp, ingest):

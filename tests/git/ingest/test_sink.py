@@ -500,7 +500,8 @@ def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) ->
     """Something else where git is looked for."""
     fake = tmp_path / "bin" / "git"
     fake.parent.mkdir()
-    fake.write_text(script)
+    # Asked what it knows, before there is a repository, it ends at once.
+    fake.write_text(script.replace("\n", '\n[ "$GIT_DIR" ] || exit 0\n', 1))
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
 

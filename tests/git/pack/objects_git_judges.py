@@ -17,11 +17,11 @@ ODD_MODULES = {
     "path": b'[submodule "m"]\n\tpath = -p\n\turl = https://example.com\n',
     "update": b'[submodule "m"]\n\tpath = p\n\turl = https://example.com\n\tupdate = !rm\n',
     "newline": b'[submodule "m"]\n\tpath = p\n\turl = "https://example.com/%0axx"\n',
-    "no host": b'[submodule "m"]\n\tpath = p\n\turl = "https:///x"\n',
 }
+NO_HOST = blob(b'[submodule "m"]\n\tpath = p\n\turl = "https:///x"\n')
 NOTHING = bytes(20)
 OTHER = commit(FOLDER, message=b"x\n")
-BYSTANDERS = [FILE, FOLDER, TIP, OTHER, LONG_LINES, EVIL_MODULES, FINE_MODULES]
+BYSTANDERS = [FILE, FOLDER, TIP, OTHER, LONG_LINES, EVIL_MODULES, FINE_MODULES, NO_HOST]
 BYSTANDERS += [blob(content) for content in ODD_MODULES.values()]
 
 
@@ -75,14 +75,6 @@ ODD_BUT_FINE = {
     "backslash": tree((b"100644", b"a\\b", FILE)),
     "colon": tree((b"100644", b"a:b", FILE)),
     "header ends with the commit": GitObject(COMMIT, TIP.data[: -len(b"\nm\n")]),
-}
-
-REFUSED = {
-    "dot": tree((b"100644", b".", FILE)),
-    "dot dot": tree((b"40000", b"..", FOLDER)),
-    "slash": tree((b"100644", b"a/b", FILE)),
-    "empty name": GitObject(TREE, b"100644 \0" + NOTHING[:-1] + b"\1"),
-    "names nothing": tree((b"100644", b"a", NOTHING)),
     "twice": tree((b"100644", b"a", FILE), (b"100644", b"a", FILE)),
     "file and folder": tree((b"100644", b"a", FILE), (b"40000", b"a", FOLDER)),
     "file and folder apart": tree(
@@ -90,6 +82,29 @@ REFUSED = {
     ),
     "not sorted": tree((b"100644", b"b", FILE), (b"100644", b"a", FILE)),
     "folder out of order": tree((b"40000", b"a", FOLDER), (b"100644", b"a.b", FILE)),
+    "modules as folder": tree((b"40000", b".gitmodules", FOLDER)),
+    "NUL in message": commit_with(b"\nm\n", b"\nm\0m\n"),
+    "no author": commit_with(AUTHOR + b"\n", b""),
+    "two authors": commit_with(AUTHOR, AUTHOR + b"\n" + AUTHOR),
+    "no committer": commit_with(COMMITTER + b"\n", b""),
+    "no address": commit_with(b" <a@example.com>", b""),
+    "name with bracket": commit_with(b"A U", b"A>U"),
+    "address without end": commit_with(b"com> ", b"com "),
+    "no space before address": commit_with(b"Thor <", b"Thor<"),
+    "no name and no space": commit_with(b"A U Thor <", b"<"),
+    "no date": commit_with(b"1700000000", b"x"),
+    "zero-padded date": commit_with(b" 17", b" 017"),
+    "date beyond all times": commit_with(b"1700000000", b"18446744073709551615"),
+    "tag with a bad tagger": tag_with(b" <a@", b"<a@"),
+    "no host in modules": tree((b"100644", b".gitmodules", NO_HOST)),
+    "submodule of nothing": tree((b"160000", b"a", NOTHING)),
+}
+
+REFUSED = {
+    "dot": tree((b"100644", b".", FILE)),
+    "dot dot": tree((b"40000", b"..", FOLDER)),
+    "slash": tree((b"100644", b"a/b", FILE)),
+    "empty name": GitObject(TREE, b"100644 \0" + NOTHING[:-1] + b"\1"),
     "cut tree": GitObject(TREE, FOLDER.data[:-1]),
     "garbage tree": GitObject(TREE, b"garbage"),
     "no octal mode": GitObject(TREE, FOLDER.data.replace(b"100644", b"10064x")),
@@ -102,29 +117,15 @@ REFUSED = {
         f"modules, {name}": tree((b"100644", b".gitmodules", blob(content)))
         for name, content in ODD_MODULES.items()
     },
-    "modules as folder": tree((b"40000", b".gitmodules", FOLDER)),
     "long attributes": tree((b"100644", b".gitattributes", LONG_LINES)),
     "long attributes, other case": tree((b"100644", b".GitAttributes", LONG_LINES)),
     "empty commit": GitObject(COMMIT, b""),
-    "NUL in message": commit_with(b"\nm\n", b"\nm\0m\n"),
     "NUL in header": commit_with(b"A U", b"A\0U"),
     "no tree": commit_with(TREE_LINE + b"\n", b""),
     "short tree": commit_with(TREE_LINE, TREE_LINE[:-1]),
     "bad parent": commit_with(TREE_LINE, TREE_LINE + b"\nparent 123"),
-    "no author": commit_with(AUTHOR + b"\n", b""),
-    "two authors": commit_with(AUTHOR, AUTHOR + b"\n" + AUTHOR),
-    "no committer": commit_with(COMMITTER + b"\n", b""),
-    "no address": commit_with(b" <a@example.com>", b""),
-    "name with bracket": commit_with(b"A U", b"A>U"),
-    "address without end": commit_with(b"com> ", b"com "),
-    "no space before address": commit_with(b"Thor <", b"Thor<"),
-    "no name and no space": commit_with(b"A U Thor <", b"<"),
-    "no date": commit_with(b"1700000000", b"x"),
-    "zero-padded date": commit_with(b" 17", b" 017"),
-    "date beyond all times": commit_with(b"1700000000", b"18446744073709551615"),
     "header without end": GitObject(COMMIT, TIP.data[: -len(b"\n\nm\n")]),
     "tag of a bad type": tag_with(b"type commit", b"type comet"),
     "tag without type": tag_with(b"type commit\n", b""),
     "tag without name": tag_with(b"tag v1\n", b""),
-    "tag with a bad tagger": tag_with(b" <a@", b"<a@"),
 }

@@ -52,18 +52,17 @@ def test_modes_of_no_known_type_are_refused() -> None:
         judge_object(*tree((b"10644", b"a", FINE_MODULES)))
 
 
-@pytest.mark.parametrize("content", [EVIL_MODULES.data, *ODD_MODULES.values(), b"[submodule"])
-def test_modules_that_do_harm_or_are_not_understood(content: bytes) -> None:
+@pytest.mark.parametrize("content", [EVIL_MODULES.data, *ODD_MODULES.values()])
+def test_modules_that_do_harm(content: bytes) -> None:
     with pytest.raises(BadPack):
         judge_modules(BLOB, content)
 
 
-def test_what_git_reads_must_be_files() -> None:
+def test_only_files_are_read() -> None:
     judge_modules(*FINE_MODULES)
     judge_attributes(BLOB, b"a" * 2047)
     for judge_it in (judge_modules, judge_attributes):
-        with pytest.raises(BadPack):
-            judge_it(TREE, b"")
+        judge_it(TREE, LONG_LINES.data)
     with pytest.raises(BadPack):
         judge_attributes(*LONG_LINES)
 
