@@ -32,7 +32,8 @@ def not_built() -> set[str]:
 def numbers_in_names() -> set[str]:
     """The numbers in names of tests."""
     found = set()
-    for file in (ROOT / "tests").rglob("test_*.py"):
+    contract = (ROOT / "purgatory_sync" / "testing" / "store_contract").glob("*.py")
+    for file in [*(ROOT / "tests").rglob("test_*.py"), *contract]:
         for name in re.findall(r"def test_b_(\d+(?:_\d+)?)_[a-z]", file.read_text()):
             found.add(name.replace("_", "."))
     return found

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from purgatory_sync.errors import NaughtyScope
-from purgatory_sync.nostr.event import Event
 from purgatory_sync.records import NaughtyRecord, Placeholder, Tombstone
-from purgatory_sync.store.protocol import Change, DomainRow, Expired, HeldRow, Made
-from purgatory_sync.testing.events import Author, announcement, note, pull_request, state
-
-ALICE = Author.from_seed(1)
-BOB = Author.from_seed(2)
-OID = "a" * 40
-
-
-def held(
-    event: Event,
-    at: float = 1.5,
-    sort: Literal["announcement", "state", "pr"] = "state",
-    origin: Literal["user", "sync"] = "user",
-) -> HeldRow:
-    return HeldRow(event, sort, origin, at)
+from purgatory_sync.store.protocol import Change, DomainRow, Expired, Made
+from purgatory_sync.testing.events import announcement, note, pull_request, state
+from purgatory_sync.testing.store_contract.rows import ALICE as ALICE
+from purgatory_sync.testing.store_contract.rows import BOB as BOB
+from purgatory_sync.testing.store_contract.rows import OID, held
 
 
 def everything(content: str = "") -> Change:
