@@ -21,6 +21,7 @@ from . import (
     fetching,
     journaling,
     large_fetch,
+    offers,
     politeness,
     repositories,
     trouble,
@@ -39,6 +40,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "existence": repositories.measure_existence,
     "alignment": repositories.measure_alignment,
     "journal": journaling.measure_journaling,
+    "offers": offers.measure_offers,
     "politeness": politeness.measure_politeness,
     "neighbourhood": whole_node.measure_small,
     "clones": clones.measure_clones,
@@ -63,7 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--full", action="store_true", help="those that take minutes, too")
     parser.add_argument("--times", type=int, default=Effort().times, help="repetitions of each")
     parser.add_argument("--part", type=float, default=1.0, help="part of the full sizes")
+    parser.add_argument(
+        "--against", metavar="TREE", help="a worktree that offers are compared with, in turns"
+    )
     options = parser.parse_args(arguments)
+    if options.against:
+        os.environ[offers.AGAINST] = options.against
     if unknown := [name for name in options.names if name not in every]:
         parser.error(f"no measurement is called {unknown[0]}; there are {', '.join(every)}")
     names = options.names or [*MEASUREMENTS, *(ONLY_FULL if options.full else ())]
