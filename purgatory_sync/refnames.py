@@ -21,6 +21,9 @@ _REFUSED = re.compile(
     """,
     re.VERBOSE,
 )
+# Nearly every name; to ask for all that is refused takes four times as long.
+_WORD = r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
+_PLAIN = re.compile(rf"{_WORD}(?:/{_WORD})+")
 
 
 def is_valid_refname(name: str) -> bool:
@@ -32,6 +35,8 @@ def is_valid_refname(name: str) -> bool:
     Returns False, beyond what git judges, for more than `MAX_COMPONENT_BYTES` in a component or
     `MAX_REFNAME_BYTES` in all, and for text that is not UTF-8.
     """
+    if len(name) <= MAX_COMPONENT_BYTES and _PLAIN.fullmatch(name) and ".lock" not in name:
+        return True
     if "/" not in name or _REFUSED.search(name):
         return False
     try:
@@ -50,6 +55,8 @@ def conflicting(names: Iterable[str]) -> tuple[str, str] | None:
     of them.
     """
     known = set(names)
+    if known.isdisjoint(_folders(known)):
+        return None
     for name in sorted(known):
         end = name.find("/")
         while end != -1:
@@ -57,3 +64,14 @@ def conflicting(names: Iterable[str]) -> tuple[str, str] | None:
                 return name[:end], name
             end = name.find("/", end + 1)
     return None
+
+
+def _folders(names: Iterable[str]) -> set[str]:
+    """Every folder that one of the names is in; most names are in the same few."""
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders

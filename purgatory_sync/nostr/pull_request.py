@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 
 import attrs
 
@@ -30,7 +31,7 @@ class PullRequest:
     repositories: tuple[RepositoryId, ...]
     clone: tuple[str, ...]
 
-    @property
+    @cached_property
     def identifiers(self) -> tuple[str, ...]:
         """The identifiers it waits under, each once (B 4.3)."""
         return tuple(dict.fromkeys(r.identifier for r in self.repositories))

@@ -14,6 +14,7 @@ from .address import check_identifier
 from .event import Event
 
 _OID = re.compile(r"[0-9a-fA-F]{40}")
+_NONE = "0" * 40
 _PREFIXES = ("refs/heads/", "refs/tags/")
 
 
@@ -63,7 +64,7 @@ class State:
         named = _named_refs(event)
         if (pair := conflicting(named)) is not None:
             raise InvalidEvent(f"the refs {pair[0]} and {pair[1]} cannot exist together")
-        refs = {n: v.lower() for n, v in named.items() if _OID.fullmatch(v) and v.strip("0")}
+        refs = {n: v.lower() for n, v in named.items() if _OID.fullmatch(v) and v != _NONE}
         symbolic = {n for n, v in named.items() if v.startswith("ref: ")}
         mentioned = {tag[0] for tag in event.tags if tag and tag[0].startswith("refs/")}
         empty = mentioned == symbolic

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 import attrs
@@ -74,6 +75,7 @@ class Purgatory:
         self._announcements: dict[str, HeldAnnouncement] = {}
         self._states_of: dict[str, dict[str, HeldState]] = {}
         self._prs_of: dict[str, dict[str, HeldPr]] = {}
+        self._linked: dict[str, Counter[str]] = {}
         self._announcements_of: dict[str, dict[str, HeldAnnouncement]] = {}
         self.room = Capacity()
 
@@ -104,6 +106,9 @@ class Purgatory:
         self._prs[held.event_id] = held
         for identifier in held.identifiers:
             self._prs_of.setdefault(identifier, {})[held.event_id] = held
+        if len(held.identifiers) > 1:
+            for identifier in held.identifiers:
+                self._linked.setdefault(identifier, Counter()).update(held.identifiers)
         self._arrived(held, delay)
         return held
 
@@ -181,6 +186,10 @@ class Purgatory:
         """The pull requests that wait under the identifier, oldest first."""
         return sorted(self._prs_of.get(identifier, {}).values(), key=lambda h: h.event.order)
 
+    def waits_with(self, identifier: str) -> Collection[str]:
+        """The identifiers under which the pull requests that wait there wait, too."""
+        return self._linked.get(identifier, ())
+
     def find_announcements(self, identifier: str) -> list[HeldAnnouncement]:
         """The announcements held of the identifier, soft-expired ones too, oldest first."""
         found = self._announcements_of.get(identifier, {})
@@ -221,6 +230,8 @@ class Purgatory:
             self._forget(self._prs, held)
             for identifier in held.identifiers:
                 _drop(self._prs_of, identifier, event_id)
+            if len(held.identifiers) > 1:
+                self._unlink(held.identifiers)
             self._left(held)
         return held
 
@@ -278,6 +289,16 @@ class Purgatory:
         for identifier in held.identifiers:
             self.sync_queue.enqueue(identifier, delay)
         self._changes.announce(held.identifiers)
+
+    def _unlink(self, identifiers: Sequence[str]) -> None:
+        for identifier in identifiers:
+            linked = self._linked[identifier]
+            linked.subtract(identifiers)
+            for each in identifiers:
+                if not linked[each]:
+                    del linked[each]
+            if not linked:
+                del self._linked[identifier]
 
     def _left(self, held: HeldEvent) -> None:
         for identifier in held.identifiers:

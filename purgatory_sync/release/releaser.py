@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import CannotName, PurgatorySyncError
-from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
+from ..purgatory.entries import HeldAnnouncement, HeldPr, HeldState
 from ..purgatory.release_result import ProcessResult
 from ..runtime.logger import get_logger
 from .commit import Core, ReleaseReport
@@ -74,9 +74,9 @@ class Releaser:
         # A promotion lets empty states go (B 3.5), and objects are gathered for others, too.
         while released != report.released:
             released = report.released
-            for state in sorted(self._purgatory.find_state(identifier), key=_order):
+            for state in self._purgatory.find_state(identifier):
                 await self._guarded(state, release_state, report)
-            for pr in sorted(self._purgatory.find_prs_for_identifier(identifier), key=_order):
+            for pr in self._purgatory.find_prs_for_identifier(identifier):
                 await self._guarded(pr, release_pr, report)
             for held in self._purgatory.find_announcements(identifier):
                 await self._guarded(held, promote_filled, report)
@@ -96,10 +96,7 @@ class Releaser:
 
     def _touched(self, identifiers: Iterable[str]) -> frozenset[str]:
         return frozenset(identifiers).union(
-            other
-            for identifier in identifiers
-            for pr in self._purgatory.find_prs_for_identifier(identifier)
-            for other in pr.pr.identifiers
+            other for identifier in identifiers for other in self._purgatory.waits_with(identifier)
         )
 
     async def _guarded(
@@ -120,7 +117,3 @@ class Releaser:
         except Exception as error:
             entry.error = report.errors[entry.event_id] = f"internal error: {type(error).__name__}"
             log.exception("release crashed", event_id=entry.event_id)
-
-
-def _order(entry: HuntedEvent) -> tuple[int, str]:
-    return entry.event.order

@@ -225,3 +225,16 @@ async def test_watch_knows_when_newcomers_are_due() -> None:
         now = 0.5
         watch.newly_queued_taken()
         assert watch.newly_queued_due is None
+
+
+def test_what_waits_with_an_identifier_is_what_its_pull_requests_wait_under() -> None:
+    purgatory = Purgatory(clock=lambda: 0.0)
+    both, again, alone = pull_request("a", "b"), pull_request("a", "b", number=2), pull_request("c")
+    for pr in (both, again, alone):
+        purgatory.add_pr(pr, Origin.USER, NOW)
+    assert set(purgatory.waits_with("a")) == set(purgatory.waits_with("b")) == {"a", "b"}
+    assert set(purgatory.waits_with("c")) == set()
+    purgatory.remove_pr(both.event.id)
+    assert set(purgatory.waits_with("b")) == {"a", "b"}
+    purgatory.remove_pr(again.event.id)
+    assert set(purgatory.waits_with("a")) == set(purgatory.waits_with("b")) == set()

@@ -13,7 +13,7 @@ from ...errors import InvalidEvent, RepositoryError, RepositoryUnusable, StoreEr
 from ...nostr import kinds
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event, verify_event
-from ...nostr.parsed import Deletion, Parsed
+from ...nostr.parsed import Deletion, Parsed, parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.judge import judge, judge_unread
@@ -37,7 +37,7 @@ from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
-from ...settings import Settings
+from ...settings import CurationSettings, Settings
 from ...store.protocol import Change
 from .snapshot import NO_TARGETS, SnapshotBuilder, Targets
 
@@ -100,15 +100,13 @@ class Admission:
 
     async def offer(self, event: Event, origin: Origin) -> Answer:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
+        now, lists = self.clock.now(), self.settings.curation
+        parser = self.core.index.parser
         try:
-            verify_event(event)
-        except InvalidEvent as error:
-            return Answer(Outcome.REFUSED, f"invalid: {error}", forged=True)
-        unread = judge_unread(event, self.clock.now(), self.settings.curation)
-        if unread is not None:
-            return Answer(Outcome.REFUSED, unread.message, unread.lacks)
-        try:
-            parsed = await self.core.index.parser.offered(event)
+            read = await parser.offered(event, lambda event: _examine(event, now, lists))
+            if isinstance(read, Answer):
+                return read
+            parsed = parser.share(read)
             async with self._hold_locks(parsed) as targets:
                 return await self._offer_locked(parsed, targets, origin)
         except InvalidEvent as error:
@@ -304,6 +302,21 @@ class Admission:
             forget(self.core.purgatory, held)
             return Answer(Outcome.REFUSED, f"invalid: {held.error}")
         return Answer(Outcome.HELD, HELD_MESSAGE)
+
+
+def _examine(event: Event, now: float, lists: CurationSettings) -> Parsed | Answer:
+    """Verify and read an event, unless it is refused before it is read.
+
+    Raises:
+      InvalidEvent: it is malformed for its kind.
+    """
+    try:
+        verify_event(event)
+    except InvalidEvent as error:
+        return Answer(Outcome.REFUSED, f"invalid: {error}", forged=True)
+    if (unread := judge_unread(event, now, lists)) is not None:
+        return Answer(Outcome.REFUSED, unread.message, unread.lacks)
+    return parse(event)
 
 
 def _to_lock(parsed: Parsed) -> frozenset[str]:

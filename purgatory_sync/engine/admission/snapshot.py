@@ -20,7 +20,7 @@ from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
-from ...release.index.missing_objects import identify_missing_oids
+from ...release.index.missing_objects import concern_in
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import RepositoryIndex
 from ...settings import CurationSettings
@@ -94,7 +94,7 @@ class SnapshotBuilder:
             return known
         known = attrs.evolve(
             known,
-            objects_here=await self._objects_here(parsed),
+            objects_here=await self._objects_here(parsed, data),
             referenced=await self._referenced(event, data, found, anchoring),
             targets_served=targets.served,
             targets_held=targets.held,
@@ -141,12 +141,16 @@ class SnapshotBuilder:
         held = self.purgatory.find_announcement(event.pubkey, event.first("d") or "")
         return held.event if held is not None else None
 
-    async def _objects_here(self, parsed: Parsed) -> bool:
+    async def _objects_here(self, parsed: Parsed, data: Mapping[str, RepositoryData]) -> bool:
         if not isinstance(parsed, State | PullRequest):
             return False
         entry = as_hunted(parsed, Origin.USER, 0.0)
-        missing = await identify_missing_oids([entry], self.index, self.repositories)
-        return parsed.event.id in missing and not missing[parsed.event.id].oids
+        concern = concern_in(entry, data, self.repositories)
+        if entry.unsatisfiable or not concern.repositories or not concern.oids:
+            return not entry.unsatisfiable and not concern.oids
+        asked = {"": (concern.repositories, concern.oids)}
+        here = await self.repositories.run(self.repositories.here, asked)
+        return here[""] == concern.oids
 
     async def _referenced(
         self,

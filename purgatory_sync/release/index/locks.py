@@ -34,7 +34,10 @@ class IdentifierLocks:
             for name in names:
                 used.append(self._locks.setdefault(name, _Held()))
                 used[-1].users += 1
-                await used[-1].lock.acquire()
+                if used[-1].users > 1:
+                    await used[-1].lock.acquire()
+                else:
+                    used[-1].lock.acquire_nowait()  # two turns of the loop less for each
                 locked.append(used[-1].lock)
             yield
         finally:

@@ -40,15 +40,20 @@ async def concern_of(
     entry: HuntedEvent, index: RepositoryIndex, repositories: Repositories
 ) -> Concern:
     """What a held event concerns, judged by the announcements as they are now."""
-    owners: dict[str, tuple[str, ...]] = {}
-    paths: list[Path] = []
-    for identifier in entry.identifiers:
-        data = await index.data(identifier)
-        owners[identifier] = owners_concerned(entry, data)
-        paths += [
-            repositories.path(owner, identifier)
-            for owner in data.with_repository(owners[identifier])
-        ]
+    data = {each: await index.data(each) for each in entry.identifiers}
+    return concern_in(entry, data, repositories)
+
+
+def concern_in(
+    entry: HuntedEvent, data: Mapping[str, RepositoryData], repositories: Repositories
+) -> Concern:
+    """What a held event concerns, by what is known of each of its identifiers."""
+    owners = {each: owners_concerned(entry, data[each]) for each in entry.identifiers}
+    paths = [
+        repositories.path(owner, identifier)
+        for identifier, concerned in owners.items()
+        for owner in data[identifier].with_repository(concerned)
+    ]
     return Concern(owners, tuple(paths), needed_oids(entry))
 
 

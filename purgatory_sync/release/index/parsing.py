@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import attrs
 import trio
 
-from ...nostr.event import Event, encode_event
-from ...nostr.parsed import Parsed, parse, parse_stored
+from ...nostr.event import Event
+from ...nostr.parsed import Parsed, parse_stored
 from ...runtime.blocking import blocking
 from ...settings import KIB
 
 BESIDE_LOOP_BYTES = 64 * KIB
+JSON_BYTES = 3  # of each value: two quotes and a comma
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -29,17 +33,22 @@ class Parser:
     _stored: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
     _in_use: WeakValueDictionary[str, Parsed] = attrs.field(factory=WeakValueDictionary)
 
-    async def offered(self, event: Event) -> Parsed:
-        """Read an event that comes in.
+    async def offered(self, event: Event, read: Callable[[Event], T]) -> T:
+        """Do with an event that comes in what takes as long as it is large: verify, parse.
 
-        Raises:
-          InvalidEvent: it is malformed for its kind.
+        Args:
+          read: thread-safe.
+
+        Returns and raises what `read` does.
         """
         if _is_large((event,)):
-            parsed = await blocking(self._offered, parse, event)
-        else:
-            parsed = parse(event)
-        return self._in_use.setdefault(event.id, parsed)
+            return await blocking(self._offered, read, event)
+        await trio.lowlevel.checkpoint()  # a flood of cheap refusals lets others go on, too
+        return read(event)
+
+    def share(self, parsed: Parsed) -> Parsed:
+        """The event as it is in use already, or this; it is not read again while in use."""
+        return self._in_use.setdefault(parsed.event.id, parsed)
 
     async def stored(self, events: Sequence[Event]) -> tuple[Parsed, ...]:
         """Read events that were accepted once, in their order; a malformed one is `Other`."""
@@ -50,7 +59,7 @@ class Parser:
         else:
             read = _parse_all(unread)
         for parsed in read:
-            known[parsed.event.id] = self._in_use.setdefault(parsed.event.id, parsed)
+            known[parsed.event.id] = self.share(parsed)
         return tuple(known[event.id] for event in events)
 
 
@@ -58,10 +67,12 @@ def _is_large(events: Iterable[Event]) -> bool:
     """Whether reading these would hold up the loop."""
     size = 0
     for event in events:
-        size += len(encode_event(event))
-        if size >= BESIDE_LOOP_BYTES:
-            return True
-    return False
+        size += len(event.content)
+        for tag in event.tags:
+            size += sum(map(len, tag)) + JSON_BYTES * len(tag)
+            if size >= BESIDE_LOOP_BYTES:
+                return True
+    return size >= BESIDE_LOOP_BYTES
 
 
 def _parse_all(events: Sequence[Event]) -> list[Parsed]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar, TypeVarTuple
@@ -39,6 +40,7 @@ PROVEN_MARKER = "purgatory-sync-proven"
 LEFT_MARKER = "purgatory-sync-left"
 MADE_MARKER = "purgatory-sync-made"
 REMEMBERED_WALKS = 100_000
+REMEMBERED_PATHS = 4_096
 log = get_logger(__name__)
 
 
@@ -86,7 +88,7 @@ class Repositories:
 
     def path(self, owner: str, identifier: str) -> Path:
         """Where the repository of an owner (hex) is, or would be."""
-        return self.git_data / encode_npub(owner) / to_file_name(f"{identifier}.git")
+        return _path(self.git_data, owner, identifier)
 
     def exists(self, owner: str, identifier: str) -> bool:
         """Whether the repository is on this disk, for the event loop.
@@ -359,3 +361,8 @@ class Repositories:
             for oid in sorted(complete):
                 self._walked.put((path, oid), True)
         return (present - frozenset(unknown)) | complete
+
+
+@lru_cache(maxsize=REMEMBERED_PATHS)
+def _path(git_data: Path, owner: str, identifier: str) -> Path:
+    return git_data / encode_npub(owner) / to_file_name(f"{identifier}.git")

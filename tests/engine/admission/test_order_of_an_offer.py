@@ -13,9 +13,10 @@ import attrs
 import pytest
 import trio
 
+from purgatory_sync.engine.admission import admission
 from purgatory_sync.engine.admission.admission import Answer, Outcome
 from purgatory_sync.nostr.announcement import Announcement
-from purgatory_sync.nostr.event import Event, encode_event
+from purgatory_sync.nostr.event import Event, encode_event, verify_event
 from purgatory_sync.nostr.parsed import Deletion
 from purgatory_sync.nostr.pull_request import PullRequest
 from purgatory_sync.nostr.state import State
@@ -189,6 +190,34 @@ class Loop:
         self.turned.clear()
         if not self.turned.wait(HELD_UP_SECS):
             self.held_up_by.append(event.id)
+
+
+async def test_a_large_event_is_verified_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)  # with threads
+    loop, event = Loop(), large_state(OWNER, refs=18_000)
+
+    def verify(event: Event) -> None:
+        loop.see(event)
+        verify_event(event)
+
+    monkeypatch.setattr(admission, "verify_event", verify)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loop.turn)
+        answer = await world.offer(event)
+        nursery.cancel_scope.cancel()
+    assert (answer.outcome, loop.held_up_by) == (Outcome.REFUSED, [])
+
+
+async def test_a_flood_of_cheap_refusals_lets_others_go_on(world: World) -> None:
+    late, loop = events.note(OWNER, created_at=NOW + 901), Loop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(loop.turn)
+        for _ in range(ROUNDS):
+            assert (await world.offer(late)).outcome is Outcome.REFUSED
+        assert loop.rounds >= ROUNDS - 1
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("author", [OWNER, STRANGER], ids=["held", "refused"])
