@@ -12,6 +12,7 @@ import msgspec
 
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
+from ..engine.upkeep.authority_report import RepositoryAuthority
 from ..engine.upkeep.caretaker import ListedRepository
 from ..errors import NodeUnreachable
 from ..node.operator.control import SOCKET, Question
@@ -106,6 +107,12 @@ class Asker:
     def remove(self, name: str) -> ListedRepository:
         """Remove a repository that is neither served nor held."""
         answer: ListedRepository = self._ask(Question("remove", name), ListedRepository)
+        return answer
+
+    def authority(self, name: str) -> tuple[RepositoryAuthority, ...]:
+        """Who rules the repositories of this name; empty: all."""
+        kind = tuple[RepositoryAuthority, ...]
+        answer: tuple[RepositoryAuthority, ...] = self._ask(Question("authority", name), kind)
         return answer
 
     def _ask(self, request: Question, kind: Any) -> Any:

@@ -18,6 +18,7 @@ from rich.table import Table
 from ..errors import ConfigurationError
 from ..settings_loader import Loaded, Setting, all_settings, load_settings
 from ..version import PROGRAM, __version__
+from .authority_command import add_authority_command
 from .fetching import fetch_by_hand
 from .keeping import add_keeping_commands
 from .operating import add_operating_commands
@@ -100,6 +101,7 @@ def _app(run: Run) -> App:
     app.command(show, name="settings", help="Print all settings: value, source and meaning.")
     add_operating_commands(app)
     add_keeping_commands(app)
+    add_authority_command(app)
     fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
     usage = f"Usage: {PROGRAM} fetch URL OID… --into PATH [OPTIONS]"
     app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.", usage=usage)

@@ -42,8 +42,8 @@ def add_keeping_commands(app: App) -> None:
 def _list(
     *, json: AsJson = False, relay_data_path: Folder = None, git_data_path: GitFolder = None
 ) -> int:
-    settings = _settings(relay_data_path, git_data_path)
-    listed = _do(settings, Asker.list, Caretaker.list)
+    settings = settings_of(relay_data_path, git_data_path)
+    listed = ask_or_open(settings, Asker.list, Caretaker.list)
     print_json(listed) if json else print_text(tell_repositories(listed))
     return 0
 
@@ -55,13 +55,15 @@ def _remove(
     relay_data_path: Folder = None,
     git_data_path: GitFolder = None,
 ) -> int:
-    settings = _settings(relay_data_path, git_data_path)
-    _do(settings, lambda node: node.remove(repository), lambda keeper: keeper.remove(repository))
+    settings = settings_of(relay_data_path, git_data_path)
+    ask_or_open(
+        settings, lambda node: node.remove(repository), lambda keeper: keeper.remove(repository)
+    )
     print_text(Text(f"removed {plain(repository)}"))
     return 0
 
 
-def _do(
+def ask_or_open(
     settings: Settings,
     ask: Callable[[Asker], T],
     offline: Callable[[Caretaker], Awaitable[T]],
@@ -79,7 +81,8 @@ def _do(
         return trio.run(work)
 
 
-def _settings(relay_data_path: Path | None, git_data_path: Path | None) -> Settings:
+def settings_of(relay_data_path: Path | None, git_data_path: Path | None) -> Settings:
+    """The settings of the node whose folders these are; of the environment where they are None."""
     given = {"relay_data_path": relay_data_path, "git_data_path": git_data_path}
     flags = {key: str(path) for key, path in given.items() if path is not None}
     return load_settings(flags, os.environ).settings

@@ -54,6 +54,19 @@ async def run(folder: Path, *arguments: str) -> int:
     return await trio.to_thread.run_sync(run_command, [*arguments, *paths])
 
 
+async def ask_who_rules(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "authority", "r", "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["npub"], told["standing"]) == (ALICE.npub, "held")
+    assert (told["maintainers"], told["nobody"]) == ([ALICE.npub], None)
+    assert await run(folder, "authority") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"  maintainer {ALICE.npub}" in lines
+    assert lines[-1].startswith("1 repositories: 0 where somebody is only listed, 0 where nobody")
+    assert await run(folder, "authority", f"{BOB.npub}/r") == 1
+    assert capsys.readouterr().out.startswith("0 repositories")
+
+
 async def look_and_remove(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run(folder, "list", "--json") == 0
     listed = {each["npub"]: each for each in json.loads(capsys.readouterr().out)}
@@ -81,6 +94,7 @@ async def test_b_2_7_a_running_node_lists_and_removes_by_the_operators_word(
 ) -> None:
     async with node(tmp_path):
         capsys.readouterr()
+        await ask_who_rules(tmp_path, capsys)
         await look_and_remove(tmp_path, capsys)
 
 
@@ -90,6 +104,7 @@ async def test_b_2_7_a_stopped_one_does_so_under_its_locks(
     async with node(tmp_path):
         pass
     capsys.readouterr()
+    await ask_who_rules(tmp_path, capsys)
     await look_and_remove(tmp_path, capsys)
     async with open_offline(settings_in(tmp_path)):
         with pytest.RaisesGroup(ConfigurationError, flatten_subgroups=True):

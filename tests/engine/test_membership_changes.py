@@ -296,6 +296,22 @@ async def test_b_2_6_a_stranger_who_points_at_others_gets_no_copy(
     assert stranger.id not in await world.held() | await world.served()
 
 
+async def test_b_2_7_what_a_path_only_passes_through_does_not_end_either(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Ben has left, and points on: he is no member, but Anna's pointer goes through him."""
+    await world.announce(ANNA)
+    await serve(world, ANNA, OURS, -80, ANNA)
+    await world.announce(LEAD, roles=[("M", LEAD)])
+    between = await world.announce(BEN, roles=[("M", LEAD), ("m", BEN, "1", "2")])
+    await world.announce(ANNA, roles=[("M", BEN)], created_at=NOW - 70)
+    for seconds in (1801, 24 * 3600):
+        await trio.sleep(seconds)
+        await sweeper(world).sweep()
+    assert between.id in await world.served()
+    assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {LEAD.pubkey}
+
+
 @pytest.mark.parametrize("how", ["removes everybody", "deletes itself", "names nobody"])
 async def test_b_3_8_a_lead_that_goes_empties_nothing(world: World, how: str) -> None:
     """Anna points at the lead, in whose group she is; afterwards she frees herself."""

@@ -15,6 +15,7 @@ from ...release.commit import Core
 from ...release.index.repositories import Repositories
 from ...release.releaser import Releaser
 from ...store.protocol import Change, Made
+from .authority_report import RepositoryAuthority, report_authority
 
 _STANDINGS: dict[Standing, Literal["served", "held", "expired"]] = {
     Standing.SERVED: "served",
@@ -91,6 +92,10 @@ class Caretaker:
             if (made := self.core.index.made(owner, identifier)) is not None:
                 await self.core.index.apply(Change(forget_made=[made]))
         return listed
+
+    async def authority(self, name: str = "") -> tuple[RepositoryAuthority, ...]:
+        """Who rules the repositories of this name; see `report_authority`."""
+        return await report_authority(self.core, name)
 
     async def _look(self, owner: str, identifier: str) -> ListedRepository:
         repositories, index = self.core.repositories, self.core.index

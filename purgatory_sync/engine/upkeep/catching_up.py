@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
 import trio
 
 from ...errors import PurgatorySyncError, RepositoryError, StoreError
 from ...git.disk.repository import list_refs
 from ...nostr import kinds
 from ...nostr.filters import Filter
+from ...nostr.keys import encode_npub
 from ...policy.push import NOSTR
 from ...release.commit import Core
 from ...release.index.repository_index import EVERYTHING
@@ -17,6 +19,7 @@ from ...release.lagging import lags, make_hosted
 from ...release.releaser import Releaser
 from ...runtime.logger import get_logger
 from ...store.protocol import Store
+from .authority_report import GoingBack, refs_that_go_back
 
 READ_AT_ONCE: Final = 200
 AGAIN_SECS: Final = 60
@@ -34,9 +37,12 @@ async def catch_up(store: Store, core: Core, releaser: Releaser) -> None:
     it begins anew at the next start.
     """
     seen: set[str] = set()
+    counts = _Counts()
     while True:
         try:
-            await _look_at_all(store, core, releaser, seen)
+            await _look_at_all(store, core, releaser, seen, counts)
+            if counts.brought_up or counts.failed:
+                log.info("looked at all that is served", **attrs.asdict(counts))
             await _report_unknown(core)
             await report_unnamed(store, core)
             return
@@ -45,7 +51,19 @@ async def catch_up(store: Store, core: Core, releaser: Releaser) -> None:
             await trio.sleep(AGAIN_SECS)
 
 
-async def _look_at_all(store: Store, core: Core, releaser: Releaser, seen: set[str]) -> None:
+@attrs.define
+class _Counts:
+    """How many identifiers were looked at and with what result; `back`: of repositories."""
+
+    checked: int = 0
+    brought_up: int = 0
+    failed: int = 0
+    back: int = 0
+
+
+async def _look_at_all(
+    store: Store, core: Core, releaser: Releaser, seen: set[str], counts: _Counts
+) -> None:
     ids = await store.find([Filter(kinds=frozenset((kinds.ANNOUNCEMENT,)))], EVERYTHING)
     for start in range(0, len(ids), READ_AT_ONCE):
         some = frozenset(ids[start : start + READ_AT_ONCE])
@@ -53,7 +71,7 @@ async def _look_at_all(store: Store, core: Core, releaser: Releaser, seen: set[s
             identifier = event.first("d") or ""
             if identifier not in seen:
                 seen.add(identifier)
-                await _bring_up(identifier, core, releaser)
+                await _bring_up(identifier, core, releaser, counts)
 
 
 async def _report_unknown(core: Core) -> None:
@@ -110,15 +128,36 @@ async def report_unnamed(store: Store, core: Core) -> None:
         )
 
 
-async def _bring_up(identifier: str, core: Core, releaser: Releaser) -> None:
+async def _bring_up(identifier: str, core: Core, releaser: Releaser, counts: _Counts) -> None:
+    counts.checked += 1
     try:
         if not await lags(core, identifier):
             return
         async with releaser.hold(identifier):
+            back = await refs_that_go_back(core, identifier)
             await make_hosted(core, identifier)
             await releaser.process_locked(identifier, bring_up=True)
-        log.info("brought up", identifier=identifier, whole=not await lags(core, identifier))
+        whole = not await lags(core, identifier)
+        log.info("brought up", identifier=identifier, whole=whole)
+        counts.brought_up += 1
+        for each in back:
+            counts.back += 1
+            _warn(identifier, each)
     except (PurgatorySyncError, OSError) as error:
+        counts.failed += 1
         log.warning("could not bring up", identifier=identifier, error=str(error))
     except Exception:
+        counts.failed += 1
         log.exception("bringing up crashed", identifier=identifier)
+
+
+def _warn(identifier: str, back: GoingBack) -> None:
+    """An upgrade, or a crash after somebody left, takes refs back; nothing is dropped for it."""
+    log.warning(
+        "refs went back to an older state: who signed the newer one is no maintainer, or has not"
+        " accepted to be; its objects stay while that state is served",
+        repository=f"{encode_npub(back.owner)}/{identifier}",
+        signer=encode_npub(back.signer),
+        ruled_by=back.ruling.event.id,
+        refs=len(back.moves),
+    )

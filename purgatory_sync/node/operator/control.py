@@ -1,8 +1,8 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (mission N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
-`hunt` or `remove`; the answer `{"result": …}` or `{"error": "a sentence"}`. All reasons are told:
-whoever may open the socket may read the data beside it.
+`hunt`, `remove` or `authority`; the answer `{"result": …}` or `{"error": "a sentence"}`. All
+reasons are told: whoever may open the socket may read the data beside it.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ log = get_logger(__name__)
 class Question:
     """One line of a client.
 
-    `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier).
+    `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier,
+    `authority`: either, or empty).
     """
 
-    do: Literal["status", "why", "fate", "hunt", "list", "remove"]
+    do: Literal["status", "why", "fate", "hunt", "list", "remove", "authority"]
     name: str = ""
 
 
@@ -182,6 +183,8 @@ async def _do(desk: _Desk, request: Question) -> Any:
         return await desk.explainer.fate(request.name)
     if request.do == "list":
         return await desk.caretaker.list()
+    if request.do == "authority":
+        return await desk.caretaker.authority(request.name)
     if request.do == "remove":
         removed = await desk.caretaker.remove(request.name)
         log.info("repository removed by hand", repository=request.name)

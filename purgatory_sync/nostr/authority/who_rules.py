@@ -1,0 +1,76 @@
+"""Who rules one owner's repository, and who is beside its set: for pages and reports (B 3.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from ..address import is_hex_key
+from .paths import Path
+from .reaching import reach
+from .repository_data import RepositoryData
+
+
+@attrs.frozen
+class WhoRules:
+    """All keys in hex, in order.
+
+    Attributes:
+      lead: at whom the pointers of its members end; None where nobody points at anybody.
+      maintainers: its set.
+      moderators: whom members made moderators, and who accepted.
+      invited: whom a member names and who has not accepted, with the member.
+      left: who was named by members, or names one, and has ended the own role.
+      forwarded_to: the root of its set, when the owner is not in it.
+      nobody: why the set is empty, or None.
+    """
+
+    lead: str | None
+    maintainers: tuple[str, ...]
+    moderators: tuple[str, ...]
+    invited: Mapping[str, str]
+    left: tuple[str, ...]
+    forwarded_to: str | None
+    nobody: Path | None
+
+
+def who_rules(owner: str, data: RepositoryData) -> WhoRules:
+    """Look at an owner's set and around it."""
+    sets = data.sets
+    members = sets.members(owner)
+    root = sets.paths.of(owner).root if members else None
+    named = {
+        name: member
+        for member in sorted(members, reverse=True)
+        for name in sets.roles[member].named
+        if name not in members
+    }
+    moderators = sets.moderators(owner)
+    others = sets.roles.keys() - members - moderators
+    left = {key for key in others if sets.roles[key].left}
+    left = {key for key in left if key in named or sets.roles[key].acknowledged & members}
+    leads = root is not None and bool(sets.roles[root].leads)
+    return WhoRules(
+        lead=root if leads else None,
+        maintainers=tuple(sorted(members)),
+        moderators=tuple(sorted(moderators)),
+        invited={name: by for name, by in sorted(named.items()) if name not in left},
+        left=tuple(sorted(left)),
+        forwarded_to=None if owner in members else root,
+        nobody=sets.why_nobody(owner),
+    )
+
+
+def by_lists_alone(owner: str, data: RepositoryData) -> frozenset[str]:
+    """Whom the rule of former versions gave authority: `maintainers` followed one way.
+
+    Only to tell what changes with it: nothing is authorised by this.
+    """
+
+    def listed(key: str) -> list[str]:
+        known = data.known.get(key)
+        values = known.announcement.event.all_values("maintainers") if known else ()
+        return [value for value in values if is_hex_key(value)]
+
+    return reach(owner, listed) if owner in data.known else frozenset()
