@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import attrs
 
-from ..errors import RepositoryError, ResultClass
+from ..errors import LocalFailure, RepositoryError, ResultClass
 from ..git.fetch.client import GitClient
+from ..git.ingest.quarantine import Quarantined
 from ..hunt.limits.sync_context import AttemptObserver, Need, Source
 from ..nostr.authority.repository_data import MAX_SOURCES, RepositoryData
 from ..purgatory.change_signals import Watch
@@ -77,7 +79,8 @@ class RealSyncContext:
         """
         identifier = extract_identifier_from_repo_path(repository) or ""
         await self._link_relatives(identifier, repository, oids)
-        quarantined = await self.client.fetch_oids(repository, url, oids, observer)
+        keep = partial(self._keep, identifier, repository)
+        quarantined = await self.client.fetch_oids(repository, url, oids, observer, keep)
         async with quarantined, self.releaser.hold(identifier):
             needed = frozenset[str]().union(*map(needed_oids, self._entries(identifier)))
             if not quarantined.obtained <= needed:  # an event that wanted it ended meanwhile
@@ -85,6 +88,19 @@ class RealSyncContext:
                 await repositories.run(repositories.note_left, repository)
             await quarantined.join()
         return quarantined.obtained
+
+    async def _keep(self, identifier: str, repository: Path, quarantined: Quarantined) -> None:
+        """Let a whole history join that did not hold what was wanted: the next attempt is small.
+
+        What nothing names of it leaves again (B 7.5).
+        """
+        repositories = self.core.repositories
+        try:
+            async with self.releaser.hold(identifier):
+                await repositories.run(repositories.note_left, repository)
+                await quarantined.join()
+        except (LocalFailure, RepositoryError) as error:
+            log.warning("not kept", path=str(repository), error=str(error))
 
     async def _link_relatives(
         self, identifier: str, repository: Path, oids: frozenset[str]

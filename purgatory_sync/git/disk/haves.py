@@ -58,7 +58,7 @@ class Haves:
         Args:
           shared: what the server is known to have; those of it that are here come first.
         """
-        if not self.tips:
+        if not self.tips and not shared:
             return ()
         return await blocking(self._limiter, list_history, self._repository, self.tips, shared)
 

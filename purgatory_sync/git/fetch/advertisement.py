@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Sequence
+from hashlib import sha256
 from typing import Final
 
 import attrs
@@ -50,6 +51,7 @@ class ShownRefs:
         self._shown: dict[str, str] = {}
         self._heads: dict[str, None] = {}
         self._tags: dict[str, None] = {}
+        self._digest = sha256()
 
     def add(self, oid: str, name: bytes, peeled: str | None = None) -> None:
         """Take note of a ref.
@@ -58,6 +60,7 @@ class ShownRefs:
           oid: what it names.
           peeled: for an annotated tag, what the tag is of; it comes with the tag.
         """
+        self._digest.update(b"%s %s\n" % (oid.encode(), name))
         if oid in self._wanted:
             self._shown[oid] = oid
         if peeled in self._wanted:
@@ -66,6 +69,11 @@ class ShownRefs:
             self._heads[oid] = None
         elif name.startswith(b"refs/tags/") and len(self._tags) < MAX_TIPS:
             self._tags[oid] = None
+
+    @property
+    def digest(self) -> bytes:
+        """What is the same while the server shows the same refs, in its order."""
+        return self._digest.digest()
 
     @property
     def tips(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from ...urls import parse_web_url
 from ..disk.haves import Haves
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import Ingest
-from .conversation import Conversation, Wish
+from .conversation import Conversation, Keep, Wish
 from .http_client import GitHttpClient
 from .observer import FetchObserver, SilentObserver
 from .server_cache import KnownServers
@@ -66,6 +66,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         url: str,
         oids: Collection[str],
         observer: FetchObserver | None = None,
+        keep: Keep | None = None,
     ) -> Quarantined:
         """Fetch arbitrary objects with all their history, proven but not yet joined (N5).
 
@@ -75,6 +76,8 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
           url: a clone URL, http or https.
           oids: the objects wanted; names that are no SHA-1 are left out.
           observer: told of the steps as they happen.
+          keep: takes a proven pack that holds nothing of that, so that the next attempt at the URL
+            need not fetch it again; it may join it.
 
         Returns what came; `obtained` may be a part of `oids`, never none of them.
 
@@ -86,7 +89,8 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         secs = self._settings.total_timeout_secs
         try:
             with trio.fail_after(secs):
-                return await self._fetch(repository, url, oids, observer or SilentObserver())
+                wish = await self._wish(repository, url, oids, keep)
+                return await self._converse(wish, observer or SilentObserver())
         except trio.TooSlowError as error:
             raise TimedOut(f"not done within {secs:g} s") from error
         except AttemptFailed:
@@ -94,9 +98,12 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         except Exception as error:
             raise LocalFailure(f"the attempt failed here: {error!r}") from error
 
-    async def _fetch(
-        self, repository: Path, url: str, oids: Collection[str], observer: FetchObserver
-    ) -> Quarantined:
+    async def _converse(self, wish: Wish, observer: FetchObserver) -> Quarantined:
+        return await Conversation(self._settings, self._http, self._known, wish, observer).run()
+
+    async def _wish(
+        self, repository: Path, url: str, oids: Collection[str], keep: Keep | None
+    ) -> Wish:
         try:
             judged = parse_web_url(url)
         except InvalidUrl as error:
@@ -106,8 +113,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
             raise ObjectsRefused("none of the wanted names is that of a SHA-1 object")
         haves = await Haves.of(repository, self._limiter)
         open_sink = partial(self._ingest.open_sink, repository, haves.era)
-        wish = Wish(judged, wanted, haves, open_sink, self._ours)
-        return await Conversation(self._settings, self._http, self._known, wish, observer).run()
+        return Wish(judged, wanted, haves, open_sink, self._ours, keep)
 
     async def aclose(self) -> None:
         """Close the connections that are kept open; end the attempts first."""

@@ -7,7 +7,9 @@ the refs tell what is worth one further request (B 8.3): two more than a server 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import attrs
@@ -15,6 +17,7 @@ import trio
 
 from ...errors import (
     AttemptFailed,
+    BadPack,
     BadStatus,
     NotGit,
     ObjectsRefused,
@@ -24,10 +27,11 @@ from ...errors import (
 )
 from ...settings import HuntSettings
 from ...urls import WebUrl
-from ..disk.haves import Haves
+from ..disk.haves import MAX_HAVES, Haves
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import PackSink
 from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
+from .fruitless import Fruitless
 from .http_client import Body, Elsewhere, GitHttpClient, Steps
 from .http_rules import redirect_target
 from .observer import FetchObserver, PackObserver
@@ -45,6 +49,13 @@ class _Moved(RedirectRefused):
 _UNCLEAR: Final = (_Moved, BadStatus, NotGit, ProtocolBroken)
 
 
+# What is refused after less is not worth a look at the refs, so that it is not fetched again.
+_MUCH_BYTES: Final = 64 * 1024
+_NOT_OUR_REF: Final = re.compile(r"upload-pack: not our ref ([0-9a-f]{40})\b")
+
+Keep = Callable[[Quarantined], Awaitable[None]]
+
+
 @attrs.frozen
 class Wish:
     """What an attempt is for.
@@ -55,6 +66,7 @@ class Wish:
       haves: what is here already.
       open_sink: opens the place for a pack.
       ours: our own host[:port], to which no redirect is followed.
+      keep: takes a proven pack that holds nothing that is wanted; else it is discarded.
     """
 
     url: WebUrl
@@ -62,6 +74,7 @@ class Wish:
     haves: Haves
     open_sink: Callable[[], PackSink]
     ours: str | None = None
+    keep: Keep | None = None
 
 
 class _ListParser(Protocol):
@@ -97,16 +110,62 @@ class Conversation:
         self._steps = Steps(self._note_contact, self._note_answer)
         self._contacted = self._answered = False
         self._answer = FetchAnswer()
+        self._absent: frozenset[str] = frozenset()
+        self._kept: tuple[str, ...] = ()
 
     async def run(self) -> Quarantined:
         """Converse until a pack is proven, or there is nothing more to ask.
 
+        What brought much and nothing that is wanted is not done again while the server shows the
+        same refs (B 8.3).
+
         Raises AttemptFailed's subclasses. Cancellation closes the connection at once and removes
         what was received.
         """
+        await self._require_news()
+        try:
+            proven = await self._converse()
+        except (BadPack, TooLarge, ObjectsRefused) as failure:
+            if self._answer.pack_bytes and (
+                self._refs is not None or self._answer.pack_bytes >= _MUCH_BYTES
+            ):
+                with suppress(AttemptFailed):
+                    self._note_fruitless(await self._shown_refs(), self._wish.wanted, failure)
+            raise
+        lacking = [oid for oid in self._wish.wanted if oid not in proven.obtained]
+        if lacking and self._refs is not None:
+            said = ObjectsRefused("nothing that the server shows leads to it")
+            self._note_fruitless(self._refs, lacking, said)
+        return proven
+
+    async def _require_news(self) -> None:
+        """Ask for the refs first where all that is wanted was asked for in vain."""
+        fruitless = self._known.fruitless
+        before = fruitless.find(self._wish.url.text, self._wish.wanted)
+        if before is None:
+            return
+        refs = await self._shown_refs()
+        if refs.digest == before.refs:
+            raise before.again()
+        self._refs, self._kept = refs, before.tips
+        fruitless.forget(self._wish.url.text)
+
+    def _note_fruitless(
+        self, refs: ShownRefs, lacking: Collection[str], failure: AttemptFailed
+    ) -> None:
+        kept = refs.tips if isinstance(failure, ObjectsRefused) else ()
+        now = trio.current_time()
+        attempt = Fruitless(frozenset(lacking), refs.digest, kept[:MAX_HAVES], failure, now)
+        self._known.fruitless.note(self._wish.url.text, attempt)
+
+    async def _converse(self) -> Quarantined:
         try:
             return await self._ask(self._wish.wanted)
         except ObjectsRefused as refused:
+            if self._server.version == 2:
+                self._absent = _said_to_be_absent(refused)
+            if self._absent.issuperset(self._wish.wanted):
+                raise
             failure: AttemptFailed = refused
         except _UNCLEAR as unclear:
             if self._is_final():
@@ -134,7 +193,7 @@ class Conversation:
     async def _ask_for_what_is_shown(self, failure: AttemptFailed) -> Quarantined:
         """The one further request, for what the server's refs show to be there."""
         refs = await self._shown_refs()
-        wants = refs.worth_asking(self._wish.wanted)
+        wants = refs.worth_asking([o for o in self._wish.wanted if o not in self._absent])
         said = failure.server_message if isinstance(failure, ObjectsRefused) else ""
         if not wants:
             raise ObjectsRefused("the server shows nothing that is wanted", said) from failure
@@ -175,7 +234,7 @@ class Conversation:
             if proven is not None:
                 return proven
             shared = answer.common or await self._shown_tips()
-        haves = await self._wish.haves.with_history(shared)
+        haves = await self._wish.haves.with_history([*shared, *self._kept])
         if self._server.version == 2:
             proven = await self._fetch(fetch_v2(wants, haves), FetchAnswerV2(), wants)
         else:
@@ -203,6 +262,8 @@ class Conversation:
                 # The end of the answer has time to arrive meanwhile; nobody waits for it.
                 proven = await sink.prove(self._wish.wanted, asked)
             if not proven.obtained:
+                if self._wish.keep is not None:
+                    await self._wish.keep(proven)
                 raise ObjectsRefused("the pack holds nothing that is wanted")
             return proven
         except BaseException:
@@ -314,6 +375,11 @@ class Conversation:
         if not self._answered:
             self._answered = True
             self._observer.answered()
+
+
+def _said_to_be_absent(refused: ObjectsRefused) -> frozenset[str]:
+    """What git's upload-pack does not have: in protocol v2 it gives whatever it has."""
+    return frozenset(_NOT_OUR_REF.findall(refused.server_message))
 
 
 def _body(reply: Body | Elsewhere) -> Body:

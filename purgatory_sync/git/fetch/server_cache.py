@@ -7,6 +7,7 @@ from typing import Final
 from ...runtime.bounded import Bounded
 from ...urls import WebUrl
 from .advertisement import Server
+from .fruitless import FruitlessAttempts
 
 MAX_KNOWN: Final = 4096
 
@@ -15,11 +16,15 @@ class KnownServers:
     """Per scheme, host and port the protocol; per URL the place that it was redirected to.
 
     A mistake costs one request: an answer that does not fit makes the attempt learn anew.
+
+    Attributes:
+      fruitless: what brought nothing, and is not tried again while the refs are the same.
     """
 
     def __init__(self, limit: int = MAX_KNOWN) -> None:
         self._servers: Bounded[tuple[str, str, int], Server] = Bounded(limit, by_use=True)
         self._places: Bounded[str, WebUrl] = Bounded(limit, by_use=True)
+        self.fruitless = FruitlessAttempts(limit)
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._places)
