@@ -207,7 +207,10 @@ class PurgatorySync:
     async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
         """What the announcement of a hosted repository says of it; None when it is not here."""
         known = await self._known(npub, identifier)
-        return None if known is None else repository_status(known, self.settings.service)
+        if known is None:
+            return None
+        data = await self._core.index.data(identifier)
+        return repository_status(known, data, self.settings.service)
 
     async def _known(self, npub: str, identifier: str) -> KnownAnnouncement | None:
         try:

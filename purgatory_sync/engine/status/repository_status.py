@@ -1,14 +1,41 @@
-"""What a hosted repository's announcement says of it, for its page (B 6.4)."""
+"""What a hosted repository's announcement says of it, and who rules it, for its page (B 6.4)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import attrs
 
-from ...nostr.authority.repository_data import KnownAnnouncement, Standing
+from ...nostr.authority.repository_data import KnownAnnouncement, RepositoryData, Standing
+from ...nostr.authority.who_rules import who_rules
+from ...nostr.keys import encode_npub
+from ...policy.rules.position_words import why_nobody
 from ...urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
 
+KEYS_SHOWN = 100
 NAME_SHOWN = 200
 DESCRIPTION_SHOWN = 2_000
+
+
+@attrs.frozen
+class Rulers:
+    """Who rules a repository; of each some, all keys as npub.
+
+    Attributes:
+      lead: at whom the others point, if at anybody.
+      invited: who was named and has not accepted, with who named it.
+      left: who has ended the own role.
+      forwarded_to: whose group rules, where the owner is no member of it.
+      nobody: why nobody rules and what to publish against it, or None.
+    """
+
+    lead: str | None
+    maintainers: tuple[str, ...]
+    moderators: tuple[str, ...]
+    invited: Mapping[str, str]
+    left: tuple[str, ...]
+    forwarded_to: str | None
+    nobody: str | None
 
 
 @attrs.frozen
@@ -21,6 +48,7 @@ class RepositoryStatus:
       is_served: its announcement is served; else it waits for data.
       scheme: `https` or `http`, as the announcement says of this service; an archived one that
         does not list it: by the service's name.
+      rulers: who rules it.
       relay: what may stand in a nostr:// URL to find it: a relay URL without `wss://`.
     """
 
@@ -31,9 +59,12 @@ class RepositoryStatus:
     is_served: bool
     scheme: str
     relay: str
+    rulers: Rulers
 
 
-def repository_status(known: KnownAnnouncement, service: str) -> RepositoryStatus:
+def repository_status(
+    known: KnownAnnouncement, data: RepositoryData, service: str
+) -> RepositoryStatus:
     """Read an announcement for the page of its repository; `service` is our host[:port]."""
     announcement = known.announcement
     schemes = [
@@ -50,7 +81,26 @@ def repository_status(known: KnownAnnouncement, service: str) -> RepositoryStatu
         is_served=known.standing is Standing.SERVED,
         scheme=scheme,
         relay=service if scheme == "https" else f"ws://{service}",
+        rulers=_rulers(announcement.owner, data),
     )
+
+
+def _rulers(owner: str, data: RepositoryData) -> Rulers:
+    rules = who_rules(owner, data)
+    invited = tuple(rules.invited.items())[:KEYS_SHOWN]
+    return Rulers(
+        lead=rules.lead and encode_npub(rules.lead),
+        maintainers=_npubs(rules.maintainers),
+        moderators=_npubs(rules.moderators),
+        invited={encode_npub(key): encode_npub(by) for key, by in invited},
+        left=_npubs(rules.left),
+        forwarded_to=rules.forwarded_to and encode_npub(rules.forwarded_to),
+        nobody=why_nobody(owner, data),
+    )
+
+
+def _npubs(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(encode_npub, tuple(keys)[:KEYS_SHOWN]))
 
 
 def _cut(text: str, most: int) -> str:

@@ -19,7 +19,7 @@ from ..http.exchange import Exchange
 from ..http.server_stream import Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
 from ..upstream.state.relay_health import RelayStatus
-from .public import public_status
+from .public import PublicRepository, public_status
 from .rendering import Renderer
 
 Look = Callable[[], Awaitable[EngineStatus]]
@@ -97,7 +97,11 @@ class PageRoutes:
             await _send(exchange, 200, _ICON_HEADERS, self._renderer.icon)
         elif exchange.path == STATUS:
             await _send(exchange, 200, self._renderer.headers, (await self._written()).page)
-        elif not wants_page(exchange.headers.get("accept", "")):
+        elif wants_json(accept := exchange.headers.get("accept", "")):
+            if (look := await self._find(exchange)) is None:
+                return False
+            await self._repository_json(exchange, look)
+        elif not wants_page(accept):
             return False
         else:
             await self._repository_page(exchange)
@@ -116,6 +120,18 @@ class PageRoutes:
             await self._show(exchange, look)
         else:
             await self._missing(exchange, _NOT_HOSTED if _path(exchange) else _NO_SUCH_PATH)
+
+    async def _repository_json(self, exchange: Exchange, look: RepositoryStatus) -> None:
+        headers = [(b"content-type", JSON), (b"cache-control", b"no-store"), (b"vary", b"accept")]
+        public = PublicRepository(
+            npub=encode_npub(look.owner),
+            identifier=look.identifier,
+            name=look.name,
+            description=look.description,
+            is_served=look.is_served,
+            rulers=look.rulers,
+        )
+        await _send(exchange, 200, headers, msgspec.json.encode(public))
 
     async def _find(self, exchange: Exchange) -> RepositoryStatus | None:
         """The repository whose page this is."""
@@ -160,6 +176,11 @@ def _path(exchange: Exchange) -> GitPath | None:
 async def _send(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
     await exchange.start(status, [*headers, (b"content-length", b"%d" % len(body))])
     await exchange.write(body)
+
+
+def wants_json(accept: str) -> bool:
+    """Whether an Accept header names JSON first."""
+    return accept.partition(",")[0].partition(";")[0].strip().lower() == JSON.decode()
 
 
 def wants_page(accept: str) -> bool:

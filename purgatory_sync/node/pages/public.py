@@ -17,6 +17,7 @@ from ...engine.status.models import (
     HourCounters,
     SourceStatus,
 )
+from ...engine.status.repository_status import Rulers
 from ...errors import NaughtyScope, ResultClass
 from ...hunt.limits.domain_statistics import DomainStatistics
 from ...nostr.keys import encode_npub
@@ -76,6 +77,18 @@ class PublicEvent:
     release_failed: bool
     tried: Sequence[PublicSource]
     tried_total: int
+
+
+@attrs.frozen
+class PublicRepository:
+    """A repository that is hosted here, and who rules it; keys as npub."""
+
+    npub: str
+    identifier: str
+    name: str
+    description: str
+    is_served: bool
+    rulers: Rulers
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from purgatory_sync.engine.status.models import (
     HourCounters,
     SourceStatus,
 )
-from purgatory_sync.engine.status.repository_status import RepositoryStatus
+from purgatory_sync.engine.status.repository_status import RepositoryStatus, Rulers
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 from purgatory_sync.node.operator.node_status import NodeStatus
@@ -110,10 +110,20 @@ def node(
 
 
 def repository(
-    identifier: str = "repo", name: str = "A name", description: str = "About it"
+    identifier: str = "repo",
+    name: str = "A name",
+    description: str = "About it",
+    rulers: Rulers | None = None,
 ) -> RepositoryStatus:
     return RepositoryStatus(
-        ALICE.pubkey, identifier, name, description, True, "https", "git.example:7334"
+        ALICE.pubkey,
+        identifier,
+        name,
+        description,
+        True,
+        "https",
+        "git.example:7334",
+        rulers or Rulers(None, (ALICE.npub,), (), {}, (), None, None),
     )
 
 

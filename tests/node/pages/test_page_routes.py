@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -9,11 +10,13 @@ from xml.etree import ElementTree
 import pytest
 import trio.testing
 
+from purgatory_sync.engine.status.repository_status import Rulers
 from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.pages import page_routes
 from purgatory_sync.node.pages.page_routes import PageRoutes, wants_page
 from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
+from purgatory_sync.testing.events import Author
 
 from ..relay.test_nip11 import make_info
 from ..support import served, talk
@@ -53,6 +56,37 @@ async def test_b_6_4_a_repository_in_a_browser(
     assert f"git clone https://git.example:7334/{ALICE.npub}/repo.git<" in body
     assert f"git clone nostr://{ALICE.npub}/git.example%3A7334/repo<" in body
     assert f'href="https://gitworkshop.dev/{ALICE.npub}/git.example%3A7334/repo"' in body
+
+
+async def test_b_6_4_a_repository_says_who_rules_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    people = [Author.from_seed(n).npub for n in range(20, 26)]
+    lead, member, moderator, invited, left, _ = people
+    rulers = Rulers(lead, (lead, member), (moderator,), {invited: lead}, (left,), lead, None)
+    pages = make_pages(hosted=repository(rulers=rulers))
+    _, _, body = await ask(pages, f"/{ALICE.npub}/repo.git")
+    for line in (
+        f"<li>lead {lead}</li>",
+        f"<li>maintainer {member}</li>",
+        f"<li>moderator {moderator}</li>",
+        f"invited {invited}, by {lead}: has not accepted",
+        f"left {left}",
+        f"Forwarded to {lead}: the owner is no maintainer.",
+    ):
+        assert line in body
+    status, headers, text = await ask(pages, f"/{ALICE.npub}/repo.git", "application/json")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    told = json.loads(text)
+    assert told["rulers"]["maintainers"] == [lead, member]
+    assert told["rulers"]["invited"] == {invited: lead}
+    assert (told["npub"], told["identifier"], told["is_served"]) == (ALICE.npub, "repo", True)
+    nobody = Rulers(None, (), (), {}, (), None, f"the lead is {HOSTILE}")
+    _, _, body = await ask(make_pages(hosted=repository(rulers=nobody)), f"/{ALICE.npub}/repo")
+    assert "Nobody: the lead is " in body
+    assert "<script>alert" not in body
+    other = await ask(pages, f"/{ALICE.npub}/other.git", "application/json")
+    assert other[0] == 404
 
 
 @pytest.mark.parametrize("identifier", [HOSTILE.replace("/", ""), "a b;$(c)`'", "\u202etxt", "..a"])
