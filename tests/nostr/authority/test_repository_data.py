@@ -62,6 +62,54 @@ def of_event(event: Event, served: bool = True) -> KnownAnnouncement:
     return KnownAnnouncement(Announcement.parse(event), standing)
 
 
+Tags = list[tuple[str, ...]]
+FORMS: dict[str, tuple[Tags, Tags | None, str]] = {
+    # ngit 2.x lists everybody, whoever signs; the second one publishes by itself at its first push.
+    "ngit 2": ([("maintainers", "A", "B")], [("maintainers", "B", "A")], "A B"),
+    "ngit 2, invited": ([("maintainers", "A", "B")], None, "A"),
+    # ngit 3 writes roles, and a list for old readers that holds the invited ones already.
+    "ngit 3": (
+        [("M", "A", "1760000000"), ("m", "B", "1760000100"), ("maintainers", "A", "B")],
+        [("M", "A", "1760000200"), ("m", "B", "1760000200"), ("maintainers", "A", "B")],
+        "A B",
+    ),
+    "ngit 3, invited": (
+        [("M", "A", "1760000000"), ("m", "B", "1760000100"), ("maintainers", "A", "B")],
+        None,
+        "A",
+    ),
+    "ngit 3, a group without a lead": (
+        [("m", "A", "0"), ("m", "B", "1760000100"), ("maintainers", "A", "B")],
+        [("m", "A", "1760000200"), ("m", "B", "1760000200"), ("maintainers", "A", "B")],
+        "A B",
+    ),
+    "ngit 3, ended": (
+        [("M", "A", "0"), ("m", "B", "1760000100", "1760000300"), ("maintainers", "A")],
+        [("M", "A", "1760000200"), ("m", "B", "1760000200"), ("maintainers", "A", "B")],
+        "A",
+    ),
+    "ngit 2 accepts what ngit 3 invited to": (
+        [("M", "A", "0"), ("m", "B", "1760000100"), ("maintainers", "A", "B")],
+        [("maintainers", "B", "A")],
+        "A B",
+    ),
+    "ngit 3, alone": ([], None, "A"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_b_3_7_the_forms_that_clients_write(form: str) -> None:
+    owners, members, ruling = FORMS[form]
+    known = [
+        of_event(
+            event(letter, [tuple(key(v) if v in ("A", "B") else v for v in each) for each in tags])
+        )
+        for letter, tags in (("A", owners), ("B", members))
+        if tags is not None
+    ]
+    assert letters(RepositoryData.of("x", known).maintainer_set(key("A"))) == ruling
+
+
 def test_b_3_7_two_of_one_second() -> None:
     """Case 37: the lowest id counts, which names nobody."""
     accepts = of_event(event("B", [tag("mt A")]))
