@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
+import httpx
 import trio
 
 from ..errors import InvalidKey
@@ -88,6 +89,8 @@ class PurgatorySync:
         deleted, evicted, expired.
       gate: opens every outgoing connection; by `settings.hunt` when absent.
       clock: wall-clock time; the system's when absent.
+      git_transport: sends the requests to git servers in place of the gate, which then judges no
+        address of theirs; an `httpx.MockTransport` in tests. It is closed when `run` ends.
 
     `run` it in a nursery; everything else is for tasks beside it, once `run` reported itself.
     """
@@ -101,6 +104,7 @@ class PurgatorySync:
         gone: Gone = _note_nothing,
         gate: Gate | None = None,
         clock: WallClock | None = None,
+        git_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.settings = settings
         self.gate = gate or Gate.for_settings(settings.hunt)
@@ -108,6 +112,7 @@ class PurgatorySync:
         self._notify = notify
         self._gone = gone
         self._given_clock = clock
+        self._git_transport = git_transport
         self._released: Counter[str] = Counter()
         self._offered: Counter[str] = Counter()
 
@@ -268,7 +273,12 @@ class PurgatorySync:
         self._core = Core(index, self.purgatory, repositories, self._count_and_notify)
         self._releaser = Releaser(self._core, IdentifierLocks())
         client = GitClient(
-            settings.hunt, self.gate, repositories.tmp, limiter=limiter, ours=settings.service
+            settings.hunt,
+            self.gate,
+            repositories.tmp,
+            limiter=limiter,
+            ours=settings.service,
+            transport=self._git_transport,
         )
         await stack.enter_async_context(client)
         self._context = RealSyncContext(

@@ -10,10 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import httpx
 import trio
 
 from ...errors import AttemptFailed, Forbidden, InvalidUrl, LocalFailure, ObjectsRefused, TimedOut
 from ...runtime.net.gate import Gate
+from ...runtime.net.given_transport import GivenTransport
+from ...runtime.net.transport import GateTransport
 from ...settings import HuntSettings
 from ...urls import parse_web_url
 from ..disk.haves import Haves
@@ -41,6 +44,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
       limiter: places for git work in threads (4 when absent).
       tls: the context for https, for those who bring certificates of their own.
       ours: our own host[:port]; redirects to it are not followed (B 8.1).
+      transport: of an embedder, in place of the gate; closed with the client.
     """
 
     def __init__(
@@ -52,12 +56,21 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         limiter: trio.CapacityLimiter | None = None,
         tls: ssl.SSLContext | None = None,
         ours: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._settings = settings
         self._ours = ours
         self._limiter = limiter or trio.CapacityLimiter(GIT_THREADS)
         self._ingest = Ingest(settings, tmp, limiter=self._limiter)
-        self._http = GitHttpClient(settings, gate, tls)
+        seconds = {
+            "connect_timeout_secs": settings.connect_timeout_secs,
+            "idle_timeout_secs": settings.idle_timeout_secs,
+        }
+        self._http = GitHttpClient(
+            GateTransport(gate, tls=tls, **seconds)
+            if transport is None
+            else GivenTransport(transport, **seconds)
+        )
         self._known = KnownServers()
 
     async def fetch_oids(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final, cast
+from http.cookiejar import CookieJar
+from typing import Any, Final, cast
 
 import attrs
 import httpx
@@ -13,9 +13,7 @@ import trio
 
 from ...errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, RedirectRefused
 from ...runtime.clock import WallClock
-from ...runtime.net.gate import Gate
-from ...runtime.net.transport import ON_CONTACT, GateTransport
-from ...settings import HuntSettings
+from ...runtime.net.transport import ON_CONTACT
 from ...urls import WebUrl
 from ...version import __version__
 from .http_rules import (
@@ -37,6 +35,7 @@ _READ_ON_SECS: Final = 0.2
 # What was asked for is here, and the end of the answer nearly always too; a server that keeps it
 # back loses the connection and delays nobody.
 _END_SECS: Final = 0.05
+_LOCATION: Final = "purgatory_sync.location"
 
 
 @attrs.frozen
@@ -67,37 +66,46 @@ class Elsewhere:
 class Body:
     """A body of git's, whose head was judged."""
 
-    _response: httpx.Response
+    _pieces: AsyncIterator[bytes]
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it arrives.
+        """The body as it arrives; who stopped reads on where he was.
 
         Iterating raises AttemptFailed's subclasses.
         """
-        stream = cast(httpx.AsyncByteStream, self._response.stream)
-        return stream.__aiter__()
+        return self._pieces
+
+
+async def _hide_location(response: httpx.Response) -> None:
+    """Keep httpx from making a request of where a redirect leads, which it does unasked."""
+    if "location" in response.headers:
+        response.extensions[_LOCATION] = response.headers["location"]
+        del response.headers["location"]
+
+
+class _NoCookies(CookieJar):
+    """Takes none, so that none is sent, and no server makes us read them."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave them."""
 
 
 class GitHttpClient:
-    """One for all git servers.
+    """One for all git servers: an httpx client that adds nothing of its own to a request.
 
-    httpx's client is left out: nothing of what it adds (redirects, cookies, credentials, proxies)
-    may happen here.
+    It follows no redirect, and takes no cookie, no credential and nothing from the environment.
 
     Args:
-      settings: the time-outs.
-      gate: opens every connection.
-      tls: the context for https, for those who bring certificates of their own.
+      transport: sends the requests and raises AttemptFailed's subclasses; closed with the client.
     """
 
-    def __init__(
-        self, settings: HuntSettings, gate: Gate, tls: ssl.SSLContext | None = None
-    ) -> None:
-        self._transport = GateTransport(
-            gate,
-            connect_timeout_secs=settings.connect_timeout_secs,
-            idle_timeout_secs=settings.idle_timeout_secs,
-            tls=tls,
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._client = httpx.AsyncClient(
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            cookies=_NoCookies(),
+            event_hooks={"response": [_hide_location]},
         )
         self._headers = {
             "User-Agent": f"purgatory-sync/{__version__}",
@@ -155,40 +163,47 @@ class GitHttpClient:
     async def _judged(
         self, request: httpx.Request, content_type: str, steps: Steps
     ) -> AsyncIterator[Body | Elsewhere]:
-        response = await self._transport.handle_async_request(request)
+        response = await self._client.send(request, stream=True, auth=None)
         steps.answer()
+        # httpx wraps the transport's stream into a generator: closed here, not by the collector.
+        pieces = cast(
+            AsyncGenerator[bytes, None], aiter(cast(httpx.AsyncByteStream, response.stream))
+        )
         try:
-            yield _judge(response, content_type)
+            yield _judge(response, pieces, content_type)
         except _READ_ON:
-            await _read_on(response, _READ_ON_SECS)
+            await _read_on(pieces, _READ_ON_SECS)
             raise
         else:
-            await _read_on(response, _END_SECS)
+            await _read_on(pieces, _END_SECS)
         finally:
             with trio.CancelScope(shield=True):
+                await pieces.aclose()
                 await response.aclose()
 
     async def aclose(self) -> None:
         """Close the connections that are kept; attempts that still run close theirs."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
 
-def _judge(response: httpx.Response, content_type: str) -> Body | Elsewhere:
+def _judge(
+    response: httpx.Response, pieces: AsyncIterator[bytes], content_type: str
+) -> Body | Elsewhere:
     if is_redirect(response.status_code):
-        return Elsewhere(response.headers.get("location"))
+        return Elsewhere(response.extensions.get(_LOCATION))
     now = WallClock.from_system().now()
     failure = status_failure(response.status_code, response.headers, now)
     if failure is not None:
         raise failure
     judge_content(response.headers, content_type)
-    return Body(response)
+    return Body(pieces)
 
 
-async def _read_on(response: httpx.Response, secs: float) -> None:
+async def _read_on(pieces: AsyncIterator[bytes], secs: float) -> None:
     """Read a short rest, so that the connection can serve another request."""
     size = 0
     with trio.move_on_after(secs), suppress(AttemptFailed):
-        async for piece in Body(response).pieces():
+        async for piece in pieces:
             size += len(piece)
             if size > _READ_ON_BYTES:
                 break
