@@ -237,6 +237,10 @@ class NotClosed(BadPack):
     """Objects are sound but history has holes: nothing may point at them (N5)."""
 
 
+class DoubledObject(BadPack):
+    """The pack names an object twice; each has to come out once before it can be judged."""
+
+
 class LocalFailure(AttemptFailed):
     """Our own side failed (disk, repository, child process); says nothing about the server."""
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import struct
 import sys
 import zlib
+from binascii import crc32
 from collections.abc import Callable
-from hashlib import sha1
+from hashlib import blake2b, sha1
+from itertools import chain
 from pathlib import Path
 
 from dulwich.errors import ApplyDeltaError
@@ -35,6 +38,7 @@ from ..disk.object_reader import StoredObjects, TooBigToRead
 from ..pack.format import KIND_NAMES, TRAILER_BYTES, GitObject
 from ..pack.fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
 from ..pack.object_links import Link
+from ..pack.thin_packs import encode_entry
 from .connectivity import require_same, require_stored
 from .index_git import RECEIVED, Watch
 
@@ -96,6 +100,9 @@ class _Indexer:
         self._pack = pack
         self._entries: list[tuple[bytes, int, int]] = []
         self._kinds: dict[bytes, int] = {}
+        self._digests: dict[bytes, bytes] = {}
+        self._doubled = False
+        self._extra: list[tuple[bytes, int, int]] = []
         self._links: set[Link] = set()
         self._special: set[tuple[bytes, Callable[[int, bytes], None]]] = set()
 
@@ -121,8 +128,13 @@ class _Indexer:
         if kind is None or chunks is None or offset is None or crc is None:
             raise LocalFailure("dulwich did not unpack an object")
         content, name = b"".join(chunks), bytes(object.sha())
+        digest = blake2b(content, digest_size=16).digest()
         if name in self._kinds:
-            raise BadPack(f"the pack holds {name.hex()} twice")
+            if self._digests[name] != digest:
+                raise BadPack(f"{name.hex()} stands for two objects: a SHA-1 collision")
+            self._doubled = True
+            return
+        self._digests[name] = digest
         require_same(name, GitObject(kind, content), self._stored, MAX_BASE_BYTES)
         judged = judge_object(kind, content)
         self._kinds[name] = kind
@@ -149,18 +161,45 @@ class _Indexer:
         with self._pack.open("r+b") as file:
             trailer, extra = extend_pack(file, bases, self._raw, SHA1)
             file.truncate()
+        self._extra = list(extra)
         name = f"pack-{trailer.hex()}"
         final = self._pack.parent / "objects" / "pack" / f"{name}.pack"
         final.parent.mkdir(parents=True, exist_ok=True)
         with final.with_suffix(".idx").open("wb") as index:
-            write_pack_index_v2(index, sorted([*self._entries, *extra]), trailer)
+            write_pack_index_v2(index, sorted([*self._entries, *self._extra]), trailer)
         os.rename(self._pack, final)
         with StoredObjects(self._pack.parent) as new:
             for special, judge in self._special:
                 self._judge_special(special, judge, new)
+        if self._doubled:
+            name, final = self._without_doubles(final)
         for path in (final, final.with_suffix(".idx")):
             path.chmod(0o444)
         return name
+
+    def _without_doubles(self, doubled: Path) -> tuple[str, Path]:
+        """Write the pack anew with each object once: an index has each once, as git wants it."""
+        names = sorted({*self._kinds, *(extra[0] for extra in self._extra)})
+        beside = doubled.with_name("tmp_once")
+        hashed, entries = sha1(usedforsecurity=False), []
+        with StoredObjects(self._pack.parent) as new, beside.open("wb") as file:
+            pieces = chain(
+                [(b"", b"PACK" + struct.pack(">II", 2, len(names)))],
+                ((each, _whole(each, new)) for each in names),
+            )
+            for each, packed in pieces:
+                if each:
+                    entries.append((each, file.tell(), crc32(packed)))
+                hashed.update(packed)
+                file.write(packed)
+            file.write(hashed.digest())
+        for path in (doubled, doubled.with_suffix(".idx")):
+            path.unlink()
+        final = doubled.with_name(f"pack-{hashed.hexdigest()}.pack")
+        os.rename(beside, final)
+        with final.with_suffix(".idx").open("wb") as index:
+            write_pack_index_v2(index, entries, hashed.digest())
+        return final.stem, final
 
     def _raw(self, name: bytes) -> tuple[int, bytes]:
         kind, chunks = self._resolve(name)
@@ -175,6 +214,13 @@ class _Indexer:
             raise BadPack("a large .gitmodules or .gitattributes") from error
         if object is not None:
             judge(*object)
+
+
+def _whole(name: bytes, new: StoredObjects) -> bytes:
+    object = new.read(name, MAX_BASE_BYTES)
+    if object is None:
+        raise LocalFailure("a pack that was judged cannot be read")
+    return encode_entry(object)
 
 
 def _check_trailer(pack: Path) -> None:

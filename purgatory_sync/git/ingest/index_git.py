@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from ...errors import BadPack, DiskFull, LocalFailure, NotClosed, TooLarge
+from ...errors import BadPack, DiskFull, DoubledObject, LocalFailure, NotClosed, TooLarge
 from ...runtime.children import PIPE, Child, ChildEnded, ChildLimits, ChildResult
 from ..disk.disk_guard import local_errors
 from ..disk.layout import objects_dir, pack_dir
@@ -55,6 +55,7 @@ _ODD_URLS = re.compile(rb"^warning: [^\n]*?\b([0-9a-f]{40})\b[^\n]*?: gitmodules
 _NOT_STARTED = (126, 127)
 
 _NAME = re.compile(rb"(?:pack|keep)\t([0-9a-f]{40})\n")
+_DOUBLED = re.compile(r"^fatal: The same object [0-9a-f]{40} appears twice in the pack", re.M)
 _MISSING = re.compile(r"did not receive expected object")
 _OURS = re.compile(
     r"Permission denied|Read-only file system|Input/output error|[Uu]nable to create|"
@@ -140,7 +141,7 @@ class GitStream:
             try:
                 self._child.feed(data)
             except ChildEnded:
-                raise _refusal(self._child.wait()) from None
+                raise refusal(self._child.wait()) from None
 
     def judge(self, trailer: bytes, limits: ChildLimits, watch: Watch) -> str:
         """Hand on the end of the pack and wait for git's judgement.
@@ -238,7 +239,7 @@ def judges_by_the_table() -> bool:
 
 def _name(result: ChildResult) -> str:
     if result.returncode != 0:
-        raise _refusal(result)
+        raise refusal(result)
     match = _NAME.search(result.stdout)
     if match is None:
         raise LocalFailure(f"git index-pack said {result.stdout[:80]!r}")
@@ -304,7 +305,8 @@ def _quoted(path: str) -> str:
     return f'"{escaped}"'
 
 
-def _refusal(result: ChildResult) -> Exception:
+def refusal(result: ChildResult) -> Exception:
+    """What git's end means, by its words."""
     text = result.stderr.decode(errors="replace")
     fatal = [line for line in text.splitlines() if line.startswith(("fatal:", "error:"))]
     said = " ".join((fatal or text.splitlines())[-2:])[:500]
@@ -327,4 +329,6 @@ def _refusal(result: ChildResult) -> Exception:
         return LocalFailure(f"git index-pack could not work: {said}")
     if _MISSING.search(text):
         return NotClosed(said)
+    if _DOUBLED.search(text):
+        return DoubledObject(f"git refuses the pack: {said}")
     return BadPack(f"git refuses the pack: {said}")

@@ -8,13 +8,14 @@ from typing import Protocol
 
 import attrs
 
-from ...errors import LocalFailure
+from ...errors import DoubledObject, LocalFailure
 from ...runtime.children import ChildLimits
 from ...settings import HuntSettings
 from ..disk.disk_guard import local_errors, require_free_space
 from ..disk.layout import pack_dir, require_format
 from ..pack.depth import check_depth
 from ..pack.scan import PackScanner, Scanned
+from .doubles import take_out_doubles
 from .index_dulwich import index_with_dulwich
 from .index_git import RECEIVED, GitStream, Watch, child_limits, index_with_git, judges_by_the_table
 
@@ -118,11 +119,22 @@ class LargePack:
         scanned, trailer = self._scanner.finish()
         with local_errors("judge a pack"):
             self._require_space()
-            name = self._judge.judge(trailer, self._limits(scanned), self._require_space)
+            limits = self._limits(scanned)
+            try:
+                name = self._judge.judge(trailer, limits, self._require_space)
+            except DoubledObject:
+                name = self._judge_without_doubles(limits)
             if scanned.needs_depth_check(settings.max_delta_depth):
                 pack = Path(pack_dir(self._folder), f"{name}.pack")
                 check_depth(pack, settings.max_delta_depth)
         return Indexed(name, scanned.objects)
+
+    def _judge_without_doubles(self, limits: ChildLimits) -> str:
+        self._judge.stop()
+        take_out_doubles(self._repository, self._folder, limits, self._require_space)
+        name = index_with_git(self._repository, self._folder, limits, self._require_space)
+        (self._folder / RECEIVED).unlink()
+        return name
 
     def stop(self) -> None:
         """End whoever works on the pack; nothing to do the second time."""

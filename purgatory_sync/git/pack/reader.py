@@ -196,7 +196,7 @@ class _Unpacker:
                 raise Unsure("a long chain of deltas")
             name = object_name(kind, data)
             if name in self._objects:
-                raise BadPack(f"the pack holds {name.hex()} twice")
+                raise Unsure("an object twice")
             base = GitObject(kind, data)
             self._objects[name] = base
             self._depths[name] = depth

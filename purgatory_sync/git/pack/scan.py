@@ -21,6 +21,8 @@ _ENTRIES_BETWEEN_STOPS = 1024
 _DENSE_RATIO = 64
 # Of so small objects there are few in honest packs; a million of them is the same ones again.
 _TINY_BYTES = 2
+# Some servers send an object twice; none so many of them.
+_TINY_DOUBLES = 1_000
 # What a stream has beside its content, nearly always.
 _STREAM_BYTES = 64
 
@@ -96,6 +98,7 @@ class PackScanner:
         self._offsets = array("Q")
         self._depths = array("I")
         self._tiny: set[tuple[int, bytes]] = set()
+        self._tiny_doubles = 0
         self._dense = True
 
     @property
@@ -271,7 +274,9 @@ class PackScanner:
 
     def _refuse_twice(self, kind: int, content: bytes) -> None:
         if (kind, content) in self._tiny:
-            raise BadPack("the pack holds an object twice")
+            self._tiny_doubles += 1
+            if self._tiny_doubles > _TINY_DOUBLES:
+                raise BadPack("the pack holds the same objects twice, and twice again")
         self._tiny.add((kind, content))
 
     def _judge_depth(self, depth: int) -> None:

@@ -22,9 +22,11 @@ from purgatory_sync.git.disk.object_reader import StoredObjects
 from purgatory_sync.git.ingest.connectivity import complete_oids
 from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.git.pack.format import GitObject
+from purgatory_sync.git.pack.index import PackIndexReader
 from purgatory_sync.settings import MIB, HuntSettings
 from purgatory_sync.testing.packs import encode_pack
 
+from ..local_repos import git
 from ..packs import (
     PackBuilder,
     blob,
@@ -157,10 +159,28 @@ async def test_one_object_as_two_types_is_refused(way: Way) -> None:
         await way.prove(encode_pack([content, root]), root)
 
 
-async def test_an_object_twice_is_refused(way: Way) -> None:
-    content = blob(b"x")
+@pytest.mark.parametrize("size", [1, 2 * MIB])
+async def test_b_8_4_an_object_twice_is_taken_once(way: Way, size: int) -> None:
+    """As git takes it, and without a second copy."""
+    content = blob(os.urandom(size))
+    objects = history(2)
+    pack = encode_pack([objects[0], content, *objects, content])
+    async with await way.prove(pack, content, objects[-1]) as proven:
+        assert proven.obtained == {oid_of(content), oid_of(objects[-1])}
+        await proven.join()
+    (index,) = way.repository.glob("objects/pack/*.idx")
+    assert PackIndexReader(index).count == len(objects) + 1
+    if shutil.which("git"):
+        git(way.repository, "fsck", "--strict", "--full")
+    assert way.leftovers() == []
+
+
+async def test_a_doubled_object_does_not_hide_what_is_refused(way: Way) -> None:
+    content = blob(b"x" * 100)
+    root = tree((b"100644", b"..", content))
     with pytest.raises(BadPack):
-        await way.prove(encode_pack([content, content]), content)
+        await way.prove(encode_pack([content, root, content, root]), root)
+    assert way.leftovers() == []
 
 
 async def test_other_bytes_under_a_known_name_are_refused(way: Way) -> None:
