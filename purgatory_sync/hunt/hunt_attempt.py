@@ -217,7 +217,13 @@ def _settle(
 ) -> None:
     """Tell everybody who remembers what became of the attempt, in one step."""
     hunt, url, domain = reservation.hunt, reservation.url, reservation.domain
-    asked_enough = outcome.tried or _is_limited_again(reservation, throttles, outcome)
+    limited = isinstance(outcome.error, RateLimited) and not outcome.skipped
+    # What wants to be left alone for the second time in this hunt waits for the next one: as long
+    # as the identifier waited for it alone, the domain's other URLs, tried in vain, would not be
+    # asked again.
+    asked_enough = outcome.tried or (limited and _was_limited(reservation, throttles))
+    if limited:
+        hunt.tried.note_limited(url)
     if asked_enough:
         hunt.tried.mark(url, reservation.oids)
     if outcome.skipped:
@@ -246,19 +252,11 @@ def _record(ctx: SyncContext, reservation: Reservation, outcome: AttemptEnd) -> 
         log.exception("attempt not recorded", identifier=identifier, url=url)
 
 
-def _is_limited_again(reservation: Reservation, throttles: Throttles, outcome: AttemptEnd) -> bool:
-    """Whether a URL wants to be left alone for the second time in this hunt.
-
-    It waits for the next one then: as long as the identifier waited for it alone, the domain's
-    other URLs, tried in vain, would not be asked again.
-    """
-    if outcome.skipped or not isinstance(outcome.error, RateLimited):
-        return False
-    tried, url = reservation.hunt.tried, reservation.url
-    queued = throttles.tried_at(reservation.domain, reservation.hunt.identifier)
-    again = tried.was_limited(url) or queued.was_limited(url)
-    tried.note_limited(url)
-    return again
+def _was_limited(reservation: Reservation, throttles: Throttles) -> bool:
+    """Whether the URL wanted to be left alone in this hunt before."""
+    url, hunt = reservation.url, reservation.hunt
+    queued = throttles.tried_at(reservation.domain, hunt.identifier)
+    return hunt.tried.was_limited(url) or queued.was_limited(url)
 
 
 def _judge_server(

@@ -45,6 +45,7 @@ UNUSABLE = (
     "error: what lies at the repository's place here cannot be used; the service's operator has to"
     " see to it"
 )
+NOT_STORED = "error: could not be stored, try again later"
 NOT_MADE = "error: the repository could not be made, try again later"
 log = get_logger(__name__)
 
@@ -70,17 +71,23 @@ class Answer:
       message: the text of OK, with a NIP-01 prefix, or empty.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
       forged: its id or signature is not what it says; whoever sent it lies or is broken.
+      transient: of a refusal, whether trying again may help although nothing came that it lacked.
     """
 
     outcome: Outcome
     message: str = ""
     lacks: tuple[str, ...] = ()
     forged: bool = False
+    transient: bool = False
 
     @property
     def accepted(self) -> bool:
         """The boolean of OK; true is a promise that survives any crash (mission N1)."""
         return self.outcome is not Outcome.REFUSED
+
+
+def _tell_nobody(event: Event) -> None:
+    """Nobody asked."""
 
 
 @attrs.frozen
@@ -89,6 +96,7 @@ class Admission:
 
     Attributes:
       announced: called with every announcement that is accepted (B 8.7 forgives its URLs).
+      held: called with every event that begins to wait, before anything else becomes of it.
     """
 
     core: Core
@@ -97,6 +105,7 @@ class Admission:
     settings: Settings
     clock: WallClock
     announced: Callable[[Announcement], None]
+    held: Callable[[Event], None] = _tell_nobody
 
     async def offer(self, event: Event, origin: Origin) -> Answer:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
@@ -113,11 +122,13 @@ class Admission:
             return Answer(Outcome.REFUSED, f"invalid: {error}")
         except StoreError as error:
             log.error("event not stored", event_id=event.id, error=str(error))
-            return Answer(Outcome.REFUSED, "error: could not be stored, try again later")
+            return Answer(
+                Outcome.REFUSED, "error: could not be stored, try again later", transient=True
+            )
         except RepositoryError as error:
             log.error("repository not made", event_id=event.id, error=str(error))
             unusable = isinstance(error, RepositoryUnusable)
-            return Answer(Outcome.REFUSED, UNUSABLE if unusable else NOT_MADE)
+            return Answer(Outcome.REFUSED, UNUSABLE if unusable else NOT_MADE, transient=True)
 
     @asynccontextmanager
     async def _hold_locks(self, parsed: Parsed) -> AsyncIterator[Targets]:
@@ -183,7 +194,9 @@ class Admission:
         """Do what the verdict says, and what follows from it."""
         saved = await self._carry_out(parsed, verdict, entry)
         if verdict.action is Action.REFUSE:
-            return Answer(Outcome.REFUSED, verdict.message, verdict.lacks)
+            return Answer(
+                Outcome.REFUSED, verdict.message, verdict.lacks, transient=verdict.transient
+            )
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)
         if saved:
@@ -202,7 +215,7 @@ class Admission:
             return None
         await self.core.index.apply(Change(unhold=[event.id]))
         forget(self.core.purgatory, held)
-        return Answer(Outcome.REFUSED, full.message)
+        return _refused(full)
 
     async def _carry_out(self, parsed: Parsed, verdict: Verdict, entry: HeldEvent | None) -> bool:
         """One transaction, then memory and repositories; whether the event is served now.
@@ -248,6 +261,8 @@ class Admission:
             purgatory.revive_announcement(held, now)
         if entry is not None:
             await self._hold(entry)
+            if verdict.action is Action.HOLD:
+                self._tell_held(event)
         elif verdict.with_repository and isinstance(parsed, Announcement):
             await self._make_repository(parsed, served=True)
         passed_on = verdict.action is Action.SERVE and kinds.is_ephemeral(event.kind)
@@ -267,6 +282,12 @@ class Admission:
                 await self.core.index.apply(Change(unhold=[entry.event_id]))
                 raise
             purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
+
+    def _tell_held(self, event: Event) -> None:
+        try:
+            self.held(event)
+        except Exception:
+            log.exception("nobody could be told what is held", event_id=event.id)
 
     async def _make_repository(self, announcement: Announcement, *, served: bool = False) -> None:
         owner, identifier = announcement.owner, announcement.identifier
@@ -315,8 +336,12 @@ def _examine(event: Event, now: float, lists: CurationSettings) -> Parsed | Answ
     except InvalidEvent as error:
         return Answer(Outcome.REFUSED, f"invalid: {error}", forged=True)
     if (unread := judge_unread(event, now, lists)) is not None:
-        return Answer(Outcome.REFUSED, unread.message, unread.lacks)
+        return _refused(unread)
     return parse(event)
+
+
+def _refused(verdict: Verdict) -> Answer:
+    return Answer(Outcome.REFUSED, verdict.message, verdict.lacks, transient=verdict.transient)
 
 
 def _to_lock(parsed: Parsed) -> frozenset[str]:

@@ -24,7 +24,7 @@ def judge_form(event: Event, now: float) -> Verdict | None:
       now: Unix seconds.
     """
     if event.created_at > now + MAX_SECONDS_AHEAD:
-        return refuse(AHEAD)
+        return refuse(AHEAD, transient=True)
     is_state = event.kind == kinds.STATE
     max_tags = MAX_STATE_TAGS if is_state else MAX_EVENT_TAGS
     if len(event.tags) > max_tags:
@@ -48,13 +48,16 @@ def judge_room(
     if _is_over(known.held_total, more, settings.max_events) or _is_over(
         known.held_bytes, grows, settings.max_bytes
     ):
-        return refuse("rate-limited: too many events wait for git data here: try again later")
+        return refuse(
+            "rate-limited: too many events wait for git data here: try again later", transient=True
+        )
     if _is_over(known.held_by_author, more, settings.max_events_per_author) or _is_over(
         known.held_bytes_by_author, grows, settings.max_bytes_per_author
     ):
         return refuse(
             "rate-limited: too many events of this author wait for git data: "
-            "push the data, or try again later"
+            "push the data, or try again later",
+            transient=True,
         )
     return None
 

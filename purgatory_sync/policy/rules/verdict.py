@@ -35,6 +35,7 @@ class Verdict:
       deletes: ids that are served or held no longer; repositories on disk stay.
       bars: what must not come back.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
+      transient: of a refusal, whether the same event may be accepted later although nothing came.
     """
 
     action: Action
@@ -46,6 +47,7 @@ class Verdict:
     deletes: tuple[str, ...] = ()
     bars: tuple[Tombstone, ...] = ()
     lacks: tuple[str, ...] = ()
+    transient: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -53,9 +55,9 @@ class Verdict:
         return self.action is not Action.REFUSE
 
 
-def refuse(message: str, lacks: tuple[str, ...] = ()) -> Verdict:
+def refuse(message: str, lacks: tuple[str, ...] = (), *, transient: bool = False) -> Verdict:
     """A refusal without further effects; the message has its NIP-01 prefix."""
-    return Verdict(Action.REFUSE, message, lacks=lacks)
+    return Verdict(Action.REFUSE, message, lacks=lacks, transient=transient)
 
 
 def duplicate(reason: str) -> Verdict:

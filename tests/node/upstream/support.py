@@ -209,6 +209,7 @@ class Said:
     message: str = ""
     lacks: tuple[str, ...] = ()
     forged: bool = False
+    transient: bool = False
 
 
 class Engine:

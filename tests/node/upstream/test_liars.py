@@ -120,7 +120,7 @@ async def test_the_same_events_for_ever(
 
         async def judge(event: Event) -> Said:
             await trio.lowlevel.checkpoint()
-            return Said(False, f"{AHEAD}…") if ahead else Said()
+            return Said(False, f"{AHEAD}…", transient=True) if ahead else Said()
 
         engine.judge = judge
         few = [listed(OWNER, f"r{n}", created_at=NOW + ahead) for n in range(5)]

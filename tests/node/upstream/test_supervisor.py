@@ -723,7 +723,11 @@ async def test_b_10_2_all_of_history_is_walked_once_a_day_on_a_connection_that_s
         usual = engine.judge
 
         async def no_room(event: Event) -> Said:
-            return Said(False, "rate-limited: purgatory is full") if event == STATE else Said()
+            return (
+                Said(False, "rate-limited: purgatory is full", transient=True)
+                if event == STATE
+                else Said()
+            )
 
         engine.judge = no_room
         await trio.sleep(3600)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import trio
 
 from ....nostr.event import Event
-from ....policy.rules.limits import AHEAD
 from ....runtime.bounded import Bounded
 from ....runtime.logger import get_logger
 from .rejected_events import Refused, Settled
@@ -17,8 +16,6 @@ from .rejected_events import Refused, Settled
 OFFERS_AT_ONCE = 64
 MAX_RECENT_KEYS = 50_000
 MAX_ASKED_AGAIN = 10_000
-# What is refused so may be accepted later although nothing came that it lacked.
-TRANSIENT = ("rate-limited: ", "error: ", AHEAD)
 
 log = get_logger(__name__)
 
@@ -39,11 +36,15 @@ class OfferAnswer(Protocol):
         """Of a refusal: what would have it judged again if it came (policy/rules/lacking.py)."""
 
     @property
+    def transient(self) -> bool:
+        """Of a refusal: whether trying again may help although nothing came that it lacked."""
+
+    @property
     def forged(self) -> bool:
         """Whether id or signature are not those of the event."""
 
 
-Offer = Callable[[Event, str], Awaitable[OfferAnswer]]
+Offer = Callable[[Event, Literal["sync"]], Awaitable[OfferAnswer]]
 Judged = Callable[[OfferAnswer], None]
 
 
@@ -145,7 +146,7 @@ class Intake:
     def _remember(self, event: Event, answer: OfferAnswer) -> None:
         if not answer.accepted:
             log.debug("refused", event_id=event.id, kind=event.kind, error=answer.message)
-            if answer.message.startswith(TRANSIENT):
+            if answer.transient:
                 return
         self._settled.add(event)
         if not answer.accepted and not answer.forged:

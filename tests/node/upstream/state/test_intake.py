@@ -131,9 +131,10 @@ async def test_b_2_8_what_it_lacked_came_while_it_was_being_judged(
     ("said", "offered"),
     [
         (Said(False, "invalid: signature does not fit"), 1),
-        (Said(False, "rate-limited: too many events wait"), 2),
-        (Said(False, "error: could not be stored"), 2),
-        (Said(False, "invalid: created_at is more than 15 minutes ahead: check the clock"), 2),
+        (Said(False, "rate-limited: too many events wait", transient=True), 2),
+        (Said(False, "error: could not be stored", transient=True), 2),
+        (Said(False, "invalid: created_at is more than 15 minutes ahead", transient=True), 2),
+        (Said(False, "error: in other words, and for ever"), 1),
     ],
 )
 async def test_final_refusals_are_remembered_passing_ones_are_not(said: Said, offered: int) -> None:
@@ -156,7 +157,7 @@ async def test_final_refusals_are_remembered_passing_ones_are_not(said: Said, of
         (Said(False, "blocked: events of this author are not taken here"), True),
         (Said(False, "invalid: deleted by its author"), True),
         (Said(False, "invalid: signature does not fit", forged=True), False),
-        (Said(False, "error: could not be stored"), False),
+        (Said(False, "error: could not be stored", transient=True), False),
     ],
 )
 async def test_b_10_2_what_was_refused_for_good_is_known_by_its_id(said: Said, known: bool) -> None:
