@@ -38,7 +38,7 @@ def import_all() -> None:
 
 async def run_engine(folder: Path) -> None:
     """Hold an event, for which there is no server to be asked."""
-    from purgatory_sync import PurgatorySync, Settings
+    from purgatory_sync import Settings, open_engine
     from purgatory_sync.testing.events import Author, announcement
 
     settings = Settings(
@@ -49,11 +49,9 @@ async def run_engine(folder: Path) -> None:
         author, "repo", clone=[f"https://relay.example/{author.npub}/repo.git"],
         relays=["wss://relay.example"],
     )  # fmt: skip
-    async with trio.open_nursery() as nursery:
-        engine = await nursery.start(PurgatorySync(settings).run)
+    async with open_engine(settings) as engine:
         answer = await engine.offer(event, origin="user")
         assert answer.accepted, answer
-        nursery.cancel_scope.cancel()
 
 
 def the_program_names_the_extra() -> None:

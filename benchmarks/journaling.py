@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import open_engine
 from purgatory_sync.nostr.event import Event, encode_event, verify_event
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import PurgatorySettings, Settings
@@ -108,8 +108,7 @@ async def _offer(folder: Path, announcements: Sequence[Event], states: Sequence[
         purgatory=PurgatorySettings(max_events_per_author=len(states) + 1),
     )
     clock = WallClock.starting_at(float(SOME_TIME + len(states)))
-    async with trio.open_nursery() as nursery:
-        engine = await nursery.start(PurgatorySync(settings, clock=clock).run)
+    async with open_engine(settings, clock=clock) as engine:
 
         async def offer(event: Event) -> None:
             answer = await engine.offer(event, "user")
@@ -119,7 +118,6 @@ async def _offer(folder: Path, announcements: Sequence[Event], states: Sequence[
         await _send(announcements, offer)
         with spending() as spent:
             await _send(states, offer)
-        nursery.cancel_scope.cancel()
     return len(states) / spent.wall
 
 

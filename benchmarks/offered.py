@@ -22,7 +22,8 @@ import trio
 from dulwich.objects import Blob, Commit, Tree
 from dulwich.repo import Repo
 
-from purgatory_sync import PurgatorySync, Settings
+import purgatory_sync
+from purgatory_sync import Settings
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import CurationSettings, PurgatorySettings
@@ -142,6 +143,14 @@ def _commit(path: Path) -> str:
     return commit.id.decode()
 
 
+def running(settings: Settings, clock: WallClock) -> Any:
+    """What runs an engine in a nursery, as this tree or an older one has it."""
+    package: Any = purgatory_sync
+    if hasattr(package, "run_engine"):
+        return partial(package.run_engine, settings, clock=clock)
+    return package.PurgatorySync(settings, clock=clock).run
+
+
 async def _offer(engine: Any, event: Event, wanted: str) -> None:
     answer = await engine.offer(event, "user")
     if answer.outcome != wanted:
@@ -165,7 +174,7 @@ async def measure(kind: str, part: float) -> dict[str, float]:
         )
         async with trio.open_nursery() as nursery:
             clock = WallClock.starting_at(float(NOW))
-            engine = await nursery.start(PurgatorySync(settings, clock=clock).run)
+            engine = await nursery.start(running(settings, clock))
             await prepare(engine, git, kind, count)
             await trio.sleep(0.1)  # what the start began is over
             with _watching() as longest:

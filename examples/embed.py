@@ -15,14 +15,21 @@ import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.server import ServerConnection, serve
 
-from purgatory_sync import Event, PurgatorySync, Settings, convert_event, encode_event, parse_filter
+from purgatory_sync import (
+    Event,
+    PurgatorySync,
+    Settings,
+    convert_event,
+    encode_event,
+    open_engine,
+    parse_filter,
+)
 
 
 class SmallRelay:
     """Knows EVENT and REQ; everything about git is the engine's."""
 
     def __init__(self) -> None:
-        self.engine: PurgatorySync | None = None
         self.clients: dict[ServerConnection, dict[str, list[object]]] = {}
 
     async def broadcast(self, event: Event) -> None:
@@ -34,21 +41,20 @@ class SmallRelay:
                     with suppress(ConnectionClosed):  # the others are told all the same
                         await client.send(line)
 
-    async def handle(self, client: ServerConnection) -> None:
+    async def handle(self, engine: PurgatorySync, client: ServerConnection) -> None:
         """Talk to one client."""
-        assert self.engine is not None
         self.clients[client] = {}
         try:
             async for message in client:
                 match json.loads(message):
                     case ["EVENT", raw]:
                         event = convert_event(raw)
-                        answer = await self.engine.offer(event, origin="user")
+                        answer = await engine.offer(event, origin="user")
                         reply = ["OK", event.id, answer.accepted, answer.message]
                         await client.send(json.dumps(reply))
                     case ["REQ", name, *filters]:
                         wanted = [parse_filter(each) for each in filters]
-                        for event in await self.engine.store.query(wanted, 500):
+                        for event in await engine.query(wanted):
                             line = ["EVENT", name, json.loads(encode_event(event))]
                             await client.send(json.dumps(line))
                         await client.send(json.dumps(["EOSE", name]))
@@ -65,10 +71,13 @@ async def run(
 ) -> None:
     """Run relay and engine until cancelled."""
     relay = SmallRelay()
-    async with trio.open_nursery() as nursery:
-        relay.engine = await nursery.start(PurgatorySync(settings, notify=relay.broadcast).run)
-        server = await nursery.start(partial(serve, relay.handle, host="127.0.0.1", port=port))
-        task_status.started((relay.engine, server.listeners[0].socket.getsockname()[1]))
+    async with (
+        open_engine(settings, notify=relay.broadcast) as engine,
+        trio.open_nursery() as nursery,
+    ):
+        handle = partial(relay.handle, engine)
+        server = await nursery.start(partial(serve, handle, host="127.0.0.1", port=port))
+        task_status.started((engine, server.listeners[0].socket.getsockname()[1]))
 
 
 if __name__ == "__main__":

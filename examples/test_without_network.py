@@ -15,7 +15,7 @@ from dulwich.object_format import SHA1
 from dulwich.objects import Commit, Tree
 from dulwich.pack import write_pack_objects
 
-from purgatory_sync import Event, MemoryStore, Outcome, PurgatorySync, Settings
+from purgatory_sync import Event, MemoryStore, Outcome, Settings, open_engine
 from purgatory_sync.settings import SyncSettings
 from purgatory_sync.testing import Author, announcement, state
 
@@ -70,20 +70,15 @@ async def test_an_event_is_served_once_its_commit_is_here(tmp_path: Path) -> Non
         ),
         state(alice, "tool", {"refs/heads/main": commit}),
     ]
-    engine = PurgatorySync(
-        settings,
-        store=MemoryStore(),
-        notify=notify,
-        git_transport=httpx.MockTransport(git_server),
-    )
-    async with trio.open_nursery() as nursery:
-        await nursery.start(engine.run)
+    transport = httpx.MockTransport(git_server)
+    async with open_engine(
+        settings, store=MemoryStore(), notify=notify, git_transport=transport
+    ) as engine:
         for event in events:
             answer = await engine.offer(event, origin="sync")
             assert answer.outcome is Outcome.HELD
         with trio.fail_after(60):
             for event in events:
                 await served.setdefault(event.id, trio.Event()).wait()
-        nursery.cancel_scope.cancel()
     assert {request.url.host for request in requests} == {"git.example"}
     assert len(requests) == 2

@@ -1,6 +1,8 @@
 """Hold Nostr git events until their objects are proven to be on disk, and hunt for the objects."""
 
 from .engine import PurgatorySync as PurgatorySync
+from .engine import open_engine as open_engine
+from .engine import run_engine as run_engine
 from .engine.admission.admission import Answer as Answer
 from .engine.admission.admission import Outcome as Outcome
 from .engine.status.models import DomainStatus as DomainStatus

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from ipaddress import ip_network
 from pathlib import Path
@@ -91,6 +92,25 @@ async def test_embed(tmp_path: Path) -> None:
             assert here is not None
             assert git(here, "rev-parse", MAIN).strip() == steps[-1].oid
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.real
+@pytest.mark.tree
+def test_the_snippet_of_readme_runs_as_it_stands_there(tmp_path: Path) -> None:
+    section = (TREE / "README.md").read_text().partition("## A library")[2]
+    (snippet,) = re.findall(r"^    import trio\n(?:    .*\n|\n)+", section, re.MULTILINE)
+    program = textwrap.dedent(snippet)
+    assert len(program.strip().splitlines()) <= 17
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(TREE)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    said, served, held = done.stdout.splitlines()
+    assert said == "held purgatory: won't be served until git data arrives"
+    assert served == "[]"
+    assert "'announcement': 1" in held
+    assert done.stderr == ""
 
 
 def second_node(first: NodeProcess) -> dict[str, str]:

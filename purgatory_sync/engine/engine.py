@@ -1,155 +1,63 @@
-"""What an embedder opens: the engine that holds, hunts, proves and releases."""
+"""A running engine: what an embedder offers to it and asks it."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Collection
-from contextlib import AsyncExitStack
-from inspect import isawaitable
+from collections.abc import AsyncIterable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import attrs
-import httpx
-import trio
 
 from ..errors import InvalidKey
-from ..git.fetch.client import GitClient
-from ..git.folder.disk_probe import probe_disk
-from ..git.folder.folder_owner import lock_git_folder
-from ..git.ingest.quarantine import sweep_quarantine
-from ..git.ingest.sink import Ingest
-from ..hunt.limits.naughty import NaughtyList
-from ..hunt.loop import start_sync_loop
-from ..hunt.manager import ThrottleManager
-from ..nostr import kinds
-from ..nostr.announcement import Announcement
+from ..nostr.address import RepositoryId
 from ..nostr.authority.repository_data import KnownAnnouncement
 from ..nostr.event import Event
+from ..nostr.filters import Filter
 from ..nostr.keys import decode_npub
 from ..purgatory.entries import Origin
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
-from ..release.commit import Core, Notify
-from ..release.index.locks import IdentifierLocks
-from ..release.index.repositories import Repositories, extract_identifier_from_repo_path
-from ..release.index.repository_index import Gone, RepositoryIndex
+from ..release.commit import Core
+from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
-from ..runtime.clock import WallClock
-from ..runtime.logger import get_logger
 from ..runtime.net.gate import Gate
 from ..settings import Settings
-from ..store.opening import open_store
-from ..store.protocol import Journal, Store
+from ..store.protocol import Store
 from .admission.admission import Admission, Answer
-from .admission.snapshot import SnapshotBuilder
-from .context import RealSyncContext
-from .pushes.in_flight import PushesInFlight
+from .counting import Counts
 from .pushes.pushing import Pusher
 from .status.explainer import Explainer
 from .status.models import Statistics
 from .status.repository_status import RepositoryStatus, repository_status
 from .upkeep.caretaker import Caretaker
-from .upkeep.catching_up import catch_up
-from .upkeep.list_enforcement import end_what_is_blocked
-from .upkeep.pairing import pair
-from .upkeep.repacker import Repacker
-from .upkeep.restore import held_identifiers, release_what_is_here, restore
-from .upkeep.sweep import Sweeper
-from .upkeep.throttle_journal import ThrottleJournal
 
-GIT_THREADS = 4
-SECS_PER_HOUR = 3600.0
-RELEASED_KINDS = {
-    kinds.ANNOUNCEMENT: "announcement",
-    kinds.STATE: "state",
-    **dict.fromkeys(sorted(kinds.PR_KINDS), "pr"),
-}
-log = get_logger(__name__)
+QUERY_LIMIT = 500
 
 
-def _tell_nobody(event: Event) -> None:
-    """Nobody listens."""
-
-
-def _note_nothing(event_ids: frozenset[str]) -> None:
-    """Nobody keeps a list of his own."""
-
-
+@attrs.frozen(eq=False, repr=False)
 class PurgatorySync:
-    """The engine: events in, proven events out.
+    """The engine, running: events in, proven events out. `open_engine` and `run_engine` make it.
 
-    Args:
-      settings: limits, delays, and where data lies.
-      store: the event database and journal; SQLite in `settings.relay_data_path` when absent.
-      notify: called with each event that becomes served, after it is saved; may be async (and is
-        cancelled after ten seconds: the event's identifier is locked meanwhile).
-      gone: called with the ids of events that are neither held nor served any more: replaced,
-        deleted, evicted, expired.
-      gate: opens every outgoing connection; by `settings.hunt` when absent.
-      clock: wall-clock time; the system's when absent.
-      git_transport: sends the requests to git servers in place of the gate, which then judges no
-        address of theirs; an `httpx.MockTransport` in tests. It is closed when `run` ends.
-
-    `run` it in a nursery; everything else is for tasks beside it, once `run` reported itself.
+    Attributes:
+      store: what is served, and the journal of what is held; to be read only.
+      gate: opens every outgoing connection.
+      purgatory: what is held; to be read only.
+      pusher: takes pushes; `push` is its short form.
+      explainer: says why events are held.
+      caretaker: what the operator does to repositories.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        store: Store | None = None,
-        notify: Notify = _tell_nobody,
-        gone: Gone = _note_nothing,
-        gate: Gate | None = None,
-        clock: WallClock | None = None,
-        git_transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.settings = settings
-        self.gate = gate or Gate.for_settings(settings.hunt)
-        self._given_store = store
-        self._notify = notify
-        self._gone = gone
-        self._given_clock = clock
-        self._git_transport = git_transport
-        self._released: Counter[str] = Counter()
-        self._offered: Counter[str] = Counter()
-
-    async def run(
-        self, *, task_status: trio.TaskStatus[PurgatorySync] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Open what is needed, restore what was held, then hunt and sweep until cancelled.
-
-        Reports itself when every event that was held is held again and everything that could be
-        released was.
-
-        Raises:
-          ConfigurationError: the data directory cannot be used; nothing was changed.
-
-        Cancelled, it ends running transfers at once and closes the store; a store that was given
-        stays open.
-        """
-        async with AsyncExitStack() as stack:
-            self.store = self._given_store or await self._open_store(stack)
-            self._clock = self._given_clock or WallClock.from_system()
-            journal = await self.store.load()
-            repositories = await self._open_repositories(stack)
-            journal = await pair(self.store, journal, repositories, self.settings)
-            await self._put_together(stack, journal, repositories)
-            await restore(journal, self._core, self._clock.now())
-            await end_what_is_blocked(self._core, self.settings.curation, self.settings.service)
-            await release_what_is_here(self._releaser, held_identifiers(self.purgatory))
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self._throttles.run)
-                nursery.start_soon(start_sync_loop, self.purgatory, self._context, self._throttles)
-                nursery.start_soon(self._sweeper.run)
-                nursery.start_soon(self._repacker.run)
-                nursery.start_soon(self._throttle_journal.run)
-                nursery.start_soon(self.explainer.run)
-                nursery.start_soon(catch_up, self.store, self._core, self._releaser)
-                task_status.started(self)
-                await trio.sleep_forever()
+    settings: Settings
+    store: Store
+    gate: Gate
+    purgatory: Purgatory
+    pusher: Pusher
+    explainer: Explainer
+    caretaker: Caretaker
+    _core: Core
+    _releaser: Releaser
+    _admission: Admission
+    _counts: Counts
 
     async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
         """Judge one event: it is served, held, refused, or known already (B 1-5).
@@ -163,8 +71,62 @@ class PurgatorySync:
         Cancelled, the event is either accepted or was never seen.
         """
         answer = await self._admission.offer(event, Origin(origin))
-        self._offered[answer.outcome] += 1
+        self._counts.offered[answer.outcome] += 1
         return answer
+
+    async def query(self, filters: Sequence[Filter], limit: int = QUERY_LIMIT) -> list[Event]:
+        """Served events that match any of the filters, newest first, each once.
+
+        Args:
+          limit: at most so many for each filter, whatever its own limit says.
+
+        Raises:
+          StoreError: the store cannot be read.
+        """
+        return await self.store.query(filters, limit)
+
+    async def count(self, filters: Sequence[Filter]) -> int:
+        """How many served events match any of the filters, whatever their `limit`.
+
+        Raises:
+          StoreError: the store cannot be read.
+        """
+        return await self.store.count(filters)
+
+    async def push(
+        self,
+        repository: RepositoryId,
+        commands: Mapping[str, str | None],
+        body: AsyncIterable[bytes] | None = None,
+    ) -> None:
+        """Take a whole push, or nothing of it: judged by the signed states, proven, released.
+
+        It is the way of the node's own pushes (B 6.5-6.8): objects that come so are trusted, which
+        `git_data_arrived` cannot give.
+
+        Args:
+          commands: ref → the OID that it shall name, None to delete it.
+          body: the pack in pieces; left out or empty when there is none. No lock is held while it
+            comes.
+
+        Raises:
+          PushRefused: nothing was changed but that proven objects may have joined. Whatever `body`
+            raises: nothing was changed.
+
+        Cancelled while the pack comes, nothing has changed; later, each event is held or released
+        and each ref old or new. When it returns, release has finished.
+        """
+        pieces = None if body is None else aiter(body)
+
+        async def read() -> bytes:
+            if pieces is not None:
+                async for piece in pieces:
+                    if piece:
+                        return piece
+            return b""
+
+        with self.pusher.in_flight.waiting(repository):
+            await self.pusher.receive(repository, commands, read)
 
     async def git_data_arrived(self, repository: Path, new_oids: Collection[str]) -> ProcessResult:
         """Somebody else (a push of yours) put objects into a repository: release what they allow.
@@ -197,7 +159,7 @@ class PurgatorySync:
         Args:
           events: whether each held event is reported on; the counters alone are cheap.
         """
-        return self.explainer.statistics(self._released, events=events)
+        return self.explainer.statistics(self._counts.released, events=events)
 
     async def hosted(self, npub: str, identifier: str) -> Path | None:
         """The repository that git clients may read under this name; None when it is not here.
@@ -226,152 +188,3 @@ class PurgatorySync:
             return None  # without asking the store
         known = (await self._core.index.data(identifier)).known.get(owner)
         return known if known is not None and known.has_repository else None
-
-    async def _open_store(self, stack: AsyncExitStack) -> Store:
-        store = await open_store(self.settings.relay_data_path)
-        stack.push_async_callback(store.aclose)
-        return store
-
-    async def _open_repositories(self, stack: AsyncExitStack) -> Repositories:
-        """The git folder, kept from every other node until the stack ends."""
-        folder = self.settings.git_data_path
-        repositories = Repositories(folder, trio.CapacityLimiter(GIT_THREADS))
-        stack.callback(os.close, await repositories.run(lock_git_folder, folder))
-        traits = await repositories.run(probe_disk, repositories.tmp)
-        repositories.exact_names = traits.exact_names
-        if not traits.exact_names:
-            log.warning(
-                "the file system of NGIT_GIT_DATA_PATH takes names for one that differ in capitals"
-                " or Unicode's forms: of two such repositories of an owner the second is refused"
-            )
-        if not traits.durable_names:
-            log.warning(
-                "the file system of NGIT_GIT_DATA_PATH cannot sync folders: a power cut may lose"
-                " what was answered OK; choose a local one"
-            )
-        return repositories
-
-    async def _put_together(
-        self, stack: AsyncExitStack, journal: Journal, repositories: Repositories
-    ) -> None:
-        settings = self.settings
-        limiter = repositories.limiter
-        for folder in await repositories.run(repositories.scratch_folders):
-            for left in await repositories.run(sweep_quarantine, folder):
-                log.info("removed what a crash left", path=str(left))
-        for refused in await repositories.run(repositories.adopt_all):
-            log.error("a repository cannot be used", why=refused)
-        self.purgatory = Purgatory(settings.purgatory, settings.sync)
-        index = RepositoryIndex(
-            self.store,
-            self.purgatory,
-            repositories,
-            settings.service,
-            settings.curation,
-            self._gone,
-        )
-        self._core = Core(index, self.purgatory, repositories, self._count_and_notify)
-        self._releaser = Releaser(self._core, IdentifierLocks())
-        client = GitClient(
-            settings.hunt,
-            self.gate,
-            repositories.tmp,
-            limiter=limiter,
-            ours=settings.service,
-            transport=self._git_transport,
-        )
-        await stack.enter_async_context(client)
-        self._context = RealSyncContext(
-            self._core, self._releaser, client, self._clock, settings.service
-        )
-        self._throttle_journal = ThrottleJournal(self.store, index)
-        self._throttles = self._make_throttles(journal)
-        self._admission = Admission(
-            self._core,
-            self._releaser,
-            SnapshotBuilder(
-                self.store,
-                index,
-                self.purgatory,
-                repositories,
-                settings.service,
-                settings.curation,
-            ),
-            settings,
-            self._clock,
-            self._forgive,
-        )
-        in_flight = PushesInFlight()
-        limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.push.max_pack_bytes)
-        self.pusher = Pusher(
-            self._core,
-            self._releaser,
-            Ingest(limits, repositories.tmp, limiter=limiter),
-            settings.push,
-            self._clock,
-            in_flight,
-            settings.curation.read_only,
-        )
-        self._sweeper = Sweeper(
-            self._core,
-            self._releaser,
-            self._throttles,
-            settings.purgatory,
-            self._clock,
-            self._clock.now(),
-            in_flight,
-        )
-        self._repacker = Repacker(self._core, self._releaser, settings.hunt.min_free_bytes)
-        self.caretaker = Caretaker(self._core, self._releaser)
-        self.explainer = Explainer(
-            self._core,
-            self._throttles,
-            settings.purgatory,
-            self._clock,
-            self._clock.now(),
-            self._sweeper.last_moment,
-            self._totals,
-        )
-
-    def _totals(self) -> dict[str, int]:
-        """What was counted since the start, by the names of `HourCounters.counts`."""
-        attempts = self._throttles.attempts.items()
-        return {
-            **{f"attempts.{result.value}": count for result, count in attempts},
-            **{f"released.{kind}": count for kind, count in self._released.items()},
-            **{f"offered.{outcome}": count for outcome, count in self._offered.items()},
-            "oids_fetched": self._throttles.oids_fetched,
-        }
-
-    def _make_throttles(self, journal: Journal) -> ThrottleManager:
-        sync = self.settings.sync
-        naughty = NaughtyList(
-            sync.naughty_hours * SECS_PER_HOUR,
-            on_add=self._throttle_journal.naughty_added,
-            on_forget=self._throttle_journal.naughty_forgotten,
-        )
-        naughty.restore(journal.naughty, self._clock.now())
-        throttles = ThrottleManager(
-            self._context,
-            sync,
-            self.settings.hunt,
-            wall=self._clock,
-            naughty=naughty,
-            on_change=self._throttle_journal.domain_changed,
-        )
-        for row in journal.domains:
-            throttles.restore(row.domain, row.starts, row.resting_until)
-            if throttles.domains.get(row.domain) is None:  # over long ago: nothing to remember
-                self._throttle_journal.domain_changed(row.domain, (), None)
-        return throttles
-
-    def _forgive(self, announcement: Announcement) -> None:
-        for url in announcement.clone:
-            self._throttles.naughty.forgive_url(url)
-
-    async def _count_and_notify(self, event: Event) -> None:
-        if (kind := RELEASED_KINDS.get(event.kind)) is not None:
-            self._released[kind] += 1
-        self.explainer.served.note(event.id, self._clock.now())
-        if isawaitable(told := self._notify(event)):
-            await told

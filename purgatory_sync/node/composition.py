@@ -56,7 +56,7 @@ def make_listener(
 
     Args:
       engine: runs already.
-      following: the way in for what clients publish.
+      following: how it stands with upstream relays, for pages and metrics.
       subscriptions: whoever serves an event calls its `broadcast`.
       pubkey: of the service, in hex.
     """
@@ -102,7 +102,7 @@ def make_listener(
         following.relays,
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
-    relay = Relay(_Backend(engine, following), subscriptions, settings.relay, identify)
+    relay = Relay(_Backend(engine), subscriptions, settings.relay, identify)
     return Listener(
         App(info, git, pages, metrics).answer,
         relay.serve,
@@ -114,13 +114,12 @@ def make_listener(
 class _Backend:
     """The engine as the relay sees it."""
 
-    def __init__(self, engine: PurgatorySync, following: Following) -> None:
+    def __init__(self, engine: PurgatorySync) -> None:
         self._engine = engine
-        self._following = following
         self._lanes = [(trio.CapacityLimiter(places), steps) for places, steps in LANES]
 
     async def offer(self, event: Event) -> tuple[bool, str]:
-        answer = await self._following.offer(event, "user")
+        answer = await self._engine.offer(event, "user")
         return answer.accepted, answer.message
 
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 import trio
 
-from ..engine import PurgatorySync
+from ..engine import open_engine
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
 from ..runtime.logger import get_logger
@@ -22,6 +22,7 @@ from ..settings import Settings
 from ..store.memory import MemoryStore
 from ..urls import split_address
 from .composition import make_listener
+from .event_listeners import EventListeners
 from .operator.control import control
 from .process.heap import give_back_memory, spare_the_collector
 from .process.open_files import allow_connections
@@ -96,33 +97,32 @@ async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStat
         settings, listener=attrs.evolve(settings.listener, max_connections=most)
     )
     spare_the_collector()
-    subscriptions = Subscriptions()
+    heard, subscriptions = EventListeners(), Subscriptions()
 
     def notify(event: Event) -> None:
         subscriptions.broadcast(event)
-        following.served(event)
-
-    def gone(event_ids: frozenset[str]) -> None:
-        following.gone(event_ids)
+        heard.served(event)
 
     store = MemoryStore() if settings.database_backend == "memory" else None
-    engine = PurgatorySync(settings, store=store, notify=notify, gone=gone)
-    following = Following(settings, engine)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(engine.run)
-        key = service_key(settings)
-        nursery.start_soon(following.run, key)
-        nursery.start_soon(give_back_memory)
-        listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
-        async with (
-            control(settings, engine.explainer, engine.caretaker, following.relays),
-            trio.open_nursery() as front,
-        ):
-            host, port = split_address(settings.bind_address)
-            bound = await front.start(partial(listener.serve, host, port, stop))
-            _say_where(settings, host)
-            task_status.started(bound)
-        nursery.cancel_scope.cancel()
+    async with open_engine(
+        settings, store=store, notify=notify, held=heard.held, gone=heard.gone
+    ) as engine:
+        following = Following(settings, engine)
+        heard.add(following)
+        async with trio.open_nursery() as nursery:
+            key = service_key(settings)
+            nursery.start_soon(following.run, key)
+            nursery.start_soon(give_back_memory)
+            listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
+            async with (
+                control(settings, engine.explainer, engine.caretaker, following.relays),
+                trio.open_nursery() as front,
+            ):
+                host, port = split_address(settings.bind_address)
+                bound = await front.start(partial(listener.serve, host, port, stop))
+                _say_where(settings, host)
+                task_status.started(bound)
+            nursery.cancel_scope.cancel()
     log.info("stopped")
 
 

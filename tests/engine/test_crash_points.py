@@ -18,9 +18,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.upkeep import repacker
 from purgatory_sync.engine.upkeep.garbage_collector import AT_MOST_EVERY_SECS
+from purgatory_sync.engine.upkeep.repacker import Repacker
 from purgatory_sync.git.disk.repository import list_refs, present_oids, read_head
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
@@ -81,7 +82,7 @@ def waiting(secs: float) -> Act:
 async def repack(engine: PurgatorySync) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repacker, "MANY_PACKS", 2)
-        await engine._repacker.look()
+        await Repacker(engine._core, engine._releaser, 0).look()
 
 
 def listing(author: Author, identifier: str, at: int, *maintainers: Author) -> Event:
@@ -231,7 +232,7 @@ async def running(folder: Path, clock: WallClock) -> AsyncIterator[PurgatorySync
     async def unreachable(*_: object) -> Any:
         raise OSError("nobody is there")
 
-    engine = PurgatorySync(
+    async with open_engine(
         Settings(
             domain=SERVICE,
             git_data_path=folder / "git",
@@ -241,10 +242,8 @@ async def running(folder: Path, clock: WallClock) -> AsyncIterator[PurgatorySync
         ),
         gate=Gate(resolve=unreachable, connect=unreachable),
         clock=clock,
-    )
-    async with trio.open_nursery() as nursery:
-        yield await nursery.start(engine.run)
-        nursery.cancel_scope.cancel()
+    ) as engine:
+        yield engine
 
 
 async def look(engine: PurgatorySync) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import open_engine
 from purgatory_sync.node.pages.public import public_status
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
@@ -77,12 +78,11 @@ async def test_no_credential_is_logged_shown_or_kept(
     )
     state = events.state(OWNER, "repo", {"refs/heads/main": "1" * 40}, created_at=NOW - 50)
     with capture_logs() as logs:
-        async with world(tmp_path / "unused") as place, trio.open_nursery() as nursery:
+        async with world(tmp_path / "unused") as place, AsyncExitStack() as stack:
             misbehave(place)
             gate = Gate(resolve=place._resolve, connect=place._connect, proxy=proxy)
             clock = WallClock(NOW - trio.current_time())
-            engine = PurgatorySync(settings, gate=gate, clock=clock)
-            await nursery.start(engine.run)
+            engine = await stack.enter_async_context(open_engine(settings, gate=gate, clock=clock))
             for event in (announced, state):
                 assert (await engine.offer(event, "user")).accepted
             await trio.sleep(300)
@@ -90,7 +90,6 @@ async def test_no_credential_is_logged_shown_or_kept(
             look = await engine.explainer.look()
             shown = msgspec.json.encode(public_status(look, ())).decode()
             told = f"{look} {engine.statistics()} {shown}"
-            nursery.cancel_scope.cancel()
     assert "git.example" in told
     assert SECRET not in told
     assert SECRET not in f"{logs} {caplog.text}"

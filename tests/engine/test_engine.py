@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.git.disk.repository import is_repository, list_refs
@@ -65,21 +65,21 @@ class Home:
         self.epoch = NOW - trio.current_time()
         self.set_by = 0.0
         self.told: list[str] = []
+        self.held: Callable[[Event], None] = lambda event: None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[PurgatorySync]:
         gate = Gate(resolve=self.outside.resolve, connect=self.outside.connect)
-        engine = PurgatorySync(
-            self.settings,
-            store=self.store,
-            notify=lambda event: self.told.append(event.id),
-            gate=gate,
-            clock=WallClock(self.epoch, lambda: self.set_by),
-        )
         with blocking_in_place():
-            async with trio.open_nursery() as nursery:
-                yield await nursery.start(engine.run)
-                nursery.cancel_scope.cancel()
+            async with open_engine(
+                self.settings,
+                store=self.store,
+                notify=lambda event: self.told.append(event.id),
+                held=self.held,
+                gate=gate,
+                clock=WallClock(self.epoch, lambda: self.set_by),
+            ) as engine:
+                yield engine
 
     def path(self, author: Author = OWNER) -> Path:
         return self.settings.git_data_path / encode_npub(author.pubkey) / "repo.git"
@@ -250,15 +250,15 @@ async def test_b_9_a_clock_that_was_set_back_during_a_stop_prolongs_nothing(
         await engine.offer(announce(), "user")
         state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
         await engine.offer(state, "user")
-        row = Placeholder(OWNER.pubkey, "repo", "5" * 64, "1" * 40, engine._clock.now())
+        row = Placeholder(OWNER.pubkey, "repo", "5" * 64, "1" * 40, engine.explainer.clock.now())
         await home.store.apply(Change(placeholders=[row]))
-        starts = (engine._clock.now(),) * limit
+        starts = (engine.explainer.clock.now(),) * limit
         home.store.note_domains([DomainRow("far.example.com", starts)])
     home.epoch -= 365 * 86_400
     async with home.running() as engine:
-        assert engine._throttles.statistics().domains["far.example.com"].tokens == 0
+        assert engine.explainer.throttles.statistics().domains["far.example.com"].tokens == 0
         await trio.sleep(61)
-        domain = engine._throttles.statistics().domains.get("far.example.com")
+        domain = engine.explainer.throttles.statistics().domains.get("far.example.com")
         assert domain is None or domain.tokens == limit
         await trio.sleep(32 * 60)
         assert state.id not in await held(home)
@@ -365,7 +365,10 @@ async def test_limits_that_are_over_are_forgotten_at_start(
     assert [row.domain for row in domains] == ["rests.example.com"]
 
 
-def test_the_gate_is_what_the_settings_say() -> None:
-    assert not PurgatorySync(Settings()).gate.is_proxied
+async def test_the_gate_is_what_the_settings_say(tmp_path: Path, autojump_clock: MockClock) -> None:
     through = HuntSettings(proxy=Proxy("http", "proxy.example", 3128))
-    assert PurgatorySync(Settings(hunt=through)).gate.is_proxied
+    for hunt in (HuntSettings(), through):
+        settings = Settings(git_data_path=tmp_path, hunt=hunt)
+        with blocking_in_place():
+            async with open_engine(settings, store=MemoryStore()) as engine:
+                assert engine.gate.is_proxied is (hunt is through)

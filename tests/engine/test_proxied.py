@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings, Proxy, Settings, SyncSettings
@@ -42,11 +42,11 @@ async def running(folder: Path, proxy: Proxy, released: list[str]) -> AsyncItera
         sync=SyncSettings(default_delay_secs=0),
     )
     gate = Gate(resolve=resolve, proxy=proxy)
-    engine = PurgatorySync(settings, gate=gate, notify=lambda event: released.append(event.id))
-    async with trio.open_nursery() as nursery:
+    async with open_engine(
+        settings, gate=gate, notify=lambda event: released.append(event.id)
+    ) as engine:
         with trio.fail_after(20):
-            yield await nursery.start(engine.run)
-        nursery.cancel_scope.cancel()
+            yield engine
 
 
 async def test_b_8_7_a_proxy_that_refuses_bans_nobody_and_a_good_one_releases(

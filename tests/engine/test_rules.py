@@ -180,7 +180,7 @@ async def test_b_9_placeholders_expired_ids_and_naughty_sources_survive(
         await engine.pusher.receive(
             RepositoryId(OWNER.pubkey, "repo"), {NOSTR: steps[0].oid}, pack(steps)
         )
-        engine._throttles.note_naughty(FAR, NaughtyScope.URL, "a page instead of git")
+        engine.explainer.throttles.note_naughty(FAR, NaughtyScope.URL, "a page instead of git")
         await trio.sleep(1)
     async with home.running() as engine:
         answer = await engine.offer(expired, "sync")
@@ -188,7 +188,7 @@ async def test_b_9_placeholders_expired_ids_and_naughty_sources_survive(
         (placeholder,) = engine.purgatory.placeholders
         named = placeholder.event_id, placeholder.oid, placeholder.owner
         assert named == (ID, steps[0].oid, OWNER.pubkey)
-        assert engine._throttles.is_naughty(FAR)
+        assert engine.explainer.throttles.is_naughty(FAR)
         await trio.sleep(1300)
         assert len(engine.purgatory.placeholders) == 0
 

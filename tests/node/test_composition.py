@@ -67,7 +67,7 @@ class Engine:
 
 async def test_strangers_never_have_all_readers(autojump_clock: trio.testing.MockClock) -> None:
     engine: Any = Engine()
-    backend = _Backend(engine, engine)
+    backend = _Backend(engine)
 
     async def ask() -> None:
         assert await backend.load(await backend.find([Filter()], 5)) == []
@@ -83,7 +83,7 @@ async def test_b_10_1_much_work_of_strangers_holds_up_little_work_of_others_only
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     engine: Any = Engine(StoreWithMuch())
-    backend = _Backend(engine, engine)
+    backend = _Backend(engine)
     async with trio.open_nursery() as nursery:
         for _ in range(10):
             nursery.start_soon(backend.count, [Filter()])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Final, Literal
+from typing import Final
 
 import trio
 
 from ...engine import PurgatorySync
-from ...engine.admission.admission import Answer, Outcome
 from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.filters import Filter
@@ -26,33 +25,24 @@ ROOT_KINDS: Final = frozenset({kinds.PATCH, kinds.PULL_REQUEST})
 
 
 class Following:
-    """The one way in for events, a user's and a relay's, so that relays hear what is here.
+    """Follows relays for what is here, and offers the engine what they send.
 
-    Args:
-      engine: tells `served` and `gone` what becomes of events; need not run yet.
+    It is to be told what becomes of events from the moment on at which it is made; what was here
+    before is read by `run`.
     """
 
     def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
         self._engine = engine
         self._gone_while_reading: set[str] | None = None
-        self._upstream = Upstream(settings, engine.gate, self._from_relay, local=_Here(engine))
+        self._upstream = Upstream(settings, engine.gate, engine.offer, local=_Here(engine))
         # A service whose repositories are copied knows them better than anybody else.
         if copied := settings.curation.archive_grasp_services:
             self._upstream.follow([f"{_RELAY_SCHEME[scheme_of(each)]}://{each}" for each in copied])
 
-    async def offer(self, event: Event, origin: Literal["user", "sync"]) -> Answer:
-        """Offer an event to the engine; the relays of an announcement that it holds are followed.
-
-        Raises and leaves behind what `PurgatorySync.offer` does.
-        """
-        answer = await self._engine.offer(event, origin)
-        if (
-            answer.outcome is Outcome.HELD
-            and event.kind == kinds.ANNOUNCEMENT
-            and self._engine.purgatory.get(event.id) is not None  # else it is gone already
-        ):
+    def held(self, event: Event) -> None:
+        """An event began to wait; the relays of an announcement are followed from then on."""
+        if event.kind == kinds.ANNOUNCEMENT:
             self._upstream.announced(event)
-        return answer
 
     def served(self, event: Event) -> None:
         """An event became served."""
@@ -94,9 +84,6 @@ class Following:
             if event.id not in self._gone_while_reading:
                 self._upstream.served(event)
         self._gone_while_reading = None
-
-    async def _from_relay(self, event: Event, _origin: str) -> Answer:
-        return await self.offer(event, "sync")
 
 
 class _Here:

@@ -76,7 +76,7 @@ async def test_b_8_9_the_latest_end_is_that_of_the_sweep_after_the_machine_slept
         home.set_by = 25 * 3600.0
         await trio.sleep(60)
         look = await why(engine, "repo", "state")
-        assert look.at_the_latest == pytest.approx(engine._clock.now() + 86400, abs=60)
+        assert look.at_the_latest == pytest.approx(engine.explainer.clock.now() + 86400, abs=60)
 
 
 async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -257,7 +257,7 @@ async def test_b_8_7_a_hunt_by_hand_asks_naughty_sources_at_once(
     home = Home(tmp_path)
     async with home.running() as engine:
         await hold(engine)
-        throttles = engine._throttles
+        throttles = engine.explainer.throttles
         throttles.note_naughty(FAR, NaughtyScope.HOST, "no such name")
         look = await why(engine, "repo", "state")
         assert look.sources[0].naughty_reason == "no such name"

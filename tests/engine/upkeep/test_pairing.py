@@ -58,9 +58,7 @@ def test_b_9_what_store_and_folder_say_of_each_other(
 
 async def refused(home: Home, sentence: str) -> None:
     """A start that fails with one sentence, and a typed error behind it."""
-    with pytest.RaisesGroup(
-        pytest.RaisesExc(ConfigurationError, match=sentence), flatten_subgroups=True
-    ):
+    with pytest.raises(ConfigurationError, match=sentence):
         async with home.running():
             pass
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trio
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.status.explainer import Explainer
 from purgatory_sync.errors import NaughtyScope, StoreError
 from purgatory_sync.node.operator.control import MAX_CONNECTIONS, MAX_REQUEST_BYTES, SOCKET, control
@@ -38,12 +38,11 @@ def settings_in(folder: Path) -> Settings:
 async def controlled(folder: Path) -> AsyncIterator[PurgatorySync]:
     settings = settings_in(folder)
     with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            engine = PurgatorySync(settings, store=MemoryStore())
-            await nursery.start(engine.run)
-            async with control(settings, engine.explainer, engine.caretaker):
-                yield engine
-            nursery.cancel_scope.cancel()
+        async with (
+            open_engine(settings, store=MemoryStore()) as engine,
+            control(settings, engine.explainer, engine.caretaker),
+        ):
+            yield engine
 
 
 async def hold(engine: PurgatorySync) -> str:
@@ -73,7 +72,7 @@ async def test_b_10_3_it_tells_every_reason(tmp_path: Path) -> None:
         state_id = await hold(engine)
         served = ALICE.sign(10317, "", [], 1)
         assert (await engine.offer(served, "user")).accepted
-        engine._throttles.note_naughty(FAR, NaughtyScope.URL, "a page instead of git")
+        engine.explainer.throttles.note_naughty(FAR, NaughtyScope.URL, "a page instead of git")
         async with await trio.open_unix_socket(str(tmp_path / SOCKET)) as stream:
             status, by_name, by_id, other, held, fate = await ask(
                 stream,
@@ -97,7 +96,7 @@ async def test_b_10_3_it_tells_every_reason(tmp_path: Path) -> None:
 async def test_b_10_3_it_hunts_at_once_naughty_or_not(tmp_path: Path) -> None:
     async with controlled(tmp_path) as engine:
         await hold(engine)
-        engine._throttles.note_naughty(FAR, NaughtyScope.HOST, "no such name")
+        engine.explainer.throttles.note_naughty(FAR, NaughtyScope.HOST, "no such name")
         async with await trio.open_unix_socket(str(tmp_path / SOCKET)) as stream:
             hunted, nothing = await ask(
                 stream, {"do": "hunt", "name": "r"}, {"do": "hunt", "name": "other"}

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -14,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import open_engine
 from purgatory_sync.node.composition import _Backend
 from purgatory_sync.node.relay.client_auth import Identity
 from purgatory_sync.node.relay.relay import Relay
@@ -78,14 +77,10 @@ async def node(folder: Path) -> AsyncIterator[Relay]:
     store, hub, clock = MemoryStore(), Subscriptions(), WallClock.starting_at(NOW)
     await store.apply(Change(save=[ANNOUNCED]))
     settings = Settings(domain=SERVICE, git_data_path=folder / "git", relay_data_path=folder)
-    engine = PurgatorySync(settings, store=store, notify=hub.broadcast, clock=clock)
-    backend = _Backend(engine, SimpleNamespace(offer=engine.offer))  # type: ignore[arg-type]
     identify = partial(Identity, SERVICE, clock.now)
     with blocking_in_place():
-        async with trio.open_nursery() as nursery:
-            await nursery.start(engine.run)
-            yield Relay(backend, hub, settings.relay, identify)
-            nursery.cancel_scope.cancel()
+        async with open_engine(settings, store=store, notify=hub.broadcast, clock=clock) as engine:
+            yield Relay(_Backend(engine), hub, settings.relay, identify)
 
 
 @asynccontextmanager

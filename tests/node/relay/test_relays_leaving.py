@@ -10,8 +10,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import PurgatorySync
+from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.admission.admission import Outcome
+from purgatory_sync.node.event_listeners import EventListeners
 from purgatory_sync.node.upstream.bridge import Following
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
@@ -63,37 +64,33 @@ class Node:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[PurgatorySync, Following]]:
-        def served(event: Event) -> None:
-            following.served(event)
-
-        def gone(event_ids: frozenset[str]) -> None:
-            following.gone(event_ids)
-
-        engine = PurgatorySync(
+        heard = EventListeners()
+        opened = open_engine(
             self.settings,
             store=self.store,
-            notify=served,
-            gone=gone,
+            notify=heard.served,
+            held=heard.held,
+            gone=heard.gone,
             gate=Gate(resolve=resolve, connect=connect),
             clock=WallClock.starting_at(NOW),
         )
-        following = Following(self.settings, engine)
         with blocking_in_place():
-            async with trio.open_nursery() as nursery:
-                await nursery.start(engine.run)
+            async with opened as engine, trio.open_nursery() as nursery:
+                following = Following(self.settings, engine)
+                heard.add(following)
                 nursery.start_soon(following.run)
                 yield engine, following
                 nursery.cancel_scope.cancel()
 
-    async def serve(self, engine: PurgatorySync, following: Following, event: Event) -> None:
+    async def serve(self, engine: PurgatorySync, event: Event) -> None:
         """Publish an announcement and the data by which it is served."""
-        assert (await following.offer(event, "user")).outcome is Outcome.HELD
+        assert (await engine.offer(event, "user")).outcome is Outcome.HELD
         (step,) = history(1)
         path = self.settings.git_data_path / encode_npub(event.pubkey) / "repo.git"
         add_pack(path, step.objects)
         author = next(each for each in (OWNER, OTHER) if each.pubkey == event.pubkey)
         state = events.state(author, "repo", {"refs/heads/main": step.oid}, created_at=NOW - 50)
-        assert (await following.offer(state, "user")).outcome is Outcome.SERVED
+        assert (await engine.offer(state, "user")).outcome is Outcome.SERVED
         assert event.id in await self.store.served_ids([event.id])
 
 
@@ -113,13 +110,13 @@ async def test_b_10_2_deleted(node: Node, autojump_clock: MockClock, by: str, se
     announced = announce(THEIRS)
     async with node.running() as (engine, following):
         if served:
-            await node.serve(engine, following, announced)
+            await node.serve(engine, announced)
         else:
-            await following.offer(announced, "user")
+            await engine.offer(announced, "user")
         assert await followed(following) == {THEIRS}
         name = announced.id if by == "e" else str(OWNER.coordinate("repo"))
         request = OWNER.sign(5, "", [(by, name)], NOW)
-        assert (await following.offer(request, "user")).outcome is Outcome.SERVED
+        assert (await engine.offer(request, "user")).outcome is Outcome.SERVED
         assert await followed(following) == set()
 
 
@@ -130,11 +127,11 @@ async def test_b_10_2_replaced_by_one_without_that_relay(
     first = announce(THEIRS, "wss://stays.example")
     async with node.running() as (engine, following):
         if served:
-            await node.serve(engine, following, first)
+            await node.serve(engine, first)
         else:
-            await following.offer(first, "user")
+            await engine.offer(first, "user")
         assert await followed(following) == {THEIRS, "wss://stays.example"}
-        await following.offer(announce("wss://stays.example", age=10), "user")
+        await engine.offer(announce("wss://stays.example", age=10), "user")
         assert await followed(following) == {"wss://stays.example"}
 
 
@@ -145,18 +142,18 @@ async def test_b_10_2_delisted_or_evicted(
     first = announce(THEIRS)
     async with node.running() as (engine, following):
         if served:
-            await node.serve(engine, following, first)
+            await node.serve(engine, first)
         else:
-            await following.offer(first, "user")
+            await engine.offer(first, "user")
         assert await followed(following) == {THEIRS}
         away = announce(THEIRS, age=10, listed=False)
-        assert (await following.offer(away, "sync")).outcome is Outcome.REFUSED
+        assert (await engine.offer(away, "sync")).outcome is Outcome.REFUSED
         assert await followed(following) == set()
 
 
 async def test_b_10_2_expired(node: Node, autojump_clock: MockClock) -> None:
-    async with node.running() as (_, following):
-        await following.offer(announce(THEIRS), "user")
+    async with node.running() as (engine, following):
+        await engine.offer(announce(THEIRS), "user")
         await trio.sleep(1_900)
         assert await followed(following) == {THEIRS}, "a state may revive it"
         await trio.sleep(660)
@@ -164,13 +161,13 @@ async def test_b_10_2_expired(node: Node, autojump_clock: MockClock) -> None:
 
 
 async def test_b_10_2_a_relay_that_others_name_stays(node: Node, autojump_clock: MockClock) -> None:
-    async with node.running() as (_, following):
-        await following.offer(announce(THEIRS), "user")
-        await following.offer(announce(THEIRS, author=OTHER), "user")
+    async with node.running() as (engine, following):
+        await engine.offer(announce(THEIRS), "user")
+        await engine.offer(announce(THEIRS, author=OTHER), "user")
         await trio.sleep(3)
         (look,) = following.relays()
         assert (look.found, look.owners) == ("announcement", 2)
-        await following.offer(deletion_of(OWNER), "user")
+        await engine.offer(deletion_of(OWNER), "user")
         (look,) = following.relays()
         assert await followed(following) == {THEIRS}
         assert look.owners == 1
@@ -180,12 +177,12 @@ async def test_b_10_2_after_a_restart_only_what_is_here_names_relays(
     node: Node, autojump_clock: MockClock
 ) -> None:
     async with node.running() as (engine, following):
-        await node.serve(engine, following, announce(THEIRS))
-        await following.offer(announce("wss://two.example", author=OTHER), "user")
+        await node.serve(engine, announce(THEIRS))
+        await engine.offer(announce("wss://two.example", author=OTHER), "user")
         assert await followed(following) == {THEIRS, "wss://two.example"}
-    async with node.running() as (_, following):
+    async with node.running() as (engine, following):
         assert await followed(following) == {THEIRS, "wss://two.example"}
-        await following.offer(deletion_of(OTHER), "user")
+        await engine.offer(deletion_of(OTHER), "user")
         assert await followed(following) == {THEIRS}
     async with node.running() as (_, following):
         assert await followed(following) == {THEIRS}

@@ -1,0 +1,344 @@
+"""Opening an engine: what it is made of, in the order in which it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import attrs
+import httpx
+import trio
+
+from ..git.fetch.client import GitClient
+from ..git.folder.disk_probe import probe_disk
+from ..git.folder.folder_owner import lock_git_folder
+from ..git.ingest.quarantine import sweep_quarantine
+from ..git.ingest.sink import Ingest
+from ..hunt.limits.naughty import NaughtyList
+from ..hunt.loop import start_sync_loop
+from ..hunt.manager import ThrottleManager
+from ..nostr.announcement import Announcement
+from ..nostr.event import Event
+from ..purgatory.purgatory import Purgatory
+from ..release.commit import Core, Notify
+from ..release.index.locks import IdentifierLocks
+from ..release.index.repositories import Repositories
+from ..release.index.repository_index import Gone, RepositoryIndex
+from ..release.releaser import Releaser
+from ..runtime.clock import WallClock
+from ..runtime.logger import get_logger
+from ..runtime.net.gate import Gate
+from ..settings import Settings
+from ..store.opening import open_store
+from ..store.protocol import Journal, Store
+from .admission.admission import Admission
+from .admission.snapshot import SnapshotBuilder
+from .context import RealSyncContext
+from .counting import Counts, Telling
+from .engine import PurgatorySync
+from .pushes.in_flight import PushesInFlight
+from .pushes.pushing import Pusher
+from .status.explainer import Explainer
+from .status.served_recently import ServedRecently
+from .upkeep.caretaker import Caretaker
+from .upkeep.catching_up import catch_up
+from .upkeep.list_enforcement import end_what_is_blocked
+from .upkeep.pairing import pair
+from .upkeep.repacker import Repacker
+from .upkeep.restore import held_identifiers, release_what_is_here, restore
+from .upkeep.sweep import Sweeper
+from .upkeep.throttle_journal import ThrottleJournal
+
+GIT_THREADS = 4
+SECS_PER_HOUR = 3600.0
+log = get_logger(__name__)
+
+
+def _tell_nobody(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _note_nothing(event_ids: frozenset[str]) -> None:
+    """Nobody keeps a list of his own."""
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    notify: Notify = _tell_nobody,
+    held: Callable[[Event], None] = _tell_nobody,
+    gone: Gone = _note_nothing,
+    gate: Gate | None = None,
+    clock: WallClock | None = None,
+    git_transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[PurgatorySync]:
+    """Yield a running engine; when the block ends, it has ended.
+
+    What was held is held again before the block begins, and everything that could be released was.
+
+    Args:
+      settings: limits, delays, and where data lies.
+      store: the event database and journal; SQLite in `settings.relay_data_path` when absent.
+      notify: called with each event that becomes served, after it is saved; may be async (and is
+        cancelled after ten seconds: the event's identifier is locked meanwhile).
+      held: called with each event that begins to wait for its git data.
+      gone: called with the ids of events that are neither held nor served any more: replaced,
+        deleted, evicted, expired.
+      gate: opens every outgoing connection; by `settings.hunt` when absent.
+      clock: wall-clock time; the system's when absent.
+      git_transport: sends the requests to git servers in place of the gate, which then judges no
+        address of theirs; an `httpx.MockTransport` in tests. It is closed at the end.
+
+    Raises:
+      ConfigurationError: the data directory cannot be used; nothing was changed.
+      Whatever the block raises, as it is. What ends the engine itself (`StoreError`), in an
+      exception group; the block is cancelled then.
+
+    At the end, and cancelled, running transfers end at once and the store is closed; a store that
+    was given stays open.
+    """
+    raised: Exception | None = None
+    async with AsyncExitStack() as stack:
+        given = _Given(
+            settings,
+            store or await _open_store(settings, stack),
+            notify,
+            held,
+            gone,
+            gate or Gate.for_settings(settings.hunt),
+            clock or WallClock.from_system(),
+            git_transport,
+        )
+        journal = await given.store.load()
+        repositories = await _open_repositories(settings, stack)
+        journal = await pair(given.store, journal, repositories, settings)
+        engine, tasks = await _put_together(given, stack, journal, repositories)
+        await restore(journal, tasks.core, given.clock.now())
+        await end_what_is_blocked(tasks.core, settings.curation, settings.service)
+        await release_what_is_here(tasks.releaser, held_identifiers(engine.purgatory))
+        async with trio.open_nursery() as nursery:
+            await tasks.start(nursery)
+            try:
+                yield engine
+            except Exception as error:
+                raised = error  # not in a group: the block is no child of the nursery
+            nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+
+
+async def run_engine(
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    notify: Notify = _tell_nobody,
+    held: Callable[[Event], None] = _tell_nobody,
+    gone: Gone = _note_nothing,
+    gate: Gate | None = None,
+    clock: WallClock | None = None,
+    git_transport: httpx.AsyncBaseTransport | None = None,
+    task_status: trio.TaskStatus[PurgatorySync] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run an engine in a nursery until cancelled: `engine = await nursery.start(run_engine, …)`.
+
+    Args and errors are those of `open_engine`.
+    """
+    async with open_engine(
+        settings,
+        store=store,
+        notify=notify,
+        held=held,
+        gone=gone,
+        gate=gate,
+        clock=clock,
+        git_transport=git_transport,
+    ) as engine:
+        task_status.started(engine)
+        await trio.sleep_forever()
+
+
+@attrs.frozen
+class _Given:
+    """What the embedder brings, completed."""
+
+    settings: Settings
+    store: Store
+    notify: Notify
+    held: Callable[[Event], None]
+    gone: Gone
+    gate: Gate
+    clock: WallClock
+    git_transport: httpx.AsyncBaseTransport | None
+
+
+@attrs.frozen
+class _Tasks:
+    """What works by itself."""
+
+    store: Store
+    core: Core
+    releaser: Releaser
+    context: RealSyncContext
+    throttles: ThrottleManager
+    upkeep: Sequence[Callable[[], Awaitable[None]]]
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Begin all of it; the nursery ends it."""
+        await nursery.start(self.throttles.run)
+        nursery.start_soon(start_sync_loop, self.core.purgatory, self.context, self.throttles)
+        for task in self.upkeep:
+            nursery.start_soon(task)
+        nursery.start_soon(catch_up, self.store, self.core, self.releaser)
+
+
+async def _open_store(settings: Settings, stack: AsyncExitStack) -> Store:
+    store = await open_store(settings.relay_data_path)
+    stack.push_async_callback(store.aclose)
+    return store
+
+
+async def _open_repositories(settings: Settings, stack: AsyncExitStack) -> Repositories:
+    """The git folder, kept from every other node until the stack ends."""
+    folder = settings.git_data_path
+    repositories = Repositories(folder, trio.CapacityLimiter(GIT_THREADS))
+    stack.callback(os.close, await repositories.run(lock_git_folder, folder))
+    traits = await repositories.run(probe_disk, repositories.tmp)
+    repositories.exact_names = traits.exact_names
+    if not traits.exact_names:
+        log.warning(
+            "the file system of NGIT_GIT_DATA_PATH takes names for one that differ in capitals"
+            " or Unicode's forms: of two such repositories of an owner the second is refused"
+        )
+    if not traits.durable_names:
+        log.warning(
+            "the file system of NGIT_GIT_DATA_PATH cannot sync folders: a power cut may lose"
+            " what was answered OK; choose a local one"
+        )
+    return repositories
+
+
+async def _clean_up(repositories: Repositories) -> None:
+    for folder in await repositories.run(repositories.scratch_folders):
+        for left in await repositories.run(sweep_quarantine, folder):
+            log.info("removed what a crash left", path=str(left))
+    for refused in await repositories.run(repositories.adopt_all):
+        log.error("a repository cannot be used", why=refused)
+
+
+async def _put_together(
+    given: _Given, stack: AsyncExitStack, journal: Journal, repositories: Repositories
+) -> tuple[PurgatorySync, _Tasks]:
+    await _clean_up(repositories)
+    settings, store, clock = given.settings, given.store, given.clock
+    purgatory = Purgatory(settings.purgatory, settings.sync)
+    index = RepositoryIndex(
+        store, purgatory, repositories, settings.service, settings.curation, given.gone
+    )
+    counts, served = Counts(), ServedRecently()
+    core = Core(index, purgatory, repositories, Telling(given.notify, counts, served, clock))
+    releaser = Releaser(core, IdentifierLocks())
+    client = GitClient(
+        settings.hunt,
+        given.gate,
+        repositories.tmp,
+        limiter=repositories.limiter,
+        ours=settings.service,
+        transport=given.git_transport,
+    )
+    await stack.enter_async_context(client)
+    context = RealSyncContext(core, releaser, client, clock, settings.service)
+    throttle_journal = ThrottleJournal(store, index)
+    throttles = _make_throttles(given, context, journal, throttle_journal)
+    in_flight = PushesInFlight()
+    sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)
+    explainer = Explainer(
+        core,
+        throttles,
+        settings.purgatory,
+        clock,
+        clock.now(),
+        sweeper.last_moment,
+        partial(counts.totals, throttles),
+        served,
+    )
+    engine = PurgatorySync(
+        settings,
+        store,
+        given.gate,
+        purgatory,
+        _make_pusher(given, core, releaser, in_flight),
+        explainer,
+        Caretaker(core, releaser),
+        core,
+        releaser,
+        _make_admission(given, core, releaser, throttles.naughty),
+        counts,
+    )
+    repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)
+    upkeep = (sweeper.run, repacker.run, throttle_journal.run, explainer.run)
+    return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
+
+
+def _make_admission(
+    given: _Given, core: Core, releaser: Releaser, naughty: NaughtyList
+) -> Admission:
+    settings = given.settings
+
+    def forgive(announcement: Announcement) -> None:
+        for url in announcement.clone:
+            naughty.forgive_url(url)
+
+    snapshots = SnapshotBuilder(
+        given.store,
+        core.index,
+        core.purgatory,
+        core.repositories,
+        settings.service,
+        settings.curation,
+    )
+    return Admission(core, releaser, snapshots, settings, given.clock, forgive, given.held)
+
+
+def _make_pusher(
+    given: _Given, core: Core, releaser: Releaser, in_flight: PushesInFlight
+) -> Pusher:
+    settings, repositories = given.settings, core.repositories
+    limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.push.max_pack_bytes)
+    return Pusher(
+        core,
+        releaser,
+        Ingest(limits, repositories.tmp, limiter=repositories.limiter),
+        settings.push,
+        given.clock,
+        in_flight,
+        settings.curation.read_only,
+    )
+
+
+def _make_throttles(
+    given: _Given, context: RealSyncContext, journal: Journal, noted: ThrottleJournal
+) -> ThrottleManager:
+    sync = given.settings.sync
+    naughty = NaughtyList(
+        sync.naughty_hours * SECS_PER_HOUR,
+        on_add=noted.naughty_added,
+        on_forget=noted.naughty_forgotten,
+    )
+    naughty.restore(journal.naughty, given.clock.now())
+    throttles = ThrottleManager(
+        context,
+        sync,
+        given.settings.hunt,
+        wall=given.clock,
+        naughty=naughty,
+        on_change=noted.domain_changed,
+    )
+    for row in journal.domains:
+        throttles.restore(row.domain, row.starts, row.resting_until)
+        if throttles.domains.get(row.domain) is None:  # over long ago: nothing to remember
+            noted.domain_changed(row.domain, (), None)
+    return throttles
