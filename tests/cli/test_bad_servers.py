@@ -133,10 +133,6 @@ TRUTH = {
     "..": instead(
         beside(NOTHING, tree((b"100644", b"..", NOTHING))), "git refuses the pack: .*hasDotdot.*"
     ),
-    "twice": instead(
-        beside(NOTHING, tree((b"100644", b"a", NOTHING), (b"100644", b"a", NOTHING))),
-        "git refuses the pack: .*duplicateEntries.*",
-    ),
     "a file as a tree": instead(beside(NOTHING, commit(NOTHING)), f"{OID} is no tree"),
 }
 POSTED = ("progress", "half a packet", "steered")

@@ -238,12 +238,16 @@ class Admission:
         rows = [
             attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None) for held in revived
         ]
+        # Their refs go with the events (B 5), and so does what kept the refs.
+        deleted = frozenset(verdict.deletes)
+        pushed = [p for p in purgatory.placeholders if p.event_id in deleted] if deleted else []
         change = Change(
             hold=[*rows, row_of(entry)] if entry else rows,
             unhold=[held.event_id for held in leaving],
             save=[event] if verdict.action is Action.SERVE and entry is None else [],
             delete=verdict.deletes,
             tombstones=verdict.bars,
+            forget_placeholders=pushed,
         )
         if not any(attrs.astuple(change, recurse=False)):
             return False
@@ -252,6 +256,8 @@ class Admission:
         if verdict.replaces and isinstance(entry, HeldAnnouncement):
             await self._make_repository(entry.announcement)
         applied = await self.core.index.apply(change)
+        for placeholder in pushed:
+            purgatory.placeholders.remove(placeholder)
         for held in leaving:
             forget(purgatory, held)
             if held.event_id in verdict.evicts and isinstance(held, HeldAnnouncement):

@@ -10,6 +10,7 @@ import trio
 from ...errors import PurgatorySyncError, RepositoryError, StoreError
 from ...git.disk.repository import list_refs
 from ...nostr import kinds
+from ...nostr.address import RepositoryId
 from ...nostr.filters import Filter
 from ...nostr.keys import encode_npub
 from ...policy.push import NOSTR
@@ -17,6 +18,7 @@ from ...release.commit import Core
 from ...release.index.repository_index import EVERYTHING
 from ...release.lagging import lags, make_hosted
 from ...release.releaser import Releaser
+from ...release.repository_sync import drop_refs
 from ...runtime.logger import get_logger
 from ...store.protocol import Store
 from .authority_report import GoingBack, refs_that_go_back
@@ -44,6 +46,7 @@ async def catch_up(store: Store, core: Core, releaser: Releaser) -> None:
             if counts.brought_up or counts.failed:
                 log.info("looked at all that is served", **attrs.asdict(counts))
             await _report_unknown(core)
+            await drop_deleted(store, core, releaser)
             await report_unnamed(store, core)
             return
         except StoreError as error:
@@ -94,31 +97,36 @@ async def _report_unknown(core: Core) -> None:
         )
 
 
+async def drop_deleted(store: Store, core: Core, releaser: Releaser) -> None:
+    """Drop refs of pull requests whose deletion was stored, but not carried out (B 5, N1).
+
+    A kill may have come between the two. Only where no other program writes: a ref that was found
+    in a folder is not ours to delete.
+    """
+    repositories = core.repositories
+    for repository, ids in await _unnamed(store, core):
+        path = repositories.path(repository.owner, repository.identifier)
+        if not await repositories.run(repositories.is_ours_alone, path):
+            continue
+        for start in range(0, len(ids), READ_AT_ONCE):
+            _, tombstones = await store.look([], 0, ids[start : start + READ_AT_ONCE])
+            refs = {f"{NOSTR}{each.target}": None for each in tombstones}
+            if not refs:
+                continue
+            try:
+                async with releaser.hold(repository.identifier):
+                    await repositories.run(drop_refs, path, refs)
+            except (RepositoryError, OSError) as error:
+                log.warning("refs not deleted", path=str(path), error=str(error))
+
+
 async def report_unnamed(store: Store, core: Core) -> None:
     """Tell of refs of pull requests that no event and no open placeholder names (B 5)."""
-    unnamed: list[str] = []
-    repositories = core.repositories
-    waiting = {(p.owner, p.identifier, p.event_id) for p in core.purgatory.placeholders}
-    try:
-        there = await repositories.run(repositories.all_named)
-    except OSError:
-        return  # told of already
-    for owner, identifier in there:
-        path = repositories.path(owner, identifier)
-        try:
-            refs = await repositories.run(list_refs, path)
-        except RepositoryError:
-            continue  # told of at the start
-        ids = [name.removeprefix(NOSTR) for name in refs if name.startswith(NOSTR)]
-        ids = [each for each in ids if (owner, identifier, each) not in waiting]
-        for start in range(0, len(ids), READ_AT_ONCE):
-            some = ids[start : start + READ_AT_ONCE]
-            served = await store.served_ids(some)
-            unnamed += [
-                f"{path} {NOSTR}{each}"
-                for each in some
-                if each not in served and core.purgatory.get(each) is None
-            ]
+    unnamed = [
+        f"{core.repositories.path(repository.owner, repository.identifier)} {NOSTR}{each}"
+        for repository, ids in await _unnamed(store, core)
+        for each in ids
+    ]
     if unnamed:
         log.warning(
             "refs of pull requests that no event names are left as they are; `git update-ref -d`"
@@ -126,6 +134,31 @@ async def report_unnamed(store: Store, core: Core) -> None:
             count=len(unnamed),
             refs=unnamed[:NAMED_AT_MOST],
         )
+
+
+async def _unnamed(store: Store, core: Core) -> list[tuple[RepositoryId, list[str]]]:
+    """By repository, the ids in `refs/nostr/` that no event and no open placeholder has."""
+    repositories, found = core.repositories, []
+    waiting = {(p.owner, p.identifier, p.event_id) for p in core.purgatory.placeholders}
+    try:
+        there = await repositories.run(repositories.all_named)
+    except OSError:
+        return []  # told of already
+    for owner, identifier in there:
+        try:
+            refs = await repositories.run(list_refs, repositories.path(owner, identifier))
+        except RepositoryError:
+            continue  # told of at the start
+        ids = [name.removeprefix(NOSTR) for name in refs if name.startswith(NOSTR)]
+        ids = [each for each in ids if (owner, identifier, each) not in waiting]
+        unnamed: list[str] = []
+        for start in range(0, len(ids), READ_AT_ONCE):
+            some = ids[start : start + READ_AT_ONCE]
+            served = await store.served_ids(some)
+            unnamed += [e for e in some if e not in served and core.purgatory.get(e) is None]
+        if unnamed:
+            found.append((RepositoryId(owner, identifier), unnamed))
+    return found
 
 
 async def _bring_up(identifier: str, core: Core, releaser: Releaser, counts: _Counts) -> None:

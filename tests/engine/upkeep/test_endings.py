@@ -11,9 +11,13 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.engine.admission.admission import Outcome
-from purgatory_sync.engine.upkeep.catching_up import report_unnamed
+from purgatory_sync.engine.upkeep.catching_up import drop_deleted, report_unnamed
 from purgatory_sync.errors import RepositoryError
 from purgatory_sync.git.disk.refs import LockedRefs, update_refs
+from purgatory_sync.git.disk.repository import list_refs
+from purgatory_sync.records import Tombstone
+from purgatory_sync.release.index.repositories import PROVEN_MARKER
+from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.log_capture import capture_logs
@@ -112,6 +116,26 @@ async def test_b_5_the_ref_of_a_deleted_pull_request_goes_in_every_repository(
     assert (await world.offer(deletion)).accepted
     for author in (OWNER, STRANGER):
         assert sorted(world.refs(author)) == [f"refs/nostr/{other.id}"]
+
+
+async def test_b_5_a_deletion_that_a_kill_interrupted_is_carried_out_at_the_start(
+    world: World,
+) -> None:
+    await world.announce(OWNER)
+    (step,) = history(1)
+    world.give(OWNER, [step])
+    path, names = world.path(OWNER), [f"refs/nostr/{digit * 64}" for digit in "78"]
+    update_refs(path, dict.fromkeys(names, step.oid))
+    await world.store.apply(Change(tombstones=[Tombstone("7" * 64, STRANGER.pubkey, NOW)]))
+    path_marker = path / PROVEN_MARKER
+    marker = path_marker.read_bytes()
+    path_marker.unlink()
+    await drop_deleted(world.store, world.core, world.releaser)
+    assert set(names) <= set(list_refs(path))  # somebody else writes here
+    path_marker.write_bytes(marker)
+    await drop_deleted(world.store, world.core, world.releaser)
+    assert names[0] not in list_refs(path)
+    assert names[1] in list_refs(path)
 
 
 async def test_b_5_refs_that_no_event_names_are_told_once_at_a_start(

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import trio
 
-from purgatory_sync.node import memory
+from purgatory_sync.node.process import heap
 
-memory.GIVE_BACK_SECS = 0.01
+heap.GIVE_BACK_SECS = 0.01
 PAGES_PER_MIB = 256
 
 
@@ -45,7 +45,7 @@ async def main():
     assert resident_mib() > before + 100, resident_mib()
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(memory.give_back_memory)
+            nursery.start_soon(heap.give_back_memory)
             while resident_mib() > before + 20:
                 await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
