@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import count
 from typing import TypeVar
 
 import attrs
@@ -77,6 +78,8 @@ class Purgatory:
         self._prs_of: dict[str, dict[str, HeldPr]] = {}
         self._linked: dict[str, Counter[str]] = {}
         self._announcements_of: dict[str, dict[str, HeldAnnouncement]] = {}
+        self._numbers = count(1)
+        self._versions: dict[str, int] = {}
         self.room = Capacity()
 
     def add_state(
@@ -133,17 +136,20 @@ class Purgatory:
         held = HeldAnnouncement(origin, accepted_at, announcement, soft_expired_at)
         self._announcements[held.event_id] = group[announcement.owner] = held
         self.room.take(held.event)
+        self._versions[held.identifier] = next(self._numbers)
         self._changes.announce(held.identifiers)
         return held
 
     def soft_expire(self, held: HeldAnnouncement, at: float) -> None:
         """Note that the repository is gone; the announcement waits on unserved (B 2.7)."""
         held.soft_expired_at = at
+        self._versions[held.identifier] = next(self._numbers)
         self._changes.announce(held.identifiers)
 
     def revive_announcement(self, held: HeldAnnouncement, at: float) -> None:
         """Start its time anew at `at` (Unix seconds); its repository has been made again."""
         held.accepted_at, held.soft_expired_at = at, None
+        self._versions[held.identifier] = next(self._numbers)
         self._changes.announce(held.identifiers)
 
     def clamp_timestamps(self, now: float) -> None:
@@ -195,6 +201,10 @@ class Purgatory:
         found = self._announcements_of.get(identifier, {})
         return sorted(found.values(), key=lambda h: h.event.order)
 
+    def announcements_version(self, identifier: str) -> int:
+        """A number that is another one after each change to what `find_announcements` finds."""
+        return self._versions.get(identifier, 0)
+
     def find_announcement(self, owner: str, identifier: str) -> HeldAnnouncement | None:
         """The announcement held of that owner and identifier, or None."""
         return self._announcements_of.get(identifier, {}).get(owner)
@@ -240,6 +250,9 @@ class Purgatory:
         if (held := self._announcements.get(event_id)) is not None:
             self._forget(self._announcements, held)
             _drop(self._announcements_of, held.identifier, held.announcement.owner)
+            self._versions[held.identifier] = next(self._numbers)
+            if held.identifier not in self._announcements_of:
+                del self._versions[held.identifier]
             self._left(held)
         return held
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ...nostr.announcement import Announcement
+from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.state import State
 from ...runtime.bounded import Bounded
 
@@ -20,11 +21,15 @@ class Served:
     Attributes:
       fresh: nothing changed since it was read; otherwise it only keeps from reading twice what is
         served still.
+      gathered: what was made of it together with what is held, by the numbers of that state.
     """
 
     announcements: tuple[tuple[Announcement, bool], ...]
     states: tuple[State, ...]
     fresh: bool = True
+    gathered: dict[tuple[int, int], RepositoryData] = attrs.field(
+        factory=dict, init=False, eq=False, repr=False
+    )
 
     @property
     def values(self) -> int:

@@ -70,6 +70,7 @@ class Repositories:
       limiter: places for git work in threads.
 
     Attributes:
+      removals: how many repositories were removed, or begun to be, since the start.
       exact_names: whether the file system tells names apart that differ in case or Unicode's form.
     """
 
@@ -81,6 +82,7 @@ class Repositories:
         self._walking = Lock()
         self._walked: Bounded[tuple[Path, str], bool] = Bounded(REMEMBERED_WALKS)
         self._existing: set[Path] = set()
+        self.removals = 0
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run synchronous git work in a thread; see `runtime.blocking`."""
@@ -200,8 +202,10 @@ class Repositories:
         """
         path = self.path(owner, identifier)
         self._existing.discard(path)
+        self.removals += 1
         remove_repository(path, self.tmp)
         self._existing.discard(path)
+        self.removals += 1
         with self._walking:
             for key in [key for key in self._walked if key[0] == path]:
                 self._walked.pop(key)

@@ -77,26 +77,32 @@ class RepositoryIndex:
         return self._made.get((owner, identifier))
 
     async def data(self, identifier: str) -> RepositoryData:
-        """The announcements of the identifier: served, held and softly expired (B 3.1)."""
+        """The announcements of the identifier: served, held and softly expired (B 3.1).
+
+        It is the same object, with all that was worked out of it, until something changes.
+        """
         served = await self._read(identifier)
-        known = [
-            KnownAnnouncement(
-                announcement,
-                Standing.SERVED,
-                hosted and self._repositories.exists(announcement.owner, identifier),
-            )
-            for announcement, hosted in served.announcements
-        ]
+        state = (self._purgatory.announcements_version(identifier), self._repositories.removals)
+        if (data := served.gathered.get(state)) is None:
+            data, certain = self._gather(identifier, served)
+            if certain:
+                served.gathered.clear()
+                served.gathered[state] = data
+        return data
+
+    def _gather(self, identifier: str, served: Served) -> tuple[RepositoryData, bool]:
+        """The announcements, and whether no repository may come any moment, without a word."""
+        wanted = [(each, Standing.SERVED, hosted) for each, hosted in served.announcements]
         for held in self._purgatory.find_announcements(identifier):
             soft = held.soft_expired_at is not None
-            known.append(
-                KnownAnnouncement(
-                    held.announcement,
-                    Standing.SOFT_EXPIRED if soft else Standing.HELD,
-                    not soft and self._repositories.exists(held.announcement.owner, identifier),
-                )
-            )
-        return RepositoryData.of(identifier, known)
+            standing = Standing.SOFT_EXPIRED if soft else Standing.HELD
+            wanted.append((held.announcement, standing, not soft))
+        known, certain = [], True
+        for each, standing, hosted in wanted:
+            there = hosted and self._repositories.exists(each.owner, identifier)
+            known.append(KnownAnnouncement(each, standing, there))
+            certain = certain and there == hosted
+        return RepositoryData.of(identifier, known), certain
 
     async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
         """The owners whose served announcements have their repository here, made or not.
