@@ -15,6 +15,7 @@ from rich.table import Table
 from purgatory_sync.node.process.heap import spare_the_collector
 
 from . import (
+    authority,
     clones,
     connections,
     engine,
@@ -41,6 +42,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "alignment": repositories.measure_alignment,
     "journal": journaling.measure_journaling,
     "offers": offers.measure_offers,
+    "authority": authority.measure_authority,
     "politeness": politeness.measure_politeness,
     "neighbourhood": whole_node.measure_small,
     "clones": clones.measure_clones,
