@@ -237,17 +237,21 @@ class Listener:
         if wire.h11.trailing_data[0] or has_body(request):
             await wire.refuse(400)
             return
+        upgrade = self._sockets.read(request)
+        if upgrade is None:
+            await wire.refuse(431)
+            return
+        pump = await self._sockets.open(wire, upgrade, self._settings.send_timeout_secs)
+        if pump is None:
+            return
         async with trio.open_nursery() as nursery:
-            connection = self._sockets.connect(nursery, wire, request)
-            if connection is None:
-                await wire.refuse(431)
-            elif await self._sockets.open(connection, self._settings.send_timeout_secs):
-                try:
-                    async with connection:
-                        await self._websocket(Socket(connection, peer))
-                finally:
-                    self._sockets.forget(connection)
-            # websockets' reader sleeps for ever when it paused for frames that nobody takes now.
+            nursery.start_soon(pump.run)
+            nursery.start_soon(pump.keep_alive)
+            try:
+                async with pump:
+                    await self._websocket(Socket(pump, peer))
+            finally:
+                self._sockets.forget(pump)
             nursery.cancel_scope.cancel()
 
 

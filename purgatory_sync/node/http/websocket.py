@@ -1,29 +1,20 @@
-"""An upgraded stream as a WebSocket: websockets' connection on a stream that h11 accepted.
-
-`process_event`, `handshake`, `send_context`, `start_keepalive`, `close_stream`, `recv_messages`,
-`pause_reading` and `pending_pings` are undocumented names of websockets 17: the version is pinned
-and the tests of this module notice a change.
-"""
+"""An upgraded stream as a WebSocket: what h11 accepted, answered by websockets' protocol."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
 from http import HTTPStatus
 
+import attrs
 import h11
 import trio
 from websockets.exceptions import ConnectionClosed
-from websockets.extensions import Extension, ServerExtensionFactory
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.frames import CloseCode, Frame
-from websockets.http11 import Request, Response
-from websockets.protocol import SEND_EOF, Event
+from websockets.frames import CloseCode
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
-from websockets.trio.server import Server, ServerConnection
-from websockets.typing import DataLike, ExtensionParameter
 
+from ..frames.deflate import LargeDeflate
+from ..frames.frame_pump import FramePump, Limits
 from .server_stream import CORS, Gone, Wire
 
 PING_SECS = 20
@@ -32,99 +23,38 @@ CLOSE_TIMEOUT_SECS = 2
 # about as much as the size limit says, not a multiple of it.
 QUEUED_FRAMES = 4
 LONG_BYTES = 64 * 1024
-LARGE_BYTES = 1024
 
-# websockets' own, but for what any client can cause by being silent.
+_LIMITS = Limits(PING_SECS, CLOSE_TIMEOUT_SECS, QUEUED_FRAMES, LONG_BYTES)
+
+# A logger of websockets, not of ours: it is as quiet as those of other libraries.
 _LOGGER = logging.getLogger("websockets.server.purgatory_sync")
-_LOGGER.addFilter(lambda record: record.msg != "keepalive ping failed")
 
 
-class _Protocol(ServerProtocol):
-    """What is to be sent at once leaves in one piece: each piece is a call of the system."""
+@attrs.frozen
+class Upgrade:
+    """A request for a WebSocket, as websockets reads it."""
 
-    def receive_data(self, data: bytes | bytearray) -> None:
-        for each in self.extensions:
-            if isinstance(each, _OfLarge):
-                each.begin_piece()
-        super().receive_data(data)
+    _protocol: ServerProtocol
+    _request: Request
+    _deflate: LargeDeflate
 
-    def data_to_send(self) -> list[bytes]:
-        pieces = super().data_to_send()
-        end = pieces[-1:] if pieces and pieces[-1] == SEND_EOF else []
-        return [b"".join(pieces), *end] if len(pieces) > 1 else pieces
-
-
-class _Connection(ServerConnection):
-    def process_event(self, event: Event) -> None:
-        """Read no further behind a long frame until it is taken."""
-        long = isinstance(event, Frame) and len(event.data) > LONG_BYTES
-        self.recv_messages.high = 0 if long else QUEUED_FRAMES
-        super().process_event(event)
-
-    def pause_reading(self) -> None:
-        """Read nothing, pongs neither: nobody is given up for those that wait to be read."""
-        super().pause_reading()
-        self._excuse()
-
-    async def ping(self, data: DataLike | None = None, *, ack_on_close: bool = False) -> trio.Event:
-        """Send a ping; the event says that its pong came, or need not come."""
-        heard = await super().ping(data, ack_on_close=ack_on_close)
-        if self.recv_flow_control is not None:
-            self._excuse()
-        return heard
-
-    def _excuse(self) -> None:
-        for heard, *_ in self.pending_pings.values():
-            heard.set()
-        self.pending_pings.clear()
-
-
-class _OfLarge(Extension):
-    """Deflates large messages; an event is mostly hex, and most are not worth the time.
-
-    Args:
-      most_inflated: bytes that what is received at once may become; more closes the socket (1009).
-        All frames of it are inflated in one go, and any may become a thousand times as long.
-    """
-
-    def __init__(self, deflate: Extension, most_inflated: int) -> None:
-        self.name = deflate.name
-        self._deflate = deflate
-        self._most_inflated = most_inflated
-        self._left = most_inflated
-
-    def begin_piece(self) -> None:
-        """What is decoded from now on was received at once."""
-        self._left = self._most_inflated
-
-    def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        # To zlib 0 is no limit.
-        left = max(1, self._left if max_size is None else min(self._left, max_size))
-        inflated = self._deflate.decode(frame, max_size=left)
-        if inflated is not frame:
-            self._left -= len(inflated.data)
-        return inflated
-
-    def encode(self, frame: Frame) -> Frame:
-        return self._deflate.encode(frame) if len(frame.data) >= LARGE_BYTES else frame
-
-
-class _Deflate(ServerExtensionFactory):
-    """permessage-deflate (RFC 7692) with little memory for each client."""
-
-    name = ServerPerMessageDeflateFactory.name
-
-    def __init__(self, most_inflated: int) -> None:
-        self._most_inflated = most_inflated
-        self._factory = ServerPerMessageDeflateFactory(
-            server_max_window_bits=12, client_max_window_bits=12, compress_settings={"memLevel": 5}
-        )
-
-    def process_request_params(
-        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
-    ) -> tuple[list[ExtensionParameter], Extension]:
-        answer, deflate = self._factory.process_request_params(params, accepted_extensions)
-        return answer, _OfLarge(deflate, self._most_inflated)
+    async def answer(self, wire: Wire, *, closing: bool) -> FramePump | None:
+        """Accept or refuse; None when it is refused or lost, the stream is to be closed then."""
+        if closing:
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            answer = self._protocol.reject(status, "Server is shutting down.\n")
+        else:
+            answer = self._protocol.accept(self._request)
+        for name, value in CORS:
+            answer.headers[name.decode("ascii")] = value.decode("ascii")
+        self._protocol.send_response(answer)
+        if not await _sent(wire, self._protocol):
+            return None
+        if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            await _read_away(wire)
+            return None
+        before_piece = self._deflate.begin_piece
+        return FramePump(wire.stream, self._protocol, _LIMITS, before_piece=before_piece)
 
 
 class Socket:
@@ -134,33 +64,41 @@ class Socket:
       peer: the client's address.
     """
 
-    def __init__(self, connection: ServerConnection, peer: str) -> None:
-        self._connection = connection
+    def __init__(self, pump: FramePump, peer: str) -> None:
+        self._pump = pump
         self.peer = peer
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be received."""
+        return self._pump.waiting
 
     async def receive(self) -> str | bytes:
         """The next message: text or binary. Raises Gone when the socket is closed."""
         try:
-            return await self._connection.recv()
+            text, message = await self._pump.receive()
+            return message.decode() if text else message
         except ConnectionClosed as error:
+            raise Gone("closed") from error
+        except UnicodeDecodeError as error:
+            reason = f"{error.reason} at position {error.start}"
+            await self._pump.fail(CloseCode.INVALID_DATA, reason)
             raise Gone("closed") from error
 
     async def send(self, *messages: bytes) -> None:
         """Send messages, each of them UTF-8 text, in one piece. Raises Gone when it is closed."""
         try:
-            async with self._connection.send_context():
-                for message in messages:
-                    self._connection.protocol.send_text(message)
+            await self._pump.send(*messages)
         except ConnectionClosed as error:
             raise Gone("closed") from error
 
     async def wait_closed(self) -> None:
         """Return when the connection is closed."""
-        await self._connection.wait_closed()
+        await self._pump.closed.wait()
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a code and at most 123 bytes of reason; harmless when it is closed."""
-        await self._connection.aclose(code, reason)
+        await self._pump.close(code, reason)
 
 
 class Sockets:
@@ -172,61 +110,63 @@ class Sockets:
 
     def __init__(self, max_message_bytes: int) -> None:
         self._max_message_bytes = max_message_bytes
-        # websockets wants its Server; only its flag and its set of connections are used.
-        self._server = Server([], trio.aclose_forcefully)
+        self._closing = False
+        self._open: dict[FramePump, None] = {}
 
     def close_all(self, nursery: trio.Nursery) -> None:
         """Refuse new sockets from now on, and begin to close those that are open."""
-        self._server.closing = True
-        for connection in self._server.connections:
-            nursery.start_soon(connection.aclose, CloseCode.GOING_AWAY)
+        self._closing = True
+        for pump in self._open:
+            nursery.start_soon(pump.close, CloseCode.GOING_AWAY)
 
-    def connect(
-        self, nursery: trio.Nursery, wire: Wire, request: h11.Request
-    ) -> ServerConnection | None:
-        """A connection that has read the request but not answered it.
-
-        None where websockets does not read it: its limits are narrower than ours.
-        """
-        protocol = _Protocol(
-            extensions=[_Deflate(2 * self._max_message_bytes)],
-            max_size=self._max_message_bytes,
-            logger=_LOGGER,
-        )
-        connection = _Connection(
-            nursery,
-            wire.stream,
-            protocol,
-            self._server,
-            ping_interval=PING_SECS,
-            ping_timeout=PING_SECS,
-            close_timeout=CLOSE_TIMEOUT_SECS,
-            max_queue=(QUEUED_FRAMES, 0),
+    def read(self, request: h11.Request) -> Upgrade | None:
+        """The request as websockets reads it; None where its limits are narrower than ours."""
+        deflate = LargeDeflate(2 * self._max_message_bytes)
+        protocol = ServerProtocol(
+            extensions=[deflate], max_size=self._max_message_bytes, logger=_LOGGER
         )
         lines = [b"%b %b HTTP/%b" % (request.method, request.target, request.http_version)]
         lines += [b"%b: %b" % header for header in request.headers if _is_of_interest(header[0])]
         protocol.receive_data(b"\r\n".join(lines) + b"\r\n\r\n")
-        events = protocol.events_received()
-        for event in events:
-            connection.process_event(event)
-        return connection if events else None
+        for event in protocol.events_received():
+            if isinstance(event, Request):
+                return Upgrade(protocol, event, deflate)
+        return None
 
-    async def open(self, connection: ServerConnection, timeout_secs: float) -> bool:
-        """Answer the request; False when it was refused, and the stream is closed then."""
-        # ConnectionClosed: it was refused, and the peer did not end its side.
-        with trio.move_on_after(timeout_secs) as scope, suppress(ConnectionClosed):
-            await connection.handshake(process_response=_allow_every_origin, server_header=None)
-        # Not by its state: what a brisk client sends next may have closed it by now.
-        if scope.cancelled_caught or not _accepted(connection.response):
-            await connection.close_stream()
-            return False
-        self._server.all_connections.add(connection)
-        connection.start_keepalive()
-        return True
+    async def open(self, wire: Wire, upgrade: Upgrade, timeout_secs: float) -> FramePump | None:
+        """Answer the request; None when it was refused, and the stream is closed then."""
+        with trio.move_on_after(timeout_secs):
+            pump = await upgrade.answer(wire, closing=self._closing)
+            if pump is not None:
+                self._open[pump] = None
+                return pump
+        await wire.stream.aclose()
+        return None
 
-    def forget(self, connection: ServerConnection) -> None:
+    def forget(self, pump: FramePump) -> None:
         """Take a connection that has ended out of those that a stop closes."""
-        self._server.all_connections.discard(connection)
+        self._open.pop(pump, None)
+
+
+async def _sent(wire: Wire, protocol: ServerProtocol) -> bool:
+    try:
+        pieces = protocol.data_to_send()
+        await wire.stream.send_all(b"".join(pieces))
+        if not pieces[-1]:
+            await wire.stream.send_eof()
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        return False
+    return True
+
+
+async def _read_away(wire: Wire) -> None:
+    """Wait for the end of a client that was refused: closed at once, it may not see why."""
+    with trio.move_on_after(CLOSE_TIMEOUT_SECS):
+        try:
+            while await wire.stream.receive_some(LONG_BYTES):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
 
 
 def _is_of_interest(name: bytes) -> bool:
@@ -242,12 +182,3 @@ def has_body(request: h11.Request) -> bool:
         (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
         for name, value in request.headers
     )
-
-
-def _accepted(answer: Response | None) -> bool:
-    return answer is not None and answer.status_code == HTTPStatus.SWITCHING_PROTOCOLS
-
-
-def _allow_every_origin(_connection: ServerConnection, _request: Request, answer: Response) -> None:
-    for name, value in CORS:
-        answer.headers[name.decode("ascii")] = value.decode("ascii")

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from contextlib import asynccontextmanager
+from typing import Final
 
 import trio
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CTRL_OPCODES, Frame
-from websockets.trio.client import ClientConnection, connect
+from websockets.frames import Frame
+from websockets.uri import parse_uri
 
 from ....runtime.net.gate import Gate
 from ....runtime.net.http11 import start_tls
 from ....settings import KIB, MIB
 from ....urls import WebUrl
+from ...frames.frame_pump import FramePump, Limits
 from ..state.relay_health import Ending, Trouble
 
 MAX_MESSAGE_BYTES: Final = MIB + 64 * KIB
 QUEUED_FRAMES: Final = 4
 OPEN_TIMEOUT_SECS, CLOSE_TIMEOUT_SECS, SEND_SECS = 10, 2, 30
 PING_SECS: Final = 20
+_LIMITS: Final = Limits(PING_SECS, CLOSE_TIMEOUT_SECS, QUEUED_FRAMES, MAX_MESSAGE_BYTES)
 # All frames of a piece are taken apart at once, and a ping has two bytes.
 PIECE_BYTES: Final = 4 * KIB
 # Nobody reads pings and pongs, so that no pace holds them up.
@@ -73,92 +76,74 @@ class _Bounded(trio.abc.HalfCloseableStream):
         await self._stream.aclose()
 
 
-# Of both classes below a test notices when websockets renames what is overridden.
+class _FloodGuard:
+    """Ends a connection on which frames come that no reader gets to see, again and again."""
 
+    def __init__(self) -> None:
+        self._due = 0.0
 
-class _Connection(ClientConnection):
-    _control_due = 0.0
-
-    def process_event(self, event: Any) -> None:
-        """Close the connection when frames come that no reader gets to see, again and again."""
-        super().process_event(event)
-        if not isinstance(event, Frame) or event.opcode not in CTRL_OPCODES:
-            return
+    def judge(self, _frame: Frame) -> Exception | None:
+        """What ends the connection, after too many pings, pongs and closes."""
         now = trio.current_time()
-        self._control_due = max(self._control_due, now) + 1 / CONTROL_FRAMES_PER_SEC
-        ahead = self._control_due - now
-        if ahead > CONTROL_FRAMES_BURST / CONTROL_FRAMES_PER_SEC and self.connection_exc is None:
-            self.set_connection_exc(_Flooded("it sends pings without end"))
-            self.nursery.start_soon(self.close_stream)
-
-
-class _Direct(connect):
-    """One connection to one place."""
-
-    async def enable_tls(self, stream: trio.abc.Stream) -> trio.abc.Stream:
-        """TLS whose failures say what is wrong."""
-        assert self.ssl is not None  # noqa: S101 - dial() gives one for wss
-        return await start_tls(stream, self.ssl, self.ws_uri.host, OPEN_TIMEOUT_SECS)
-
-    def process_redirect(self, exc: Exception) -> Exception:
-        """A redirect is an answer that is no WebSocket: nobody has judged where it leads."""
-        return exc
+        self._due = max(self._due, now) + 1 / CONTROL_FRAMES_PER_SEC
+        if self._due - now > CONTROL_FRAMES_BURST / CONTROL_FRAMES_PER_SEC:
+            return _Flooded("it sends pings without end")
+        return None
 
 
 @asynccontextmanager
-async def dial(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> AsyncIterator[ClientConnection]:
+async def dial(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> AsyncIterator[FramePump]:
     """A WebSocket to a relay, through the gate only: no proxy, no redirects, bounded messages.
+
+    A redirect is an answer that is no WebSocket: nobody has judged where it leads.
 
     Args:
       url: a judged ws or wss URL.
       tls: for wss; the name is checked against the certificate.
 
-    Raises what the gate, TLS and websockets raise. Leaving closes the connection.
+    Raises what the gate, TLS and websockets raise; TimeoutError when the opening takes too long.
+    Leaving closes the connection.
     """
-    stream = _Bounded(await gate.open_tcp(url.host, url.port))
+    stream: trio.abc.Stream = _Bounded(await gate.open_tcp(url.host, url.port))
+    failure: Exception | None = None
     try:
-        socket = _Direct(
-            url.text,
-            stream=stream,
-            ssl=tls if url.scheme == "wss" else None,
-            proxy=None,
-            compression=None,
-            user_agent_header="purgatory-sync",
-            open_timeout=OPEN_TIMEOUT_SECS,
-            ping_interval=PING_SECS,
-            ping_timeout=PING_SECS,
-            close_timeout=CLOSE_TIMEOUT_SECS,
-            max_size=MAX_MESSAGE_BYTES,
-            max_queue=QUEUED_FRAMES,
-            create_connection=_Connection,
-        )
-        async with socket as connection:
+        with trio.move_on_after(OPEN_TIMEOUT_SECS) as opening:
+            if url.scheme == "wss":
+                stream = await start_tls(stream, tls, url.host, OPEN_TIMEOUT_SECS)
+            protocol = await _greet(stream, url)
+        if opening.cancelled_caught:
+            raise TimeoutError("timed out during opening handshake")
+        pump = FramePump(stream, protocol, _LIMITS, judge_control=_FloodGuard().judge)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pump.run)
+            nursery.start_soon(pump.keep_alive)
             try:
-                yield connection
-            finally:
-                await _hang_up(connection, stream)
+                async with pump:
+                    yield pump
+            except Exception as error:  # as it is, not in a group
+                failure = error
+            nursery.cancel_scope.cancel()
     finally:
         await trio.aclose_forcefully(stream)
+    if failure is not None:
+        raise failure
 
 
-async def _hang_up(connection: ClientConnection, stream: trio.abc.Stream) -> None:
-    """Say that this is the end, and throw away what still comes.
-
-    The reader of websockets would wait for ever for somebody to take what it has read.
-    """
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_throw_away, connection)
-        with trio.move_on_after(CLOSE_TIMEOUT_SECS):
-            await connection.aclose()
-        await trio.aclose_forcefully(stream)
-        if connection.recv_flow_control is not None:
-            # Closed while it was paused, it is not resumed by what takes the rest.
-            connection.resume_reading()
-
-
-async def _throw_away(connection: ClientConnection) -> None:
-    with suppress(ConnectionClosed):
-        while True:
-            # It asserts that a message begins, but may have given up one of too many frames.
-            with suppress(AssertionError):
-                await connection.recv(decode=False)
+async def _greet(stream: trio.abc.Stream, url: WebUrl) -> ClientProtocol:
+    """Ask for a WebSocket and read the answer, or raise what is wrong with it."""
+    protocol = ClientProtocol(parse_uri(url.text), max_size=MAX_MESSAGE_BYTES)
+    request = protocol.connect()
+    request.headers["User-Agent"] = "purgatory-sync"
+    protocol.send_request(request)
+    await stream.send_all(b"".join(protocol.data_to_send()))
+    answered = False
+    while not answered and protocol.handshake_exc is None:
+        data = await stream.receive_some()
+        if data:
+            protocol.receive_data(data)
+        else:
+            protocol.receive_eof()
+        answered = bool(protocol.events_received())
+    if protocol.handshake_exc is not None:
+        raise protocol.handshake_exc
+    return protocol

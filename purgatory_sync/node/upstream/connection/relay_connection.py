@@ -7,9 +7,9 @@ from typing import Final
 import attrs
 import trio
 from websockets.exceptions import ConnectionClosed
-from websockets.trio.client import ClientConnection
 
 from ....runtime.logger import Log
+from ...frames.frame_pump import FramePump
 from ..state.relay_health import MAX_REASON_CHARS, Ending, Trouble
 from ..state.shared import Common, Record
 from .misbehaviour import Patience, Wrong
@@ -28,7 +28,7 @@ class Line:
       ending: why it ended, or would if it ended now.
     """
 
-    socket: ClientConnection
+    socket: FramePump
     record: Record
     common: Common
     log: Log
@@ -40,7 +40,7 @@ class Line:
     async def send(self, message: str) -> None:
         """Send a message; on a connection that is closed it waits for the end of everything."""
         try:
-            await self.socket.send(message)
+            await self.socket.send(message.encode())
         except ConnectionClosed:
             # The reader notices too, and ends all tasks of the session.
             await trio.sleep_forever()

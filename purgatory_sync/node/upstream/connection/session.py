@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 import attrs
 import trio
 from websockets.exceptions import ConnectionClosed
-from websockets.trio.client import ClientConnection
 
 from ....errors import InvalidEvent
 from ....nostr.filters import Filter
 from ....runtime.logger import Log
+from ...frames.frame_pump import FramePump
 from ..state.filters_wanted import EVERYTHING, Values
 from ..state.intake import OfferAnswer
 from ..state.rejected_events import Settled
@@ -75,7 +75,7 @@ class Session:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: FramePump,
         record: Record,
         common: Common,
         log: Log,
@@ -216,7 +216,7 @@ class Session:
         pace = self._line.pace
         try:
             while self._malformed_in_a_row <= MAX_MALFORMED_IN_A_ROW:
-                raw = await self._line.socket.recv(decode=False)
+                _, raw = await self._line.socket.receive()
                 with pace.held_up():
                     await pace.message()
                     await self._heard(raw)

@@ -1,0 +1,1 @@
+"""WebSocket connections over any stream, by the sans-I/O protocol of websockets."""
