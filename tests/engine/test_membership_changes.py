@@ -136,6 +136,32 @@ async def test_b_3_8_what_was_refused_is_taken_when_its_author_accepted(world: W
     assert await rules(world, ANNA, OURS)
 
 
+@pytest.mark.parametrize("removed", [True, False])
+async def test_b_6_7_who_is_removed_while_he_pushes_has_pushed_nothing(
+    world: World, removed: bool
+) -> None:
+    """The second judgement decides, under the lock, and so it does when he is let in meanwhile."""
+    await world.announce(ANNA, maintainers=[BEN] if removed else [])
+    await world.announce(BEN, maintainers=[ANNA])
+    await serve(world, ANNA, OURS, -60, ANNA)
+    waiting = state(BEN, THEIRS, -50)
+    assert (await world.offer(waiting)).outcome is Outcome.HELD
+    pieces, begun = pack([THEIRS]), False
+
+    async def read() -> bytes:
+        nonlocal begun
+        if not begun:
+            begun = True
+            await world.announce(ANNA, maintainers=[] if removed else [BEN], created_at=NOW - 40)
+        return await pieces()
+
+    push = pusher_of(world).receive(RepositoryId(ANNA.pubkey, "repo"), {MAIN: THEIRS.oid}, read)
+    with pytest.raises(PushRefused, match="signed by no maintainer of this repository"):
+        await push
+    assert begun is removed, "one who is no member yet is not even listened to"
+    assert await rules(world, ANNA, OURS)
+
+
 Leave = Callable[[World], Awaitable[object]]
 
 

@@ -46,10 +46,9 @@ def judge_private(announcement: Announcement, known: Known) -> Verdict:
     held, served = known.held_announcement, known.newest_served
     if held is not None and announcement.event.order < held.order:
         return duplicate("a newer announcement of this repository is held")
-    if held is None and served is None:
-        return refuse(PRIVATE)
+    was_here = held is not None or served is not None
     return attrs.evolve(
-        refuse(f"{PRIVATE}; this repository is no longer served here"),
+        refuse(f"{PRIVATE}; this repository is no longer served here" if was_here else PRIVATE),
         deletes=() if served is None else (served.id, *known.left_alone),
         evicts=() if held is None else (held.id,),
         bars=_bars(announcement.event, held, served),
@@ -71,15 +70,22 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
         verdict = attrs.evolve(verdict, deletes=(served.id,))
     if held is not None:
         verdict = attrs.evolve(verdict, evicts=(held.id,))
+    if held is None and served is None and not _may_be_replayed(verdict, data):
+        return verdict
     return attrs.evolve(verdict, bars=_bars(event, held, served))
 
 
+def _may_be_replayed(verdict: Verdict, data: RepositoryData | None) -> bool:
+    """Whether an older version could come in though this one is refused.
+
+    Where others announce the identifier it might be an acceptance that its author withdrew.
+    """
+    return verdict.action is Action.REFUSE and data is not None and bool(data.known)
+
+
 def _bars(event: Event, *older: Event | None) -> tuple[Tombstone, ...]:
-    """What keeps the older versions that were here from coming back, and not the new one."""
-    times = [each.created_at for each in older if each is not None]
-    if not times:
-        return ()
-    until = max(event.created_at - 1, *times)
+    """What keeps the older versions from coming in, or back, and not the new one."""
+    until = max(event.created_at - 1, *(each.created_at for each in older if each is not None), 0)
     return (Tombstone(address_text(event) or "", event.pubkey, until),)
 
 

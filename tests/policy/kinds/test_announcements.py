@@ -110,6 +110,7 @@ def test_b_2_10_a_private_one_is_refused_whoever_names_it(values: list[str]) -> 
             assert verdict == Verdict(
                 Action.REFUSE,
                 "restricted: private repositories need a service that lists GRASP-08",
+                bars=(Tombstone(coordinate(BOB), BOB, NOW - 1),),
             )
     public = make(BOB, 30617, [*plain.tags, ["private", "false"]])
     assert verdict_on(public, known(data())).action is Action.HOLD
@@ -130,6 +131,19 @@ def test_b_2_10_a_newer_private_one_takes_off_what_is_here() -> None:
     older = make(ALICE, 30617, private.tags, created_at=NOW - 20)
     late = verdict_on(older, known(data((old, HELD)), held_announcement=old))
     assert late.action is Action.DUPLICATE
+
+
+def test_b_2_2_what_a_refused_one_replaced_does_not_come_in_where_others_announce() -> None:
+    """Bob accepted once, and withdrew it elsewhere: only that is seen here."""
+    withdrawn = announcement(BOB, listed=False)
+    accepted = announcement(BOB, listed=False, maintainers=[ALICE], created_at=NOW - 10)
+    verdict = verdict_on(withdrawn, known(data((announcement(ALICE), SERVED))))
+    assert verdict.bars == (Tombstone(coordinate(BOB), BOB, NOW - 1),)
+    (bar,) = verdict.bars
+    assert [covers(bar, each) for each in (accepted, withdrawn)] == [True, False]
+    named = known(data((announcement(ALICE, maintainers=[BOB]), SERVED)))
+    assert verdict_on(withdrawn, named) == Verdict(Action.SERVE)
+    assert verdict_on(withdrawn, known(data())).bars == ()
 
 
 def test_b_2_2_b_members_name_others_and_invited_ones_do_not() -> None:
