@@ -18,7 +18,6 @@ MAX_SPECIAL_BYTES = 16 << 20
 """git, too, judges no `.gitmodules` and no `.gitattributes` beyond that (core.bigFileThreshold)."""
 
 _NULL = bytes(20)
-_KNOWN_TYPES = {0o040000, 0o100000, 0o120000, 0o160000}
 _SYMLINK = 0o120000
 _MAX_ATTRIBUTES_LINE_BYTES = 2048
 _IGNORED_ON_HFS = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
@@ -90,9 +89,8 @@ def _judge_tree(data: bytes) -> Judged:
 
 
 def _judge_entry(entry: TreeEntry, judged: Judged) -> None:
+    # One of no known type is a submodule's commit for git.
     type_bits = int(entry.mode, 8) & 0o170000
-    if type_bits not in _KNOWN_TYPES:
-        raise BadPack("a tree's entry of an unknown mode")
     if entry.path in (b".", b"..") or b"/" in entry.path:
         raise BadPack("a tree's entry that leads elsewhere (hasDot, hasDotdot, fullPathname)")
     if entry.name == _NULL and entry.kind is not None:

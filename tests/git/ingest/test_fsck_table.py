@@ -192,6 +192,12 @@ async def test_b_8_4_a_missing_object_is_refused_by_whatever_name(way: Way) -> N
         assert not await judge(way, [root, commit(root)])
 
 
+async def test_b_8_4_a_mode_of_no_known_type_is_a_submodule(way: Way) -> None:
+    for name in (oid_of(FILE), "1" * 40):
+        root = tree((b"140000", b"a", bytes.fromhex(name)), (b"10644", b"b", FILE))
+        assert await judge(way, [root, commit(root)])
+
+
 async def test_a_harmless_file_hides_no_other(way: Way) -> None:
     """git says a line of each; the one that does harm is found among them."""
     files = [
