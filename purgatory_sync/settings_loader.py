@@ -137,8 +137,8 @@ class Setting:
                 why = str(error)
             because = f" ({why})" if why else ""
             raise ConfigurationError(
-                f"{self.variable} ({origin}) cannot be {self._quote(text)}{because}: "
-                f"accepted is {self.reader.accepted}"
+                f"{self.variable} ({origin}): invalid value {self._quote(text)}{because}: "
+                f"expected {self.reader.accepted}"
             ) from error
 
     def _quote(self, text: str) -> str:
@@ -257,5 +257,5 @@ def _warnings(named: Iterable[str], known: set[str]) -> tuple[str, ...]:
             continue
         near = difflib.get_close_matches(variable, sorted(known | WITHOUT_EFFECT), n=1)
         guess = f": did you mean {near[0]}?" if near else ""
-        found.append(f"{variable} is no setting of this program and has no effect{guess}")
+        found.append(f"{variable}: unknown setting, ignored{guess}")
     return tuple(found)

@@ -48,7 +48,7 @@ class Reader:
     """How one setting's text is read.
 
     Attributes:
-      accepted: what may be written, to follow "accepted is".
+      accepted: what may be written, to follow "expected".
       metavar: one word for it, for `--help`.
       read: raises Unacceptable (or ValueError) for other texts; its words, if any, are shown.
     """

@@ -178,7 +178,7 @@ BAD = [
     ("NGIT_HUNT_ALLOW_ADDRESSES", "127.0.0.1/8", "networks such as"),
     ("NGIT_HUNT_ALLOW_ADDRESSES", "everything", "networks such as"),
     ("NGIT_RELAY_EVENTS_PER_MINUTE", "-1", "0 or more"),
-    ("NGIT_EVENT_BLACKLIST", "someone", "('someone': not an npub): accepted is authors as npub1"),
+    ("NGIT_EVENT_BLACKLIST", "someone", "('someone': not an npub): expected authors as npub1"),
     ("NGIT_EVENT_BLACKLIST", f"{NPUB}/x", "not an npub"),
     ("NGIT_EVENT_BLACKLIST", ",", "authors as npub1"),
     ("NGIT_REPOSITORY_BLACKLIST", NPUB[:-1] + "q", "wrong checksum"),
@@ -201,7 +201,7 @@ def test_a_bad_value_is_one_sentence_with_variable_value_and_what_is_accepted(
     with pytest.raises(ConfigurationError) as caught:
         load(variable, text)
     sentence = str(caught.value)
-    assert sentence.startswith(f"{variable} (from the environment) cannot be {text!a}")
+    assert sentence.startswith(f"{variable} (from the environment): invalid value {text!a}")
     assert accepted in sentence
     assert "\n" not in sentence
     assert sentence.isprintable()
@@ -227,7 +227,7 @@ def test_secrets_are_never_shown() -> None:
         load("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "wss://me:hunter2@relay.example.org")
     assert "hunter2" not in str(caught.value)
     assert "'wss://***@relay.example.org' (credentials in the URL)" in str(caught.value)
-    with pytest.raises(ConfigurationError, match=r"cannot be 'wss://\*\*\*@relay.example.org'"):
+    with pytest.raises(ConfigurationError, match=r"invalid value 'wss://\*\*\*@relay.example.org'"):
         load("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "wss://me:hunter2/hunter2@@relay.example.org")
 
 
@@ -267,12 +267,12 @@ def test_a_proxy_is_shown_without_its_credentials(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("proxy.example:3128", "(only http and socks5 proxies can be used): accepted is http://"),
+        ("proxy.example:3128", "(only http and socks5 proxies can be used): expected http://"),
         ("https://me:hunter2@proxy.example:3128", "only http and socks5 proxies"),
         ("socks4://hunter2@proxy.example:3128", "only http and socks5 proxies"),
-        ("http://me:hunter2@proxy.example", "accepted is http://host:port"),
+        ("http://me:hunter2@proxy.example", "expected http://host:port"),
         ("http://me:hunter2@:3128", "no host in the URL"),
-        ("http://me:hunter2@proxy.example:3128/hunter2", "accepted is"),
+        ("http://me:hunter2@proxy.example:3128/hunter2", "expected"),
         ("http://me:hunter2", "port"),
         ("http://hunter2@proxy.example:3128", "in front of the @ is not user:password"),
         ("http://:hunter2@proxy.example:3128", "in front of the @ is not user:password"),
@@ -285,7 +285,7 @@ def test_a_proxy_is_shown_without_its_credentials(
 def test_what_is_no_proxy_is_told_without_repeating_it(text: str, why: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load("NGIT_HUNT_PROXY", text)
-    assert str(caught.value).startswith("NGIT_HUNT_PROXY (from the environment) cannot be ***")
+    assert str(caught.value).startswith("NGIT_HUNT_PROXY (from the environment): invalid value ***")
     assert why in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -308,10 +308,9 @@ def test_unknown_variables_are_named_with_the_nearest_known_name(tmp_path: Path)
     )
     assert loaded.settings == Settings()
     assert loaded.warnings == (
-        "NGIT_GIT_DATAPATH is no setting of this program and has no effect:"
-        " did you mean NGIT_GIT_DATA_PATH?",
+        "NGIT_GIT_DATAPATH: unknown setting, ignored: did you mean NGIT_GIT_DATA_PATH?",
         "NGIT_SYNC_DISCONNECT_CHECK_INTERVAL_SECS has no effect yet",
-        "NGIT_ZZZZZZ_QQQQ is no setting of this program and has no effect",
+        "NGIT_ZZZZZZ_QQQQ: unknown setting, ignored",
     )
 
 

@@ -81,7 +81,7 @@ def run_arguments(arguments: Sequence[str], run: Run) -> int:
 def _sentence(error: CycloptsError) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        said = f"Nothing here is called {plain(' '.join(error.unused_tokens))}."
+        said = f"Unknown command or argument: {plain(' '.join(error.unused_tokens))}."
     asked = " ".join([PROGRAM, *(error.command_chain or ()), "--help"])
     return f"{said} See {asked}."
 

@@ -57,11 +57,11 @@ log = get_logger(__name__)
 
 
 def _tell_nobody(event: Event) -> None:
-    """Nobody listens."""
+    """The default `notify`: do nothing."""
 
 
 def _note_nothing(event_ids: frozenset[str]) -> None:
-    """Nobody keeps a list of his own."""
+    """The default `gone`: do nothing."""
 
 
 @asynccontextmanager

@@ -109,16 +109,19 @@ def test_settings_warn_of_what_has_no_effect(
     ("arguments", "sentence"),
     [
         (["--nope"], "Unknown option: --nope."),
-        (["nope"], "Nothing here is called nope. See purgatory-sync --help."),
+        (["nope"], "Unknown command or argument: nope. See purgatory-sync --help."),
         (["--git-data-path"], "Parameter --git-data-path requires an argument."),
         (["--metrics-enabled=maybe"], "Invalid value for --metrics-enabled"),
         (
             ["--sync-domain-concurrent", "-5"],
-            "NGIT_SYNC_DOMAIN_CONCURRENT (from --sync-domain-concurrent) cannot be '-5':"
-            " accepted is a whole number, 1 or more",
+            "NGIT_SYNC_DOMAIN_CONCURRENT (from --sync-domain-concurrent): invalid value '-5':"
+            " expected a whole number, 1 or more",
         ),
-        (["why", "a", "b\x1b["], "Nothing here is called b\ufffd[. See purgatory-sync why --help."),
-        (["settings", "--log-level", "x"], "NGIT_LOG_LEVEL (from --log-level) cannot be 'x'"),
+        (
+            ["why", "a", "b\x1b["],
+            "Unknown command or argument: b\ufffd[. See purgatory-sync why --help.",
+        ),
+        (["settings", "--log-level", "x"], "NGIT_LOG_LEVEL (from --log-level): invalid value 'x'"),
     ],
 )
 def test_a_bad_flag_is_one_sentence_and_exit_code_2(

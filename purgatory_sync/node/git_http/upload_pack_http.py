@@ -89,7 +89,7 @@ class GitEndpoint:
             empty = await self._waits_without_repository(path)
             repository = None if empty else await self._find(path)
             if exchange.query != "service=git-upload-pack":
-                raise RefusedRequest(403, "only git's smart HTTP is spoken here: update your git")
+                raise RefusedRequest(403, "only the smart HTTP protocol is supported: upgrade git")
             if repository is None:
                 await self._advertise_nothing(exchange)
             else:
