@@ -120,7 +120,7 @@ class Forbidden(AttemptFailed):
 class NameUnknown(AttemptFailed):
     """The resolver says that the name does not exist (EAI_NONAME).
 
-    For the outside that is the same as an address that the gate refuses: whoever could tell them
+    For the outside that is the same as an address that the gate refuses: anyone who could tell them
     apart could ask which names there are inside the operator's network.
     """
 

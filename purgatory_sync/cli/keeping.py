@@ -35,7 +35,7 @@ def add_keeping_commands(app: App) -> None:
     """Let the program know the commands."""
     said = "List the repositories on the disk: made here or found there, served or not."
     app.command(_list, name="list", help=said)
-    said = "Remove a repository that is neither served nor held, whoever put it there."
+    said = "Remove a repository that is neither served nor held, no matter who put it there."
     app.command(_remove, name="remove", help=said)
 
 

@@ -152,7 +152,7 @@ def sync_identifier_next_url(
     Args:
       seen: what is missing and where it may be.
       tried: what was asked already, beside what the running hunt knows.
-      domain: only URLs of this domain, whoever waits there; else any that is not throttled.
+      domain: only URLs of this domain, no matter who waits there; else any that is not throttled.
       place: a place at `domain` that was taken before; stays the caller's when None is returned.
 
     Returns a reservation, to be handed to `sync_identifier_from_url` or given back; None when

@@ -1,4 +1,4 @@
-"""The steps of a hunt: look what is missing, ask whoever may have it, look again (B 8.5, 8.11)."""
+"""The steps of a hunt: look what is missing, ask who may have it, look again (B 8.5, 8.11)."""
 
 from __future__ import annotations
 

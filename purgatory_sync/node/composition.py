@@ -57,7 +57,7 @@ def make_listener(
     Args:
       engine: runs already.
       following: how it stands with upstream relays, for pages and metrics.
-      subscriptions: whoever serves an event calls its `broadcast`.
+      subscriptions: anyone who serves an event calls its `broadcast`.
       pubkey: of the service, in hex.
     """
     info = RelayInfo(

@@ -15,7 +15,7 @@ _RESULT: Final = b"application/x-git-upload-pack-result"
 
 
 class Delivery:
-    """One answer on its way, as far as its fault lets it; whoever waits is ended from outside.
+    """One answer on its way, as far as its fault lets it; anyone who waits is ended from outside.
 
     Attributes:
       status: what was answered; 0 before.

@@ -28,7 +28,7 @@ class NodeFailed(Exception):
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody listens on, and that no outgoing connection is given by the system.
 
-    Whoever asks a port of that kind again and again whether it answers can meet himself there.
+    Anyone who asks a port of that kind again and again whether it answers can meet himself there.
     """
     while True:
         port = random.randrange(*_PORTS)

@@ -187,7 +187,7 @@ def test_settings_that_cannot_be_printed_are_one_sentence(json: list[str]) -> No
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"NGIT_HUNT_MAX_OBJECTS": "0"}, "NGIT_HUNT_MAX_OBJECTS (from the environment) cannot be"),
+        ({"NGIT_HUNT_MAX_OBJECTS": "0"}, "NGIT_HUNT_MAX_OBJECTS (from the environment): invalid"),
         ({"NGIT_RELAY_OWNER_NSEC": SECRET}, "NGIT_RELAY_OWNER_NSEC is not an nsec"),
     ],
 )

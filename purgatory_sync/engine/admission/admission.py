@@ -70,7 +70,7 @@ class Answer:
     Attributes:
       message: the text of OK, with a NIP-01 prefix, or empty.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
-      forged: its id or signature is not what it says; whoever sent it lies or is broken.
+      forged: its id or signature is not what it says; anyone who sent it lies or is broken.
       transient: of a refusal, whether trying again may help although nothing came that it lacked.
     """
 

@@ -51,7 +51,7 @@ class Caretaker:
     releaser: Releaser
 
     async def list(self) -> tuple[ListedRepository, ...]:
-        """Every repository on the disk, whoever put it there, by owner and identifier.
+        """Every repository on the disk, no matter who put it there, by owner and identifier.
 
         Raises:
           RepositoryError: the folder cannot be read.
@@ -65,7 +65,7 @@ class Caretaker:
         return tuple([await self._look(owner, identifier) for owner, identifier in named])
 
     async def remove(self, name: str) -> ListedRepository:
-        """Remove a repository that is neither served nor held, whoever put it there.
+        """Remove a repository that is neither served nor held, no matter who put it there.
 
         Args:
           name: `npub1…/identifier`.

@@ -29,7 +29,7 @@ class Dropper:
 
     A repository is seen to once an hour at most, and less and less often, down to once a day,
     while that fails or frees less than an eighth: it is packed anew as a whole, with all that share
-    packs with it. So whoever shares with one that was just seen to waits as long as that one, else
+    packs with it. So what shares with one that was just seen to waits as long as that one, else
     strangers with many small ones could have a large one packed all the time.
 
     Attributes:

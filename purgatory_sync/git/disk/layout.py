@@ -71,7 +71,7 @@ def borrows(repository: Path) -> bool:
 
 
 def require_format(repository: Path) -> None:
-    """Refuse what is read wrongly by whoever expects SHA-1 names, refs in files, and all objects.
+    """Refuse what needs more than SHA-1 names, refs in files, and all objects to be read.
 
     Raises:
       RepositoryError: no repository is there, its objects have SHA-256 names, it keeps its refs in

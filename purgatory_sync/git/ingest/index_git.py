@@ -46,7 +46,7 @@ _BASE_CPU_SECS = 60
 _CPU_BYTES_PER_SEC = 10 * _MIB
 
 _WORDS_BYTES = 16 * _MIB
-"""Of each odd `.gitmodules` git says a line; whoever sends more of them does so on purpose."""
+"""Of each odd `.gitmodules` git says a line; anyone who sends more of them does so on purpose."""
 
 _PROBE_SECS = 30
 _UNKNOWN = re.compile(rb"Unhandled message id: (\w+)")

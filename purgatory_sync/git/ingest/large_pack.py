@@ -99,7 +99,7 @@ class LargePack:
             self._judge = self._find_judge(stream)
 
     def hand_on(self, scanned: bytes) -> None:
-        """Give bytes that were scanned to whoever judges them; raises as `scan`."""
+        """Give bytes that were scanned to anyone who judges them; raises as `scan`."""
         with local_errors("judge a pack"):
             self._require_space()
             self._judge.take(scanned)
@@ -137,7 +137,7 @@ class LargePack:
         return name
 
     def stop(self) -> None:
-        """End whoever works on the pack; nothing to do the second time."""
+        """End anyone who works on the pack; nothing to do the second time."""
         self._judge.stop()
 
     def _find_judge(self, stream: bool) -> _Judge:

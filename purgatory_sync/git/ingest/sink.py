@@ -324,7 +324,7 @@ class _SmallPack:
 
 
 def _shares(large: LargePack, data: bytes) -> Iterator[bytes]:
-    """What is scanned in one turn: of a bomb little, so that whoever waits for a place gets it."""
+    """What is scanned in one turn: little of a bomb, so that others get its place."""
     at = 0
     while at < len(data):
         share = data[at : at + _DENSE_PIECE_BYTES] if large.is_dense else data[at:]

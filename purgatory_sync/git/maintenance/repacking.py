@@ -1,6 +1,6 @@
 """Many packs made one, by git, without anything getting lost (STORAGE).
 
-Whoever looks for an object looks into each pack, so that fifty of them make it eight times slower.
+A look-up of an object searches each pack, so that fifty of them make it eight times slower.
 Nothing is dropped here, not even what no ref reaches: a pack in quarantine may lean on it. And the
 order of modification times stays what `copying` relies on: the newest packs are combined, all from
 one on, and what comes of them gets that one's time. So it leans on older ones only, as they did,
@@ -52,7 +52,7 @@ _SETTINGS = (
 )
 _FLAGS = ("--delta-base-offset", "--threads=1", "-q")
 _NAME = re.compile(rb"[0-9a-f]{40}")
-# Whoever made these has plans of its own with the repository.
+# Anyone who made these has plans of its own with the repository.
 _NOT_OURS = ("keep", "promisor", "mtimes")
 
 

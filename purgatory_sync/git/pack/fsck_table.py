@@ -1,6 +1,6 @@
 """What git finds odd about objects, and whether it keeps them from being hosted (docs/objects.md).
 
-Refused is what endangers whoever clones or checks out: paths that escape, `.gitmodules` that name
+Refused is what endangers those who clone or check out: paths that escape, `.gitmodules` that name
 options, commands or links, and objects that do not parse. All else stands in the history of known
 projects, harms nobody and is taken. Every judge follows this table: the quick check in memory, git,
 and the rules for machines without git.

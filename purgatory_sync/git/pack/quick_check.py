@@ -1,6 +1,6 @@
 """What an object points at, and whether it is of a form that git is known to accept.
 
-A white list: what these patterns do not know raises `Unsure`, and whoever knows all of git's
+A white list: what these patterns do not know raises `Unsure`, and anyone who knows all of git's
 rules judges it. So a mistake here costs time, not safety.
 """
 

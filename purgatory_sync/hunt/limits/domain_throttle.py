@@ -62,7 +62,7 @@ class DomainThrottle:
         return self.resting_until is not None and now < self.resting_until
 
     def has_capacity(self, now: float) -> bool:
-        """Whether an attempt may start now, whoever waits."""
+        """Whether an attempt may start now, no matter who waits."""
         return self.free_at(now) <= now
 
     def free_at(self, now: float) -> float:

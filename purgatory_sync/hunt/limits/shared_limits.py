@@ -68,7 +68,7 @@ class Throttles:
         )
 
     def _start_task(self, living: LivingDomain) -> None:
-        """A domain lives from now on: whoever serves domains begins here."""
+        """A domain lives from now on: anyone who serves domains begins here."""
 
     def is_throttled(self, domain: str) -> bool:
         """Whether newcomers must wait there: no place, no token, a rest, or others waiting.
@@ -99,7 +99,7 @@ class Throttles:
         return -throttle.tokens.available(trio.current_time()), throttle.in_flight
 
     def start_request(self, domain: str) -> Place | None:
-        """Take a place and a token, whoever waits there; None when there is none."""
+        """Take a place and a token, no matter who waits there; None when there is none."""
         living = self.domains.get_or_add(domain)
         place = living.throttle.start_request(trio.current_time()) if living is not None else None
         if living is not None and place is not None:

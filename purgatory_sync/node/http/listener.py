@@ -26,7 +26,7 @@ StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 
 DEFAULT_PER_ADDRESS = 100
 WEBSOCKET_PATH = "/"
-# Whoever finds no place is heard out so long, and so many at once are.
+# Anyone who finds no place is heard out so long, and so many at once are.
 TURNED_AWAY_SECS, MAX_TURNED_AWAY = 1.0, 64
 _TURNED_AWAY_PIECES = 16
 
@@ -229,7 +229,7 @@ class Listener:
         if length > self._settings.max_head_bytes:
             return 431
         names = {name for name, _ in request.headers}
-        # Whoever stands before us may see the request's end elsewhere than we do (RFC 9112, 6.3).
+        # A proxy before us may see the request's end elsewhere than we do (RFC 9112, 6.3).
         return 400 if {b"content-length", b"transfer-encoding"} <= names else None
 
     async def _upgrade(self, wire: Wire, request: h11.Request, peer: str) -> None:

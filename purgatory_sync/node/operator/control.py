@@ -2,7 +2,7 @@
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
 `hunt`, `remove` or `authority`; the answer `{"result": …}` or `{"error": "a sentence"}`. All
-reasons are told: whoever may open the socket may read the data beside it.
+reasons are told: anyone who may open the socket may read the data beside it.
 """
 
 from __future__ import annotations

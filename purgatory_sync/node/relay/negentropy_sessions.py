@@ -58,7 +58,7 @@ class Reconciling:
         return self._items
 
     def add(self, session: _Session) -> bool:
-        """Keep a session; False where there is no room, whoever idles being sent away."""
+        """Keep a session; False where there is no room, no matter who idles being sent away."""
         for idle in [*self._sessions]:
             if self._fits(session) or idle.used_at + IDLE_SECS > trio.current_time():
                 break

@@ -89,7 +89,7 @@ class Relay:
 
     Args:
       backend: judges what is published, answers queries.
-      subscriptions: whoever serves an event calls its `broadcast`.
+      subscriptions: anyone who serves an event calls its `broadcast`.
       settings: limits of one connection.
       identify: makes each client's identity; without it protected events are refused (NIP-70).
     """

@@ -52,7 +52,7 @@ class Interests(Generic[_Who]):
         return who in self._keys
 
     def candidates(self, event: Event) -> list[_Who]:
-        """Whoever may want an event, each once; nobody who wants it is missing."""
+        """Anyone who may want an event, each once; nobody who wants it is missing."""
         found = (self._filed.get(key, ()) for key in _keys_of(event))
         return list(dict.fromkeys(who for filed in found for who in filed))
 

@@ -33,7 +33,7 @@ from .state.shared import Common, Local, Record, Shared
 
 RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0
-# Whoever lies is not asked again at once, however long he was listened to.
+# Anyone who lies is not asked again at once, however long he was listened to.
 MISBEHAVED_SECS = 600.0
 # So many are known still that nobody names any more: they may be named again.
 MAX_LEFT = 1_000

@@ -229,7 +229,7 @@ class Repositories:
         return (path / PROVEN_MARKER).exists()
 
     def all_named(self) -> list[tuple[str, str]]:
-        """Owner and identifier of every repository on the disk, whoever put it there."""
+        """Owner and identifier of every repository on the disk, no matter who put it there."""
         named = []
         for path in self.git_data.glob("npub1*/*.git"):
             identifier = extract_identifier_from_repo_path(path)

@@ -107,7 +107,7 @@ class RepositoryIndex:
     async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
         """The owners whose served announcements have their repository here, made or not.
 
-        Whoever is served for an owner's sake only (B 2.2 b, 5.1) has none, listing us or not.
+        Anyone who is served for an owner's sake only (B 2.2 b, 5.1) has none, listing us or not.
         """
         served = await self._read(identifier)
         return tuple(

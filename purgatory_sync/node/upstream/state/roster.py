@@ -17,7 +17,7 @@ from .members_beside import Hosts, MembersBeside
 
 MAX_RELAYS = 200
 MAX_RELAYS_OF_ANNOUNCEMENT = 20
-# Whoever announces many paths of one host must not make us open a connection to each.
+# Anyone who announces many paths of one host must not make us open a connection to each.
 MAX_RELAYS_OF_HOST = 4
 
 
