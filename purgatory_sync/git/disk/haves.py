@@ -52,15 +52,19 @@ class Haves:
         era, tips = await blocking(limiter, _look, repository)
         return cls(tuple(tips), era, repository, limiter)
 
-    async def with_history(self, shared: Collection[str] = ()) -> Sequence[str]:
+    async def with_history(
+        self, shared: Collection[str] = (), kept: Collection[str] = ()
+    ) -> Sequence[str]:
         """Tips, and commits behind them ever further apart, at most 256 in all.
 
         Args:
           shared: what the server is known to have; those of it that are here come first.
+          kept: likewise, what was fetched from it before and no ref names here.
         """
-        if not self.tips and not shared:
+        if not self.tips and not kept:
             return ()
-        return await blocking(self._limiter, list_history, self._repository, self.tips, shared)
+        known = [*shared, *kept]
+        return await blocking(self._limiter, list_history, self._repository, self.tips, known)
 
 
 def _look(repository: Path) -> tuple[str, list[str]]:

@@ -234,7 +234,7 @@ class Conversation:
             if proven is not None:
                 return proven
             shared = answer.common or await self._shown_tips()
-        haves = await self._wish.haves.with_history([*shared, *self._kept])
+        haves = await self._wish.haves.with_history(shared, self._kept)
         if self._server.version == 2:
             proven = await self._fetch(fetch_v2(wants, haves), FetchAnswerV2(), wants)
         else:
