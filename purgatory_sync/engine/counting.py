@@ -23,10 +23,15 @@ RELEASED_KINDS = {
 
 @attrs.frozen
 class Counts:
-    """Events since the start: released ones by kind, offered ones by outcome."""
+    """Events since the start: released ones by kind, offered ones by outcome.
+
+    Attributes:
+      outsiders: refused states by what their authors are who are no members (B 3.1).
+    """
 
     released: Counter[str] = attrs.field(factory=Counter)
     offered: Counter[str] = attrs.field(factory=Counter)
+    outsiders: Counter[str] = attrs.field(factory=Counter)
 
     def totals(self, throttles: ThrottleManager) -> dict[str, int]:
         """All that is counted, by the names of `HourCounters.counts`."""

@@ -72,6 +72,8 @@ class PurgatorySync:
         """
         answer = await self._admission.offer(event, Origin(origin))
         self._counts.offered[answer.outcome] += 1
+        if answer.outsider is not None:
+            self._counts.outsiders[answer.outsider] += 1
         return answer
 
     async def query(self, filters: Sequence[Filter], limit: int = QUERY_LIMIT) -> list[Event]:
@@ -159,7 +161,8 @@ class PurgatorySync:
         Args:
           events: whether each held event is reported on; the counters alone are cheap.
         """
-        return self.explainer.statistics(self._counts.released, events=events)
+        found = self.explainer.statistics(self._counts.released, events=events)
+        return attrs.evolve(found, states_refused=dict(self._counts.outsiders))
 
     async def hosted(self, npub: str, identifier: str) -> Path | None:
         """The repository that git clients may read under this name; None when it is not here.

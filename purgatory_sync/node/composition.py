@@ -176,6 +176,7 @@ def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> Metri
         oids_fetched=now.hunt.oids_fetched,
         held=now.held,
         released=now.released,
+        states_refused=now.states_refused,
         domains=[
             DomainMetrics(domain, each.in_flight, each.requests_total, each.tokens)
             for domain, each in now.hunt.domains.items()

@@ -108,6 +108,18 @@ async def served(home: Home) -> set[str]:
     return {event.id for event in await home.store.query([Filter()], 100)}
 
 
+async def test_b_3_1_states_of_non_members_are_counted_by_what_they_are(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with Home(tmp_path).running() as engine:
+        tags = [*announce().tags, ("maintainers", MAINTAINER.pubkey)]
+        await engine.offer(OWNER.sign(30617, "", tags, NOW), "user")
+        for author in (MAINTAINER, Author.from_seed(3)):
+            state = events.state(author, "repo", {MAIN: "1" * 40}, created_at=NOW - 5)
+            assert (await engine.offer(state, "user")).outcome is Outcome.REFUSED
+        assert engine.statistics().states_refused == {"invited": 1, "stranger": 1}
+
+
 async def test_a_user_event_is_hunted_after_180_seconds(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -12,6 +12,7 @@ import trio
 from ...errors import InvalidEvent, RepositoryError, RepositoryUnusable, StoreError
 from ...nostr import kinds
 from ...nostr.announcement import Announcement
+from ...nostr.authority.outsiders import Position
 from ...nostr.event import Event, verify_event
 from ...nostr.parsed import Deletion, Parsed, parse
 from ...nostr.pull_request import PullRequest
@@ -71,6 +72,7 @@ class Answer:
       message: the text of OK, with a NIP-01 prefix, or empty.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
       forged: its id or signature is not what it says; anyone who sent it lies or is broken.
+      outsider: of a state, what its author is who is no member; None where that is no reason.
       transient: of a refusal, whether trying again may help although nothing came that it lacked.
     """
 
@@ -79,6 +81,7 @@ class Answer:
     lacks: tuple[str, ...] = ()
     forged: bool = False
     transient: bool = False
+    outsider: Position | None = None
 
     @property
     def accepted(self) -> bool:
@@ -195,7 +198,11 @@ class Admission:
         saved = await self._carry_out(parsed, verdict, entry)
         if verdict.action is Action.REFUSE:
             return Answer(
-                Outcome.REFUSED, verdict.message, verdict.lacks, transient=verdict.transient
+                Outcome.REFUSED,
+                verdict.message,
+                verdict.lacks,
+                transient=verdict.transient,
+                outsider=verdict.outsider,
             )
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)

@@ -169,6 +169,7 @@ class Statistics:
       queued: identifiers in the queue, those being hunted included.
       released: events released since the start, by kind.
       hunt: domains, attempts by result, OIDs fetched.
+      states_refused: states of authors who are no members since the start, by what they are.
       events: why each event is held; without what it lacks, which only a look at the disk tells.
     """
 
@@ -177,3 +178,4 @@ class Statistics:
     released: Mapping[str, int]
     hunt: HuntStatistics
     events: tuple[HeldStatus, ...]
+    states_refused: Mapping[str, int] = attrs.field(factory=dict)

@@ -42,6 +42,7 @@ class MetricsSnapshot:
       oids_fetched: objects that hunts brought.
       held: held events by kind (`announcement`, `state`, `pr`).
       released: released events by kind.
+      states_refused: states of authors who are no members, by what they are instead.
       domains: the git domains that the throttles know.
       pushes: pushes that came to an end by result (`accepted`, `refused`, `broken`).
       push_bytes: what they sent.
@@ -55,6 +56,7 @@ class MetricsSnapshot:
     oids_fetched: int = 0
     held: Mapping[str, int] = attrs.field(factory=dict)
     released: Mapping[str, int] = attrs.field(factory=dict)
+    states_refused: Mapping[str, int] = attrs.field(factory=dict)
     domains: Sequence[DomainMetrics] = ()
     pushes: Mapping[str, int] = attrs.field(factory=dict)
     push_bytes: int = 0
@@ -102,6 +104,8 @@ class _Collector(Collector):
         )
         yield _gauges("purgatory_held", "Held events.", "kind", now.held)
         yield _counters("purgatory_released", "Released events.", "kind", now.released)
+        refused = now.states_refused
+        yield _counters("purgatory_states_refused", "States of non-members.", "reason", refused)
         yield _counters("purgatory_pushes", "Pushes.", "result", now.pushes)
         yield CounterMetricFamily("purgatory_push_bytes", "Bytes that pushes sent.", now.push_bytes)
         yield CounterMetricFamily(

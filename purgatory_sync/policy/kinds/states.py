@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import attrs
+
+from ...nostr.authority.outsiders import position_of
 from ...nostr.authority.repository_data import RepositoryData, Standing
 from ...nostr.state import State
 from ...settings import PurgatorySettings
@@ -26,7 +29,8 @@ def judge_state(state: State, origin: str, known: Known, settings: PurgatorySett
         return refuse("invalid: no announcement exists for this repository", lacks)
     owners = data.owners_authorising(state.author)
     if not owners:
-        return refuse(f"{NOT_AUTHORIZED}: {why_not(state.author, data)}", lacks)
+        verdict = refuse(f"{NOT_AUTHORIZED}: {why_not(state.author, data)}", lacks)
+        return attrs.evolve(verdict, outsider=position_of(state.author, data.sets).position)
     revives = tuple(
         data.known[owner].announcement.event.id
         for owner in owners

@@ -6,6 +6,7 @@ import enum
 
 import attrs
 
+from ...nostr.authority.outsiders import Position
 from ...nostr.event import Event
 from ...records import Tombstone
 
@@ -35,6 +36,7 @@ class Verdict:
       deletes: ids that are served or held no longer; repositories on disk stay.
       bars: what must not come back.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
+      outsider: of a state that is refused because its author is no member: what he is instead.
       transient: of a refusal, whether the same event may be accepted later although nothing came.
     """
 
@@ -48,6 +50,7 @@ class Verdict:
     bars: tuple[Tombstone, ...] = ()
     lacks: tuple[str, ...] = ()
     transient: bool = False
+    outsider: Position | None = None
 
     @property
     def accepted(self) -> bool:

@@ -23,6 +23,7 @@ def test_names_and_values() -> None:
             relay_events={"taken": 8, "refused": 9},
             pushes={"accepted": 8, "refused": 9},
             push_bytes=1000,
+            states_refused={"invited": 4},
             push_secs=1.5,
         )
     )
@@ -33,6 +34,7 @@ def test_names_and_values() -> None:
         "purgatory_sync_oids_fetched_total 40.0",
         'purgatory_held{kind="state"} 5.0',
         'purgatory_released_total{kind="pr"} 6.0',
+        'purgatory_states_refused_total{reason="invited"} 4.0',
         'purgatory_pushes_total{result="accepted"} 8.0',
         'purgatory_pushes_total{result="refused"} 9.0',
         "purgatory_push_bytes_total 1000.0",
