@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import attrs
 
 from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData
+from ...nostr.event import Event
 from ...nostr.state import State
 from ...runtime.bounded import Bounded
 
@@ -32,21 +35,22 @@ class Served:
     )
 
     @property
+    def events(self) -> tuple[Event, ...]:
+        """All of them as they are."""
+        return (*(a.event for a, _ in self.announcements), *(s.event for s in self.states))
+
+    @cached_property
     def values(self) -> int:
         """How many values its tags have: what it weighs in memory."""
-        events = (*(a.event for a, _ in self.announcements), *(s.event for s in self.states))
-        return sum(len(tag) for event in events for tag in event.tags)
-
-    def holds(self, event_ids: frozenset[str]) -> bool:
-        """Whether any of the events is among them."""
-        return any(a.event.id in event_ids for a, _ in self.announcements) or any(
-            s.event.id in event_ids for s in self.states
-        )
+        return sum(sum(map(len, event.tags)) for event in self.events)
 
 
 @attrs.define(eq=False)
 class IndexCache:
-    """By identifier; what was not asked for longest is forgotten first."""
+    """By identifier; what was not asked for longest is forgotten first.
+
+    A deletion asks for the identifiers of its events, not for all that are remembered.
+    """
 
     _served: Bounded[str, Served] = attrs.field(
         factory=lambda: Bounded(
@@ -56,6 +60,8 @@ class IndexCache:
             by_use=True,
         )
     )
+
+    _of: dict[str, str] = attrs.field(factory=dict)
 
     @property
     def values(self) -> int:
@@ -69,7 +75,11 @@ class IndexCache:
 
     def put(self, identifier: str, served: Served) -> None:
         """Remember it while there is room."""
-        self._served.put(identifier, served)
+        if (before := self._served.get(identifier)) is not None:
+            self._unlist(before)
+        self._of.update(dict.fromkeys((event.id for event in served.events), identifier))
+        for _, gone in self._served.put(identifier, served):
+            self._unlist(gone)
 
     def changed(self, identifier: str) -> None:
         """Something of the identifier is about to be served; it is to be read anew."""
@@ -78,5 +88,9 @@ class IndexCache:
 
     def ended(self, event_ids: frozenset[str]) -> None:
         """Some events are served no longer: what knew any of them is to be read anew."""
-        for identifier in [i for i, s in self._served.items() if s.holds(event_ids)]:
+        for identifier in {self._of[each] for each in event_ids if each in self._of}:
             self.changed(identifier)
+
+    def _unlist(self, served: Served) -> None:
+        for event in served.events:
+            self._of.pop(event.id, None)

@@ -56,3 +56,20 @@ def test_what_changed_is_read_anew_and_what_was_read_is_kept_until_then() -> Non
     assert (memory.get("two"), memory.values) == (None, 18)
     memory.put("two", served(5))
     assert memory.values == 8 + 12
+
+
+def test_a_deletion_finds_what_is_remembered_and_nothing_of_what_made_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index_cache, "MOST_VALUES", 20)
+    memory, small, large = IndexCache(), served(3), served(9)
+    for _ in range(2):
+        memory.put("small", small)
+    memory.put("large", large)
+    assert set(memory._of) == {large.states[0].event.id}
+    memory.ended(frozenset((small.states[0].event.id,)))
+    assert memory.get("large") is large
+    memory.ended(frozenset(memory._of))
+    assert memory.get("large") is None
+    memory.put("large", small)
+    assert set(memory._of) == {small.states[0].event.id}
