@@ -17,7 +17,7 @@ from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.kinds.deletions import bar_targets, is_barred
 from ...policy.rules.known_facts import Known
-from ...policy.rules.references import anchor_filters, is_anchored
+from ...policy.rules.references import anchor_filters, is_anchored, referrer_filters
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import concern_in
@@ -75,7 +75,8 @@ class SnapshotBuilder:
         event = parsed.event
         data = {each: await self.index.data(each) for each in parsed.identifiers}
         held = self.purgatory.get(event.id)
-        anchoring = () if event.kind in JUDGED_WITHOUT else anchor_filters(event)
+        asked = _asks_for_references(parsed, data)
+        anchoring = anchor_filters(event) if asked else ()
         found, tombstones = await self.store.look(
             [*_itself_and_its_address(event), *anchoring], REFERRERS_READ, bar_targets(event)
         )
@@ -95,7 +96,7 @@ class SnapshotBuilder:
         known = attrs.evolve(
             known,
             objects_here=await self._objects_here(parsed, data),
-            referenced=await self._referenced(event, data, found, anchoring),
+            referenced=asked and await self._referenced(event, data, found, anchoring),
             targets_served=targets.served,
             targets_held=targets.held,
             left_alone=await self._left_alone(parsed, data),
@@ -159,6 +160,7 @@ class SnapshotBuilder:
         found: Sequence[Event],
         anchoring: Sequence[Filter],
     ) -> bool:
+        """Whether it refers to something served, or, only asked then, something refers to it."""
         # Its author's of that kind were looked for anyway (`_itself_and_its_address`); to look at
         # all of them would cost this task the square of the number of its tags.
         found = [
@@ -167,6 +169,14 @@ class SnapshotBuilder:
             if (e.pubkey, e.kind) != (event.pubkey, event.kind)
             or any(each.matches(e) for each in anchoring)
         ]
+        if await self._is_anchored(event, data, found):
+            return True
+        referring = await self.store.query(referrer_filters(event), REFERRERS_READ)
+        return await self._is_anchored(event, data, referring)
+
+    async def _is_anchored(
+        self, event: Event, data: dict[str, RepositoryData], found: Sequence[Event]
+    ) -> bool:
         announced = [e for e in found if e.kind == kinds.ANNOUNCEMENT]
         needed = {e.first("d") or "" for e in announced} - data.keys()
         known = data | {each: await self.index.data(each) for each in sorted(needed)}
@@ -190,6 +200,13 @@ class SnapshotBuilder:
             await self.index.parser.stored(served),
             tuple(entry.parsed for entry in _held_targets(self.purgatory, deletion)),
         )
+
+
+def _asks_for_references(parsed: Parsed, data: Mapping[str, RepositoryData]) -> bool:
+    """Whether the verdict depends on what refers to what (B 4.1, 5)."""
+    if isinstance(parsed, PullRequest):
+        return not any(data[each].owners_of_pr(parsed) for each in parsed.identifiers)
+    return parsed.event.kind not in JUDGED_WITHOUT
 
 
 def _itself_and_its_address(event: Event) -> list[Filter]:

@@ -29,7 +29,8 @@ class Known:
       held_by_author: how many of them are this author's.
       held_bytes, held_bytes_by_author: the same in bytes of their JSON.
       objects_here: every object of this state or PR is here (B 3.6).
-      referenced: it refers to something served, or something served refers to it (B 5).
+      referenced: it refers to something served, or something served refers to it (B 5); not
+        looked for where a repository of the event's identifiers decides.
       left_alone: ids of served states and pull requests that concern no other repository here
         than the author's; looked at for private announcements only.
       targets_served: served events that this deletion request names (`Deletion`).

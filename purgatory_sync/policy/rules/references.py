@@ -37,7 +37,7 @@ def references_of(event: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def anchor_filters(event: Event) -> tuple[Filter, ...]:
-    """Filters that find what is served and anchors the event: both ways, by id and coordinate.
+    """Filters that find what is served and what the event refers to, by id and coordinate.
 
     What they find still has to pass `anchors`.
     """
@@ -50,7 +50,12 @@ def anchor_filters(event: Event) -> tuple[Filter, ...]:
     for (kind, pubkey), identifiers in by_kind.items():
         tags = {"d": frozenset(identifiers)} if kinds.is_addressable(kind) else {}
         found.append(Filter(kinds=frozenset({kind}), authors=frozenset({pubkey}), tags=tags))
-    found += [Filter(tags={letter: frozenset({event.id})}) for letter in ID_TAGS]
+    return tuple(found)
+
+
+def referrer_filters(event: Event) -> tuple[Filter, ...]:
+    """Filters that find what is served and refers to the event; it has to pass `anchors`, too."""
+    found = [Filter(tags={letter: frozenset({event.id})}) for letter in ID_TAGS]
     if (address := address_text(event)) is not None:
         found += [Filter(tags={letter: frozenset({address})}) for letter in COORDINATE_TAGS]
     return tuple(found)

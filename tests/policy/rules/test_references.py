@@ -13,6 +13,7 @@ from purgatory_sync.policy.rules.references import (
     anchors,
     is_anchored,
     references_of,
+    referrer_filters,
 )
 from purgatory_sync.policy.rules.verdict import Action, Verdict
 from purgatory_sync.settings import PurgatorySettings
@@ -37,7 +38,8 @@ ID = "1" * 64
 
 
 def found_by(event: Event, served: Event) -> bool:
-    return any(each.matches(served) for each in anchor_filters(event))
+    filters = (*anchor_filters(event), *referrer_filters(event))
+    return any(each.matches(served) for each in filters)
 
 
 @pytest.mark.parametrize("kind", [1, 1111, 1617, 1621, 1630, 7, 0])
@@ -154,5 +156,6 @@ def test_no_tags_make_reading_references_fail(tags: list[list[str]]) -> None:
     ids, coordinates = references_of(event)
     assert set(ids) <= {ID}
     assert coordinates == ()
-    assert anchor_filters(event)
+    anchor_filters(event)
+    assert referrer_filters(event)
     anchors(event, SERVICE, {})
