@@ -150,6 +150,7 @@ async def test_no_cookie_of_a_server_comes_back(
                 await place.client.fetch_oids(repository, URL.replace("https", "http"), [STEP.oid])
         assert len(place.seen) > 1
         assert all("cookie" not in seen.headers for seen in place.seen)
+        assert not list(place.client._http._client.cookies.jar)  # nor does it fill our memory
 
 
 async def test_nothing_is_taken_from_the_environment(
