@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import attrs
 
+from .version import PROGRAM, __version__
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -92,6 +94,11 @@ class HuntSettings:
     )
     ingest: Literal["auto", "git", "dulwich"] = setting(
         "auto", "HUNT_INGEST", "who judges large packs: git where it is installed, or dulwich"
+    )
+    user_agent: str = setting(
+        f"git/{PROGRAM}-{__version__}",
+        "HUNT_USER_AGENT",
+        "the name that git servers are told; many know git by a name that begins with git/",
     )
     proxy: Proxy | None = setting(
         None,

@@ -159,6 +159,12 @@ def _text(text: str) -> str:
     return text
 
 
+def _header(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise Unacceptable("only printable ASCII")
+    return text
+
+
 def _service(text: str) -> str:
     """A host[:port]; host in lower case, the port as it was written."""
     try:
@@ -244,6 +250,7 @@ def _identifier(text: str) -> str:
         raise Unacceptable(f"{text!a}: {error}") from error
 
 
+HEADER: Final = Reader("a name such as git/2.53.0", "NAME", _header)
 TEXT: Final = Reader("text in one line", "TEXT", _text)
 SERVICE: Final = Reader(
     "a host or host:port without scheme and path, such as git.example.org", "HOST[:PORT]", _service

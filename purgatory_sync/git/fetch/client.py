@@ -69,7 +69,8 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         self._http = GitHttpClient(
             GateTransport(gate, tls=tls, **seconds)
             if transport is None
-            else GivenTransport(transport, **seconds)
+            else GivenTransport(transport, **seconds),
+            settings.user_agent,
         )
         self._known = KnownServers()
 

@@ -15,7 +15,6 @@ from ...errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, Red
 from ...runtime.clock import WallClock
 from ...runtime.net.transport import ON_CONTACT
 from ...urls import WebUrl
-from ...version import __version__
 from .http_rules import (
     ADVERTISEMENT,
     INFO_REFS,
@@ -99,7 +98,7 @@ class GitHttpClient:
       transport: sends the requests and raises AttemptFailed's subclasses; closed with the client.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, user_agent: str) -> None:
         self._client = httpx.AsyncClient(
             transport=transport,
             follow_redirects=False,
@@ -108,7 +107,7 @@ class GitHttpClient:
             event_hooks={"response": [_hide_location]},
         )
         self._headers = {
-            "User-Agent": f"purgatory-sync/{__version__}",
+            "User-Agent": user_agent,
             "Accept-Encoding": "identity",
         }
 

@@ -11,8 +11,15 @@ from typing import Final
 
 from ..protocol.pktline import DELIM_BYTES, FLUSH_BYTES, pkt_line
 
-# dulwich's server answers 500 unless all of these are echoed; git's ignores what it does not know.
-_V0_CAPABILITIES: Final = (b"side-band-64k", b"thin-pack", b"ofs-delta", b"no-progress")
+# In git's order. dulwich's server answers 500 unless all of these are echoed, others 400 without
+# multi_ack; git's ignores what it does not know.
+_V0_CAPABILITIES: Final = (
+    b"multi_ack_detailed",
+    b"side-band-64k",
+    b"thin-pack",
+    b"no-progress",
+    b"ofs-delta",
+)
 
 
 def fetch_v2(wants: Sequence[str], haves: Sequence[str] = (), *, done: bool = True) -> bytes:
@@ -50,7 +57,10 @@ def fetch_v0(wants: Sequence[str], haves: Sequence[str], capabilities: Collectio
       haves: what is here already.
       capabilities: what the server advertised; nothing else is claimed.
     """
-    claimed = b" ".join(name for name in _V0_CAPABILITIES if name in capabilities)
+    names = [name for name in _V0_CAPABILITIES if name in capabilities]
+    if b"multi_ack_detailed" not in names and b"multi_ack" in capabilities:
+        names.insert(0, b"multi_ack")
+    claimed = b" ".join(names)
     first, *others = wants
     lines = [pkt_line(b"want " + first.encode("ascii") + b" " + claimed + b"\n")]
     lines += _named(b"want", others)

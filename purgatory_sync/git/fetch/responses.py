@@ -24,6 +24,7 @@ _MAX_ACKS: Final = 4096
 _PACK, _PROGRESS, _FATAL = 1, 2, 3
 _PACK_HEAD_BYTES: Final = 12
 _ACK: Final = re.compile(rb"ACK [0-9a-f]{40}")
+_ACK_V0: Final = re.compile(rb"ACK [0-9a-f]{40}(?: (?:common|continue|ready))?")
 
 
 class EmptyAnswer(ProtocolBroken):
@@ -235,7 +236,7 @@ class FetchAnswerV0(FetchAnswer):
 
     def _judge_head(self, packet: Packet) -> None:
         line = packet.rstrip(b"\n") if isinstance(packet, bytes) else b""
-        if line != b"NAK" and not _ACK.fullmatch(line):
+        if line != b"NAK" and not _ACK_V0.fullmatch(line):
             raise ProtocolBroken(f"a line that was not asked for: {_shown(packet)}")
         self._acks += 1
         if self._acks > _MAX_ACKS:

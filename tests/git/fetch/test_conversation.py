@@ -144,7 +144,7 @@ async def test_requests_say_who_we_are_and_bring_no_cookies(repository: Path, tm
         for _ in range(2):
             await place.client.fetch_oids(repository, URL, [TIP])
         headers = place.seen[1].headers
-        assert headers["user-agent"].startswith("purgatory-sync/")
+        assert headers["user-agent"].startswith("git/purgatory-sync-")
         assert headers["accept-encoding"] == "identity"
         assert "cookie" not in headers
 

@@ -40,10 +40,12 @@ def test_refs_are_listed_by_prefix() -> None:
 def test_a_v0_fetch_claims_only_what_was_advertised() -> None:
     everything = {b"side-band-64k", b"thin-pack", b"ofs-delta", b"no-progress", b"multi_ack"}
     assert fetch_v0([A, B], [C], everything) == (
-        b"0060want " + A.encode() + b" side-band-64k thin-pack ofs-delta no-progress\n"
+        b"006awant " + A.encode() + b" multi_ack side-band-64k thin-pack no-progress ofs-delta\n"
         b"0032want " + B.encode() + b"\n"
         b"0000"
         b"0032have " + C.encode() + b"\n"
         b"0009done\n"
     )
     assert b"want " + A.encode() + b" side-band-64k\n" in fetch_v0([A], [], {b"side-band-64k"})
+    both = {b"multi_ack", b"multi_ack_detailed"}
+    assert b"want " + A.encode() + b" multi_ack_detailed\n" in fetch_v0([A], [], both)

@@ -135,6 +135,9 @@ def test_pack_bytes_come_before_their_packet_is_whole() -> None:
 def test_v0_acknowledgements_may_come_first() -> None:
     head = pkt_line(b"ACK " + A + b"\n") + pkt_line(b"NAK\n")
     assert result(FetchAnswerV0, [head + PACK]) == b"PACK123456"
+    words = (b" common", b" continue", b" ready", b"")
+    detailed = b"".join(pkt_line(b"ACK " + A + word + b"\n") for word in words)
+    assert result(FetchAnswerV0, [detailed + PACK]) == b"PACK123456"
 
 
 @pytest.mark.parametrize(("make", "data"), [(FetchAnswerV2, V2), (FetchAnswerV0, V0)])
@@ -187,7 +190,7 @@ def test_band_3_refuses_before_the_pack_and_breaks_it_afterwards(
         (FetchAnswerV2, b"<!DOCTYPE html>"),
         (FetchAnswerV0, PACK),
         (FetchAnswerV0, pkt_line(b"shallow " + A) + V0),
-        (FetchAnswerV0, pkt_line(b"ACK " + A + b" common\n") + V0),
+        (FetchAnswerV0, pkt_line(b"ACK " + A + b" unheard\n") + V0),
         (FetchAnswerV0, pkt_line(b"NAK\n") + band(0, b"x")),
         (FetchAnswerV0, pkt_line(b"NAK\n") + b"0000"),
         (FetchAnswerV0, pkt_line(b"NAK\n") * 5000),
