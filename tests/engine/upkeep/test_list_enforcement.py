@@ -8,9 +8,12 @@ import pytest
 from purgatory_sync.engine.admission.admission import Outcome
 from purgatory_sync.engine.upkeep.list_enforcement import end_what_is_blocked
 from purgatory_sync.git.disk.repository import is_repository
+from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.release.index.held_rows import row_of
 from purgatory_sync.settings import CurationSettings
+from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -93,6 +96,18 @@ async def test_b_5_1_what_was_held_and_is_blocked_now_ends_at_the_start(
     assert world.purgatory.has_pending_events("repo") is not bool(ended)
     assert is_repository(world.path(OWNER)) is not bool(ended)
     assert is_repository(world.path(OTHER, "other"))
+
+
+async def test_b_2_10_what_was_held_and_is_private_ends_at_the_start(world: World) -> None:
+    """A former version held it."""
+    plain = await world.announce(OWNER)
+    tags = [*plain.tags, ("private", "true")]
+    private = Announcement.parse(OWNER.sign(30617, "", tags, NOW - 10))
+    held = world.purgatory.add_announcement(private, Origin.USER, NOW)
+    await world.index.apply(Change(hold=[row_of(held)], unhold=[plain.id]))
+    await end_what_is_blocked(world.core, CurationSettings(), SERVICE)
+    assert await world.held() == set()
+    assert not is_repository(world.path(OWNER))
 
 
 async def test_b_5_1_what_a_blacklisted_stranger_sent_ends_alone(world: World) -> None:

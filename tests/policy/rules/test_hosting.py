@@ -49,6 +49,14 @@ def verdict_on(
     return judge_offer(event, origin, snapshot, PurgatorySettings(), lists)  # type: ignore[arg-type]
 
 
+def test_b_2_10_a_private_repository_is_hosted_nowhere() -> None:
+    """One that came before the tag was read, too: it has no page, and git is told nothing."""
+    private = Announcement.parse(make(ALICE, 30617, [*announcement().tags, ["private", "true"]]))
+    assert private.lists(SERVICE)
+    for lists in (CurationSettings(), WRITABLE, READ_ONLY):
+        assert not hosts(private, SERVICE, lists)
+
+
 @pytest.mark.parametrize(
     ("fields", "wanted"),
     [
