@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-RULE = re.compile(r"^(\d+\.\d+) ", re.MULTILINE)
+RULE = re.compile(r"^\*\*(\d+\.\d+)\*\* ", re.MULTILINE)
 CHAPTER = re.compile(r"^## (\d+)\. (.*)\n", re.MULTILINE)
 # Chapters that say what must not be done, and what is not done so far.
 WITHOUT_RULES = {"11", "13"}
@@ -26,7 +26,7 @@ def rules() -> set[str]:
 def not_built() -> set[str]:
     """The chapters that are not built so far, as the last one names them."""
     last = (ROOT / "docs/behaviour.md").read_text().partition("\n## 13.")[2]
-    return set(re.findall(r"(?:^|· *)(\d+) ", last, re.MULTILINE))
+    return set(re.findall(r"^- (\d+) ", last, re.MULTILINE))
 
 
 def numbers_in_names() -> set[str]:
@@ -50,3 +50,20 @@ def test_every_rule_has_a_test_named_after_its_number() -> None:
 @pytest.mark.tree
 def test_no_test_is_named_after_a_rule_that_is_none() -> None:
     assert numbers_in_names() - rules() == set()
+
+
+@pytest.mark.tree
+def test_prose_is_wrapped_at_100_columns() -> None:
+    """So a diff shows what changed; tables, code and addresses cannot be wrapped."""
+    long = []
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+        for line in page.read_text().splitlines():
+            whole = line.startswith(("|", "    ", "<")) or " " not in line.strip()
+            if len(line) > 100 and not whole:
+                long.append(f"{page.name}: {line[:60]}")
+    assert long == []
+
+
+@pytest.mark.tree
+def test_readme_can_be_read_in_a_few_minutes() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 900
