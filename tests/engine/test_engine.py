@@ -108,6 +108,37 @@ async def served(home: Home) -> set[str]:
     return {event.id for event in await home.store.query([Filter()], 100)}
 
 
+async def test_b_3_8_a_removal_survives_a_restart_where_the_owner_has_no_state(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home, (step, later) = Home(tmp_path), history(2)
+
+    def named(*roles: tuple[str, Author], at: int) -> Event:
+        tags = [*announce().tags, *((letter, who.pubkey) for letter, who in roles)]
+        return OWNER.sign(30617, "", tags, NOW + at)
+
+    accepts = MAINTAINER.sign(
+        30617, "", [("d", "repo"), ("m", OWNER.pubkey), ("m", MAINTAINER.pubkey)], NOW - 90
+    )
+    async with home.running() as engine:
+        for event in (named(("m", OWNER), ("m", MAINTAINER), at=-80), accepts):
+            assert (await engine.offer(event, "user")).accepted
+        add_pack(home.path(), [*step.objects, *later.objects])
+        state = events.state(MAINTAINER, "repo", {MAIN: step.oid}, created_at=NOW - 70)
+        assert (await engine.offer(state, "user")).outcome is Outcome.SERVED
+        alone = named(("m", OWNER), at=-60)
+        assert (await engine.offer(alone, "user")).outcome is Outcome.SERVED
+    await trio.sleep(25 * 3600)
+    async with home.running() as engine:
+        await trio.sleep(25 * 3600)
+        newer = events.state(MAINTAINER, "repo", {MAIN: later.oid}, created_at=NOW - 50)
+        # He rules his own still, which is not here: it is held for that, and moves nothing.
+        assert (await engine.offer(newer, "user")).outcome is Outcome.HELD
+        assert list_refs(home.path()) == {MAIN: step.oid}
+        await engine.offer(named(("m", OWNER), ("m", MAINTAINER), at=-40), "user")
+        assert list_refs(home.path()) == {MAIN: later.oid}
+
+
 async def test_b_3_1_states_of_non_members_are_counted_by_what_they_are(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
