@@ -38,9 +38,9 @@ PIECE_BYTES: Final = 65536
 _MAX_HEAD_BYTES: Final = 16384
 
 
-@attrs.frozen
+@attrs.define
 class SeenRequest:
-    """One request that the server saw.
+    """One request that the server saw; noted at its arrival, completed while it is answered.
 
     Attributes:
       time: seconds of Trio's clock at its arrival.
@@ -48,8 +48,8 @@ class SeenRequest:
       method: GET, POST, …
       path: with its query.
       git_protocol: the Git-Protocol header, or empty.
-      status: of the answer; 0 when there was none.
-      secs: seconds until the answer was over.
+      status: of the answer; 0 when there was none, or none so far.
+      secs: seconds until the answer was over; 0 so far.
     """
 
     time: float
@@ -57,8 +57,8 @@ class SeenRequest:
     method: str
     path: str
     git_protocol: str
-    status: int
-    secs: float
+    status: int = 0
+    secs: float = 0.0
 
 
 class GitServer(AbstractAsyncContextManager["GitServer"]):
@@ -76,7 +76,7 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
 
     Attributes:
       port: the port that is listened on, once it is.
-      requests: what was asked so far, in the order in which answers were over.
+      requests: what was asked so far, in the order of arrival.
     """
 
     def __init__(
@@ -150,20 +150,19 @@ class GitServer(AbstractAsyncContextManager["GitServer"]):
     async def _answer(self, exchange: Exchange) -> None:
         started = trio.current_time()
         fault = self._fault_for(exchange)
-        delivery = Delivery(exchange, fault)
+        request = SeenRequest(
+            started,
+            f"{self.host}:{self.port}",
+            exchange.method,
+            f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path,
+            exchange.headers.get("git-protocol", ""),
+        )
+        self.requests.append(request)
+        delivery = Delivery(exchange, fault, request)
         try:
             await self._answer_or_fail(exchange, fault, delivery)
         finally:
-            request = SeenRequest(
-                started,
-                f"{self.host}:{self.port}",
-                exchange.method,
-                f"{exchange.path}?{exchange.query}" if exchange.query else exchange.path,
-                exchange.headers.get("git-protocol", ""),
-                delivery.status,
-                trio.current_time() - started,
-            )
-            self.requests.append(request)
+            request.secs = trio.current_time() - started
             if self._on_request is not None:
                 self._on_request(request)
 

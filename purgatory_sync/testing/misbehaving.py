@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -14,15 +14,21 @@ _ADVERTISEMENT: Final = b"application/x-git-upload-pack-advertisement"
 _RESULT: Final = b"application/x-git-upload-pack-result"
 
 
+class Answered(Protocol):
+    """A request as far as its answer is known."""
+
+    status: int
+
+
 class Delivery:
     """One answer on its way, as far as its fault lets it; anyone who waits is ended from outside.
 
-    Attributes:
-      status: what was answered; 0 before.
+    Args:
+      answered: where the status is noted.
     """
 
-    def __init__(self, exchange: Exchange, fault: Fault) -> None:
-        self.status = 0
+    def __init__(self, exchange: Exchange, fault: Fault, answered: Answered) -> None:
+        self._answered = answered
         self._exchange = exchange
         self._fault = fault
         self._sent = 0
@@ -57,7 +63,7 @@ class Delivery:
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head."""
-        self.status = status
+        self._answered.status = status
         if self._fault.content_type is not None:
             headers = [(name, value) for name, value in headers if name.lower() != b"content-type"]
             headers.append((b"content-type", self._fault.content_type.encode("latin-1")))
