@@ -248,7 +248,7 @@ class LocalFailure(AttemptFailed):
 
 
 class DiskFull(LocalFailure):
-    """Free space is below the setting; no hunt starts (B 8.4, STORAGE)."""
+    """Free space is below the setting; no hunt starts (B 8.4, docs/storage.md)."""
 
     contacted = False
 

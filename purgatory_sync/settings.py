@@ -50,7 +50,7 @@ def setting(default: Any, env: str, meaning: str, **metadata: Any) -> Any:
 
 @attrs.frozen
 class HuntSettings:
-    """Limits of one attempt at a git server (B 8.4, 8.5) and whom we contact (mission N4)."""
+    """Limits of one attempt at a git server (B 8.4, 8.5) and whom we contact (N4)."""
 
     connect_timeout_secs: float = setting(10.0, "HUNT_CONNECT_TIMEOUT_SECS", "seconds to connect")
     idle_timeout_secs: float = setting(

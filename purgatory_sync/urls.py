@@ -54,7 +54,7 @@ class WebUrl:
 
 @lru_cache(maxsize=4_096)
 def parse_web_url(text: str, schemes: tuple[str, ...] = GIT_SCHEMES) -> WebUrl:
-    """Judge a URL's form (B 8.1, mission N4); its addresses are judged by the gate.
+    """Judge a URL's form (B 8.1, N4); its addresses are judged by the gate.
 
     Raises:
       InvalidUrl: another scheme, user:password, query or fragment, control characters (raw or

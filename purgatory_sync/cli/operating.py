@@ -1,4 +1,4 @@
-"""The commands that talk to the running node: status, why, hunt (mission N6)."""
+"""The commands that talk to the running node: status, why, hunt (N6)."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class PurgatorySync:
         Args:
           origin: `user` (first hunt after 180 s) or `sync`, from a relay (after 0.5 s).
 
-        Returns the answer for OK: when it was accepted, it is on disk (mission N1). Whatever is
+        Returns the answer for OK: when it was accepted, it is on disk (N1). Whatever is
         wrong with the event or the disk is an answer too (`invalid: …`, `error: …`), never raised.
 
         Cancelled, the event is either accepted or was never seen.

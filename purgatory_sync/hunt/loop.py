@@ -1,4 +1,4 @@
-"""The main sync loop: every second, each identifier that is due gets a task (mission S4)."""
+"""The main sync loop: every second, each identifier that is due gets a task (S4)."""
 
 from __future__ import annotations
 

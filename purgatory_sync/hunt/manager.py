@@ -1,4 +1,4 @@
-"""`ThrottleManager`: the tasks that serve the queues of all domains (mission S10)."""
+"""`ThrottleManager`: the tasks that serve the queues of all domains (S10)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def run_node(
 
     The first signal stops accepting, lets connections end within shutdown_grace_secs and then
     cancels what is under way; a second one cancels at once. What was answered OK is on disk at
-    any time (mission N1), so that a thread which does not end is left behind by leaving the
+    any time (N1), so that a thread which does not end is left behind by leaving the
     process with exit code 1.
 
     Args:

@@ -14,7 +14,7 @@ from ..nostr.event import Event
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 
-# These outcomes say nothing about whether the source has the objects (B 8.6, 8.9, mission N2).
+# These outcomes say nothing about whether the source has the objects (B 8.6, 8.9, N2).
 UNCOUNTED = frozenset({ResultClass.CANCELLED, ResultClass.RATE_LIMITED, ResultClass.LOCAL})
 
 HeldSort: TypeAlias = Announcement | State | PullRequest
@@ -22,7 +22,7 @@ HeldSort: TypeAlias = Announcement | State | PullRequest
 
 
 class Origin(enum.StrEnum):
-    """How an event came: it decides how long the first hunt waits (mission S3)."""
+    """How an event came: it decides how long the first hunt waits (S3)."""
 
     USER = "user"
     SYNC = "sync"

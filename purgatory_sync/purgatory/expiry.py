@@ -35,7 +35,7 @@ def time_is_up(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bo
 
 
 def untried_sources(held: HuntedEvent, outlook: Outlook) -> tuple[str, ...]:
-    """The sources that must be tried once before the event may end (mission N2)."""
+    """The sources that must be tried once before the event may end (N2)."""
     if held.unsatisfiable:
         return ()
     return tuple(

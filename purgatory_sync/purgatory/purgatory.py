@@ -1,4 +1,4 @@
-"""`Purgatory`: everything that waits, in memory (mission S1). The journal is written first."""
+"""`Purgatory`: everything that waits, in memory (S1). The journal is written first."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Purgatory:
 
         Args:
           accepted_at: Unix seconds of its acceptance.
-          delay: seconds until the hunt; by origin when None (mission S3).
+          delay: seconds until the hunt; by origin when None (S3).
         """
         if (known := self._states.get(state.event.id)) is not None:
             return known

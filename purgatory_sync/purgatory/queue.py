@@ -42,7 +42,7 @@ class SyncQueue:
         return self._entries.get(identifier)
 
     def enqueue(self, identifier: str, delay: float) -> SyncQueueEntry:
-        """A new event wants the identifier hunted after `delay` seconds (mission S3).
+        """A new event wants the identifier hunted after `delay` seconds (S3).
 
         A burst is one entry that waits from its first event; backoff is cut short by it.
         """

@@ -1,4 +1,4 @@
-"""When one identifier is hunted next (mission S2); pure in `now`, seconds of Trio's clock."""
+"""When one identifier is hunted next (S2); pure in `now`, seconds of Trio's clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_BACKOFF_SECS = 120.0
 
 
 def backoff_secs(attempts: int) -> float:
-    """Seconds to wait after so many fruitless attempts (mission S2)."""
+    """Seconds to wait after so many fruitless attempts (S2)."""
     doublings = min(max(attempts, 1) - 1, 8)
     return min(FIRST_BACKOFF_SECS * (1 << doublings), MAX_BACKOFF_SECS)
 

@@ -1,4 +1,4 @@
-"""What one pass of release did (mission S14)."""
+"""What one pass of release did (S14)."""
 
 from __future__ import annotations
 

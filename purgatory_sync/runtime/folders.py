@@ -10,7 +10,7 @@ from pathlib import Path
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably; nothing is done where it is there already.
 
-    A folder whose name is lost takes with it what was synced in it (mission N1).
+    A folder whose name is lost takes with it what was synced in it (N1).
     """
     missing = [each for each in (folder, *folder.absolute().parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)

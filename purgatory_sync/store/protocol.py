@@ -1,4 +1,4 @@
-"""The one protocol behind which every durable fact lives (STORAGE, mission N1)."""
+"""The one protocol behind which every durable fact lives (docs/storage.md, N1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store on SQLite: one writer with group commit, a few readers, one file (STORAGE)."""
+"""The store on SQLite: one writer with group commit, a few readers, one file (docs/storage.md)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SqliteStore(Store):
         return attrs.evolve(journal, held=held)
 
     async def apply(self, change: Change) -> Applied:
-        """Do a change durably: when this returns, no crash undoes it (mission N1).
+        """Do a change durably: when this returns, no crash undoes it (N1).
 
         Cancelled before the writer took the change up, it is not done; afterwards the outcome is
         waited for (shielded, milliseconds) and returned.

@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, and how a connection to them is set up (STORAGE)."""
+"""The tables of the SQLite store, and how a connection to them is set up (docs/storage.md)."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def judge(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
-    """Make a connection the writer: commits are on disk when they return (mission N1)."""
+    """Make a connection the writer: commits are on disk when they return (N1)."""
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""`MockSyncContext`: a world in memory for tests of the hunt (mission S13).
+"""`MockSyncContext`: a world in memory for tests of the hunt (S13).
 
 It lives in the event loop, so that `autojump_clock` drives all of it. It is built step by step:
 

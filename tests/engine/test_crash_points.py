@@ -1,4 +1,4 @@
-"""Killed before any change of the disk, in all that a node does: a start heals it (N1, STORAGE).
+"""Killed before any change of the disk, in all that a node does: a start heals it (N1).
 
 One engine does everything that writes. Before each single change its folder is copied as a kill at
 that moment would leave it; then a node starts on each copy, and does again what was interrupted.

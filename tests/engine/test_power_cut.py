@@ -1,4 +1,4 @@
-"""What is promised is on the disk, not only in the system's memory: power cuts (N1, STORAGE).
+"""What is promised is on the disk, not only in the system's memory: power cuts (N1).
 
 A kill leaves all that was written; a power cut what was synced. So while a node does everything
 that writes, each name and each file that it shows has to be synced before what relies on it.

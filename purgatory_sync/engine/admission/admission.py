@@ -85,7 +85,7 @@ class Answer:
 
     @property
     def accepted(self) -> bool:
-        """The boolean of OK; true is a promise that survives any crash (mission N1)."""
+        """The boolean of OK; true is a promise that survives any crash (N1)."""
         return self.outcome is not Outcome.REFUSED
 
 

@@ -1,4 +1,4 @@
-"""Tells an operator why events are held, and hunts when told to (mission N6)."""
+"""Tells an operator why events are held, and hunts when told to (N6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `Explainer` tells an operator: frozen values with every reason in them (mission N6).
+"""What `Explainer` tells an operator: frozen values with every reason in them (N6).
 
 The public page shows less: `node/pages/public.py` chooses.
 """

@@ -1,4 +1,4 @@
-"""Objects that expired events and placeholders left behind leave the disk (STORAGE)."""
+"""Objects that expired events and placeholders left behind leave the disk (docs/storage.md)."""
 
 from __future__ import annotations
 

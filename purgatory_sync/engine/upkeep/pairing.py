@@ -1,4 +1,4 @@
-"""A store and a git folder belong together: an id in both of them says so (STORAGE).
+"""A store and a git folder belong together: an id in both of them says so (docs/storage.md).
 
 Else the expiry of one store's announcement would delete what another store serves, and a store
 that begins anew what it does not know of.

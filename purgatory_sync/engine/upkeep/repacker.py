@@ -1,4 +1,4 @@
-"""Repositories lose what nothing names and get few packs again, while all goes on (STORAGE).
+"""Repositories lose what nothing names and get few packs again, while all goes on.
 
 One at a time, and never one in both ways at once.
 """

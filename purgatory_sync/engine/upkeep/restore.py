@@ -1,4 +1,4 @@
-"""What a start does with the journal, so that a crash at any moment heals itself (B 9, STORAGE)."""
+"""What a start does with the journal, so that a crash at any moment heals itself (B 9)."""
 
 from __future__ import annotations
 

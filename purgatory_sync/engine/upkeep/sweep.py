@@ -43,7 +43,7 @@ log = get_logger(__name__)
 
 @attrs.define
 class Sweeper:
-    """Ends what waited too long; nothing ends untried (mission N2).
+    """Ends what waited too long; nothing ends untried (N2).
 
     Attributes:
       started_at: Unix seconds of the start, for what a long stop left (B 8.9); moved to when the

@@ -1,4 +1,4 @@
-"""Objects given from one local repository to another by hard links, never by alternates (STORAGE).
+"""Objects given from one local repository to another by hard links, never by alternates.
 
 Why the target has no holes at any moment: a pack joins a repository only when everything it leans
 on is there (N5), and its modification time is the moment of joining. So the packs of a repository,

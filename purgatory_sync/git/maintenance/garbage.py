@@ -1,4 +1,4 @@
-"""Objects that nothing names any more leave the disk (STORAGE).
+"""Objects that nothing names any more leave the disk (docs/storage.md).
 
 The only place where objects of a repository that stays are deleted, so whatever is in doubt is
 kept. Git packs all that is reachable from what is named, in quarantine, and walks it there once

@@ -1,4 +1,4 @@
-"""Many packs made one, by git, without anything getting lost (STORAGE).
+"""Many packs made one, by git, without anything getting lost (docs/storage.md).
 
 A look-up of an object searches each pack, so that fifty of them make it eight times slower.
 Nothing is dropped here, not even what no ref reaches: a pack in quarantine may lean on it. And the

@@ -1,4 +1,4 @@
-"""Who waits at a domain, in round-robin order (mission S9)."""
+"""Who waits at a domain, in round-robin order (S9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits of one git domain (B 8.2, 8.6; mission S9); pure in `now`, Trio's seconds."""
+"""The limits of one git domain (B 8.2, 8.6; S9); pure in `now`, Trio's seconds."""
 
 from __future__ import annotations
 

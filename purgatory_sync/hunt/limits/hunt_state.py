@@ -174,7 +174,7 @@ class Hunt:
         """When to ask everybody again if all that goes on is slow; infinite if something is not.
 
         A server that drips for ten minutes must not keep the others from being asked again
-        after the backoff (mission N3).
+        after the backoff (N3).
         """
         if all(flight.progress.is_slow(now) for flight in self.flights):
             return now + backoff_secs(self.rounds + 1)

@@ -1,4 +1,4 @@
-"""`Throttles`: the limits, queues and memories that all hunts share (mission S10)."""
+"""`Throttles`: the limits, queues and memories that all hunts share (S10)."""
 
 from __future__ import annotations
 

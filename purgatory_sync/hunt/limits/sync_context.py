@@ -1,4 +1,4 @@
-"""`SyncContext`: the only door through which the hunt touches the world (mission S11)."""
+"""`SyncContext`: the only door through which the hunt touches the world (S11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's door: a Unix socket in the data folder, one JSON document a line (mission N6).
+"""The operator's door: a Unix socket in the data folder, one JSON document a line (N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
 `hunt`, `remove` or `authority`; the answer `{"result": …}` or `{"error": "a sentence"}`. All

@@ -1,7 +1,7 @@
 """What the public page shows of the engine: coarse classes, no reasons, nothing from inside.
 
 Results are told by their class only, so that nobody learns by an announcement of his what this
-machine sees; URLs and domains that the gate refused are not told at all (mission N4).
+machine sees; URLs and domains that the gate refused are not told at all (N4).
 """
 
 from __future__ import annotations

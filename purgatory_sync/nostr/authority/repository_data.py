@@ -116,7 +116,7 @@ class RepositoryData:
     def clone_sources(self, owners: Iterable[str]) -> tuple[CloneSource, ...]:
         """`clone` of the owners' announcements, then of the members of their sets (B 8.1).
 
-        Of each announcement the first 50, so that none can keep every domain busy (mission N3).
+        Of each announcement the first 50, so that none can keep every domain busy (N3).
         """
         owners = tuple(owners)
         members = sorted({m for owner in owners for m in self.maintainer_set(owner)})

@@ -337,7 +337,7 @@ class Repositories:
         return there
 
     def gather_tips(self, sources: Sequence[Path], target: Path) -> None:
-        """Link what the refs of other repositories reach and the target lacks (STORAGE)."""
+        """Link what the refs of other repositories reach and the target lacks (docs/storage.md)."""
         for source in sources:
             self.gather([source], target, list_haves(source))
 

@@ -1,4 +1,4 @@
-"""Which IP addresses may be contacted: public ones, and what the operator names (mission N4)."""
+"""Which IP addresses may be contacted: public ones, and what the operator names (N4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate: the one place that opens connections to others (mission N4).
+"""The gate: the one place that opens connections to others (N4).
 
 Names are resolved once, every answer is judged, and the connection goes to a judged address, so
 that a second answer of the resolver changes nothing; where the operator names a proxy, the proxy is
@@ -76,7 +76,7 @@ class Gate:
           on_connect: called once, when all is judged and a connection is about to begin.
 
         Raises:
-          Forbidden: one of the host's addresses is not public (B 8.4, mission N4).
+          Forbidden: one of the host's addresses is not public (B 8.4, N4).
           NameUnknown, ResolverFailed: no addresses; nothing was contacted.
           ConnectFailed: every address refused.
           TimedOut: the time was over before one of them answered.

@@ -1,4 +1,4 @@
-"""Why an event is held, as the engine tells an operator (mission N6)."""
+"""Why an event is held, as the engine tells an operator (N6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where attempts never go, whatever announcements, names and redirects say (mission N4)."""
+"""Where attempts never go, whatever announcements, names and redirects say (N4)."""
 
 from __future__ import annotations
 

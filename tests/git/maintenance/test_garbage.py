@@ -1,4 +1,4 @@
-"""Dropping objects: what nothing names goes, all else stays, whenever it is killed (STORAGE)."""
+"""Dropping objects: what nothing names goes, all else stays, whenever it is killed."""
 
 from __future__ import annotations
 
