@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 
+import attrs
+
 from ..errors import RepositoryError, StoreError
 from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
@@ -33,8 +35,11 @@ async def make_repository(core: Core, owner: str, identifier: str, *, served: bo
     """
     repositories = core.repositories
     token = new_token()
+    note = core.index.made(owner, identifier)
     if not repositories.exists(owner, identifier):
         await core.index.apply(Change(made=[Made(owner, identifier, token, served)]))
+    elif served and note is not None and not note.filled:
+        await core.index.apply(Change(made=[attrs.evolve(note, filled=True)]))
     await repositories.run(repositories.create, owner, identifier, token)
 
 
@@ -47,7 +52,7 @@ async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
     made = core.index.made(owner, identifier)
     repositories = core.repositories
     try:
-        if made is not None and not made.filled:
+        if made is not None and not made.filled and not await _has_requests(core, made):
             token = made.token
             if await repositories.run(repositories.remove_made_empty, owner, identifier, token):
                 await core.index.apply(Change(forget_made=[made]))
@@ -59,3 +64,15 @@ async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
             )
     except (RepositoryError, StoreError) as error:
         log.error("repository not removed", identifier=identifier, error=str(error))
+
+
+async def _has_requests(core: Core, made: Made) -> bool:
+    """Whether it has the commit of a pull request that is served or held: not its owner's alone."""
+    repositories = core.repositories
+    if not repositories.exists(made.owner, made.identifier):
+        return False
+    path = repositories.path(made.owner, made.identifier)
+    for each in await repositories.run(repositories.pull_request_ids, path):
+        if core.purgatory.get(each) is not None or await core.index.serves(each):
+            return True
+    return False

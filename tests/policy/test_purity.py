@@ -38,12 +38,12 @@ MAY_IMPORT = {
     "__future__", "attrs", "collections", "enum", "functools", "hashlib", "re", "typing",
     "array", "bisect", "ipaddress", "pathlib", "urllib", "idna", "msgspec", "btclib_secp256k1",
 }  # fmt: skip
-ROOMS = {"policy", "nostr", "settings", "errors", "urls", "refnames"}
+ROOMS = {"policy", "nostr", "settings", "errors", "urls", "refnames", "version"}
 MODULES = sorted(
     [
         *(PACKAGE / "policy").glob("*.py"),
         *(PACKAGE / "nostr").glob("*.py"),
-        *(PACKAGE / f"{each}.py" for each in ("settings", "errors", "urls", "refnames")),
+        *(PACKAGE / f"{each}.py" for each in ("settings", "errors", "urls", "refnames", "version")),
     ]
 )
 

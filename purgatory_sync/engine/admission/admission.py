@@ -246,13 +246,18 @@ class Admission:
             attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None) for held in revived
         ]
         # Their refs go with the events (B 5), and so does what kept the refs.
+        older: list[str] = []
+        for held in leaving:
+            if isinstance(held, HeldAnnouncement) and held.event_id in verdict.evicts:
+                owner, identifier = held.announcement.owner, held.announcement.identifier
+                older += await self.core.index.served_versions(owner, identifier)
         deleted = frozenset(verdict.deletes)
         pushed = [p for p in purgatory.placeholders if p.event_id in deleted] if deleted else []
         change = Change(
             hold=[*rows, row_of(entry)] if entry else rows,
             unhold=[held.event_id for held in leaving],
             save=[event] if verdict.action is Action.SERVE and entry is None else [],
-            delete=verdict.deletes,
+            delete=[*verdict.deletes, *(each for each in older if each not in deleted)],
             tombstones=verdict.bars,
             forget_placeholders=pushed,
         )

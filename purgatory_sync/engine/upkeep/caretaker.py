@@ -77,21 +77,37 @@ class Caretaker:
             refuses; the sentence says so.
           StoreError: the store cannot be asked.
         """
-        owner, identifier = _parse(name)
         repositories = self.core.repositories
+        owner, identifier = await self._find(name)
         async with self.releaser.hold(identifier):
             if not repositories.exists(owner, identifier):
                 raise RepositoryError(f"there is no repository {name} here")
-            listed = await self._look(owner, identifier)
-            if listed.standing in ("served", "held"):
+            known = (await self.core.index.data(identifier)).known.get(owner)
+            # Whether it is hosted depends on settings, which a stopped node's shell may not have.
+            if known is not None and known.standing in (Standing.SERVED, Standing.HELD):
                 raise RepositoryError(
-                    f"{name} is {listed.standing}: it can be removed when its announcement is"
-                    " deleted by its author or has ended"
+                    f"{name} is {_STANDINGS[known.standing]}: it can be removed when its"
+                    " announcement is deleted by its author or has ended"
                 )
+            listed = await self._look(owner, identifier)
             await repositories.run(repositories.remove, owner, identifier)
             if (made := self.core.index.made(owner, identifier)) is not None:
                 await self.core.index.apply(Change(forget_made=[made]))
         return listed
+
+    async def _find(self, name: str) -> tuple[str, str]:
+        """The repository of that very name on the disk; `.git` at its end may be left out or not.
+
+        Raises:
+          RepositoryError: there is none.
+        """
+        owner, identifier = _parse(name)
+        repositories = self.core.repositories
+        there = await repositories.run(repositories.all_named)
+        for each in (identifier, identifier.removesuffix(".git")):
+            if (owner, each) in there:
+                return owner, each
+        raise RepositoryError(f"there is no repository {name} here")
 
     async def authority(self, name: str = "") -> tuple[RepositoryAuthority, ...]:
         """Who rules the repositories of this name; see `report_authority`."""
@@ -118,14 +134,14 @@ def _judge(
     try:
         require_format(path)
         return made, repositories.has_data(path), None
-    except RepositoryError as error:
+    except (RepositoryError, OSError) as error:
         return made, True, str(error)
 
 
 def _parse(name: str) -> tuple[str, str]:
     npub, _, identifier = name.partition("/")
     try:
-        return decode_npub(npub), identifier.removesuffix(".git")
+        return decode_npub(npub), identifier
     except InvalidKey as error:
         raise RepositoryError(
             f"{name} names no repository: write npub1…/identifier, as `list` does ({error})"

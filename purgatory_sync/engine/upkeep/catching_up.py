@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -110,11 +111,13 @@ async def drop_deleted(store: Store, core: Core, releaser: Releaser) -> None:
             continue
         for start in range(0, len(ids), READ_AT_ONCE):
             _, tombstones = await store.look([], 0, ids[start : start + READ_AT_ONCE])
-            refs = {f"{NOSTR}{each.target}": None for each in tombstones}
-            if not refs:
+            if not tombstones:
                 continue
             try:
                 async with releaser.hold(repository.identifier):
+                    targets = [each.target for each in tombstones]
+                    unnamed = await _without_event(store, core, repository, targets)
+                    refs = {f"{NOSTR}{each}": None for each in unnamed}
                     await repositories.run(drop_refs, path, refs)
             except (RepositoryError, OSError) as error:
                 log.warning("refs not deleted", path=str(path), error=str(error))
@@ -139,7 +142,6 @@ async def report_unnamed(store: Store, core: Core) -> None:
 async def _unnamed(store: Store, core: Core) -> list[tuple[RepositoryId, list[str]]]:
     """By repository, the ids in `refs/nostr/` that no event and no open placeholder has."""
     repositories, found = core.repositories, []
-    waiting = {(p.owner, p.identifier, p.event_id) for p in core.purgatory.placeholders}
     try:
         there = await repositories.run(repositories.all_named)
     except OSError:
@@ -150,15 +152,27 @@ async def _unnamed(store: Store, core: Core) -> list[tuple[RepositoryId, list[st
         except RepositoryError:
             continue  # told of at the start
         ids = [name.removeprefix(NOSTR) for name in refs if name.startswith(NOSTR)]
-        ids = [each for each in ids if (owner, identifier, each) not in waiting]
-        unnamed: list[str] = []
-        for start in range(0, len(ids), READ_AT_ONCE):
-            some = ids[start : start + READ_AT_ONCE]
-            served = await store.served_ids(some)
-            unnamed += [e for e in some if e not in served and core.purgatory.get(e) is None]
-        if unnamed:
-            found.append((RepositoryId(owner, identifier), unnamed))
+        repository = RepositoryId(owner, identifier)
+        if ids and (unnamed := await _without_event(store, core, repository, ids)):
+            found.append((repository, unnamed))
     return found
+
+
+async def _without_event(
+    store: Store, core: Core, repository: RepositoryId, ids: Sequence[str]
+) -> list[str]:
+    """Those that are neither served nor held now, nor wait for their event in the repository."""
+    waiting = {
+        placeholder.event_id
+        for placeholder in core.purgatory.placeholders
+        if RepositoryId(placeholder.owner, placeholder.identifier) == repository
+    }
+    unnamed: list[str] = []
+    for start in range(0, len(ids), READ_AT_ONCE):
+        some = [each for each in ids[start : start + READ_AT_ONCE] if each not in waiting]
+        served = await store.served_ids(some)
+        unnamed += [e for e in some if e not in served and core.purgatory.get(e) is None]
+    return unnamed
 
 
 async def _bring_up(identifier: str, core: Core, releaser: Releaser, counts: _Counts) -> None:

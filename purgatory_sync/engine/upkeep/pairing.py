@@ -45,12 +45,14 @@ class Sides:
       store_id, folder_id: the git folder that the store knows, and what the folder says.
       store_is_new: nothing is served, held or made by it.
       folder_is_empty: there is no repository in it.
+      names_this_store: the folder says that it belongs to the store at this path.
     """
 
     store_id: str | None
     folder_id: str | None
     store_is_new: bool
     folder_is_empty: bool
+    names_this_store: bool = False
 
 
 def judge(sides: Sides) -> Pairing:
@@ -60,7 +62,9 @@ def judge(sides: Sides) -> Pairing:
     if sides.store_is_new:
         return Pairing.SAME if sides.folder_is_empty else Pairing.NEW_STORE
     if sides.folder_id is not None:
-        return Pairing.OTHERS
+        # A store of an older version at its old place: a backup from before the upgrade.
+        restored = sides.store_id is None and sides.names_this_store
+        return Pairing.FIRST if restored else Pairing.OTHERS
     if sides.folder_is_empty:
         return Pairing.EMPTY_FOLDER
     return Pairing.FIRST if sides.store_id is None else Pairing.SAME
@@ -78,7 +82,8 @@ async def pair(
       StoreError: likewise.
     """
     owner = await repositories.run(_read_owner, settings)
-    pairing, count = await _judge_both(store, journal, repositories, owner)
+    path = str(settings.relay_data_path.absolute())
+    pairing, count = await _judge_both(store, journal, repositories, owner, path)
     if pairing is Pairing.OTHERS:
         raise ConfigurationError(_other(settings, owner))
     _say(pairing, settings, count)
@@ -94,13 +99,18 @@ async def require_pair(
       ConfigurationError: the folder belongs to another store.
     """
     owner = await repositories.run(_read_owner, settings)
-    pairing, _ = await _judge_both(store, journal, repositories, owner)
+    path = str(settings.relay_data_path.absolute())
+    pairing, _ = await _judge_both(store, journal, repositories, owner, path)
     if pairing is Pairing.OTHERS:
         raise ConfigurationError(_other(settings, owner))
 
 
 async def _judge_both(
-    store: Store, journal: Journal, repositories: Repositories, owner: FolderOwner | None
+    store: Store,
+    journal: Journal,
+    repositories: Repositories,
+    owner: FolderOwner | None,
+    store_path: str,
 ) -> tuple[Pairing, int]:
     """How they stand to each other, and how many repositories are there."""
     there = await repositories.run(repositories.all_named)
@@ -109,6 +119,7 @@ async def _judge_both(
         None if owner is None else owner.id,
         store_is_new=not journal.held and not journal.made and not await store.find([Filter()], 1),
         folder_is_empty=not there,
+        names_this_store=owner is not None and owner.store == store_path,
     )
     return judge(sides), len(there)
 
@@ -159,7 +170,7 @@ async def _made_before(store: Store, journal: Journal, repositories: Repositorie
             each = await repositories.run(
                 _look, repositories, announcement.owner, announcement.identifier, served
             )
-        except (InvalidEvent, RepositoryError) as error:
+        except (InvalidEvent, RepositoryError, OSError) as error:
             log.warning("not noted who made its repository", event_id=event.id, error=str(error))
             continue
         if each is not None:

@@ -13,6 +13,7 @@ from ...errors import PurgatorySyncError
 from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
 from ...nostr.address import RepositoryId
+from ...policy.kinds.announcements import bars_of_ending
 from ...purgatory.entries import HeldAnnouncement, HeldState, HuntedEvent
 from ...purgatory.expiry import (
     AnnouncementStep,
@@ -181,7 +182,12 @@ class Sweeper:
                 # Its time is over, not what its author signed: it goes on to count (B 2.7).
                 await serve(self.core, ReleaseReport(), [held.event_id])
             else:
-                await self.core.index.apply(Change(unhold=[held.event_id]))
+                # Where others announce it, an older version may be a withdrawn acceptance.
+                bars = bars_of_ending(held.event) if len(data.known) > 1 else ()
+                older = await self.core.index.served_versions(announcement.owner, held.identifier)
+                await self.core.index.apply(
+                    Change(unhold=[held.event_id], delete=older, tombstones=bars)
+                )
                 forget(purgatory, held)
             # Whom it authorised is not authorised any more: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)

@@ -62,12 +62,18 @@ def is_repository(path: Path) -> bool:
 
 
 def borrows(repository: Path) -> bool:
-    """Whether git reads objects of other repositories as if they were in this one."""
+    """Whether git reads objects of other repositories as if they were in this one.
+
+    Raises:
+      RepositoryError: that cannot be told.
+    """
     try:
         with open(f"{repository}/{ALTERNATES}", "rb") as file:
             return any(line and not line.startswith(b"#") for line in file.read().split(b"\n"))
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise local_failure(f"read {repository}/{ALTERNATES}", error) from error
 
 
 def require_format(repository: Path) -> None:

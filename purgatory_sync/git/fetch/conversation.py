@@ -154,8 +154,7 @@ class Conversation:
         self, refs: ShownRefs, lacking: Collection[str], failure: AttemptFailed
     ) -> None:
         kept = refs.tips if isinstance(failure, ObjectsRefused) else ()
-        now = trio.current_time()
-        attempt = Fruitless(frozenset(lacking), refs.digest, kept[:MAX_HAVES], failure, now)
+        attempt = Fruitless.of(failure, lacking, refs.digest, kept[:MAX_HAVES])
         self._known.fruitless.note(self._wish.url.text, attempt)
 
     async def _converse(self) -> Quarantined:

@@ -26,23 +26,49 @@ class Fruitless:
       wanted: what did not come.
       refs: the digest of the refs that it showed then (`ShownRefs.digest`).
       tips: what was fetched of it all the same and kept.
-      failure: what became of the attempt.
+      kind, said, server_message: what became of the attempt; not the error itself, whose
+        traceback would keep buffers alive.
       at: seconds of Trio's clock.
     """
 
     wanted: frozenset[str]
     refs: bytes
     tips: tuple[str, ...]
-    failure: AttemptFailed
+    kind: type[AttemptFailed]
+    said: str
+    server_message: str
     at: float
+
+    @classmethod
+    def of(
+        cls, failure: AttemptFailed, wanted: Collection[str], refs: bytes, tips: tuple[str, ...]
+    ) -> Fruitless:
+        """What is remembered of a failure now."""
+        kind = next((each for each in _CLASSES if isinstance(failure, each)), ObjectsRefused)
+        said, words = str(failure), getattr(failure, "server_message", "")
+        return cls(frozenset(wanted), refs, tips, kind, said, words, trio.current_time())
+
+    @property
+    def weight(self) -> int:
+        """How many object names it keeps."""
+        return len(self.wanted) + len(self.tips)
+
+    def covers(self, wanted: Collection[str]) -> bool:
+        """Whether asking for these would end alike.
+
+        What is not there is missed by any part of the wish; a pack that was refused was refused
+        for all that was in it, so that a part of the wish may be fine.
+        """
+        if self.kind is ObjectsRefused:
+            return self.wanted.issuperset(wanted)
+        return self.wanted.issubset(wanted)
 
     def again(self) -> AttemptFailed:
         """The failure of an attempt that need not be made: of the class that it had."""
-        said = f"{self.failure}; its refs are those of that attempt, so that it was not repeated"
-        for kind in _CLASSES:
-            if isinstance(self.failure, kind):
-                return kind(said)
-        return ObjectsRefused(said, getattr(self.failure, "server_message", ""))
+        said = f"{self.said}; its refs are those of that attempt, so that it was not repeated"
+        if self.kind is ObjectsRefused:
+            return ObjectsRefused(said, self.server_message)
+        return self.kind(said)
 
 
 class FruitlessAttempts:
@@ -50,7 +76,7 @@ class FruitlessAttempts:
 
     def __init__(self, max_urls: int = MAX_URLS, max_oids: int = MAX_OIDS) -> None:
         self._by_url: Bounded[str, Fruitless] = Bounded(
-            max_urls, weigh=lambda attempt: len(attempt.wanted), most_weight=max_oids
+            max_urls, weigh=lambda attempt: attempt.weight, most_weight=max_oids
         )
 
     def __len__(self) -> int:
@@ -59,9 +85,10 @@ class FruitlessAttempts:
     def find(self, url: str, wanted: Collection[str]) -> Fruitless | None:
         """What was asked for in vain, if that was all that is wanted now."""
         found = self._by_url.get(url)
-        if found is None or trio.current_time() >= found.at + MEMORY_SECS:
+        if found is not None and trio.current_time() >= found.at + MEMORY_SECS:
+            self._by_url.pop(url)
             return None
-        return found if found.wanted.issuperset(wanted) else None
+        return found if found is not None and found.covers(wanted) else None
 
     def note(self, url: str, attempt: Fruitless) -> None:
         """Remember an attempt; what the URL was asked for before is forgotten."""

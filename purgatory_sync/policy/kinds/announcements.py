@@ -83,6 +83,11 @@ def _may_be_replayed(verdict: Verdict, data: RepositoryData | None) -> bool:
     return verdict.action is Action.REFUSE and data is not None and bool(data.known)
 
 
+def bars_of_ending(event: Event) -> tuple[Tombstone, ...]:
+    """What keeps out versions older than a held announcement that ends: their author left them."""
+    return (Tombstone(address_text(event) or "", event.pubkey, event.created_at - 1),)
+
+
 def _bars(event: Event, *older: Event | None) -> tuple[Tombstone, ...]:
     """What keeps the older versions from coming in, or back, and not the new one."""
     until = max(event.created_at - 1, *(each.created_at for each in older if each is not None), 0)

@@ -29,6 +29,7 @@ from ...git.folder.borrowed import take_in_borrowed
 from ...git.ingest.connectivity import complete_oids
 from ...nostr.address import is_valid_identifier
 from ...nostr.keys import decode_npub, encode_npub
+from ...policy.push import NOSTR
 from ...runtime.blocking import blocking
 from ...runtime.bounded import Bounded
 from ...runtime.logger import get_logger
@@ -142,6 +143,9 @@ class Repositories:
                 self.adopt(self.path(owner, identifier))
             except RepositoryError as error:
                 refused.append(str(error))
+            except OSError as error:  # this one alone: a start goes on
+                path = self.path(owner, identifier)
+                refused.append(str(local_failure(f"look at {path}", error)))
         return refused
 
     def scratch_folders(self) -> list[Path]:
@@ -181,6 +185,14 @@ class Repositories:
           RepositoryError: its refs cannot be read.
         """
         return any(name.startswith(ALIGNED) for name in list_refs(path))
+
+    def pull_request_ids(self, path: Path) -> list[str]:
+        """The event ids of its `refs/nostr/`.
+
+        Raises:
+          RepositoryError: its refs cannot be read.
+        """
+        return [name.removeprefix(NOSTR) for name in list_refs(path) if name.startswith(NOSTR)]
 
     def remove_made_empty(self, owner: str, identifier: str, token: str) -> bool:
         """Remove it if it was made with the token and no branch or tag ever came; whether it was.

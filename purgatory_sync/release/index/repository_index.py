@@ -104,6 +104,14 @@ class RepositoryIndex:
             certain = certain and there == hosted
         return RepositoryData.of(identifier, known), certain
 
+    async def served_versions(self, owner: str, identifier: str) -> list[str]:
+        """The ids of the owner's served announcements, which a held newer one outdates.
+
+        They end with that one: else who withdrew a word would be a member by it again (B 3.8).
+        """
+        served = await self._read(identifier)
+        return [a.event.id for a, _ in served.announcements if a.owner == owner]
+
     async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
         """The owners whose served announcements have their repository here, made or not.
 

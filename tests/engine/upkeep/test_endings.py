@@ -154,3 +154,33 @@ async def test_b_5_refs_that_no_event_names_are_told_once_at_a_start(
         await report_unnamed(world.store, world.core)
     (told,) = logs
     assert told["refs"] == [f"{world.path(OWNER)} {unnamed}"]
+
+
+async def test_b_2_7_a_repository_with_a_held_pull_request_is_not_empty(world: World) -> None:
+    announcement = await world.announce(OWNER)
+    (step,) = history(1)
+    world.give(OWNER, [step])
+    request = events.pull_request(
+        STRANGER, [OWNER.coordinate("repo")], "1" * 40, created_at=NOW - 40
+    )
+    await world.offer(request)
+    update_refs(world.path(OWNER), {f"refs/nostr/{request.id}": step.oid})
+    await world.offer(events.deletion(OWNER, ids=[announcement.id], created_at=NOW))
+    assert list_refs(world.path(OWNER)) == {f"refs/nostr/{request.id}": step.oid}
+
+
+async def test_b_3_8_a_member_who_left_does_not_come_back_when_the_word_of_it_ends(
+    world: World,
+) -> None:
+    await world.announce(OWNER, maintainers=[STRANGER])
+    step = history(1)[0]
+    world.give(OWNER, [step])
+    await world.offer(events.state(OWNER, "repo", {MAIN: step.oid}, created_at=NOW - 60))
+    accepts = events.announcement(STRANGER, "repo", maintainers=[OWNER], created_at=NOW - 50)
+    await world.offer(accepts)
+    assert STRANGER.pubkey in (await world.index.data("repo")).maintainer_set(OWNER.pubkey)
+    leaves = await world.announce(STRANGER, created_at=NOW - 40)  # lists us, names nobody: held
+    assert leaves.id in await world.held()
+    await world.offer(events.deletion(STRANGER, ids=[leaves.id], created_at=NOW))
+    assert STRANGER.pubkey not in (await world.index.data("repo")).maintainer_set(OWNER.pubkey)
+    assert (await world.offer(accepts)).outcome is Outcome.REFUSED

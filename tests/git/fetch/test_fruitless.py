@@ -166,12 +166,22 @@ async def refused(there: World, repository: Path, oid: str) -> AttemptFailed:
     return caught.value
 
 
+async def test_a_refused_pack_says_nothing_of_a_part_of_it(autojump_clock: MockClock) -> None:
+    memory = FruitlessAttempts()
+    memory.note("u", Fruitless.of(BadPack("odd"), ["good", "bad"], b"", ()))
+    assert memory.find("u", ["good"]) is None
+    assert memory.find("u", ["good", "bad", "more"]) is not None
+    memory.note("u", Fruitless.of(ObjectsRefused("no"), ["one", "two"], b"", ()))
+    assert memory.find("u", ["one"]) is not None
+    assert memory.find("u", ["one", "three"]) is None
+
+
 async def test_the_memory_is_bounded(autojump_clock: MockClock) -> None:
     memory = FruitlessAttempts(max_urls=3, max_oids=10)
 
     def attempt(count: int) -> Fruitless:
-        wanted = frozenset(str(number) for number in range(count))
-        return Fruitless(wanted, b"", (), ObjectsRefused("no"), trio.current_time())
+        wanted = [str(number) for number in range(count)]
+        return Fruitless.of(ObjectsRefused("no"), wanted, b"", ())
 
     for number in range(5):
         memory.note(f"u{number}", attempt(2))
