@@ -249,7 +249,7 @@ async def test_as_a_program_it_ends_with_code_0_on_sigterm(tmp_path: Path) -> No
             assert await node.stop() == 0
             clients.cancel_scope.cancel()
         log = node.log.read_text()
-        assert log.count("NGIT_NO_SUCH is no setting") == 1
+        assert log.count("NGIT_NO_SUCH: unknown setting") == 1
         assert "Traceback" not in log
 
 
