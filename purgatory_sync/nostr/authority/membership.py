@@ -34,6 +34,7 @@ class Membership:
     _groups: dict[str, frozenset[str]] = attrs.field(factory=dict, eq=False, repr=False)
     _owners: dict[str, list[str]] = attrs.field(factory=dict, eq=False, repr=False)
     _naming: dict[str, list[str]] = attrs.field(factory=dict, eq=False, repr=False)
+    _authorising: dict[str, frozenset[str]] = attrs.field(factory=dict, eq=False, repr=False)
 
     def members(self, owner: str) -> frozenset[str]:
         """Everybody who may push to the owner's repository and publish states for it.
@@ -67,17 +68,19 @@ class Membership:
         return self._groups[root]
 
     def owners_authorising(self, author: str) -> frozenset[str]:
-        """The owners whose set holds the author."""
+        """The owners whose set holds the author; worked out once for each author."""
         if not self._able(author):
             return frozenset()
-        by_root = self._owners_by_root()
-        return frozenset(
-            owner
-            for root in self._around(author)
-            if root in by_root and author in (members := self.group(root))
-            for owner in by_root[root]
-            if owner in members or owner in self.served
-        )
+        if author not in self._authorising:
+            by_root = self._owners_by_root()
+            self._authorising[author] = frozenset(
+                owner
+                for root in self._around(author)
+                if root in by_root and author in (members := self.group(root))
+                for owner in by_root[root]
+                if owner in members or owner in self.served
+            )
+        return self._authorising[author]
 
     def owners_needing(self, key: str) -> frozenset[str]:
         """The owners that have the key in their set or on their path: it matters that it stays."""
