@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ...policy.curation import judge_author, judge_repositories
-from ...policy.kinds.announcements import bars_of_ending
 from ...policy.rules.hosting import NO_LISTS, hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.verdict import Action
@@ -37,19 +36,7 @@ async def end_what_is_blocked(core: Core, lists: CurationSettings, service: str)
     for each in blocked:
         if isinstance(each, HeldState | HeldPr):
             await note_what_ends(core, each)
-    bars = [
-        bar
-        for each in blocked
-        if isinstance(each, HeldAnnouncement)
-        for bar in bars_of_ending(each.event)
-    ]
-    older: list[str] = []
-    for each in blocked:
-        if isinstance(each, HeldAnnouncement):
-            owner, identifier = each.announcement.owner, each.announcement.identifier
-            older += await core.index.served_versions(owner, identifier)
-    ids = [each.event_id for each in blocked]
-    await core.index.apply(Change(unhold=ids, delete=older, tombstones=bars))
+    await core.index.apply(Change(unhold=[each.event_id for each in blocked]))
     for each in blocked:
         log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)
         forget(purgatory, each)

@@ -117,3 +117,17 @@ async def test_b_5_1_what_a_blacklisted_stranger_sent_ends_alone(world: World) -
     )
     gone = {found["repo pr"].id, found["other pr"].id}
     assert await world.held() == {event.id for event in found.values()} - gone
+
+
+async def test_b_5_1_what_is_served_stays_served_beside_a_held_version_that_ends(
+    world: World,
+) -> None:
+    """A start with another domain, mistyped or meant, takes nothing that is served."""
+    await world.announce(OWNER, maintainers=[OTHER])
+    accepts = await world.announce(OTHER, maintainers=[OWNER], listed=False, created_at=NOW - 50)
+    newer = await world.announce(OTHER, maintainers=[OWNER], created_at=NOW - 40)
+    assert await world.index.serves(accepts.id)
+    assert newer.id in await world.held()
+    await end_what_is_blocked(world.core, CurationSettings(), "elsewhere.example.com")
+    assert newer.id not in await world.held()
+    assert await world.index.serves(accepts.id)
