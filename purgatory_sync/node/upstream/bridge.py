@@ -40,9 +40,8 @@ class Following:
             self._upstream.follow([f"{_RELAY_SCHEME[scheme_of(each)]}://{each}" for each in copied])
 
     def held(self, event: Event) -> None:
-        """An event began to wait; the relays of an announcement are followed from then on."""
-        if event.kind == kinds.ANNOUNCEMENT:
-            self._upstream.announced(event)
+        """An event began to wait: what refers to it is asked for, and its relays are followed."""
+        self._upstream.held(event)
 
     def served(self, event: Event) -> None:
         """An event became served."""
@@ -69,12 +68,13 @@ class Following:
         Args:
           key: tells relays who we are that want to know (NIP-42).
         """
-        for held in self._engine.purgatory.announcements():
-            self._upstream.announced(held.event)
+        purgatory = self._engine.purgatory
+        for held in (*purgatory.announcements(), *purgatory.hunted_events()):
+            self._upstream.held(held.event)
         await self._tell_served(frozenset({kinds.ANNOUNCEMENT}))
         async with trio.open_nursery() as nursery:
             await nursery.start(self._upstream.run, key)
-            # Replies bring no filter value of their own when their root is known before them.
+            # Where there is no room for all values (B 10.2), roots bring more than replies.
             await self._tell_served(ROOT_KINDS)
             await self._tell_served(None)
 

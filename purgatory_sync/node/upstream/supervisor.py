@@ -109,14 +109,19 @@ class Upstream:
         """
         if self._roster.announced(event):
             self._changed.set()
-        self._wanted.announced(event)
+        self._wanted.came(event)
         self._intake.brought(brings(event, served=False))
+
+    def held(self, event: Event) -> None:
+        """An event began to wait: its author may delete it elsewhere meanwhile (B 5)."""
+        if event.kind == kinds.ANNOUNCEMENT:
+            self.announced(event)
+        else:
+            self._wanted.came(event)
 
     def served(self, event: Event) -> None:
         """An event is served now: what refers to it is asked for, and judged again (B 2.8)."""
-        if event.kind == kinds.ANNOUNCEMENT:
-            self.announced(event)
-        self._wanted.served(event)
+        self.held(event)
         self._intake.brought(brings(event, served=True))
 
     def withdrawn(self, event_ids: Iterable[str]) -> None:

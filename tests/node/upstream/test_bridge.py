@@ -39,8 +39,8 @@ class Upstream:
     def follow(self, urls: list[str]) -> None:
         self.told += [("follow", url) for url in urls]
 
-    def announced(self, event: Event) -> None:
-        self.told.append(("announced", event.id))
+    def held(self, event: Event) -> None:
+        self.told.append(("held", event.id))
 
     def served(self, event: Event) -> None:
         self.told.append(("served", event.id))
@@ -78,7 +78,7 @@ class Engine:
         def get(event_id: str) -> Any:
             return next((each for each in self.held if each.id == event_id), None)
 
-        return SimpleNamespace(announcements=announcements, get=get)
+        return SimpleNamespace(announcements=announcements, hunted_events=list, get=get)
 
     async def offer(self, event: Event, origin: str) -> Answer:
         self.offered.append((event.id, origin))
@@ -108,7 +108,7 @@ async def test_announcements_are_known_before_relays_and_roots_before_replies(
         await made.run()
     first = list(dict.fromkeys(upstream.told))
     assert first == [
-        ("announced", HELD.id),
+        ("held", HELD.id),
         ("served", SERVED.id),
         ("run", ""),
         ("served", root.id),
@@ -123,19 +123,11 @@ async def test_b_2_9_services_that_are_copied_are_followed(engine: Engine) -> No
     assert upstream.told == [("follow", "wss://git.example"), ("follow", "ws://127.0.0.1:7334")]
 
 
-@pytest.mark.parametrize(
-    ("event", "told"),
-    [
-        (HELD, [("announced", HELD.id)]),
-        (events.state(BOB, "served", {}), []),
-    ],
-)
-def test_relays_of_held_announcements_are_followed(
-    engine: Engine, event: Event, told: list[tuple[str, str]]
-) -> None:
+@pytest.mark.parametrize("event", [HELD, events.state(BOB, "served", {})])
+def test_upstream_is_told_of_what_is_held(engine: Engine, event: Event) -> None:
     made, upstream = follow(engine)
     made.held(event)
-    assert upstream.told == told
+    assert upstream.told == [("held", event.id)]
 
 
 async def test_what_relays_send_is_offered_as_such(engine: Engine) -> None:

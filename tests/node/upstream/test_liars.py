@@ -200,7 +200,7 @@ class Inventive(ScriptedRelay):
             for each in rest:
                 assert isinstance(each, dict)
                 until = each.get("until", NOW)
-                if each.get("kinds") == [30617]:
+                if 30617 in each.get("kinds", ()):
                     event = listed(OTHER, "endless", created_at=until - 1)
                     await send(socket, ["EVENT", subscription, event])
             await send(socket, ["EOSE", subscription])

@@ -162,7 +162,7 @@ class Session:
 
     @property
     def _values(self) -> tuple[Values, Values]:
-        return self._common.wanted.coordinates, self._common.wanted.roots
+        return self._common.wanted.coordinates, self._common.wanted.ids
 
     async def _keep_asking(self, nursery: trio.Nursery) -> None:
         """Renew by-reference filters while what is wanted grows (B 10.2)."""

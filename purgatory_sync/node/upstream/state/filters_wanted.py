@@ -1,4 +1,4 @@
-"""What by-reference filters carry: coordinates and root ids of what is here (B 10.2)."""
+"""What by-reference filters carry: coordinates and ids of what is here (B 10.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ....nostr.address import RepositoryId
 from ....nostr.announcement import Announcement
 from ....nostr.event import Event
 from ....nostr.filters import Filter
-from ....policy.rules.references import ALWAYS_ACCEPTED, references_of
 from ....policy.rules.verdict import address_text
 
 MAX_VALUES = 1_000
@@ -26,7 +25,7 @@ MAX_CHARS = 36 * 1024
 MAX_WANTED = 500_000
 
 EVERYTHING = (
-    Filter(kinds=frozenset({kinds.ANNOUNCEMENT})),
+    Filter(kinds=frozenset({kinds.ANNOUNCEMENT, kinds.USER_GRASP_LIST})),
     Filter(kinds=frozenset({kinds.STATE})),
 )
 
@@ -140,42 +139,30 @@ def in_batches(values: Sequence[str]) -> Iterator[list[str]]:
 
 
 class Wanted:
-    """Coordinates of announcements here and of what is served, ids of roots."""
+    """Coordinates of announcements here and of what is served; ids of all that is here."""
 
     def __init__(self) -> None:
         self.coordinates = Values("aAq")
-        self.roots = Values("eEq")
-        self._held: dict[str, tuple[Values, tuple[Value, ...]]] = {}
+        self.ids = Values("eEq")
+        self._held: dict[str, tuple[tuple[Value, ...], tuple[Value, ...]]] = {}
         self._left: dict[str, None] = {}
         self._grown = trio.Event()
 
-    def announced(self, event: Event) -> None:
-        """Want what refers to a repository: pull requests name its owner or a member (B 4.1).
+    def came(self, event: Event) -> None:
+        """Want what refers to an event that is held or served: replies, and deletion requests.
 
-        Who is named may be one, or become one.
+        A request to delete a request has no effect (NIP-09).
         """
-        try:
-            announcement = Announcement.parse(event)
-        except InvalidEvent:
+        self._left.pop(event.id, None)
+        if event.id in self._held or event.kind == kinds.DELETION:
             return
-        members = (announcement.owner, *announcement.roles.named)
-        names = (str(RepositoryId(member, announcement.identifier)) for member in members)
-        self._hold(event, self.coordinates, names)
-
-    def served(self, event: Event) -> None:
-        """Want what refers to a served event.
-
-        Replies name the root they belong to, so an event that names something wanted by id brings
-        no filter value of its own.
-        """
-        if event.kind in ALWAYS_ACCEPTED or event.kind == kinds.ANNOUNCEMENT:
-            return
-        if (address := address_text(event)) is not None:
-            self._hold(event, self.coordinates, (address,))
-            return
-        ids, _ = references_of(event)
-        if not any(each in self.roots for each in ids):
-            self._hold(event, self.roots, (event.id,))
+        before = self.coordinates.end, self.ids.end
+        coordinates = self.coordinates.hold(_coordinates(event))
+        if (ids := self.ids.hold((event.id,))) or coordinates:
+            self._held[event.id] = coordinates, ids
+        if (self.coordinates.end, self.ids.end) != before:
+            self._grown.set()
+            self._grown = trio.Event()
 
     def withdrawn(self, event_ids: Iterable[str]) -> bool:
         """Events left, and `forget` may forget what they wanted; whether there were any."""
@@ -191,21 +178,27 @@ class Wanted:
         """
         left, self._left = self._left, {}
         for event_id in left:
-            values, held = self._held.pop(event_id)
-            values.release(held)
+            coordinates, ids = self._held.pop(event_id)
+            self.coordinates.release(coordinates)
+            self.ids.release(ids)
 
-    async def wait_beyond(self, coordinates: int, roots: int) -> None:
+    async def wait_beyond(self, coordinates: int, ids: int) -> None:
         """Return when there are values with these numbers, or higher ones."""
-        while self.coordinates.end <= coordinates and self.roots.end <= roots:
+        while self.coordinates.end <= coordinates and self.ids.end <= ids:
             await self._grown.wait()
 
-    def _hold(self, event: Event, values: Values, texts: Iterable[str]) -> None:
-        self._left.pop(event.id, None)
-        if event.id in self._held:
-            return
-        before = values.end
-        if held := values.hold(texts):
-            self._held[event.id] = values, held
-        if values.end > before:
-            self._grown.set()
-            self._grown = trio.Event()
+
+def _coordinates(event: Event) -> Iterable[str]:
+    """By what coordinates others may refer to an event, or to its repository (B 4.1).
+
+    Pull requests name the owner or a member; whom an announcement names may become one.
+    """
+    if event.kind == kinds.ANNOUNCEMENT:
+        try:
+            announcement = Announcement.parse(event)
+        except InvalidEvent:
+            return ()
+        members = (announcement.owner, *announcement.roles.named)
+        return [str(RepositoryId(member, announcement.identifier)) for member in members]
+    address = address_text(event)
+    return () if address is None else (address,)

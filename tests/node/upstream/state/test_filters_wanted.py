@@ -92,10 +92,10 @@ def test_b_10_2_what_left_is_not_asked_for_any_more() -> None:
     root, issue = note(STRANGER, kind=1621), note(OTHER, kind=1621)
     state = state_of(OWNER, "repo")
     for event in (first, second):
-        wanted.announced(event)
-        wanted.announced(event)
+        wanted.came(event)
+        wanted.came(event)
     for event in (root, issue, state, second, root):
-        wanted.served(event)
+        wanted.came(event)
     assert wanted.withdrawn([first.id, root.id, "f" * 64])
     assert len(wanted.coordinates) == 3, "whoever replaces it may be announced a moment later"
     wanted.forget()
@@ -103,10 +103,10 @@ def test_b_10_2_what_left_is_not_asked_for_any_more() -> None:
         str(OWNER.coordinate("repo")),
         f"30618:{OWNER.pubkey}:repo",
     ]
-    assert [*wanted.roots] == [issue.id]
+    assert [*wanted.ids] == [second.id, issue.id, state.id]
     assert not wanted.withdrawn([first.id, root.id])
     assert wanted.withdrawn([second.id, state.id])
-    wanted.announced(second)
+    wanted.came(second)
     wanted.forget()
     assert [*wanted.coordinates] == [str(OWNER.coordinate("repo"))]
     assert wanted.coordinates.end == 3
@@ -114,7 +114,7 @@ def test_b_10_2_what_left_is_not_asked_for_any_more() -> None:
 
 def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
     wanted = Wanted()
-    wanted.announced(announcement(OWNER, "repo", maintainers=[OTHER]))
+    wanted.came(announcement(OWNER, "repo", maintainers=[OTHER]))
     (filters,) = wanted.coordinates.between(0, 9)
     names = frozenset(str(author.coordinate("repo")) for author in (OWNER, OTHER))
     assert filters == tuple(Filter(tags={letter: names}) for letter in "aAq")
@@ -122,27 +122,30 @@ def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
 
 def test_one_announcement_brings_so_many_coordinates_and_no_more() -> None:
     wanted = Wanted()
-    wanted.announced(announcement(OWNER, "r", maintainers=[f"{n:064x}" for n in range(1_000)]))
+    wanted.came(announcement(OWNER, "r", maintainers=[f"{n:064x}" for n in range(1_000)]))
     assert len(wanted.coordinates) == 1 + MAX_NAMES == 65
 
 
-def test_roots_are_wanted_by_id_and_their_replies_are_not() -> None:
+def test_b_10_2_everything_here_is_wanted_by_id_but_deletion_requests() -> None:
     wanted = Wanted()
     root = pull_request(STRANGER, [OWNER.coordinate("repo")], "a" * 40)
-    wanted.served(root)
-    wanted.served(pull_request_update(STRANGER, [OWNER.coordinate("repo")], "b" * 40, root))
-    wanted.served(note(OTHER, kind=1111, tags=[("E", root.id), ("e", "f" * 64)]))
-    wanted.served(note(OTHER, kind=10317))
-    wanted.served(note(OTHER, kind=5, tags=[("e", "e" * 64)]))
-    (filters,) = wanted.roots.between(0, 9)
-    assert filters == tuple(Filter(tags={letter: frozenset({root.id})}) for letter in "eEq")
+    update = pull_request_update(STRANGER, [OWNER.coordinate("repo")], "b" * 40, root)
+    reply = note(OTHER, kind=1111, tags=[("E", root.id), ("e", "f" * 64)])
+    grasps, state = note(OTHER, kind=10317), state_of(OWNER, "repo")
+    here = [root, update, reply, grasps, state, announcement(OWNER, "repo")]
+    for event in here:
+        wanted.came(event)
+    wanted.came(note(OTHER, kind=5, tags=[("e", "e" * 64)]))
+    (filters,) = wanted.ids.between(0, 99)
+    ids = frozenset(event.id for event in here)
+    assert filters == tuple(Filter(tags={letter: ids}) for letter in "eEq")
 
 
 def test_what_refers_to_a_served_address_is_wanted_by_it() -> None:
     wanted = Wanted()
-    wanted.served(state_of(OWNER, "repo"))
-    assert f"30618:{OWNER.pubkey}:repo" in wanted.coordinates
-    assert len(wanted.roots) == 0
+    wanted.came(state_of(OWNER, "repo"))
+    wanted.came(note(OTHER, kind=10317))
+    assert [*wanted.coordinates] == [f"30618:{OWNER.pubkey}:repo", f"10317:{OTHER.pubkey}:"]
 
 
 async def test_waiting_for_more_sees_every_growth(autojump_clock: MockClock) -> None:
@@ -156,9 +159,9 @@ async def test_waiting_for_more_sees_every_growth(autojump_clock: MockClock) -> 
         nursery.start_soon(wait)
         await trio.sleep(5)
         assert woken == []
-        wanted.announced(announcement(OWNER, "repo"))
+        wanted.came(announcement(OWNER, "repo"))
     assert len(woken) == 1
     await wanted.wait_beyond(0, 0)
     with trio.move_on_after(1) as scope:
-        await wanted.wait_beyond(1, 0)
+        await wanted.wait_beyond(1, 1)
     assert scope.cancelled_caught
