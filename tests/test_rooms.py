@@ -25,7 +25,7 @@ def table() -> dict[str, set[str]]:
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if len(cells) != 4 or cells[0] in ("room", "---"):
             continue
-        named = {name.rstrip("/") for name in re.findall(r"`([a-z/]+)`", cells[2])}
+        named = {name.rstrip("/") for name in re.findall(r"`([a-z_/]+)`", cells[2])}
         above = set(allowed) if "all above" in cells[2] else set()
         name = "entry" if "entry" in cells[0] else "base" if "base" in cells[0] else ""
         allowed[name or cells[0].strip("`/ ")] = named | above

@@ -1,16 +1,17 @@
-"""The token bucket of one domain: each token comes back 60 s after its request went out (B 8.2).
+"""The tokens of one domain: each comes back 60 s after its request went out (B 8.2).
 
-A bucket that refills continuously would let a server see 60 starts within 60 seconds; this one
-lets it see 30, because a token's time begins when the server has seen the request for certain.
+In any 60 seconds a server sees at most as many starts as there are tokens, because a token's time
+begins when the server has seen the request for certain.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from math import inf
 
 import attrs
+
+from ...runtime.sliding_window import SlidingWindow
 
 WINDOW_SECS = 60.0
 
@@ -28,22 +29,23 @@ class Token:
     clocked: bool = False
 
 
-@attrs.define(eq=False)
 class TokenBucket:
-    """So many tokens; pure in `now`, which never runs backwards (seconds of Trio's clock)."""
+    """So many tokens; pure in `now`, which never runs backwards (seconds of Trio's clock).
 
-    size: int
-    window_secs: float = WINDOW_SECS
-    _unclocked: dict[Token, None] = attrs.field(factory=dict)
-    _returning: deque[float] = attrs.field(factory=deque)
-    _last_back: float = -inf
+    Args:
+      size: tokens in any window.
+      window_secs: how long a token is away once its clock runs.
+    """
+
+    def __init__(self, size: int, window_secs: float = WINDOW_SECS) -> None:
+        self._window_secs = window_secs
+        self._window = SlidingWindow(size, window_secs)
+        self._unclocked: dict[Token, None] = {}
+        self._last_back = -inf
 
     def available(self, now: float) -> int:
         """How many tokens can be taken."""
-        returning = self._returning
-        while returning and returning[0] <= now:
-            returning.popleft()
-        return max(0, self.size - len(self._unclocked) - len(returning))
+        return self._window.room(now, len(self._unclocked))
 
     def take(self, now: float) -> Token:
         """Take one that is available; the caller has looked."""
@@ -56,8 +58,8 @@ class TokenBucket:
         if not token.clocked:
             token.clocked = True
             del self._unclocked[token]
-            self._last_back = now + self.window_secs
-            self._returning.append(self._last_back)
+            self._window.count(now)
+            self._last_back = now + self._window_secs
 
     def give_back(self, token: Token) -> None:
         """No connection was begun: the token is available at once. Too late once its clock runs."""
@@ -67,10 +69,7 @@ class TokenBucket:
 
     def next_return(self, now: float) -> float:
         """When the next token becomes available: `now` if one is, infinite if no clock runs."""
-        if self.available(now):
-            return now
-        excess = len(self._unclocked) + len(self._returning) - self.size
-        return self._returning[excess] if excess < len(self._returning) else inf
+        return self._window.next_at(now, len(self._unclocked))
 
     def all_back_at(self) -> float:
         """When the last token came or will come back; infinite while one has no clock."""
@@ -78,13 +77,11 @@ class TokenBucket:
 
     def starts(self, now: float) -> tuple[float, ...]:
         """From when each outstanding token is counted, oldest first; what a restart must know."""
-        self.available(now)
-        clocked = (at - self.window_secs for at in self._returning)
-        return tuple(sorted((*clocked, *(token.taken_at for token in self._unclocked))))
+        unclocked = (token.taken_at for token in self._unclocked)
+        return tuple(sorted((*self._window.counted(now), *unclocked)))
 
     def restore(self, starts: Iterable[float], now: float) -> None:
         """Count starts of an earlier run, given in this run's time; old ones are left out."""
-        back = (start + self.window_secs for start in starts)
-        self._returning = deque(sorted((*self._returning, *(at for at in back if at > now))))
-        if self._returning:
-            self._last_back = self._returning[-1]
+        self._window.restore(starts, now)
+        if counted := self._window.counted(now):
+            self._last_back = counted[-1] + self._window_secs

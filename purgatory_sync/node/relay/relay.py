@@ -15,6 +15,7 @@ from ...nostr.filters import Filter
 from ...nostr.reconciliation.inventory import Inventory
 from ...runtime.blocking import blocking
 from ...runtime.logger import get_logger
+from ...runtime.sliding_window import SlidingWindow
 from ...settings import RelaySettings
 from ..http.server_stream import Gone
 from . import client_messages
@@ -31,7 +32,6 @@ from .client_messages import (
 )
 from .negentropy_sessions import ClientReconciling, Reconciling
 from .outbox import Outbox
-from .sliding_rate import SlidingRate
 from .subscriptions import ID_BYTES, Subscription, Subscriptions
 
 # A client that sends nothing but nonsense is closed after so many messages in a row.
@@ -183,7 +183,8 @@ class _Client:
         self._asking = trio.CancelScope()
         self._gone = False
         self._invalid_in_a_row = 0
-        self._published = SlidingRate(settings.events_per_minute, RATE_SECS)
+        most = settings.events_per_minute
+        self._published = SlidingWindow(most, RATE_SECS) if most else None
 
     def leave(self) -> None:
         for subscription in self._own.values():
@@ -269,9 +270,13 @@ class _Client:
             return False, "error: the relay failed to judge this event: send it again later"
 
     def _rate_limited(self) -> str:
-        if wait := self._published.wait_secs(trio.current_time()):
+        if self._published is None:
+            return ""
+        now = trio.current_time()
+        if (due := self._published.next_at(now)) > now:
             most = self._settings.events_per_minute
-            return f"rate-limited: at most {most} events a minute: wait {ceil(wait)} s"
+            return f"rate-limited: at most {most} events a minute: wait {ceil(due - now)} s"
+        self._published.count(now)
         return ""
 
     async def _not_its_author(self, event: Event) -> str:

@@ -7,31 +7,32 @@ from contextlib import contextmanager
 
 import trio
 
+from ....runtime.sliding_window import SlidingWindow
+
 MESSAGES_PER_SEC = 1_000.0
-BURST = 5_000.0
+BURST = 5_000
 
 
 class ReadPace:
-    """Delays the reader when a relay sends more than a burst and then more than a steady flow.
+    """Delays the reader when a relay sends more than a burst, or more than a steady flow.
+
+    In any `burst / per_sec` seconds at most one burst is read.
 
     Args:
       per_sec: messages a second in the long run.
       burst: messages that may come at once.
     """
 
-    def __init__(self, per_sec: float = MESSAGES_PER_SEC, burst: float = BURST) -> None:
-        self._interval = 1 / per_sec
-        self._slack = burst / per_sec
-        self._due = trio.current_time()
+    def __init__(self, per_sec: float = MESSAGES_PER_SEC, burst: int = BURST) -> None:
+        self._window = SlidingWindow(burst, burst / per_sec)
         self._held_up_secs = 0.0
         self._held_up_since: float | None = None
 
     async def message(self) -> None:
-        """Count one message; sleep while the relay is ahead of its time."""
-        now = trio.current_time()
-        self._due = max(self._due, now) + self._interval
-        if self._due - self._slack > now:
-            await trio.sleep(self._due - self._slack - now)
+        """Count one message; sleep first while the window is full. Cancelled, it is not counted."""
+        if (due := self._window.next_at(now := trio.current_time())) > now:
+            await trio.sleep_until(due)
+        self._window.count(trio.current_time())
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
