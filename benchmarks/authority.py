@@ -11,11 +11,11 @@ import trio
 
 from purgatory_sync import PurgatorySync, Settings, open_engine
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import PurgatorySettings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing.events import SOME_TIME, Author, announcement, state
+from purgatory_sync.testing.mock_context import clock_at
 
 from .measuring import Effort, Goal, Line, spending
 
@@ -69,7 +69,7 @@ async def _judge(crowd: list[Event], states: int) -> float:
             git_data_path=Path(folder) / "git",
             purgatory=PurgatorySettings(max_events_per_author=100_000),
         )
-        store, clock = MemoryStore(), WallClock.starting_at(NOW)
+        store, clock = MemoryStore(), clock_at(NOW)
         await store.apply(Change(save=crowd))
         async with open_engine(settings, store=store, clock=clock) as engine:
             for author, other in ((OWNER, MEMBER), (MEMBER, OWNER)):

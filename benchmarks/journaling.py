@@ -11,11 +11,11 @@ import trio
 
 from purgatory_sync.engine import open_engine
 from purgatory_sync.nostr.event import Event, encode_event, verify_event
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import PurgatorySettings, Settings
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import Change, HeldRow
 from purgatory_sync.testing.events import SOME_TIME, Author, announcement, state
+from purgatory_sync.testing.mock_context import clock_at
 
 from .measuring import Effort, Goal, Line, spending
 
@@ -107,7 +107,7 @@ async def _offer(folder: Path, announcements: Sequence[Event], states: Sequence[
         relay_data_path=folder / "relay",
         purgatory=PurgatorySettings(max_events_per_author=len(states) + 1),
     )
-    clock = WallClock.starting_at(float(SOME_TIME + len(states)))
+    clock = clock_at(float(SOME_TIME + len(states)))
     async with open_engine(settings, clock=clock) as engine:
 
         async def offer(event: Event) -> None:

@@ -173,7 +173,7 @@ async def measure(kind: str, part: float) -> dict[str, float]:
             curation=lists if kind.startswith("a blacklisted") else CurationSettings(),
         )
         async with trio.open_nursery() as nursery:
-            clock = WallClock.starting_at(float(NOW))
+            clock = WallClock(NOW - trio.current_time())
             engine = await nursery.start(running(settings, clock))
             await prepare(engine, git, kind, count)
             await trio.sleep(0.1)  # what the start began is over

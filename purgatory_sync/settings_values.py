@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
@@ -15,6 +14,7 @@ import attrs
 from .errors import InvalidEvent, InvalidKey, InvalidUrl
 from .nostr.address import check_identifier
 from .nostr.keys import decode_npub
+from .runtime.net.addresses import networks
 from .settings import GIB, KIB, MIB, Network, Proxy
 from .urls import RELAY_SCHEMES, parse_web_url, split_address
 
@@ -141,7 +141,7 @@ def _within(number: float, zero: bool) -> float:
 
 
 def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    return networks(*(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _path(text: str) -> Path:

@@ -19,16 +19,31 @@ from purgatory_sync.release.index.locks import IdentifierLocks
 from purgatory_sync.release.index.repositories import Repositories
 from purgatory_sync.release.index.repository_index import RepositoryIndex
 from purgatory_sync.release.releaser import Releaser
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import CurationSettings, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.mock_context import clock_at
 
 from .git.local_repos import Step, add_pack
 
 SERVICE = "grasp.example.com"
 NOW = 1_800_000_000
+
+
+async def is_held(locks: IdentifierLocks, identifier: str) -> bool:
+    """Whether another task would have to wait for the identifier's lock."""
+    free = False
+
+    async def try_it() -> None:
+        nonlocal free
+        with trio.move_on_after(0):
+            async with locks.hold(identifier):
+                free = True
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(try_it)
+    return not free
 
 
 class World:
@@ -54,7 +69,7 @@ class World:
                 self.store, self.index, self.purgatory, self.repositories, SERVICE, lists
             ),
             settings=self.settings,
-            clock=WallClock.starting_at(NOW),
+            clock=clock_at(NOW),
             announced=lambda _: None,
         )
 

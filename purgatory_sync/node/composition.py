@@ -83,22 +83,19 @@ def make_listener(
         max_secs=limits.git_max_secs,
         least_pace=limits.git_min_bytes_per_sec,
     )
-    metrics = (
-        Metrics(
-            lambda: _with_relays(
-                _snapshot(engine.statistics(events=False), push, settings.hunt.allow_addresses),
-                following,
-                settings.hunt.allow_addresses,
-            )
-        )
-        if settings.metrics_enabled
-        else None
-    )
+    allow = settings.hunt.allow_addresses
+
+    def measured() -> MetricsSnapshot:
+        snapshot = _snapshot(engine.statistics(events=False), push, allow)
+        kept = subscriptions.budget.kept_bytes
+        return attrs.evolve(_with_relays(snapshot, following, allow), client_bytes=kept)
+
+    metrics = Metrics(measured) if settings.metrics_enabled else None
     pages = PageRoutes(
         info,
         engine.explainer.look,
         engine.repository,
-        settings.hunt.allow_addresses,
+        allow,
         following.relays,
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)

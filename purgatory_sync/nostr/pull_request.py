@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 
 import attrs
@@ -62,14 +63,16 @@ class PullRequest:
         commit = (event.first("c") or "").lower()
         if not _OID.fullmatch(commit):
             raise InvalidEvent("the c tag must hold the commit: 40 hex digits")
-        coordinates = (RepositoryId.parse(value) for value in event.values("a"))
-        repositories = tuple(dict.fromkeys(c for c in coordinates if c is not None))
+        repositories = tuple(dict.fromkeys(_addressed(event)))
         return cls(event, commit, repositories, usable_urls(event.all_values("clone")))
 
 
 def extract_identifier_from_pr_event(event: Event) -> str | None:
     """The identifier of the first repository that a pull request addresses; None without one."""
-    for value in event.values("a"):
-        if (coordinate := RepositoryId.parse(value)) is not None:
-            return coordinate.identifier
-    return None
+    return next((each.identifier for each in _addressed(event)), None)
+
+
+def _addressed(event: Event) -> Iterator[RepositoryId]:
+    """The repositories in the `a` tags, in their order; what is no repository is left out."""
+    found = (RepositoryId.parse(value) for value in event.values("a"))
+    return (each for each in found if each is not None)

@@ -17,13 +17,9 @@ class SyncQueue:
     """Entries by identifier, and a heap of the times at which they become due.
 
     A heap item whose time is no longer its entry's is dead; it is dropped when it is reached.
-
-    Attributes:
-      heap_steps: heap items looked at by `due` so far (what its cost follows).
     """
 
     clock: Callable[[], float] = trio.current_time
-    heap_steps: int = 0
     _entries: dict[str, SyncQueueEntry] = attrs.field(factory=dict)
     _heap: list[tuple[float, int, str]] = attrs.field(factory=list)
     _pushes: int = 0
@@ -63,7 +59,6 @@ class SyncQueue:
         ready: dict[str, SyncQueueEntry] = {}
         while self._heap and self._heap[0][0] <= now:
             at, _, identifier = heapq.heappop(self._heap)
-            self.heap_steps += 1
             entry = self._entries.get(identifier)
             if entry is not None and entry.next_attempt == at and entry.is_ready(now):
                 ready[identifier] = entry

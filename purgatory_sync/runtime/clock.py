@@ -30,11 +30,6 @@ class WallClock:
         """The system's wall clock; call it inside a running Trio loop."""
         return cls(time.time() - trio.current_time(), _watch_system())
 
-    @classmethod
-    def starting_at(cls, wall: float) -> WallClock:
-        """A clock that shows `wall` (Unix seconds) now; for tests and simulations."""
-        return cls(wall - trio.current_time())
-
     @property
     def epoch(self) -> float:
         """Unix seconds at the moment of Trio's time zero, as the clock stands now."""

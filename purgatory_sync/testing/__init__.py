@@ -14,3 +14,4 @@ from .events import pull_request_update as pull_request_update
 from .events import state as state
 from .log_capture import capture_logs as capture_logs
 from .mock_context import MockSyncContext as MockSyncContext
+from .mock_context import clock_at as clock_at

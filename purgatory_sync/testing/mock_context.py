@@ -443,3 +443,8 @@ async def _drip(bytes_per_sec: float, secs: float, observer: AttemptObserver) ->
         observer.received(total - told)
         told = total
     await trio.sleep_until(began + secs)
+
+
+def clock_at(wall: float) -> WallClock:
+    """A wall clock that shows `wall` (Unix seconds) now and goes on with Trio's time."""
+    return WallClock(wall - trio.current_time())

@@ -36,6 +36,7 @@ from purgatory_sync.store.sqlite import SqliteStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.log_capture import capture_logs
+from purgatory_sync.testing.mock_context import clock_at
 
 from ..git.local_repos import Step, git, history
 from .pushes.pushing_support import pack
@@ -267,7 +268,7 @@ async def look(engine: PurgatorySync) -> Look:
 
 async def play(folder: Path, copies: Path) -> tuple[list[Look], list[Moment]]:
     """Let a node do everything; what it looked like before and after each act, and all moments."""
-    clock = WallClock.starting_at(NOW)
+    clock = clock_at(NOW)
     film = Film(folder, copies, clock)
     async with running(folder, clock) as engine:
         looks = [await look(engine)]
@@ -293,7 +294,7 @@ def require_between(found: Look, old: Look, new: Look, act: str) -> None:
 
 async def require_healed(moment: Moment, old: Look, new: Look) -> None:
     """A start heals what the kill left, and what was interrupted can be done again."""
-    clock = WallClock.starting_at(moment.wall)
+    clock = clock_at(moment.wall)
     async with running(moment.folder, clock) as engine:
         await trio.sleep(SETTLING_SECS)
         found = await look(engine)

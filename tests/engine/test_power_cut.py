@@ -18,8 +18,8 @@ import pytest
 from trio.testing import MockClock
 
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.store.sqlite import SqliteStore
+from purgatory_sync.testing.mock_context import clock_at
 
 from .test_crash_points import NOW, acts, running
 
@@ -123,7 +123,7 @@ async def test_n1_what_is_shown_and_promised_survives_a_power_cut(
     folder.mkdir()
     disk = Disk(folder)
     with blocking_in_place(), disk.watched():
-        async with running(folder, WallClock.starting_at(NOW)) as engine:
+        async with running(folder, clock_at(NOW)) as engine:
             assert isinstance(engine.store, SqliteStore)
             engine.store._connection.set_trace_callback(disk.executing)
             for name, act in acts().items():

@@ -20,9 +20,8 @@ from purgatory_sync.hunt.strategy import (
     get_throttled_domains_with_untried_urls,
 )
 from purgatory_sync.purgatory.purgatory import Purgatory
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import SyncSettings
-from purgatory_sync.testing.mock_context import Fetch, MockSyncContext
+from purgatory_sync.testing.mock_context import Fetch, MockSyncContext, clock_at
 
 EPOCH = 1_000_000.0
 
@@ -36,7 +35,7 @@ A, B, C, D = url("a"), url("b"), url("c"), url("d")
 
 def manager(ctx: MockSyncContext, *, concurrent: int = 5, per_minute: int = 30) -> ThrottleManager:
     settings = SyncSettings(domain_concurrent=concurrent, domain_rate_limit=per_minute)
-    return ThrottleManager(ctx, settings, wall=WallClock.starting_at(EPOCH))
+    return ThrottleManager(ctx, settings, wall=clock_at(EPOCH))
 
 
 @asynccontextmanager

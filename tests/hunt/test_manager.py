@@ -10,10 +10,9 @@ from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntS
 from purgatory_sync.hunt.limits.tried_urls import TriedUrls
 from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.hunt.sync_identifier import sync_identifier
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import SyncSettings
 from purgatory_sync.testing.log_capture import capture_logs
-from purgatory_sync.testing.mock_context import MockSyncContext
+from purgatory_sync.testing.mock_context import MockSyncContext, clock_at
 
 from .support import EPOCH, A, B, manager, most_in_a_window, most_in_flight, serving, starts, url
 
@@ -366,7 +365,7 @@ async def test_b_8_2_limits_survive_a_restart(autojump_clock: MockClock) -> None
         rows[domain] = starts, rest
 
     settings = SyncSettings(domain_rate_limit=2)
-    wall = WallClock.starting_at(EPOCH)
+    wall = clock_at(EPOCH)
     before = ThrottleManager(MockSyncContext(), settings, wall=wall, on_change=note)
     for _ in range(2):
         place = before.start_request("a.example")
@@ -395,7 +394,7 @@ async def test_b_8_2_limits_survive_a_restart(autojump_clock: MockClock) -> None
 async def test_b_9_starts_in_the_future_of_the_clock_count_from_now_on(
     autojump_clock: MockClock,
 ) -> None:
-    wall = WallClock.starting_at(EPOCH)
+    wall = clock_at(EPOCH)
     after = ThrottleManager(MockSyncContext(), SyncSettings(domain_rate_limit=1), wall=wall)
     after.restore("a.example", (EPOCH + 1e6,), None)
     assert after.is_throttled("a.example")
@@ -421,7 +420,7 @@ async def test_a_rest_that_is_over_is_not_noted_any_more(autojump_clock: MockClo
     noted: list[float | None] = []
     throttles = ThrottleManager(
         MockSyncContext(),
-        wall=WallClock.starting_at(EPOCH),
+        wall=clock_at(EPOCH),
         on_change=lambda domain, starts, rest: noted.append(rest),
     )
     throttles.rest("a.example", 30.0)

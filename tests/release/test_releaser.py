@@ -17,7 +17,7 @@ from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import add_pack, history, tag_of
-from ..world import NOW, World
+from ..world import NOW, World, is_held
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"
@@ -374,13 +374,15 @@ async def test_b_6_7_what_comes_while_a_lock_is_awaited_is_locked_too(
 
     async def waits() -> None:
         async with world.releaser.hold("repo"):
-            assert set(world.locks.in_use()) == {"repo", "other"}
+            assert await is_held(world.locks, "repo")
+            assert await is_held(world.locks, "other")
 
     async with trio.open_nursery() as nursery, world.releaser.hold("repo"):
         nursery.start_soon(waits)
         await wait_all_tasks_blocked()
         world.purgatory.add_pr(PullRequest.parse(event), Origin.USER, NOW)
-    assert world.locks.in_use() == ()
+    assert not await is_held(world.locks, "repo")
+    assert not await is_held(world.locks, "other")
 
 
 async def test_b_7_2_a_subscriber_that_takes_for_ever_holds_no_release_up(

@@ -7,10 +7,11 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.runtime.clock import WallClock
+from purgatory_sync.testing.mock_context import clock_at
 
 
 async def test_it_follows_trios_time(autojump_clock: MockClock) -> None:
-    clock = WallClock.starting_at(1_000.0)
+    clock = clock_at(1_000.0)
     await trio.sleep(50)
     assert clock.now() == 1_050.0
     assert clock.to_trio(1_060.0) == trio.current_time() + 10

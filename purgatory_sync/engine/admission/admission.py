@@ -46,7 +46,6 @@ UNUSABLE = (
     "error: what lies at the repository's place here cannot be used; the service's operator has to"
     " see to it"
 )
-NOT_STORED = "error: could not be stored, try again later"
 NOT_MADE = "error: the repository could not be made, try again later"
 log = get_logger(__name__)
 

@@ -35,7 +35,6 @@ __all__ = [
     "list_haves",
     "list_refs",
     "object_types",
-    "peeled_types",
     "present_oids",
     "read_head",
     "remove_repository",
@@ -197,17 +196,6 @@ def object_types(path: Path, oids: Collection[str]) -> dict[str, str]:
       RepositoryError: the repository is of a kind that is not supported.
     """
     return _known(path, oids, ObjectLookup.kind)
-
-
-def peeled_types(path: Path, oids: Collection[str]) -> dict[str, tuple[str, str]]:
-    """What each OID names when tags are followed to their end: (OID, type).
-
-    An object that is no tag names itself; an OID is left out when it, or what it names, is missing.
-
-    Raises:
-      RepositoryError: the repository is of a kind that is not supported.
-    """
-    return _known(path, oids, ObjectLookup.peel)
 
 
 def _known(

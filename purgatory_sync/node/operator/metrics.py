@@ -49,6 +49,7 @@ class MetricsSnapshot:
       push_secs: how long they took, release included.
       relays: relays that are followed by state (`connected`, `lost`).
       relay_events: events that a relay was the first to bring, by result (`taken`, `refused`).
+      client_bytes: what is kept for all clients of the relay (B 10.1: at most 256 MiB).
     """
 
     queue_size: int = 0
@@ -63,6 +64,7 @@ class MetricsSnapshot:
     push_secs: float = 0.0
     relays: Mapping[str, int] = attrs.field(factory=dict)
     relay_events: Mapping[str, int] = attrs.field(factory=dict)
+    client_bytes: int = 0
 
 
 class Metrics:
@@ -113,6 +115,9 @@ class _Collector(Collector):
         )
         yield _gauges("purgatory_relays", "Relays that are followed.", "state", now.relays)
         yield _counters("purgatory_relay_events", "Events of relays.", "result", now.relay_events)
+        yield GaugeMetricFamily(
+            "purgatory_client_bytes", "Bytes kept for the relay's clients.", now.client_bytes
+        )
         in_flight, tokens = self._by_domain(now.domains)
         self._count_requests(now.domains)
         yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import attrs
@@ -16,7 +16,7 @@ class _Held:
 
 
 class IdentifierLocks:
-    """Locks that exist only while somebody holds or awaits them."""
+    """Locks that exist only while they are held or awaited."""
 
     def __init__(self) -> None:
         self._locks: dict[str, _Held] = {}
@@ -47,7 +47,3 @@ class IdentifierLocks:
                 held.users -= 1
                 if not held.users:
                     del self._locks[name]
-
-    def in_use(self) -> Iterable[str]:
-        """Identifiers whose lock is held or awaited."""
-        return tuple(self._locks)

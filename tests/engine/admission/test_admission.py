@@ -20,7 +20,7 @@ from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
 from ...git.local_repos import history
-from ...world import NOW, World
+from ...world import NOW, World, is_held
 
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 MAIN = "refs/heads/main"
@@ -444,16 +444,18 @@ async def test_b_5_a_deletion_locks_what_its_target_waits_under(
         if change.hold:
             await wait_all_tasks_blocked()
         if change.tombstones:
-            locked.update(world.locks.in_use())
+            for name in (target.id, "repo", "other"):
+                if await is_held(world.locks, name):
+                    locked.add(name)
         return await working(change)
 
     monkeypatch.setattr(world.store, "apply", spy)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.offer, target)
-        while target.id not in world.locks.in_use():
+        while not await is_held(world.locks, target.id):
             await trio.lowlevel.checkpoint()
         nursery.start_soon(world.offer, events.deletion(OWNER, ids=[target.id], created_at=NOW))
-    assert {target.id, "repo"} <= locked
+    assert locked == {target.id, "repo"}
     assert target.id not in await world.held()
 
 

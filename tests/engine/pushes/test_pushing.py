@@ -19,7 +19,7 @@ from purgatory_sync.settings import HuntSettings, PushSettings
 from purgatory_sync.testing import events
 
 from ...git.local_repos import history, oid_of, tag_of
-from ...world import NOW, World
+from ...world import NOW, World, is_held
 from .pushing_support import (
     DEV,
     MAIN,
@@ -225,7 +225,7 @@ async def test_b_6_7_a_push_that_drips_holds_no_lock(
         nursery.start_soon(push)
         for minute in range(59):
             await trio.sleep(60)
-            assert list(world.locks.in_use()) == []
+            assert not await is_held(world.locks, "repo")
             with trio.fail_after(1):
                 await world.announce(MAINTAINER, created_at=NOW - 100 + minute)
                 async with world.releaser.hold("repo"):
@@ -370,7 +370,7 @@ async def test_cancelled_while_the_pack_comes_leaves_nothing(
         assert TARGET in pusher.in_flight
         nursery.cancel_scope.cancel()
     assert TARGET not in pusher.in_flight
-    assert list(world.locks.in_use()) == []
+    assert not await is_held(world.locks, "repo")
     assert files_in(world.repositories.tmp) == []
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from purgatory_sync.errors import RepositoryError
 from purgatory_sync.git.disk import repository
+from purgatory_sync.git.disk.object_lookup import ObjectLookup
 from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.git.disk.repository import (
     UNBORN_HEAD,
@@ -18,7 +19,6 @@ from purgatory_sync.git.disk.repository import (
     list_haves,
     list_refs,
     object_types,
-    peeled_types,
     present_oids,
     read_head,
     remove_repository,
@@ -87,7 +87,7 @@ def test_a_foreign_format_in_the_way_is_said(tmp_path: Path) -> None:
         file.write("[extensions]\n\tobjectformat = sha256\n")
     with pytest.raises(RepositoryError, match="sha256"):
         create_bare(path, tmp_path / ".tmp")
-    for ask in (present_oids, object_types, peeled_types):
+    for ask in (present_oids, object_types):
         with pytest.raises(RepositoryError, match="sha256"):
             ask(path, [MADE_UP])
     with pytest.raises(RepositoryError, match="sha256"):
@@ -207,7 +207,6 @@ def test_a_missing_repository_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "none.git"
     assert present_oids(path, [MADE_UP]) == frozenset()
     assert object_types(path, [MADE_UP]) == {}
-    assert peeled_types(path, [MADE_UP]) == {}
     assert list_refs(path) == {}
     assert list_haves(path) == []
     assert read_head(path) is None
@@ -223,10 +222,6 @@ def test_objects_and_their_types(tmp_path: Path) -> None:
         step.oid: "commit",
         oid_of(step.blob): "blob",
         oid_of(tag): "tag",
-    }
-    assert peeled_types(path, [step.oid, oid_of(tag), MADE_UP]) == {
-        step.oid: (step.oid, "commit"),
-        oid_of(tag): (step.oid, "commit"),
     }
 
 
@@ -323,4 +318,5 @@ def test_what_git_wrote_is_read(tmp_path: Path) -> None:
     peeled = {
         oid: (git(path, "rev-parse", f"{n}^{{}}").strip(), "commit") for n, oid in tags.items()
     }
-    assert peeled_types(path, list(tags.values())) == peeled
+    with ObjectLookup(path) as lookup:
+        assert {oid: lookup.peel(oid) for oid in tags.values()} == peeled

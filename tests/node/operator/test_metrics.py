@@ -25,6 +25,7 @@ def test_names_and_values() -> None:
             push_bytes=1000,
             states_refused={"invited": 4},
             push_secs=1.5,
+            client_bytes=77,
         )
     )
     assert lines(metrics) == [
@@ -43,6 +44,7 @@ def test_names_and_values() -> None:
         'purgatory_relays{state="lost"} 1.0',
         'purgatory_relay_events_total{result="taken"} 8.0',
         'purgatory_relay_events_total{result="refused"} 9.0',
+        "purgatory_client_bytes 77.0",
         'purgatory_domain_in_flight{domain="git.example"} 1.0',
         'purgatory_domain_requests_total{domain="git.example"} 7.0',
         'purgatory_domain_tokens{domain="git.example"} 29.0',

@@ -20,12 +20,12 @@ from purgatory_sync.node.relay.relay import Relay
 from purgatory_sync.node.relay.subscriptions import Subscriptions
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.mock_context import clock_at
 
 from .relay_support import MemorySocket, plain
 
@@ -74,7 +74,7 @@ class Client:
 @asynccontextmanager
 async def node(folder: Path) -> AsyncIterator[Relay]:
     """Engine and relay in virtual time; one announcement is served."""
-    store, hub, clock = MemoryStore(), Subscriptions(), WallClock.starting_at(NOW)
+    store, hub, clock = MemoryStore(), Subscriptions(), clock_at(NOW)
     await store.apply(Change(save=[ANNOUNCED]))
     settings = Settings(domain=SERVICE, git_data_path=folder / "git", relay_data_path=folder)
     identify = partial(Identity, SERVICE, clock.now)

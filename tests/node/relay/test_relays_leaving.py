@@ -17,12 +17,12 @@ from purgatory_sync.node.upstream.bridge import Following
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import PurgatorySettings, Settings
 from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.mock_context import clock_at
 
 from ...git.local_repos import add_pack, history
 
@@ -72,7 +72,7 @@ class Node:
             held=heard.held,
             gone=heard.gone,
             gate=Gate(resolve=resolve, connect=connect),
-            clock=WallClock.starting_at(NOW),
+            clock=clock_at(NOW),
         )
         with blocking_in_place():
             async with opened as engine, trio.open_nursery() as nursery:

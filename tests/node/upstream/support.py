@@ -21,10 +21,10 @@ from purgatory_sync.node.upstream import Upstream
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter, parse_filter
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import MIB, ListenerSettings, Settings, SyncSettings
 from purgatory_sync.testing.events import Author, announcement, state
+from purgatory_sync.testing.mock_context import clock_at
 
 NOW = 1_800_000_000
 SERVICE = "grasp.example"
@@ -264,7 +264,7 @@ async def following(
     async with trio.open_nursery() as nursery:
         for host, relay in relays.items():
             await network.add(nursery, host, relay)
-        clock = WallClock.starting_at(NOW)
+        clock = clock_at(NOW)
         upstream = Upstream(settings, network.gate(), engine.offer, clock=clock)
         engine.upstream = upstream
         await nursery.start(upstream.run)

@@ -19,9 +19,9 @@ from purgatory_sync.node.upstream.state.rejected_events import Refused, Rejected
 from purgatory_sync.node.upstream.state.walk_progress import FULL_EVERY_SECS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.testing.events import announcement, note, pull_request
 from purgatory_sync.testing.log_capture import capture_logs
+from purgatory_sync.testing.mock_context import clock_at
 
 from .support import (
     NOW,
@@ -307,7 +307,7 @@ async def test_b_10_2_who_comes_again_after_the_clock_was_set_back_is_asked_with
         await trio.sleep(3)
         upstream.withdrawn([names.id])
         await trio.sleep(3)
-        upstream._clock = WallClock.starting_at(NOW - 86_400)
+        upstream._clock = clock_at(NOW - 86_400)
         upstream.announced(listed(OWNER, "again", "ws://fine.example"))
         await trio.sleep(3_610)
         assert len(fine.connections) == 2

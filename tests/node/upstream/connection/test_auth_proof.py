@@ -17,10 +17,10 @@ from purgatory_sync.node.upstream.connection.auth_proof import MAX_PROOFS
 from purgatory_sync.nostr.auth import MAX_CHALLENGE_CHARS, check_auth
 from purgatory_sync.nostr.event import Event, convert_event
 from purgatory_sync.nostr.keys import SecretKey
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Settings, SyncSettings
 from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.mock_context import clock_at
 from purgatory_sync.testing.relay_server import RelayServer
 
 from ..support import NOW, OWNER, SERVICE, Engine, Network, listed, send, state_of
@@ -93,7 +93,7 @@ async def following(
     network, engine = Network(), Engine()
     async with trio.open_nursery() as nursery:
         await network.add(nursery, HOST, relay)
-        clock = WallClock.starting_at(NOW)
+        clock = clock_at(NOW)
         upstream = Upstream(settings, network.gate(), engine.offer, clock=clock, local=Here())
         engine.upstream = upstream
         await nursery.start(upstream.run, key)

@@ -19,9 +19,9 @@ from purgatory_sync.node.upstream.connection.dialling import (
     SEND_SECS,
     _Bounded,
 )
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import Settings, SyncSettings
+from purgatory_sync.testing.mock_context import clock_at
 
 from ..support import NOW, SERVICE, Engine
 
@@ -70,7 +70,7 @@ async def following(serve: Serve, *, shaking: bool = True) -> AsyncIterator[Upst
         settings = Settings(
             domain=SERVICE, sync=SyncSettings(bootstrap_relay_url="ws://relay.example")
         )
-        gate, clock = Gate(resolve=resolve, connect=connect), WallClock.starting_at(NOW)
+        gate, clock = Gate(resolve=resolve, connect=connect), clock_at(NOW)
         upstream = Upstream(settings, gate, Engine().offer, clock=clock)
         await nursery.start(upstream.run)
         yield upstream

@@ -24,8 +24,8 @@ from purgatory_sync.nostr.filters import Filter, parse_filter
 from purgatory_sync.nostr.reconciliation.inventory import Inventory
 from purgatory_sync.nostr.reconciliation.negentropy import respond
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import Settings, SyncSettings
+from purgatory_sync.testing.mock_context import clock_at
 
 from ..support import NOW, OWNER, SERVICE, Engine, Network, ScriptedRelay, listed, send, state_of
 
@@ -103,7 +103,7 @@ async def following(relay: NegRelay, here: Here, **sync: Any) -> AsyncIterator[E
     network, engine = Network(), Engine()
     async with trio.open_nursery() as nursery:
         await network.add(nursery, "relay.example", relay)
-        clock = WallClock.starting_at(NOW)
+        clock = clock_at(NOW)
         engine.upstream = Upstream(settings, network.gate(), engine.offer, clock=clock, local=here)
         await nursery.start(engine.upstream.run)
         yield engine
