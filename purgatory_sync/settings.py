@@ -106,6 +106,9 @@ class HuntSettings:
         "proxy for every outgoing connection, to git servers and to relays (unset: none)",
         secret=True,
     )
+    proxy_file: Path | None = setting(
+        None, "HUNT_PROXY_FILE", "file that holds the proxy's address", empty_is_fatal=True
+    )
 
 
 @attrs.frozen
@@ -257,6 +260,13 @@ class RelaySettings:
         "RELAY_OWNER_NSEC",
         "secret key of the service; made once and kept beside the store when unset",
         secret=True,
+        empty_is_fatal=True,
+    )
+    owner_nsec_file: Path | None = setting(
+        None,
+        "RELAY_OWNER_NSEC_FILE",
+        "file that holds the secret key of the service",
+        empty_is_fatal=True,
     )
     max_message_bytes: int = setting(
         2 * MIB, "RELAY_MAX_MESSAGE_BYTES", "bytes of one WebSocket message", size=True
@@ -282,6 +292,11 @@ class ListenerSettings:
         None,
         "MAX_CONNECTIONS_PER_ADDRESS",
         "connections of one client address (unset: 100, and none for loopback)",
+    )
+    trusted_proxy_cidrs: tuple[Network, ...] = setting(
+        (),
+        "TRUSTED_PROXY_CIDRS",
+        "networks (CIDR) of reverse proxies whose word on a client's address is taken",
     )
     head_timeout_secs: float = setting(
         10.0, "HTTP_HEAD_TIMEOUT_SECS", "seconds from the wait for a request to its last header"

@@ -64,6 +64,12 @@ _HINTS: Final = {
         "NGIT_RELAY_DATA_PATH, and let NGIT_SYNC_BOOTSTRAP_RELAY_URL bring the events again"
     )
 }
+_KEY: Final = "relay_owner_nsec"
+_KEY_AS_FLAG: Final = (
+    "--relay-owner-nsec shows the key to everybody who lists processes, and the next release takes"
+    " it no more: use NGIT_RELAY_OWNER_NSEC_FILE, a systemd credential, or the environment"
+)
+_MOST_SECRET_BYTES: Final = 4096
 _CREDENTIALS = re.compile(r"(\A[a-z]*://)?.*@", re.IGNORECASE | re.DOTALL)
 _SHOWN_CHARS = 80
 
@@ -87,6 +93,7 @@ class Setting:
       variable: the environment variable.
       size: whether it counts bytes.
       secret: whether texts for it are never repeated; values are, when they mask themselves.
+      empty_is_fatal: whether an empty text is an error, and not the default.
     """
 
     room: str
@@ -97,6 +104,7 @@ class Setting:
     reader: values.Reader
     size: bool
     secret: bool
+    empty_is_fatal: bool
 
     @property
     def key(self) -> str:
@@ -128,6 +136,10 @@ class Setting:
           ConfigurationError: one sentence with variable, value and what is accepted.
         """
         if not text.strip():
+            if self.empty_is_fatal:
+                raise ConfigurationError(
+                    f"{self.variable} ({origin}) is empty: give it a value, or remove it"
+                )
             return self.default
         try:
             text.encode()
@@ -191,6 +203,7 @@ def _settings_of(declared: type[Any], room: str) -> tuple[Setting, ...]:
                 reader=reader,
                 size=size,
                 secret=bool(field.metadata.get("secret")),
+                empty_is_fatal=bool(field.metadata.get("empty_is_fatal")),
             )
         )
     return tuple(found)
@@ -233,9 +246,38 @@ def load_settings(
                 settings, **{room: attrs.evolve(getattr(settings, room), **changed)}
             )
     settings = attrs.evolve(settings, **rooms.get(NODE, {}))
+    settings = _with_proxy_of_file(settings)
     _judge_together(settings)
     named = dict.fromkeys(name for name in (*from_file, *environ) if name.startswith(PREFIX))
-    return Loaded(settings, sources, _warnings(named, {each.variable for each in declared}))
+    warnings = _warnings(named, {each.variable for each in declared})
+    if _KEY in flags:
+        warnings = (_KEY_AS_FLAG, *warnings)
+    return Loaded(settings, sources, warnings)
+
+
+def _with_proxy_of_file(settings: Settings) -> Settings:
+    path = settings.hunt.proxy_file
+    if path is None:
+        return settings
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_SECRET_BYTES).decode().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"NGIT_HUNT_PROXY_FILE: {path} cannot be read ({error.strerror or error}): let this"
+            " user read it, or name another file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"NGIT_HUNT_PROXY_FILE: {path} is no text") from error
+    setting = next(each for each in all_settings() if each.variable == "NGIT_HUNT_PROXY")
+    if not text:
+        raise ConfigurationError(f"NGIT_HUNT_PROXY_FILE: {path} is empty: write the proxy into it")
+    proxy = setting.read(text, "from NGIT_HUNT_PROXY_FILE")
+    if settings.hunt.proxy not in (None, proxy):
+        raise ConfigurationError(
+            "NGIT_HUNT_PROXY and NGIT_HUNT_PROXY_FILE name two proxies: remove one of them"
+        )
+    return attrs.evolve(settings, hunt=attrs.evolve(settings.hunt, proxy=proxy))
 
 
 def _judge_together(settings: Settings) -> None:

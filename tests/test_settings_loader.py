@@ -320,7 +320,7 @@ def test_what_has_no_effect_yet_is_no_setting() -> None:
 
 def test_what_is_shown_can_be_read_again() -> None:
     for setting in all_settings():
-        if not setting.secret:
+        if not (setting.secret or setting.empty_is_fatal):
             assert setting.read(setting.show(setting.default), "here") == setting.default
 
 
@@ -419,6 +419,52 @@ def test_the_document_lists_every_setting_with_its_default() -> None:
         line for line in DOCUMENT.read_text().splitlines() if re.match(r"\| `NGIT_.*` \| `--", line)
     ]
     assert rows == documented()
+
+
+@pytest.mark.parametrize(
+    "variable", ["NGIT_RELAY_OWNER_NSEC", "NGIT_RELAY_OWNER_NSEC_FILE", "NGIT_HUNT_PROXY_FILE"]
+)
+def test_b_13_1_an_empty_secret_ends_the_start(variable: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{variable} \(from the env.*\) is empty: give"):
+        load_settings({}, {variable: " "}, NO_FILE)
+
+
+def test_b_13_1_the_key_as_a_flag_is_warned_of() -> None:
+    loaded = load_settings({"relay_owner_nsec": SECRET}, {}, NO_FILE)
+    (warning,) = loaded.warnings
+    assert warning.startswith("--relay-owner-nsec shows the key to everybody")
+    assert SECRET not in warning
+
+
+def test_the_proxy_may_stand_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "proxy"
+    path.write_text("socks5://me:secret@proxy:1080\n")
+    environ = {"NGIT_HUNT_PROXY_FILE": str(path)}
+    proxy = load_settings({}, environ, NO_FILE).settings.hunt.proxy
+    assert str(proxy) == "socks5://***@proxy:1080"
+    both = {**environ, "NGIT_HUNT_PROXY": "socks5://me:secret@proxy:1080"}
+    assert load_settings({}, both, NO_FILE).settings.hunt.proxy == proxy
+    with pytest.raises(ConfigurationError, match="name two proxies: remove one"):
+        load_settings({}, {**environ, "NGIT_HUNT_PROXY": "http://proxy:1"}, NO_FILE)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b" \n", "is empty: write the proxy into it"),
+        (b"\xff", "is no text"),
+        (b"ftp://secret", r"NGIT_HUNT_PROXY \(from NGIT_HUNT_PROXY_FILE\): invalid value \*\*\*"),
+        (None, r"cannot be read \(No such file"),
+    ],
+)
+def test_a_proxy_file_that_is_no_good_is_a_sentence(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / "proxy"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings({}, {"NGIT_HUNT_PROXY_FILE": str(path)}, NO_FILE)
 
 
 def test_loaded_is_a_value() -> None:

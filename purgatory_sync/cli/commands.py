@@ -25,7 +25,7 @@ from .operating import add_operating_commands
 from .printing import printing
 from .telling import plain
 
-Run: TypeAlias = Callable[[Loaded], int]
+Run: TypeAlias = Callable[..., int]
 
 _HELP = (
     "A GRASP node: a Nostr relay and a git server in one. It holds events until the git data they "
@@ -94,9 +94,16 @@ def _app(run: Run) -> App:
         help_format="plaintext",
         version=f"{PROGRAM} {__version__}",
     )
-    app.default(_with_settings_as_flags(run))
+    said = "Let the store take another key of the service than the one it knows."
+    app.default(
+        _with_settings_as_flags(
+            run, new_identity=Annotated[bool, Parameter(negative=(), help=said)]
+        )
+    )
     show = _with_settings_as_flags(
-        _show, json=Annotated[bool, Parameter(negative=(), help="Print JSON.")]
+        _show,
+        json=Annotated[bool, Parameter(negative=(), help="Print JSON.")],
+        env=Annotated[bool, Parameter(negative=(), help="Print a .env file.")],
     )
     app.command(show, name="settings", help="Print all settings: value, source and meaning.")
     add_operating_commands(app)
@@ -156,13 +163,13 @@ def _flag_of(setting: Setting, group: Group) -> Any:
     ]
 
 
-def _show(loaded: Loaded, json: bool | None = None) -> int:
+def _show(loaded: Loaded, json: bool | None = None, env: bool | None = None) -> int:
     for warning in loaded.warnings:
         sys.stderr.write(f"{PROGRAM}: {warning}\n")
     with printing():
         if json:
             sys.stdout.write(_as_json(loaded))
-        elif sys.stdout.isatty():
+        elif sys.stdout.isatty() and not env:
             Console().print(_as_table(loaded))
         else:
             sys.stdout.write(_as_env_file(loaded))
@@ -201,10 +208,11 @@ def _as_table(loaded: Loaded) -> Table:
 
 
 def _as_env_file(loaded: Loaded) -> str:
-    return "".join(
-        f"{setting.variable}={_quoted(value)}  # {source}: {setting.meaning}\n"
-        for setting, value, source in _rows(loaded)
-    )
+    lines = []
+    for setting, value, source in _rows(loaded):
+        off = "# " if not value or setting.secret else ""
+        lines.append(f"{off}{setting.variable}={_quoted(value)}  # {source}: {setting.meaning}\n")
+    return "".join(lines)
 
 
 def _quoted(value: str) -> str:

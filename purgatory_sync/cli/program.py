@@ -60,10 +60,10 @@ def run_command(arguments: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _run(loaded: Loaded) -> int:
+def _run(loaded: Loaded, *, new_identity: bool | None = None) -> int:
     configure_logging(loaded.settings.log_level)
     log = get_logger(__name__)
     for warning in loaded.warnings:
         log.warning(warning)
-    trio.run(partial(run_node, loaded.settings))
+    trio.run(partial(run_node, loaded.settings, new_identity=bool(new_identity)))
     return 0

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TypeAlias
 
 import attrs
 import httpx
@@ -32,7 +33,7 @@ from ..runtime.logger import get_logger
 from ..runtime.net.gate import Gate
 from ..settings import Settings
 from ..store.opening import open_store
-from ..store.protocol import Journal, Store
+from ..store.protocol import Change, Journal, Store
 from .admission.admission import Admission
 from .admission.snapshot import SnapshotBuilder
 from .context import RealSyncContext
@@ -50,6 +51,8 @@ from .upkeep.repacker import Repacker
 from .upkeep.restore import held_identifiers, release_what_is_here, restore
 from .upkeep.sweep import Sweeper
 from .upkeep.throttle_journal import ThrottleJournal
+
+ChooseKey: TypeAlias = Callable[[str | None], str]
 
 GIT_THREADS = 4
 SECS_PER_HOUR = 3600.0
@@ -75,6 +78,7 @@ async def open_engine(
     gate: Gate | None = None,
     clock: WallClock | None = None,
     git_transport: httpx.AsyncBaseTransport | None = None,
+    choose_key: ChooseKey | None = None,
 ) -> AsyncIterator[PurgatorySync]:
     """Yield a running engine; when the block ends, it has ended.
 
@@ -92,6 +96,8 @@ async def open_engine(
       clock: wall-clock time; the system's when absent.
       git_transport: sends the requests to git servers in place of the gate, which then judges no
         address of theirs; an `httpx.MockTransport` in tests. It is closed at the end.
+      choose_key: told the public key (hex) that the store knows the service by, or None, before
+        anything begins; returns the one that the store knows from then on, or raises.
 
     Raises:
       ConfigurationError: the data directory cannot be used; nothing was changed.
@@ -116,6 +122,8 @@ async def open_engine(
         journal = await given.store.load()
         repositories = await _open_repositories(settings, stack)
         journal = await pair(given.store, journal, repositories, settings)
+        if choose_key is not None:
+            await _keep_key(given.store, journal, choose_key)
         engine, tasks = await _put_together(given, stack, journal, repositories)
         await restore(journal, tasks.core, given.clock.now())
         await end_what_is_blocked(tasks.core, settings.curation, settings.service)
@@ -129,6 +137,12 @@ async def open_engine(
             nursery.cancel_scope.cancel()
     if raised is not None:
         raise raised
+
+
+async def _keep_key(store: Store, journal: Journal, choose_key: ChooseKey) -> None:
+    chosen = choose_key(journal.service_key)
+    if chosen != journal.service_key:
+        await store.apply(Change(service_key=chosen))
 
 
 async def run_engine(

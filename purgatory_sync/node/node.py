@@ -26,7 +26,7 @@ from .event_listeners import EventListeners
 from .operator.control import control
 from .process.heap import give_back_memory, spare_the_collector
 from .process.open_files import allow_connections
-from .process.service_key import service_key
+from .process.service_key import Found, service_key
 from .relay.subscriptions import Subscriptions
 from .upstream.bridge import Following
 
@@ -40,7 +40,10 @@ log = get_logger(__name__)
 
 
 async def run_node(
-    settings: Settings, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    *,
+    new_identity: bool = False,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a whole node until SIGTERM or SIGINT; returns when it has ended soundly.
 
@@ -50,6 +53,7 @@ async def run_node(
     process with exit code 1.
 
     Args:
+      new_identity: the store may be given another key than the one that it knows.
       task_status: reports the port once the node listens, after the engine has restored what
         was held (B 9).
 
@@ -67,7 +71,7 @@ async def run_node(
                 grace = settings.listener.shutdown_grace_secs + _ENGINE_STOP_SECS
                 watch.start_soon(_obey, signals, stop, work, grace)
                 with work:
-                    await _work(settings, stop, task_status)
+                    await _work(settings, stop, new_identity, task_status)
                 watch.cancel_scope.cancel()
     except* PurgatorySyncError as group:
         failures += _errors_in(group)
@@ -90,37 +94,47 @@ async def _obey(
     os._exit(1)
 
 
-async def _work(settings: Settings, stop: trio.Event, task_status: trio.TaskStatus[int]) -> None:
+async def _work(
+    settings: Settings, stop: trio.Event, new_identity: bool, task_status: trio.TaskStatus[int]
+) -> None:
     _make_usable(settings.git_data_path)
     most = allow_connections(settings.listener.max_connections)
     settings = attrs.evolve(
         settings, listener=attrs.evolve(settings.listener, max_connections=most)
     )
     spare_the_collector()
-    heard, subscriptions = EventListeners(), Subscriptions()
+    heard, subscriptions, keys = EventListeners(), Subscriptions(), list[Found]()
 
     def notify(event: Event) -> None:
         subscriptions.broadcast(event)
         heard.served(event)
 
+    def choose_key(known: str | None) -> str:
+        keys.append(service_key(settings, os.environ, known, new_identity=new_identity))
+        return keys[0].key.pubkey
+
     store = MemoryStore() if settings.database_backend == "memory" else None
     async with open_engine(
-        settings, store=store, notify=notify, held=heard.held, gone=heard.gone
+        settings,
+        store=store,
+        notify=notify,
+        held=heard.held,
+        gone=heard.gone,
+        choose_key=choose_key,
     ) as engine:
         following = Following(settings, engine)
         heard.add(following)
         async with trio.open_nursery() as nursery:
-            key = service_key(settings)
-            nursery.start_soon(following.run, key)
+            nursery.start_soon(following.run, keys[0].key)
             nursery.start_soon(give_back_memory)
-            listener = make_listener(settings, engine, following, subscriptions, key.pubkey)
+            listener = make_listener(settings, engine, following, subscriptions, keys[0].key.pubkey)
             async with (
                 control(settings, engine.explainer, engine.caretaker, following.relays),
                 trio.open_nursery() as front,
             ):
                 host, port = split_address(settings.bind_address)
                 bound = await front.start(partial(listener.serve, host, port, stop))
-                _say_where(settings, host)
+                _say_where(settings, host, keys[0])
                 task_status.started(bound)
             nursery.cancel_scope.cancel()
     log.info("stopped")
@@ -138,8 +152,9 @@ def _make_usable(folder: Path) -> None:
         ) from error
 
 
-def _say_where(settings: Settings, host: str) -> None:
+def _say_where(settings: Settings, host: str, key: Found) -> None:
     log.info("listening", address=settings.bind_address, domain=settings.service)
+    log.info("known by its key", npub=key.key.npub, source=key.source)
     if settings.domain is None and host in _EVERY_ADDRESS:
         log.warning("set NGIT_DOMAIN: nobody can reach this service by the address it listens on")
     if shutil.which("git") is None:

@@ -30,6 +30,7 @@ class MemoryStore(Store):
         self._domains: dict[str, DomainRow] = {}
         self._made: dict[tuple[str, str], Made] = {}
         self._git_folder: str | None = None
+        self._service_key: str | None = None
         self._closed = False
 
     async def load(self) -> Journal:
@@ -52,6 +53,7 @@ class MemoryStore(Store):
             domains=tuple(self._domains[domain] for domain in sorted(self._domains)),
             made=tuple(self._made[key] for key in sorted(self._made)),
             git_folder=self._git_folder,
+            service_key=self._service_key,
         )
 
     async def apply(self, change: Change) -> Applied:
@@ -146,6 +148,7 @@ class MemoryStore(Store):
             self._made.pop((each.owner, each.identifier), None)
         self._made |= {(row.owner, row.identifier): row for row in change.made}
         self._git_folder = change.git_folder or self._git_folder
+        self._service_key = change.service_key or self._service_key
 
     def _save(self, events: Iterable[Event]) -> Applied:
         saved: dict[str, None] = {}

@@ -90,6 +90,7 @@ class Change:
       made: of one owner and identifier the last is kept.
       forget_made: found by owner and identifier.
       git_folder: the id of the git folder that belongs to this store from now on.
+      service_key: the public key of the service from now on, in hex.
     """
 
     hold: Sequence[HeldRow] = ()
@@ -106,6 +107,7 @@ class Change:
     made: Sequence[Made] = ()
     forget_made: Sequence[Made] = ()
     git_folder: str | None = None
+    service_key: str | None = None
 
 
 @attrs.frozen
@@ -128,6 +130,7 @@ class Journal:
 
     Attributes:
       git_folder: the id of the git folder that belongs to the store; None before there was any.
+      service_key: the public key of the service in hex; None before there was any.
     """
 
     held: tuple[HeldRow, ...] = ()
@@ -137,6 +140,7 @@ class Journal:
     domains: tuple[DomainRow, ...] = ()
     made: tuple[Made, ...] = ()
     git_folder: str | None = None
+    service_key: str | None = None
 
 
 class Store(Protocol):

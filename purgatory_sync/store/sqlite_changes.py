@@ -110,10 +110,11 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)",
         ((m.owner, m.identifier, m.token, m.filled) for m in change.made),
     )
-    if change.git_folder is not None:
-        connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES ('git_folder', ?)", (change.git_folder,)
-        )
+    known = {"git_folder": change.git_folder, "service_key": change.service_key}
+    many(
+        "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+        ((key, value) for key, value in known.items() if value is not None),
+    )
 
 
 def _save(connection: sqlite3.Connection, events: Iterable[Event]) -> Applied:

@@ -232,12 +232,13 @@ def journal(connection: sqlite3.Connection) -> Journal:
                     "SELECT owner, identifier, token, filled FROM made ORDER BY owner, identifier"
                 )
             ),
-            git_folder=_git_folder(connection),
+            git_folder=_meta(connection, "git_folder"),
+            service_key=_meta(connection, "service_key"),
         )
 
 
-def _git_folder(connection: sqlite3.Connection) -> str | None:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'git_folder'").fetchone()
+def _meta(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
 
 

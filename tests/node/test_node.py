@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -20,6 +21,7 @@ from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
 from purgatory_sync.node.node import _obey, run_node
 from purgatory_sync.node.process.service_key import FILE, service_key
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.keys import SecretKey
 from purgatory_sync.settings import ListenerSettings, Settings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
@@ -77,7 +79,8 @@ async def test_everything_answers_on_one_port(tmp_path: Path) -> None:
         base = f"http://{address}"
         accept = {"accept": "application/nostr+json"}
         document = (await http.get(base, headers=accept)).json()
-        assert document["pubkey"] == service_key(settings).pubkey
+        found = service_key(settings, {}, document["pubkey"])
+        assert document["pubkey"] == found.key.pubkey
         assert document["name"] == address
         assert document["supported_nips"] == [1, 9, 11, 34, 42, 45, 70, 77]
         assert document["supported_grasps"] == ["GRASP-01", "GRASP-02"]
@@ -92,6 +95,28 @@ async def test_everything_answers_on_one_port(tmp_path: Path) -> None:
             assert not await client.has(offered.id)
         assert (await http.get(git)).status_code == 200
         assert 'purgatory_held{kind="announcement"} 1.0' in (await http.get(f"{base}/metrics")).text
+
+
+async def test_b_13_1_the_store_refuses_another_key_until_the_operator_means_it(
+    tmp_path: Path,
+) -> None:
+    settings = settings_in(tmp_path)
+    with capture_logs() as logs:
+        async with running(settings):
+            pass
+    path = settings.relay_data_path / FILE
+    nsec = path.read_text().strip()
+    (known,) = [each for each in logs if each["event"] == "known by its key"]
+    assert (known["npub"], known["source"]) == (SecretKey.parse(nsec).npub, str(path))
+    assert nsec not in str(logs)
+    (settings.relay_data_path / FILE).unlink()
+    with pytest.raises(ConfigurationError, match=r"but its key is gone: put .* back, or set"):
+        await run_node(settings)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(run_node, settings, new_identity=True))
+        nursery.cancel_scope.cancel()
+    async with running(settings):  # and knows the new one from then on
+        pass
 
 
 async def test_metrics_can_be_turned_off_and_the_store_can_be_memory(tmp_path: Path) -> None:

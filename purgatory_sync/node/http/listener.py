@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import math
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
 import h11
@@ -19,12 +16,12 @@ from ...errors import ConfigurationError
 from ...runtime.logger import get_logger
 from ...settings import ListenerSettings
 from .exchange import Exchange
+from .places import Places
 from .server_stream import CORS, PIECE_BYTES, Gone, Wire
 from .websocket import Socket, Sockets, has_body
 
 StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 
-DEFAULT_PER_ADDRESS = 100
 WEBSOCKET_PATH = "/"
 # Anyone who finds no place is heard out so long, and so many at once are.
 TURNED_AWAY_SECS, MAX_TURNED_AWAY = 1.0, 64
@@ -81,7 +78,7 @@ class Listener:
         self._websocket = websocket
         self._settings = settings
         self._sockets = Sockets(max_message_bytes)
-        self._open: Counter[str] = Counter()
+        self._places = Places(settings)
         self._turned_away = 0
         self._idle: set[trio.CancelScope] = set()
         self._stopping = False
@@ -130,13 +127,13 @@ class Listener:
         try:
             async with stream:
                 peer = _peer(stream)
-                with self._place(peer) as free:
+                with self._places.connection(peer) as free:
                     if not free:
                         await self._turn_away(stream)
                         return
                     wire = Wire(stream, self._settings)
-                    if request := await self._talk(wire, peer):
-                        await self._upgrade(wire, request, peer)
+                    if exchange := await self._talk(wire, peer):
+                        await self._upgrade(wire, exchange, peer)
                     await wire.close()
         except* (Gone, OSError, trio.BrokenResourceError, trio.ClosedResourceError) as gone:
             log.debug("connection gone", error=repr(gone.exceptions))
@@ -158,37 +155,7 @@ class Listener:
         finally:
             self._turned_away -= 1
 
-    @contextmanager
-    def _place(self, peer: str) -> Iterator[bool]:
-        group, most = self._limit_of(peer)
-        if self._open.total() >= self._settings.max_connections or self._open[group] >= most:
-            yield False
-            return
-        self._open[group] += 1
-        try:
-            yield True
-        finally:
-            self._open[group] -= 1
-            if not self._open[group]:
-                del self._open[group]
-
-    def _limit_of(self, peer: str) -> tuple[str, int]:
-        """What a peer is counted as (an IPv6 client has its /64), and how many it may have."""
-        configured = self._settings.max_connections_per_address
-        unlimited = self._settings.max_connections
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            return peer, unlimited if configured is None else configured
-        if isinstance(address, IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        if configured is None:
-            configured = unlimited if address.is_loopback else DEFAULT_PER_ADDRESS
-        if isinstance(address, IPv6Address):
-            return str(ip_network((address, 64), strict=False)), configured
-        return str(address), configured
-
-    async def _talk(self, wire: Wire, peer: str) -> h11.Request | None:
+    async def _talk(self, wire: Wire, peer: str) -> Exchange | None:
         """Answer requests until the connection ends or one asks for a WebSocket."""
         try:
             while not self._stopping and (exchange := await self._request(wire, peer)):
@@ -196,8 +163,12 @@ class Listener:
                     await wire.refuse(status)
                     return None
                 if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
-                    return exchange.request
-                await self._http(exchange)
+                    return exchange
+                with self._places.request(peer, exchange.peer) as free:
+                    if not free:
+                        await wire.refuse(503)
+                        return None
+                    await self._http(exchange)
                 if not await exchange.finish():
                     break
         except* h11.RemoteProtocolError as broken:
@@ -217,7 +188,8 @@ class Listener:
                 event = await wire.receive()
             finally:
                 self._idle.discard(scope)
-            return Exchange(wire, event, peer) if isinstance(event, h11.Request) else None
+            if isinstance(event, h11.Request):
+                return Exchange(wire, event, self._places.client(peer, event.headers))
         return None
 
     def _unacceptable(self, request: h11.Request) -> int | None:
@@ -232,7 +204,15 @@ class Listener:
         # A proxy before us may see the request's end elsewhere than we do (RFC 9112, 6.3).
         return 400 if {b"content-length", b"transfer-encoding"} <= names else None
 
-    async def _upgrade(self, wire: Wire, request: h11.Request, peer: str) -> None:
+    async def _upgrade(self, wire: Wire, exchange: Exchange, peer: str) -> None:
+        with self._places.request(peer, exchange.peer) as free:
+            if free:
+                await self._open_socket(wire, exchange)
+            else:
+                await wire.refuse(503)
+
+    async def _open_socket(self, wire: Wire, exchange: Exchange) -> None:
+        request = exchange.request
         # A client waits for our answer before it speaks WebSocket; and a body has no place here.
         if wire.h11.trailing_data[0] or has_body(request):
             await wire.refuse(400)
@@ -249,7 +229,7 @@ class Listener:
             nursery.start_soon(pump.keep_alive)
             try:
                 async with pump:
-                    await self._websocket(Socket(pump, peer))
+                    await self._websocket(Socket(pump, exchange.peer))
             finally:
                 self._sockets.forget(pump)
             nursery.cancel_scope.cancel()

@@ -5,47 +5,145 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from ...errors import ConfigurationError, InvalidKey
-from ...nostr.keys import SecretKey
+from ...nostr.keys import SecretKey, encode_npub
 from ...runtime.logger import get_logger
 from ...settings import Settings
 
 FILE: Final = "service.nsec"
-_READ_BY_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+CREDENTIAL: Final = "relay_owner_nsec"
+_VARIABLE: Final = "NGIT_RELAY_OWNER_NSEC"
+_FOR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _MOST_BYTES: Final = 1024
+_NEW_IDENTITY: Final = "start once with --new-identity if this service is to have another identity"
 
 log = get_logger(__name__)
 
 
-def service_key(settings: Settings) -> SecretKey:
-    """The key whose public half NIP-11 names; quick file work, done at start.
+@attrs.frozen
+class Found:
+    """A key and the setting or file that it comes from."""
 
-    Without NGIT_RELAY_OWNER_NSEC it is `service.nsec` beside the store, made (0600) when there
-    is none yet; a store in memory gets a new key at each start.
+    source: str
+    key: SecretKey
+
+
+def service_key(
+    settings: Settings,
+    environ: Mapping[str, str],
+    known: str | None,
+    *,
+    new_identity: bool = False,
+) -> Found:
+    """The key whose public half NIP-11 names, and its source (B 13.1); quick file work.
+
+    It comes from the systemd credential `relay_owner_nsec`, NGIT_RELAY_OWNER_NSEC_FILE,
+    NGIT_RELAY_OWNER_NSEC or `service.nsec` beside the store. Where none of them is there, a key
+    is made (0600), but only for a store that knows none; a store in memory gets a new one at each
+    start.
+
+    Args:
+      environ: names the folder of systemd's credentials.
+      known: the public key that the store knows the service by, in hex; None before there was any.
+      new_identity: the operator wants the store to take another key.
 
     Raises:
-      ConfigurationError: the setting or the file is no key, or the file cannot be used.
+      ConfigurationError: a source is empty, cannot be read or is no key; two differ; or the store
+        knows another key.
     """
+    path = settings.relay_data_path / FILE
+    in_memory = settings.database_backend == "memory"
+    found = [*_given(settings, environ), *([] if in_memory else _kept(path))]
+    for other in found[1:]:
+        if other.key.pubkey != found[0].key.pubkey:
+            raise ConfigurationError(
+                f"{found[0].source} and {other.source} hold two different keys: remove the one"
+                " that is not this service's"
+            )
+    if not found:
+        found = [_new(path, known, in_memory=in_memory, new_identity=new_identity)]
+    chosen = found[0]
+    if known is not None and known != chosen.key.pubkey and not new_identity:
+        raise ConfigurationError(
+            f"{chosen.source} holds the key of {chosen.key.npub}, but the store knows this service"
+            f" as {encode_npub(known)}: set that key, or {_NEW_IDENTITY}"
+        )
+    return chosen
+
+
+def _given(settings: Settings, environ: Mapping[str, str]) -> Iterator[Found]:
+    """The keys that the operator gave, strongest first."""
+    if folder := environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(folder) / CREDENTIAL
+        if credential.exists():
+            yield _read(credential, f"the systemd credential {CREDENTIAL}")
+    if settings.relay.owner_nsec_file is not None:
+        yield _read(settings.relay.owner_nsec_file, f"{_VARIABLE}_FILE")
     if settings.relay.owner_nsec is not None:
         try:
-            return SecretKey.parse(settings.relay.owner_nsec)
+            yield Found(_VARIABLE, SecretKey.parse(settings.relay.owner_nsec))
         except InvalidKey as error:
             raise ConfigurationError(
-                f"NGIT_RELAY_OWNER_NSEC is {error}: set an nsec1… or 64 lower-case hex digits, or"
+                f"{_VARIABLE} is {error}: set an nsec1… or 64 lower-case hex digits, or"
                 f" leave it unset for a key of its own ({FILE} in NGIT_RELAY_DATA_PATH)"
             ) from error
-    if settings.database_backend == "memory":
-        return _new_key()
-    path = settings.relay_data_path / FILE
+
+
+def _read(path: Path, source: str) -> Found:
     try:
-        return _kept(path) or _made(path)
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES)
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be used ({error.strerror or error}): let this user read and write it,"
-            " or set NGIT_RELAY_OWNER_NSEC"
+            f"{source}: {path} cannot be read ({error.strerror or error}): let this user read it,"
+            " or name another file"
+        ) from error
+    try:
+        return Found(source, SecretKey.parse(text.decode("ascii").strip()))
+    except (InvalidKey, UnicodeDecodeError) as error:
+        empty = "is empty" if not text.strip() else "holds no key"
+        raise ConfigurationError(
+            f"{source}: {path} {empty}: write an nsec1… or 64 lower-case hex digits into it"
+        ) from error
+
+
+def _kept(path: Path) -> list[Found]:
+    """The key beside the store, if there is one; its file is closed to others."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) and mode & _FOR_OTHERS:
+            path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+            log.warning("others could read the key of the service: closed to them", path=str(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} can be read by others, and this user cannot change that"
+            f" ({error.strerror or error}): make this user its owner and chmod 600 it"
+        ) from error
+    return [_read(path, str(path))]
+
+
+def _new(path: Path, known: str | None, *, in_memory: bool, new_identity: bool) -> Found:
+    if in_memory:
+        return Found("made for this start only", _new_key())
+    if known is not None and not new_identity:
+        raise ConfigurationError(
+            f"the store knows this service as {encode_npub(known)}, but its key is gone: put"
+            f" {path} back, or set {_VARIABLE}_FILE, or {_NEW_IDENTITY}"
+        )
+    try:
+        return Found(str(path), _made(path))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written ({error.strerror or error}): let this user write it, or set"
+            f" {_VARIABLE}_FILE"
         ) from error
 
 
@@ -55,23 +153,6 @@ def _new_key() -> SecretKey:
             return SecretKey(secrets.token_bytes(32))
         except InvalidKey:  # zero or beyond the curve's order: once in 2^128
             continue
-
-
-def _kept(path: Path) -> SecretKey | None:
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_mode & _READ_BY_OTHERS:
-                log.warning("others can read the key of the service: chmod 600 it", path=str(path))
-            text = file.read(_MOST_BYTES)
-    except FileNotFoundError:
-        return None
-    try:
-        return SecretKey.parse(text.decode("ascii").strip())
-    except (InvalidKey, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{path} holds no key: put the nsec1… of the service there, or remove the file and"
-            " a new key is made"
-        ) from error
 
 
 def _made(path: Path) -> SecretKey:

@@ -12,7 +12,7 @@ from ...policy.rules.limits import MAX_EVENT_BYTES, MAX_EVENT_TAGS, MAX_SECONDS_
 from ...settings import CurationSettings, ListenerSettings, RelaySettings
 from ...urls import scheme_of
 from ...version import __version__
-from ..http.listener import DEFAULT_PER_ADDRESS
+from ..http.places import DEFAULT_PER_ADDRESS
 from .client_messages import MAX_SUBSCRIPTION_ID_CHARS
 
 MEDIA_TYPE = "application/nostr+json"

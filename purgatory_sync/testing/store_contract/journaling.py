@@ -47,6 +47,16 @@ async def test_b_2_7_who_made_a_repository_is_noted_and_forgotten(store: Store) 
     assert journal.git_folder == "3" * 32
 
 
+async def test_b_13_1_the_key_of_the_service_is_remembered(store: Store) -> None:
+    assert (await store.load()).service_key is None
+    await store.apply(Change(service_key=ALICE.pubkey))
+    await store.apply(Change(git_folder="3" * 32))
+    journal = await store.load()
+    assert (journal.service_key, journal.git_folder) == (ALICE.pubkey, "3" * 32)
+    await store.apply(Change(service_key=BOB.pubkey))
+    assert (await store.load()).service_key == BOB.pubkey
+
+
 async def test_holding_an_id_again_replaces_its_row(store: Store) -> None:
     event = announcement(ALICE, "x")
     await store.apply(Change(hold=[HeldRow(event, "announcement", "user", 1.0)]))

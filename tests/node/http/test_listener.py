@@ -221,25 +221,6 @@ async def test_connections_of_all_are_limited(autojump_clock: trio.testing.MockC
         await second.aclose()
 
 
-@pytest.mark.parametrize(
-    ("peer", "configured", "group", "most"),
-    [
-        ("127.0.0.1", None, "127.0.0.1", 10_000),
-        ("::1", None, "::/64", 10_000),
-        ("127.0.0.1", 3, "127.0.0.1", 3),
-        ("198.51.100.7", None, "198.51.100.7", 100),
-        ("198.51.100.7", 5, "198.51.100.7", 5),
-        ("::ffff:198.51.100.7", None, "198.51.100.7", 100),
-        ("2001:db8:1:2:3::4", None, "2001:db8:1:2::/64", 100),
-        ("fe80::1%eth0", None, "fe80::/64", 100),
-        ("", None, "", 10_000),
-    ],
-)
-def test_limit_of_one_address(peer: str, configured: int | None, group: str, most: int) -> None:
-    settings = ListenerSettings(max_connections_per_address=configured)
-    assert Listener(hello, echo, settings, 1)._limit_of(peer) == (group, most)
-
-
 @pytest.mark.real
 async def test_connections_of_one_address_are_limited() -> None:
     settings = ListenerSettings(max_connections_per_address=1)
