@@ -137,7 +137,7 @@ def test_a_bad_flag_is_one_sentence_and_exit_code_2(
 def test_a_store_that_fails_is_a_sentence_and_exit_code_1(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def failing(settings: Settings) -> None:
+    async def failing(settings: Settings, *, new_identity: bool) -> None:
         raise StoreError("no space left")
 
     monkeypatch.setattr(program, "run_node", failing)
