@@ -15,6 +15,7 @@ from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.purgatory.purgatory import Purgatory
 from purgatory_sync.release.commit import Core
+from purgatory_sync.release.index.ledger import Ledger
 from purgatory_sync.release.index.locks import IdentifierLocks
 from purgatory_sync.release.index.repositories import Repositories
 from purgatory_sync.release.index.repository_index import RepositoryIndex
@@ -56,9 +57,14 @@ class World:
         self.purgatory = Purgatory(self.settings.purgatory, self.settings.sync)
         self.repositories = Repositories(folder, trio.CapacityLimiter(4))
         self.index = RepositoryIndex(self.store, self.purgatory, self.repositories, SERVICE, lists)
+        self.ledger = Ledger(self.store, self.index)
         self.told: list[str] = []
         self.core = Core(
-            self.index, self.purgatory, self.repositories, lambda e: self.told.append(e.id)
+            self.index,
+            self.ledger,
+            self.purgatory,
+            self.repositories,
+            lambda e: self.told.append(e.id),
         )
         self.locks = IdentifierLocks()
         self.releaser = Releaser(self.core, self.locks)

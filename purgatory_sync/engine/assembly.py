@@ -24,9 +24,10 @@ from ..nostr.announcement import Announcement
 from ..nostr.event import Event
 from ..purgatory.purgatory import Purgatory
 from ..release.commit import Core, Notify
+from ..release.index.ledger import Gone, Ledger
 from ..release.index.locks import IdentifierLocks
 from ..release.index.repositories import Repositories
-from ..release.index.repository_index import Gone, RepositoryIndex
+from ..release.index.repository_index import RepositoryIndex
 from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
@@ -249,11 +250,11 @@ async def _put_together(
     await _clean_up(repositories)
     settings, store, clock = given.settings, given.store, given.clock
     purgatory = Purgatory(settings.purgatory, settings.sync)
-    index = RepositoryIndex(
-        store, purgatory, repositories, settings.service, settings.curation, given.gone
-    )
+    index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
+    ledger = Ledger(store, index, given.gone)
     counts, served = Counts(), ServedRecently()
-    core = Core(index, purgatory, repositories, Telling(given.notify, counts, served, clock))
+    told = Telling(given.notify, counts, served, clock)
+    core = Core(index, ledger, purgatory, repositories, told)
     releaser = Releaser(core, IdentifierLocks())
     client = GitClient(
         settings.hunt,
@@ -265,7 +266,7 @@ async def _put_together(
     )
     await stack.enter_async_context(client)
     context = RealSyncContext(core, releaser, client, clock, settings.service)
-    throttle_journal = ThrottleJournal(store, index)
+    throttle_journal = ThrottleJournal(store, ledger)
     throttles = _make_throttles(given, context, journal, throttle_journal)
     in_flight = PushesInFlight()
     sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)

@@ -14,6 +14,7 @@ from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
 from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
+from .index.ledger import Ledger
 from .index.repositories import Repositories
 from .index.repository_index import RepositoryIndex
 
@@ -32,6 +33,7 @@ class Core:
     """
 
     index: RepositoryIndex
+    ledger: Ledger
     purgatory: Purgatory
     repositories: Repositories
     notify: Notify
@@ -104,7 +106,7 @@ async def serve(
     events = [held.event for held in entries]
     ids = tuple(held.event_id for held in (*entries, *superseded))
     change = Change(save=tuple(events), unhold=ids, made=_filled(core, promoted))
-    applied = await core.index.apply(change)
+    applied = await core.ledger.apply(change)
     for held in superseded:
         forget(core.purgatory, held)
     for held in entries:
@@ -118,7 +120,7 @@ async def serve(
 def _filled(core: Core, promoted: Sequence[HeldEvent]) -> list[Made]:
     """The notes that the repositories of announcements have data from now on."""
     repositories = [
-        core.index.made(held.announcement.owner, held.announcement.identifier)
+        core.ledger.made(held.announcement.owner, held.announcement.identifier)
         for held in promoted
         if isinstance(held, HeldAnnouncement)
     ]
@@ -127,7 +129,7 @@ def _filled(core: Core, promoted: Sequence[HeldEvent]) -> list[Made]:
 
 async def drop(core: Core, entry: HuntedEvent) -> None:
     """Un-hold an event unsaved: something newer of its author is served already (B 1.6)."""
-    await core.index.apply(Change(unhold=(entry.event_id,)))
+    await core.ledger.apply(Change(unhold=(entry.event_id,)))
     forget(core.purgatory, entry)
 
 

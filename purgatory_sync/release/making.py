@@ -35,11 +35,11 @@ async def make_repository(core: Core, owner: str, identifier: str, *, served: bo
     """
     repositories = core.repositories
     token = new_token()
-    note = core.index.made(owner, identifier)
+    note = core.ledger.made(owner, identifier)
     if not repositories.exists(owner, identifier):
-        await core.index.apply(Change(made=[Made(owner, identifier, token, served)]))
+        await core.ledger.apply(Change(made=[Made(owner, identifier, token, served)]))
     elif served and note is not None and not note.filled:
-        await core.index.apply(Change(made=[attrs.evolve(note, filled=True)]))
+        await core.ledger.apply(Change(made=[attrs.evolve(note, filled=True)]))
     await repositories.run(repositories.create, owner, identifier, token)
 
 
@@ -49,13 +49,13 @@ async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
     Whatever else is there stays: it was found here, or its data was served once. What cannot be
     removed is logged.
     """
-    made = core.index.made(owner, identifier)
+    made = core.ledger.made(owner, identifier)
     repositories = core.repositories
     try:
         if made is not None and not made.filled and not await _has_requests(core, made):
             token = made.token
             if await repositories.run(repositories.remove_made_empty, owner, identifier, token):
-                await core.index.apply(Change(forget_made=[made]))
+                await core.ledger.apply(Change(forget_made=[made]))
                 return
         if repositories.exists(owner, identifier):
             log.info(

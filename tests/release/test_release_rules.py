@@ -152,7 +152,7 @@ async def test_b_7_1_what_was_gathered_for_one_event_releases_others(
         assert (await world.offer(each)).outcome is Outcome.HELD
     # Both are served already, so that no promotion makes it judge again.
     served = [held.event for held in world.purgatory.announcements()]
-    await world.index.apply(Change(save=served, unhold=[each.id for each in served]))
+    await world.ledger.apply(Change(save=served, unhold=[each.id for each in served]))
     for each in served:
         world.purgatory.remove_announcement(each.id)
     world.give(OWNER, steps)

@@ -219,7 +219,7 @@ class Admission:
         held = self.core.purgatory.get(event.id)
         if full is None or held is None:
             return None
-        await self.core.index.apply(Change(unhold=[event.id]))
+        await self.core.ledger.apply(Change(unhold=[event.id]))
         forget(self.core.purgatory, held)
         return _refused(full)
 
@@ -266,7 +266,7 @@ class Admission:
             await self._make_repository(held.announcement)
         if verdict.replaces and isinstance(entry, HeldAnnouncement):
             await self._make_repository(entry.announcement)
-        applied = await self.core.index.apply(change)
+        applied = await self.core.ledger.apply(change)
         for placeholder in pushed:
             purgatory.placeholders.remove(placeholder)
         for held in leaving:
@@ -296,7 +296,7 @@ class Admission:
             try:
                 await self._make_repository(entry.announcement)
             except RepositoryError:
-                await self.core.index.apply(Change(unhold=[entry.event_id]))
+                await self.core.ledger.apply(Change(unhold=[entry.event_id]))
                 raise
             purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
 
@@ -336,7 +336,7 @@ class Admission:
         if held is None:
             return Answer(Outcome.SERVED)
         if held.hopeless:
-            await self.core.index.apply(Change(unhold=[held.event_id]))
+            await self.core.ledger.apply(Change(unhold=[held.event_id]))
             forget(self.core.purgatory, held)
             return Answer(Outcome.REFUSED, f"invalid: {held.error}")
         return Answer(Outcome.HELD, HELD_MESSAGE)

@@ -257,7 +257,7 @@ class Pusher:
             for each in verdict.placeholders
         ]
         if rows:
-            await self.core.index.apply(Change(placeholders=rows))
+            await self.core.ledger.apply(Change(placeholders=rows))
         for row in rows:
             purgatory.placeholders.add(row)
         path = repositories.path(target.owner, target.identifier)
@@ -276,6 +276,6 @@ class Pusher:
             now = self.clock.now()
             row = attrs.evolve(row_of(held), accepted_at=now, soft_expired_at=None)
             with trio.CancelScope(shield=True):  # journal, disk and memory change together
-                await self.core.index.apply(Change(hold=[row]))
+                await self.core.ledger.apply(Change(hold=[row]))
                 await make_repository(self.core, target.owner, target.identifier)
                 purgatory.revive_announcement(held, now)

@@ -91,8 +91,8 @@ class Caretaker:
                 )
             listed = await self._look(owner, identifier)
             await repositories.run(repositories.remove, owner, identifier)
-            if (made := self.core.index.made(owner, identifier)) is not None:
-                await self.core.index.apply(Change(forget_made=[made]))
+            if (made := self.core.ledger.made(owner, identifier)) is not None:
+                await self.core.ledger.apply(Change(forget_made=[made]))
         return listed
 
     async def _find(self, name: str) -> tuple[str, str]:
@@ -120,7 +120,7 @@ class Caretaker:
             known.has_repository or known.standing is Standing.SOFT_EXPIRED
         )
         path = repositories.path(owner, identifier)
-        note = index.made(owner, identifier)
+        note = self.core.ledger.made(owner, identifier)
         made, has_data, problem = await repositories.run(_judge, repositories, path, note)
         standing = _STANDINGS[known.standing] if known is not None and hosted else "none"
         return ListedRepository(encode_npub(owner), identifier, made, has_data, standing, problem)

@@ -36,7 +36,7 @@ async def end_what_is_blocked(core: Core, lists: CurationSettings, service: str)
     for each in blocked:
         if isinstance(each, HeldState | HeldPr):
             await note_what_ends(core, each)
-    await core.index.apply(Change(unhold=[each.event_id for each in blocked]))
+    await core.ledger.apply(Change(unhold=[each.event_id for each in blocked]))
     for each in blocked:
         log.info("held no longer: blocked", event_id=each.event_id, kind=each.event.kind)
         forget(purgatory, each)

@@ -14,6 +14,7 @@ from ...nostr.announcement import Announcement
 from ...purgatory.entries import Origin
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Core
+from ...release.index.ledger import Ledger
 from ...release.index.locks import IdentifierLocks
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import RepositoryIndex
@@ -67,5 +68,6 @@ def _core(store: Store, journal: Journal, repositories: Repositories, settings: 
                 soft_expired_at=row.soft_expired_at,
             )
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
-    index.restore_made(journal.made)
-    return Core(index, purgatory, repositories, lambda _: None)
+    ledger = Ledger(store, index)
+    ledger.restore_made(journal.made)
+    return Core(index, ledger, purgatory, repositories, lambda _: None)

@@ -33,7 +33,7 @@ async def restore(journal: Journal, core: Core, now: float) -> None:
     What a crash kept from being done to the disk after its row is done: repositories are made or
     removed (B 2.4, 2.7), refs that a held pull request forbids are deleted (B 4.2).
     """
-    core.index.restore_made(journal.made)
+    core.ledger.restore_made(journal.made)
     for row in journal.held:
         try:
             await _restore_row(row, core)

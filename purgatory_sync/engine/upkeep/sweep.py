@@ -96,7 +96,7 @@ class Sweeper:
         self.throttles.naughty.prune(now)
         with _alone():
             if gone := self.core.purgatory.expired.prune(now):
-                await self.core.index.apply(Change(forget_expired=gone))
+                await self.core.ledger.apply(Change(forget_expired=gone))
 
     def _follow_clock(self, now: float) -> None:
         """The system's clock may have been set, or have gone on while the machine slept (B 9)."""
@@ -124,7 +124,7 @@ class Sweeper:
         reason = (held.error or "") if held.hopeless else ""
         change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now, reason)])
         with trio.CancelScope(shield=True):  # journal and memory change together
-            await self.core.index.apply(change)
+            await self.core.ledger.apply(change)
             purgatory.expired.remember(held.event_id, now, reason)
             forget(purgatory, held)
         log.info("expired", event_id=held.event_id, identifiers=held.identifiers, reason=reason)
@@ -185,7 +185,7 @@ class Sweeper:
                 # Where others announce it, an older version may be a withdrawn acceptance.
                 bars = bars_of_ending(held.event) if len(data.known) > 1 else ()
                 older = await self.core.index.served_versions(announcement.owner, held.identifier)
-                await self.core.index.apply(
+                await self.core.ledger.apply(
                     Change(unhold=[held.event_id], delete=older, tombstones=bars)
                 )
                 forget(purgatory, held)
@@ -193,7 +193,7 @@ class Sweeper:
             await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
-            await self.core.index.apply(Change(hold=[row]))
+            await self.core.ledger.apply(Change(hold=[row]))
             purgatory.soft_expire(held, now)
             await remove_made_empty(self.core, announcement.owner, announcement.identifier)
 
@@ -223,7 +223,7 @@ class Sweeper:
                 unless = {f"refs/nostr/{held.event_id}": await self._commit_of(held)}
                 await repositories.run(drop_refs, path, unless)
             await note_what_leaves(self.core, held.identifier, [held.oid], held.owner)
-            await self.core.index.apply(Change(forget_placeholders=[held]))
+            await self.core.ledger.apply(Change(forget_placeholders=[held]))
             self.core.purgatory.placeholders.remove(held)
 
     async def _commit_of(self, held: Placeholder) -> str | None:

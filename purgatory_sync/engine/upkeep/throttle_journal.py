@@ -9,7 +9,7 @@ import trio
 
 from ...errors import NaughtyScope, StoreError
 from ...records import NaughtyRecord
-from ...release.index.repository_index import RepositoryIndex
+from ...release.index.ledger import Ledger
 from ...runtime.logger import get_logger
 from ...store.protocol import Change, DomainRow, Store
 
@@ -24,7 +24,7 @@ class ThrottleJournal:
     """Takes changes in one step each and writes them in a task of its own."""
 
     store: Store
-    index: RepositoryIndex
+    ledger: Ledger
     _naughty: dict[tuple[str, str], NaughtyRecord | None] = attrs.field(factory=dict)
     _bell: trio.Event = attrs.field(factory=trio.Event)
     _noted: trio.Event = attrs.field(factory=trio.Event)
@@ -76,7 +76,7 @@ class ThrottleJournal:
                 forget_naughty=[key for key, row in taken.items() if row is None],
             )
             try:
-                await self.index.apply(change)
+                await self.ledger.apply(change)
             except StoreError as error:
                 self._naughty = taken | self._naughty
                 log.error("naughty list not written", error=str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
@@ -17,27 +17,19 @@ from ...policy.curation import is_taken
 from ...policy.rules.hosting import hosts
 from ...purgatory.entries import HeldPr
 from ...purgatory.purgatory import Purgatory
-from ...runtime.logger import get_logger
 from ...settings import CurationSettings
-from ...store.protocol import Applied, Change, Made, Store
+from ...store.protocol import Change, Store
 from .index_cache import IndexCache, Served
 from .parsing import Parser
 from .repositories import Repositories
 
-Gone = Callable[[frozenset[str]], None]
-
 EVERYTHING = 10_000_000
-log = get_logger(__name__)
-
-
-def _tell_nobody(event_ids: frozenset[str]) -> None:
-    """Nobody asked."""
 
 
 class RepositoryIndex:
-    """Answers what the store and purgatory know of an identifier; the only way to change the store.
+    """Answers what the store and purgatory know of an identifier; it changes nothing.
 
-    What is served is remembered between questions and forgotten with every change to it.
+    What is served is remembered between questions, until the ledger says that it has changed.
 
     Attributes:
       parser: reads what comes out of the store.
@@ -45,7 +37,6 @@ class RepositoryIndex:
     Args:
       service: our host[:port], by which an announcement lists us (B 2.1).
       lists: which repositories an archive copies (B 2.2 a).
-      gone: called with the ids of events that are neither held nor served any more.
     """
 
     def __init__(
@@ -55,26 +46,15 @@ class RepositoryIndex:
         repositories: Repositories,
         service: str,
         lists: CurationSettings | None = None,
-        gone: Gone = _tell_nobody,
     ) -> None:
         self._store = store
         self._purgatory = purgatory
         self._repositories = repositories
         self._service = service
         self._lists = lists or CurationSettings()
-        self._gone = gone
         self.parser = Parser()
         self._served = IndexCache()
         self._reading: dict[str, object] = {}
-        self._made: dict[tuple[str, str], Made] = {}
-
-    def restore_made(self, rows: Iterable[Made]) -> None:
-        """Take over from the journal which repositories were made for announcements."""
-        self._made = {(row.owner, row.identifier): row for row in rows}
-
-    def made(self, owner: str, identifier: str) -> Made | None:
-        """What is noted of the making of an owner's repository; None for one that was found."""
-        return self._made.get((owner, identifier))
 
     async def data(self, identifier: str) -> RepositoryData:
         """The announcements of the identifier: served, held and softly expired (B 3.1).
@@ -166,25 +146,16 @@ class RepositoryIndex:
         found = await self.parser.stored(served)
         return [each for each in found if isinstance(each, Announcement)]
 
-    async def apply(self, change: Change) -> Applied:
-        """Change the store durably; see `Store.apply`."""
-        try:
-            applied = await self._store.apply(change)
-        finally:
-            self._forget(change)
-        for made in change.forget_made:
-            self._made.pop((made.owner, made.identifier), None)
-        self._made |= {(made.owner, made.identifier): made for made in change.made}
-        stay = {event.id for event in change.save}
-        if gone := ({*change.unhold, *change.delete} - stay).union(applied.replaced):
-            self._tell_gone(frozenset(gone))
-        return applied
-
-    def _tell_gone(self, event_ids: frozenset[str]) -> None:
-        try:
-            self._gone(event_ids)
-        except Exception:
-            log.exception("nobody could be told what is gone", event_ids=sorted(event_ids)[:10])
+    def forget(self, change: Change) -> None:
+        """Remember nothing that a change of the store touches; called after each, failed or not."""
+        for event in change.save:
+            if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
+                self._served.changed(event.first("d") or "")
+                self._reading.pop(event.first("d") or "", None)
+        if change.delete:
+            gone = frozenset(change.delete)
+            self._reading.clear()
+            self._served.ended(gone)
 
     async def _read(self, identifier: str) -> Served:
         if (served := self._served.get(identifier)) is not None:
@@ -213,13 +184,3 @@ class RepositoryIndex:
             ),
             tuple(each for each in found if isinstance(each, State)),
         )
-
-    def _forget(self, change: Change) -> None:
-        for event in change.save:
-            if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
-                self._served.changed(event.first("d") or "")
-                self._reading.pop(event.first("d") or "", None)
-        if change.delete:
-            gone = frozenset(change.delete)
-            self._reading.clear()
-            self._served.ended(gone)

@@ -392,7 +392,7 @@ async def test_b_5_a_deletion_waits_for_nothing_of_others(
     world: World, autojump_clock: MockClock
 ) -> None:
     announcement = await world.announce(OWNER)
-    await world.core.index.apply(Change(save=[announcement]))
+    await world.core.ledger.apply(Change(save=[announcement]))
     request = events.deletion(STRANGER, ids=[announcement.id], created_at=NOW)
     outcomes = []
 
@@ -416,7 +416,7 @@ async def test_b_5_a_deletion_that_comes_with_its_target_ends_it(
     if kind == 30618:
         target = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW - 50)
     else:
-        await world.core.index.apply(Change(save=[announcement]))
+        await world.core.ledger.apply(Change(save=[announcement]))
         of_repository = [("a", str(OWNER.coordinate("repo"))), ("d", "x")]
         target = OWNER.sign(kind, "", of_repository if kind == 30023 else [], NOW - 50)
     assert target.address is not None
@@ -461,7 +461,7 @@ async def test_b_5_a_deletion_locks_what_its_target_waits_under(
 
 async def test_b_5_a_ends_one_of_many_of_that_kind(world: World) -> None:
     announcement = await world.announce(OWNER)
-    await world.core.index.apply(Change(save=[announcement]))
+    await world.core.ledger.apply(Change(save=[announcement]))
     named = [("a", str(OWNER.coordinate("repo")))]
     papers = [OWNER.sign(30023, "", [*named, ("d", str(n))], NOW + n) for n in range(5)]
     for paper in papers:

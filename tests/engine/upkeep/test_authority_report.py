@@ -36,7 +36,7 @@ async def before_the_upgrade(world: World) -> tuple[Event, Event]:
     older = events.state(ANNA, "repo", {MAIN: OURS.oid}, created_at=NOW - 60)
     newer = events.state(BEN, "repo", {MAIN: THEIRS.oid, DEV: OURS.oid}, created_at=NOW - 50)
     assert (await world.offer(older)).accepted
-    await world.index.apply(Change(save=[newer]))
+    await world.ledger.apply(Change(save=[newer]))
     align_refs(world.path(ANNA), {MAIN: THEIRS.oid, DEV: OURS.oid}, MAIN)
     return older, newer
 

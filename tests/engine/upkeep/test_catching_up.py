@@ -66,7 +66,7 @@ async def test_b_9_a_crash_before_the_alignment_that_an_announcement_brings(
     await serve(world, OWNER, {MAIN: new[1].oid, DEV: new[0].oid})
     # The transaction, and nothing after it.
     newer = listing(MAINTAINER, OWNER, at=NOW - 10)
-    await world.index.apply(Change(save=[newer]))
+    await world.ledger.apply(Change(save=[newer]))
     assert world.refs(MAINTAINER) == {MAIN: old[0].oid}
     await caught_up(world)
     assert world.refs(MAINTAINER) == {MAIN: new[1].oid, DEV: new[0].oid}
@@ -81,7 +81,7 @@ async def test_b_9_a_repository_that_is_not_on_the_disk_is_made_and_filled(
     world.give(OWNER, steps)
     await serve(world, OWNER, {MAIN: steps[0].oid})
     # A co-maintainer's announcement was saved, and its repository not made any more.
-    await world.index.apply(Change(save=[listing(MAINTAINER, OWNER, at=NOW - 10)]))
+    await world.ledger.apply(Change(save=[listing(MAINTAINER, OWNER, at=NOW - 10)]))
     assert not is_repository(world.path(MAINTAINER))
     await caught_up(world)
     assert world.refs(MAINTAINER) == {MAIN: steps[0].oid}

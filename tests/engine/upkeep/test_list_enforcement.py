@@ -104,7 +104,7 @@ async def test_b_2_10_what_was_held_and_is_private_ends_at_the_start(world: Worl
     tags = [*plain.tags, ("private", "true")]
     private = Announcement.parse(OWNER.sign(30617, "", tags, NOW - 10))
     held = world.purgatory.add_announcement(private, Origin.USER, NOW)
-    await world.index.apply(Change(hold=[row_of(held)], unhold=[plain.id]))
+    await world.ledger.apply(Change(hold=[row_of(held)], unhold=[plain.id]))
     await end_what_is_blocked(world.core, CurationSettings(), SERVICE)
     assert await world.held() == set()
     assert not is_repository(world.path(OWNER))

@@ -58,12 +58,12 @@ async def test_a_held_one_that_gave_way_to_another_owners_is_gone(world: World) 
 
 async def test_repositories_that_come_and_go_are_seen(world: World) -> None:
     event = await world.announce(OWNER)
-    await world.index.apply(Change(save=[event], unhold=[event.id]))
+    await world.ledger.apply(Change(save=[event], unhold=[event.id]))
     world.purgatory.remove_announcement(event.id)
     for _ in range(2):
         assert await standing(world) == (Standing.SERVED, True)
         world.repositories.remove(OWNER.pubkey, "repo")
         assert await standing(world) == (Standing.SERVED, False)
         world.repositories.create(OWNER.pubkey, "repo")
-    await world.index.apply(Change(delete=[event.id]))
+    await world.ledger.apply(Change(delete=[event.id]))
     assert await standing(world) is None

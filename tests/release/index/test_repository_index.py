@@ -39,7 +39,7 @@ async def test_what_changes_during_a_look_up_is_not_overlooked(
 ) -> None:
     announcement = events.announcement(OWNER, "repo", created_at=NOW)
     if change == "delete":
-        await world.index.apply(Change(save=[announcement]))
+        await world.ledger.apply(Change(save=[announcement]))
     working = world.store.query
     let_go = trio.Event()
 
@@ -54,9 +54,9 @@ async def test_what_changes_during_a_look_up_is_not_overlooked(
             nursery.start_soon(world.index.data, "repo")
             await wait_all_tasks_blocked()
         if change == "save":
-            await world.index.apply(Change(save=[announcement]))
+            await world.ledger.apply(Change(save=[announcement]))
         else:
-            await world.index.apply(Change(delete=[announcement.id]))
+            await world.ledger.apply(Change(delete=[announcement.id]))
         let_go.set()
     known = (await world.index.data("repo")).known
     assert list(known) == ([OWNER.pubkey] if change == "save" else [])
