@@ -207,6 +207,34 @@ def test_progress_is_bounded(noise: bytes, times: int) -> None:
         result(FetchAnswerV2, [pkt_line(b"packfile\n"), noise * times])
 
 
+def per_write(objects: int, claimed: int, writes: int, size: int = 14) -> bytes:
+    """A pack as servers send it that make a packet of each write, so many for an object."""
+    head = band(1, b"PACK\0\0\0\x02" + claimed.to_bytes(4, "big"))
+    one = band(1, b"x" * (size - writes + 1)) + band(1, b"y") * (writes - 1)
+    return pkt_line(b"packfile\n") + head + one * objects + b"0000"
+
+
+@pytest.mark.parametrize("writes", [2, 5], ids=["dulwich", "go-git"])
+@pytest.mark.parametrize("size", [10, 300])
+def test_b_8_4_a_packet_for_each_write_is_paid_by_the_objects(writes: int, size: int) -> None:
+    data = per_write(40_000, 40_000, writes, size)
+    assert len(result(FetchAnswerV2, [data])) == 12 + 40_000 * size
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        per_write(40_000, 1_000, 5),  # it said that there are few
+        per_write(1_000, 40_000, 1)[:-4] + band(1, b"") * 40_000,  # few came
+        per_write(0, 2**32 - 1, 1)[:-4] + band(2, b"x") * 40_000,
+    ],
+    ids=["more than said", "empty", "none"],
+)
+def test_b_8_4_what_only_says_that_it_has_many_objects_pays_for_none(data: bytes) -> None:
+    with pytest.raises(ProtocolBroken, match="progress"):
+        result(FetchAnswerV2, [data])
+
+
 def test_a_large_pack_may_come_with_much_progress() -> None:
     answer = FetchAnswerV2()
     answer.feed(pkt_line(b"packfile\n"))
