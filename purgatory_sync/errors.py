@@ -145,6 +145,10 @@ class TimedOut(AttemptFailed):
     result = ResultClass.TIMEOUT
 
 
+class Unanswered(TimedOut):
+    """A request was taken, and no byte came in the time that is given to a first answer (B 8.4)."""
+
+
 class TlsFailed(AttemptFailed):
     """The certificate or the handshake is bad."""
 

@@ -57,9 +57,11 @@ class HuntSettings:
         30.0, "HUNT_IDLE_TIMEOUT_SECS", "seconds without a byte until an attempt ends"
     )
     total_timeout_secs: float = setting(
-        600.0, "HUNT_TOTAL_TIMEOUT_SECS", "seconds until an attempt ends whatever it does"
+        600.0,
+        "HUNT_TOTAL_TIMEOUT_SECS",
+        "seconds until an attempt ends, unless its pack keeps coming above the floor",
     )
-    max_pack_bytes: int = setting(GIB, "HUNT_MAX_PACK_BYTES", "bytes of one pack", size=True)
+    max_pack_bytes: int = setting(4 * GIB, "HUNT_MAX_PACK_BYTES", "bytes of one pack", size=True)
     max_inflated_bytes: int = setting(
         GIB,
         "HUNT_MAX_INFLATED_BYTES",

@@ -66,7 +66,7 @@ NOTHING = blob(b"")
 TIME = {
     "hang": bad(faults.hang(), "no byte for 0.4 s"),
     "late": bad(faults.delay(5), "no byte for 0.4 s"),
-    "drip": bad(faults.drip(1, every_secs=0.1), "not done within 1 s"),
+    "drip": bad(faults.drip(1, every_secs=0.1), "not done within 1 s, and less than .* came"),
     "stall": bad(faults.stall(100), "no byte for 0.4 s"),
     "half a head": bad(faults.half_a_head(), "no byte for 0.4 s"),
     "half a packet": bad(faults.half_a_packet(), "no byte for 0.4 s"),

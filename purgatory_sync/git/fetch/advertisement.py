@@ -20,9 +20,12 @@ from .responses import EmptyAnswer, refusal, words
 REF_PREFIXES: Final = ("refs/heads/", "refs/tags/", "refs/nostr/")
 MAX_TIPS: Final = 256
 _MAX_CAPABILITIES: Final = 256
+_MAX_AGENT_BYTES: Final = 64
 _OID: Final = re.compile(rb"[0-9a-f]{40}")
 _OID_256: Final = re.compile(rb"[0-9a-f]{64}")
 _BY_NAME: Final = frozenset({b"allow-tip-sha1-in-want", b"allow-reachable-sha1-in-want"})
+# They make the whole pack before they send its first byte, which takes them seconds.
+_SLOW_TO_BEGIN: Final = (b"go-git/", b"dulwich/")
 
 
 @attrs.frozen
@@ -32,15 +35,22 @@ class Server:
     Attributes:
       version: protocol 2 or 0.
       capabilities: what it advertised; empty when it was never asked.
+      agent: the software that it calls itself.
     """
 
     version: int = 2
     capabilities: frozenset[bytes] = frozenset()
+    agent: bytes = b""
 
     @property
     def gives_unadvertised(self) -> bool:
-        """Whether it is worth asking for objects that it does not show (always in v2)."""
+        """Whether it says that it gives objects which it does not show (always in v2)."""
         return self.version == 2 or bool(self.capabilities & _BY_NAME)
+
+    @property
+    def is_slow_to_begin(self) -> bool:
+        """Whether it is known to make the whole pack before the first byte of it."""
+        return self.agent.startswith(_SLOW_TO_BEGIN)
 
 
 class ShownRefs:
@@ -295,16 +305,19 @@ class Advertisement(_Lines):
         _judge_object_format(said.get(b"object-format", b"sha1"))
         if b"fetch" not in said:
             raise NotGit("no fetch in protocol v2")
-        self.server = Server(2, frozenset(said))
+        self.server = Server(2, frozenset(said), said.get(b"agent", b"")[:_MAX_AGENT_BYTES])
 
     def _judge_v0(self) -> None:
         said = frozenset(self._capabilities)
+        agent = b""
         for capability in said:
+            if capability.startswith(b"agent="):
+                agent = capability.removeprefix(b"agent=")[:_MAX_AGENT_BYTES]
             if capability.startswith(b"object-format="):
                 _judge_object_format(capability.partition(b"=")[2])
         if b"side-band-64k" not in said:
             raise NotGit("a server without side-band-64k")
-        self.server = Server(0, said)
+        self.server = Server(0, said, agent)
         self.lists_refs = True
 
 

@@ -24,6 +24,7 @@ from ..ingest.quarantine import Quarantined
 from ..ingest.sink import Ingest
 from .conversation import Conversation, Keep, Wish
 from .http_client import GitHttpClient
+from .lifetime import Lifetime
 from .observer import FetchObserver, SilentObserver
 from .server_cache import KnownServers
 
@@ -100,20 +101,25 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
 
         Cancellation ends the transfer at once and leaves nothing behind.
         """
-        secs = self._settings.total_timeout_secs
+        lifetime = Lifetime(trio.CancelScope(), self._settings)
         try:
-            with trio.fail_after(secs):
+            with lifetime.scope:
+                lifetime.begin()
                 wish = await self._wish(repository, url, oids, keep)
-                return await self._converse(wish, observer or SilentObserver())
-        except trio.TooSlowError as error:
-            raise TimedOut(f"not done within {secs:g} s") from error
+                return await self._converse(wish, observer or SilentObserver(), lifetime)
         except AttemptFailed:
             raise
         except Exception as error:
             raise LocalFailure(f"the attempt failed here: {error!r}") from error
+        raise TimedOut(lifetime.why())
 
-    async def _converse(self, wish: Wish, observer: FetchObserver) -> Quarantined:
-        return await Conversation(self._settings, self._http, self._known, wish, observer).run()
+    async def _converse(
+        self, wish: Wish, observer: FetchObserver, lifetime: Lifetime
+    ) -> Quarantined:
+        conversation = Conversation(
+            self._settings, self._http, self._known, wish, observer, lifetime
+        )
+        return await conversation.run()
 
     async def _wish(
         self, repository: Path, url: str, oids: Collection[str], keep: Keep | None

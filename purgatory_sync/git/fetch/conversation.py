@@ -24,6 +24,7 @@ from ...errors import (
     ProtocolBroken,
     RedirectRefused,
     TooLarge,
+    Unanswered,
 )
 from ...settings import HuntSettings
 from ...urls import WebUrl
@@ -34,10 +35,11 @@ from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, Show
 from .fruitless import Fruitless
 from .http_client import Body, Elsewhere, GitHttpClient, Steps
 from .http_rules import redirect_target
+from .lifetime import Lifetime
 from .observer import FetchObserver, PackObserver
-from .requests import fetch_v0, fetch_v2, list_refs_v2
+from .requests import claimed, fetch_v0, fetch_v2, list_refs_v2
 from .responses import FetchAnswer, FetchAnswerV0, FetchAnswerV2
-from .server_cache import KnownServers
+from .server_cache import Habit, KnownServers
 
 
 class _Moved(RedirectRefused):
@@ -46,7 +48,9 @@ class _Moved(RedirectRefused):
 
 # What a server may answer that speaks another protocol, lives at another path, or refuses in
 # words of its own.
-_UNCLEAR: Final = (_Moved, BadStatus, NotGit, ProtocolBroken)
+_UNCLEAR: Final = (_Moved, BadStatus, NotGit, ProtocolBroken, Unanswered)
+# For the first byte of an answer to a request that comes before git's first one, info/refs.
+FIRST_ANSWER_SECS: Final = 5.0
 
 
 # What is refused after less is not worth a look at the refs, so that it is not fetched again.
@@ -94,12 +98,14 @@ class Conversation:
         known: KnownServers,
         wish: Wish,
         observer: FetchObserver,
+        lifetime: Lifetime,
     ) -> None:
         self._settings = settings
         self._http = http
         self._known = known
         self._wish = wish
         self._observer = observer
+        self._lifetime = lifetime
         self._base = known.place(wish.url)
         self._server = known.server(self._base) or Server()
         self._refs: ShownRefs | None = None
@@ -108,7 +114,7 @@ class Conversation:
         self._negotiates = bool(wish.haves.tips)
         self._asked: set[tuple[object, ...]] = set()
         self._steps = Steps(self._note_contact, self._note_answer)
-        self._contacted = self._answered = False
+        self._contacted = self._answered = self._was_unanswered = False
         self._answer = FetchAnswer()
         self._absent: frozenset[str] = frozenset()
         self._kept: tuple[str, ...] = ()
@@ -122,6 +128,8 @@ class Conversation:
         Raises AttemptFailed's subclasses. Cancellation closes the connection at once and removes
         what was received.
         """
+        if self._known.habit(self._base) is Habit.IN_ORDER:
+            await self._learn(2)
         await self._require_news()
         try:
             proven = await self._converse()
@@ -178,16 +186,28 @@ class Conversation:
     async def _ask_the_other_way(self, unclear: AttemptFailed) -> Quarantined | AttemptFailed:
         """Learn protocol and place; when they differ from what was tried, ask again."""
         before, self._negotiates = self._way, False
-        # Who moved has not refused yet; of others the refs will be needed.
-        await self._learn(2 if isinstance(unclear, _Moved) else 1)
-        if self._way == before or not self._server.gives_unadvertised:
+        unanswered = isinstance(unclear, Unanswered)
+        # Who moved, or said nothing, has not refused yet; of others the refs will be needed.
+        await self._learn(2 if unanswered or isinstance(unclear, _Moved) else 1)
+        if not unanswered and (self._way == before or not self._is_worth_naming()):
             return unclear
+        self._was_unanswered = unanswered
         try:
             return await self._ask(self._wish.wanted)
         except (ObjectsRefused, *_UNCLEAR) as failure:
             if self._is_final():
                 raise
             return failure
+
+    def _is_worth_naming(self) -> bool:
+        """Whether asking by name may save more than it costs.
+
+        A server of v0 may give what it does not show without saying so; the other way to it is all
+        that the refs lead to.
+        """
+        if self._server.gives_unadvertised or self._refs is None:
+            return True
+        return not set(self._refs.worth_asking(self._wish.wanted)) <= set(self._wish.wanted)
 
     async def _ask_for_what_is_shown(self, failure: AttemptFailed) -> Quarantined:
         """The one further request, for what the server's refs show to be there."""
@@ -226,18 +246,20 @@ class Conversation:
         """
         self._asked.add((self._way, frozenset(wants)))
         shared: Sequence[str] = self._refs.tips if self._refs else ()
+        said = self._said()
         if self._server.version == 2 and self._negotiates and self._refs is None:
             answer = FetchAnswerV2(negotiates=True)
-            request = fetch_v2(wants, self._wish.haves.tips, done=False)
+            request = fetch_v2(wants, self._wish.haves.tips, done=False, said=said)
             proven = await self._fetch(request, answer, wants)
             if proven is not None:
                 return proven
             shared = answer.common or await self._shown_tips()
         haves = await self._wish.haves.with_history(shared, self._kept)
         if self._server.version == 2:
-            proven = await self._fetch(fetch_v2(wants, haves), FetchAnswerV2(), wants)
+            request = fetch_v2(wants, haves, said=said)
+            proven = await self._fetch(request, FetchAnswerV2(), wants)
         else:
-            request = fetch_v0(wants, haves, self._server.capabilities)
+            request = fetch_v0(wants, haves, self._server.capabilities, said)
             proven = await self._fetch(request, FetchAnswerV0(), wants)
         if proven is None:
             raise ProtocolBroken("no pack in the answer")
@@ -251,13 +273,18 @@ class Conversation:
         sink = self._wish.open_sink()
         version = self._server.version
         proven: Quarantined | None = None
+        began = trio.current_time()
         try:
-            async with self._http.post(self._base, request, version, self._steps) as reply:
+            async with self._http.post(
+                self._base, request, version, self._steps, self._answer_secs()
+            ) as reply:
+                self._note_habit(began)
                 await self._receive(_body(reply), sink)
                 self._note_server()
                 if answer.wants_more_haves:
                     return None
                 self._observer.body_ended()
+                self._lifetime.body_ended()
                 # The end of the answer has time to arrive meanwhile; nobody waits for it.
                 proven = await sink.prove(self._wish.wanted, asked)
             if not proven.obtained:
@@ -278,6 +305,7 @@ class Conversation:
             pack = self._answer.feed(piece)
             if pack:
                 self._observer.received(len(pack))
+                self._lifetime.received(len(pack))
                 await sink.write(pack)
             if curious is not None and (objects := self._answer.pack_objects) is not None:
                 curious.pack_begun(objects)
@@ -306,8 +334,10 @@ class Conversation:
 
     async def _list_refs(self) -> ShownRefs:
         refs = ShownRefs(self._wish.wanted)
-        request = list_refs_v2(REF_PREFIXES)
-        async with self._http.post(self._base, request, 2, self._steps) as reply:
+        request = list_refs_v2(REF_PREFIXES, self._said())
+        async with self._http.post(
+            self._base, request, 2, self._steps, self._answer_secs()
+        ) as reply:
             await self._read_list(_body(reply), RefListing(refs))
         self._note_server()
         return refs
@@ -345,6 +375,24 @@ class Conversation:
         self._refs = refs if advertisement.lists_refs else None
         if advertisement.lists_refs and advertisement.knows_versions:
             self._server, self._refs_by = Server(), advertisement.server
+
+    def _said(self) -> list[bytes]:
+        return claimed(self._server.capabilities, self._settings.user_agent)
+
+    def _answer_secs(self) -> float | None:
+        """How long the first byte may take; None: as long as any other (B 8.4)."""
+        if self._server.is_slow_to_begin:
+            return self._settings.total_timeout_secs
+        if self._learnt or self._known.habit(self._base) is not None:
+            return None
+        return min(FIRST_ANSWER_SECS, self._settings.idle_timeout_secs)
+
+    def _note_habit(self, began: float) -> None:
+        """What did not answer at first is answered now: the order mattered, or it takes time."""
+        if self._was_unanswered:
+            quick = trio.current_time() - began <= FIRST_ANSWER_SECS
+            self._known.note_habit(self._base, Habit.IN_ORDER if quick else Habit.SLOW)
+            self._was_unanswered = False
 
     def _note_server(self) -> None:
         if self._server is not self._refs_by:

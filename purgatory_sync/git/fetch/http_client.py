@@ -13,7 +13,7 @@ import trio
 
 from ...errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, RedirectRefused
 from ...runtime.clock import WallClock
-from ...runtime.net.transport import ON_CONTACT
+from ...runtime.net.transport import ANSWER_SECS, ON_CONTACT
 from ...urls import WebUrl
 from .http_rules import (
     ADVERTISEMENT,
@@ -122,7 +122,7 @@ class GitHttpClient:
             from one that knows v0 only.
         """
         headers = self._headers | {
-            "Accept": ADVERTISEMENT,
+            "Accept": "*/*",
             "Git-Protocol": f"version={version}",
             "Pragma": "no-cache",
         }
@@ -134,7 +134,12 @@ class GitHttpClient:
 
     @asynccontextmanager
     async def post(
-        self, base: WebUrl, body: bytes, version: int, steps: Steps
+        self,
+        base: WebUrl,
+        body: bytes,
+        version: int,
+        steps: Steps,
+        answer_secs: float | None = None,
     ) -> AsyncIterator[Body | Elsewhere]:
         """POST git-upload-pack.
 
@@ -142,6 +147,7 @@ class GitHttpClient:
           base: the repository.
           version: protocol 2 or 0.
           steps: called as the request goes its way.
+          answer_secs: for the first byte of the answer; when absent the time of each piece.
 
         Yields the body (the head is judged) or a redirect; at the end the response is closed at
         once, read or not.
@@ -153,7 +159,7 @@ class GitHttpClient:
         if version == 2:
             headers["Git-Protocol"] = "version=2"
         url = f"{base.text}{UPLOAD_PACK}"
-        extensions = {ON_CONTACT: steps.contact}
+        extensions = {ON_CONTACT: steps.contact, ANSWER_SECS: answer_secs}
         request = httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
         async with self._judged(request, RESULT, steps) as answer:
             yield answer

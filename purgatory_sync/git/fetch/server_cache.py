@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Final
 
 from ...runtime.bounded import Bounded
@@ -10,6 +11,18 @@ from .advertisement import Server
 from .fruitless import FruitlessAttempts
 
 MAX_KNOWN: Final = 4096
+
+
+class Habit(enum.StrEnum):
+    """What a server did when a first request was not answered within seconds.
+
+    Members:
+      IN_ORDER: it answered after it was asked for info/refs: it wants git's order.
+      SLOW: nor was it quick then: its first byte takes time, whatever came before.
+    """
+
+    IN_ORDER = "in order"
+    SLOW = "slow"
 
 
 class KnownServers:
@@ -24,10 +37,11 @@ class KnownServers:
     def __init__(self, limit: int = MAX_KNOWN) -> None:
         self._servers: Bounded[tuple[str, str, int], Server] = Bounded(limit, by_use=True)
         self._places: Bounded[str, WebUrl] = Bounded(limit, by_use=True)
+        self._habits: Bounded[tuple[str, str, int], Habit] = Bounded(limit, by_use=True)
         self.fruitless = FruitlessAttempts(limit)
 
     def __len__(self) -> int:
-        return len(self._servers) + len(self._places)
+        return len(self._servers) + len(self._places) + len(self._habits)
 
     def server(self, base: WebUrl) -> Server | None:
         """How the server of a repository is spoken to; None when it is not known."""
@@ -36,6 +50,14 @@ class KnownServers:
     def note_server(self, base: WebUrl, server: Server) -> None:
         """Remember how a server is spoken to."""
         self._servers.put((base.scheme, *base.endpoint), server)
+
+    def habit(self, base: WebUrl) -> Habit | None:
+        """What is known of how a repository's server takes a first request."""
+        return self._habits.get((base.scheme, *base.endpoint))
+
+    def note_habit(self, base: WebUrl, habit: Habit) -> None:
+        """Remember how a server takes a first request."""
+        self._habits.put((base.scheme, *base.endpoint), habit)
 
     def place(self, url: WebUrl) -> WebUrl:
         """Where a repository is asked for: the URL itself, or where it was redirected to."""

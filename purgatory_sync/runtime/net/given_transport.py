@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 import httpx
+import trio
 
-from ...errors import AttemptFailed, ConnectFailed, ProtocolBroken, TimedOut
-from .transport import ON_CONTACT
+from ...errors import AttemptFailed, ConnectFailed, ProtocolBroken, TimedOut, Unanswered
+from .transport import ANSWER_SECS, ON_CONTACT
 
 
 class GivenTransport(httpx.AsyncBaseTransport):
@@ -30,9 +32,9 @@ class GivenTransport(httpx.AsyncBaseTransport):
         idle_timeout_secs: float,
     ) -> None:
         self._transport = transport
+        self._idle_timeout_secs = idle_timeout_secs
         self._timeout: Final = {
             "connect": connect_timeout_secs,
-            "read": idle_timeout_secs,
             "write": idle_timeout_secs,
             "pool": None,
         }
@@ -45,13 +47,22 @@ class GivenTransport(httpx.AsyncBaseTransport):
         on_contact: Callable[[], None] | None = request.extensions.get(ON_CONTACT)
         if on_contact is not None:
             on_contact()
-        request.extensions = {"timeout": self._timeout}
-        with _our_errors():
-            response = await self._transport.handle_async_request(request)
+        secs: float | None = request.extensions.get(ANSWER_SECS)
+        response = await self._answer(request, secs)
         if not isinstance(response.stream, httpx.AsyncByteStream):
             raise ConnectFailed("the transport's answer cannot be read asynchronously")
         response.stream = _Body(response.stream)
         return response
+
+    async def _answer(self, request: httpx.Request, secs: float | None) -> httpx.Response:
+        if secs is None:
+            secs, read = inf, self._idle_timeout_secs
+        else:
+            read = max(secs, self._idle_timeout_secs)
+        request.extensions = {"timeout": self._timeout | {"read": read}}
+        with trio.move_on_after(secs), _our_errors():
+            return await self._transport.handle_async_request(request)
+        raise Unanswered(f"no byte for {secs:g} s")
 
     async def aclose(self) -> None:
         """Close the transport."""

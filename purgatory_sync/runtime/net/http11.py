@@ -9,7 +9,14 @@ from typing import Any, Final
 import h11
 import trio
 
-from ...errors import ConnectFailed, NotHttp, ProtocolBroken, TimedOut, TlsFailed
+from ...errors import (
+    ConnectFailed,
+    NotHttp,
+    ProtocolBroken,
+    TimedOut,
+    TlsFailed,
+    Unanswered,
+)
 
 _PIECE_BYTES: Final = 65536
 _MAX_HEAD_BYTES: Final = 64 * 1024
@@ -33,12 +40,19 @@ class HttpConnection:
         self._idle_timeout = idle_timeout_secs
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._greeting = b""
+        self._answer_secs: float | None = None
         self._chunks_at_once = 0
 
-    async def request(self, head: h11.Request, content: bytes = b"") -> h11.Response:
+    async def request(
+        self, head: h11.Request, content: bytes = b"", answer_secs: float | None = None
+    ) -> h11.Response:
         """Send a request and return the head of its answer; `read` gives the body.
 
+        Args:
+          answer_secs: for the first byte of the answer; when absent the time of other pieces.
+
         Raises:
+          Unanswered: no byte came within answer_secs.
           NotHttp: the peer answers something else.
           ConnectFailed: the connection ended before a head.
           TimedOut: silence.
@@ -47,7 +61,7 @@ class HttpConnection:
         """
         data = [self._h11.send(head), self._h11.send(h11.Data(data=content))]
         data.append(self._h11.send(h11.EndOfMessage()))
-        self._greeting = b""
+        self._greeting, self._answer_secs = b"", answer_secs
         # A server may answer and close before it has read all of the request.
         with suppress(trio.BrokenResourceError):
             await self._send(b"".join(part for part in data if part))
@@ -145,9 +159,11 @@ class HttpConnection:
                 raise TimedOut(f"the request was not taken within {self._idle_timeout:g} s")
 
     async def _receive(self) -> bytes:
-        with trio.move_on_after(self._idle_timeout):
+        first = None if self._greeting else self._answer_secs
+        secs = self._idle_timeout if first is None else first
+        with trio.move_on_after(secs):
             return bytes(await self._stream.receive_some(_PIECE_BYTES))
-        raise TimedOut(f"no byte for {self._idle_timeout:g} s")
+        raise (TimedOut if first is None else Unanswered)(f"no byte for {secs:g} s")
 
 
 async def start_tls(

@@ -28,6 +28,8 @@ MAX_IDLE: Final = 256
 # The request extension with the function that is called when a connection is about to begin, or
 # an open one is about to be used.
 ON_CONTACT: Final = "purgatory_sync.on_contact"
+# The one with the seconds for the first byte of the answer, where they are not those of each piece.
+ANSWER_SECS: Final = "purgatory_sync.answer_secs"
 
 _Origin = tuple[str, str, int]
 
@@ -118,7 +120,8 @@ class GateTransport(httpx.AsyncBaseTransport):
             method=request.method, target=request.url.raw_path, headers=request.headers.raw
         )
         try:
-            head = await connection.request(asked, request.content)
+            secs: float | None = request.extensions.get(ANSWER_SECS)
+            head = await connection.request(asked, request.content, secs)
         except BaseException:
             await connection.aclose()
             raise

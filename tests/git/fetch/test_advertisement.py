@@ -55,6 +55,7 @@ def test_a_v2_server_is_recognised() -> None:
     server, _ = advertised([V2 + b"0000"])
     assert server.version == 2
     assert server.gives_unadvertised
+    assert server.agent == b"git/2"
     assert advertised([V2[len(SERVICE) :] + b"0000"])[0].version == 2  # some leave the service out
 
 
@@ -63,7 +64,7 @@ def test_a_v0_server_is_recognised_with_its_refs_whatever_the_pieces() -> None:
         pieces = [V0[start : start + size] for start in range(0, len(V0), size)]
         server, refs = advertised(pieces, (C, D))
         assert server == Server(
-            0, frozenset({b"side-band-64k", b"allow-tip-sha1-in-want", b"agent=x"})
+            0, frozenset({b"side-band-64k", b"allow-tip-sha1-in-want", b"agent=x"}), b"x"
         )
         assert refs.worth_asking((C,)) == (B,)  # the commit comes with its tag
         assert refs.worth_asking((C, D)) == (B, A)  # D may be in the history of the tips

@@ -1,4 +1,4 @@
-from purgatory_sync.git.fetch.requests import fetch_v0, fetch_v2, list_refs_v2
+from purgatory_sync.git.fetch.requests import claimed, fetch_v0, fetch_v2, list_refs_v2
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 
@@ -6,6 +6,7 @@ A, B, C = "a" * 40, "b" * 40, "c" * 40
 def test_a_v2_fetch_says_everything_at_once() -> None:
     assert fetch_v2([A, B]) == (
         b"0012command=fetch\n0001"
+        b"000ethin-pack\n"
         b"0010no-progress\n"
         b"000eofs-delta\n"
         b"0032want " + A.encode() + b"\n"
@@ -14,9 +15,8 @@ def test_a_v2_fetch_says_everything_at_once() -> None:
     )
 
 
-def test_a_thin_pack_is_asked_for_when_something_is_here() -> None:
+def test_what_is_here_is_said_before_the_end() -> None:
     request = fetch_v2([A], [B, C])
-    assert b"000ethin-pack\n" in request
     assert request.endswith(
         b"0032have " + B.encode() + b"\n0032have " + C.encode() + b"\n0009done\n0000"
     )
@@ -25,6 +25,14 @@ def test_a_thin_pack_is_asked_for_when_something_is_here() -> None:
 def test_a_server_that_may_ask_back_is_not_told_that_we_are_done() -> None:
     request = fetch_v2([A], [B], done=False)
     assert request.endswith(b"0032have " + B.encode() + b"\n0000")
+
+
+def test_a_server_that_names_itself_is_told_who_asks() -> None:
+    said = claimed({b"agent", b"object-format", b"fetch"}, "git/ours 1 (\xe4)")
+    assert said == [b"agent=git/ours.1.(..)", b"object-format=sha1"]
+    assert b"command=fetch\n001aagent=git/ours.1.(..)\n" in fetch_v2([A], said=said)
+    assert claimed({b"agent=git/2", b"ofs-delta"}, "git/ours") == [b"agent=git/ours"]
+    assert b" ofs-delta agent=x\n" in fetch_v0([A], [], {b"ofs-delta"}, [b"agent=x"])
 
 
 def test_refs_are_listed_by_prefix() -> None:
