@@ -57,11 +57,8 @@ def rule_state(state: State, data: RepositoryData, served: Iterable[State]) -> S
         return StateRuling(Ruled.UNAUTHORISED)
     if not can_be_released(state, data, authorising):
         return StateRuling(Ruled.WAITS)
-    owners = tuple(
-        owner
-        for owner in data.with_repository(authorising)
-        if not any(_newer(s, state) for s in served if s.author in data.maintainer_set(owner))
-    )
+    newer = data.sets.owners_authorising(*(s.author for s in served if _newer(s, state)))
+    owners = tuple(owner for owner in data.with_repository(authorising) if owner not in newer)
     if not owners:
         return StateRuling(Ruled.OUTDATED)
     if state.empty:
@@ -77,6 +74,14 @@ def newest_for(owner: str, data: RepositoryData, served: Iterable[State]) -> Sta
     members = data.maintainer_set(owner)
     mine = (s for s in served if s.author in members)
     return max(mine, key=lambda s: s.event.order, default=None)
+
+
+def ruling_states(data: RepositoryData, served: Iterable[State]) -> dict[str, State]:
+    """By owner, the served state that rules its repository; for all of them at once (B 3.4)."""
+    newest = sorted(served, key=lambda s: s.event.order)
+    by_author = {state.author: state for state in newest}
+    ranked = sorted(by_author, key=lambda author: by_author[author].event.order, reverse=True)
+    return {owner: by_author[first] for owner, first in data.sets.first_of(ranked).items()}
 
 
 @attrs.frozen

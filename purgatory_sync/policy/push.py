@@ -126,7 +126,7 @@ def _judge_nostr(name: str, new: str | None, known: PushKnown) -> str:
         pr = known.events[event_id]
         if pr is None or pr.commit != new:
             raise PushRefused(f"{name}: the event names another commit (its c tag)")
-        if known.owner not in known.data.owners_of_pr(pr):
+        if not known.data.addresses(pr, known.owner):
             raise PushRefused(f"{name}: that pull request addresses another repository")
     elif name in known.refs:
         raise PushRefused(f"{name} was pushed before with another commit and cannot be changed")

@@ -8,7 +8,6 @@ from pathlib import Path
 from ..git.disk.alignment import ALIGNED
 from ..git.disk.repository import is_repository, list_refs, read_head
 from ..nostr.state import State
-from ..policy.authority import newest_for
 from .commit import Core
 from .making import make_repository
 from .repository_sync import choose_head
@@ -36,12 +35,8 @@ async def lags(core: Core, identifier: str) -> bool:
       RepositoryError, StoreError: a repository or the store cannot be read.
     """
     owners = await core.index.hosted_owners(identifier)
-    data = await core.index.data(identifier)
-    states = await core.index.served_states(identifier)
-    ruled = [
-        (core.repositories.path(owner, identifier), newest_for(owner, data, states))
-        for owner in owners
-    ]
+    states = await core.index.ruling_states(identifier)
+    ruled = [(core.repositories.path(owner, identifier), states.get(owner)) for owner in owners]
     return bool(ruled) and await core.repositories.run(_any_lags, ruled)
 
 

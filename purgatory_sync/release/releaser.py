@@ -82,17 +82,8 @@ class Releaser:
                 await self._guarded(held, promote_filled, report)
         # The objects of a pull request may be those that the state lacked which rules.
         for each in sorted(report.completed.union([identifier] if bring_up else [])):
-            for owner in (await self._core.index.data(each)).known:
-                await self._realign(owner, each, report)
+            await realign(self._core, each, report)
         return report.result()
-
-    async def _realign(self, owner: str, identifier: str, report: ReleaseReport) -> None:
-        try:
-            await realign(self._core, owner, identifier, report)
-        except (PurgatorySyncError, OSError) as error:
-            log.warning("could not align", identifier=identifier, owner=owner, error=str(error))
-        except Exception:
-            log.exception("aligning crashed", identifier=identifier, owner=owner)
 
     def _touched(self, identifiers: Iterable[str]) -> frozenset[str]:
         return frozenset(identifiers).union(

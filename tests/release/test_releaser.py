@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -395,3 +398,56 @@ async def test_b_7_2_a_subscriber_that_takes_for_ever_holds_no_release_up(
     with trio.fail_after(2 * TELL_SECS):
         await tell(takes_for_ever, events.note(OWNER))
     assert trio.current_time() - start == TELL_SECS
+
+
+async def test_b_2_8_owners_whom_one_state_rules_are_aligned_by_one_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the state needs is looked for once, however many repositories it rules (B 3.7)."""
+    members = [Author.from_seed(20 + n) for n in range(6)]
+    await world.announce(OWNER, maintainers=members)
+    for member in members:
+        await world.announce(member, maintainers=[OWNER])
+    steps = history(2)
+    world.give(OWNER, steps)
+    await world.offer(events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW - 50))
+    everybody = [OWNER, *members]
+    assert all(world.refs(each) == {MAIN: steps[0].oid} for each in everybody)
+    for each in everybody:
+        update_refs(world.path(each), {MAIN: steps[1].oid} if each is OWNER else {MAIN: None})
+    looks: list[object] = []
+    here = world.repositories.here
+
+    def look(asked: Mapping[str, tuple[Sequence[Path], Collection[str]]]) -> object:
+        looks.append(asked)
+        return here(asked)
+
+    monkeypatch.setattr(world.repositories, "here", look)
+    await world.releaser.process("repo", bring_up=True)
+    assert all(world.refs(each) == {MAIN: steps[0].oid} for each in everybody)
+    assert len(looks) == 1
+
+
+async def test_b_2_8_one_that_cannot_be_aligned_keeps_no_other_from_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [Author.from_seed(20 + n) for n in range(3)]
+    await world.announce(OWNER, maintainers=members)
+    for member in members:
+        await world.announce(member, maintainers=[OWNER])
+    (step,) = history(1)
+    world.give(OWNER, [step])
+    await world.offer(events.state(OWNER, "repo", {MAIN: step.oid}, created_at=NOW - 50))
+    for each in members:
+        update_refs(world.path(each), {MAIN: None})
+    broken = world.path(members[1])
+    gather = world.repositories.gather
+
+    def refuse(sources: object, target: object, oids: object) -> object:
+        if target == broken:
+            raise RepositoryError("the disk refuses")
+        return gather(sources, target, oids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.repositories, "gather", refuse)
+    await world.releaser.process("repo", bring_up=True)
+    assert [world.refs(each) for each in members] == [{MAIN: step.oid}, {}, {MAIN: step.oid}]

@@ -123,18 +123,18 @@ class SnapshotBuilder:
             return ()
         identifier, owner = parsed.identifier, parsed.owner
         known = data[identifier]
-        concerned = [
-            (state.event.id, known.owners_authorising(state.author))
-            for state in await self.index.served_states(identifier)
-        ]
+        hosted = [o for o, each in known.known.items() if each.is_hosted]
+        if owner not in hosted:
+            return ()
+        others = known.sets.members_of_any(o for o in hosted if o != owner)
+        mine = known.maintainer_set(owner) - others
+        states = await self.index.served_states(identifier)
+        found = [state.event.id for state in states if state.author in mine]
         for pr in await self.index.served_pull_requests(identifier):
-            if pr.identifiers == (identifier,):
-                concerned.append((pr.event.id, known.owners_of_pr(pr)))
-        return tuple(
-            each
-            for each, owners in concerned
-            if [o for o in owners if known.known[o].is_hosted] == [owner]
-        )
+            owners = known.owners_of_pr(pr) if pr.identifiers == (identifier,) else ()
+            if [o for o in owners if known.known[o].is_hosted] == [owner]:
+                found.append(pr.event.id)
+        return tuple(found)
 
     def _held_announcement(self, event: Event) -> Event | None:
         if event.kind != kinds.ANNOUNCEMENT:

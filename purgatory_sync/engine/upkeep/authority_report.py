@@ -14,7 +14,6 @@ from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.authority.who_rules import by_lists_alone, who_rules
 from ...nostr.keys import encode_npub
 from ...nostr.state import State
-from ...policy.authority import newest_for
 from ...policy.rules.position_words import why_nobody
 from ...release.commit import Core
 
@@ -95,7 +94,7 @@ async def report_authority(core: Core, name: str = "") -> tuple[RepositoryAuthor
 
 async def _report(core: Core, owner: str, data: RepositoryData) -> RepositoryAuthority:
     rules = who_rules(owner, data)
-    state = newest_for(owner, data, await core.index.served_states(data.identifier))
+    state = (await core.index.ruling_states(data.identifier)).get(owner)
     path = core.repositories.path(owner, data.identifier)
     moves = await core.repositories.run(ref_moves, path, state)
     lost = by_lists_alone(owner, data).difference(rules.maintainers)
@@ -145,12 +144,12 @@ async def refs_that_go_back(core: Core, identifier: str) -> tuple[GoingBack, ...
     Raises:
       RepositoryError, StoreError: a repository or the store cannot be read.
     """
-    data = await core.index.data(identifier)
     states = await core.index.served_states(identifier)
+    ruled = await core.index.ruling_states(identifier)
     found = []
     for owner in await core.index.hosted_owners(identifier):
         path = core.repositories.path(owner, identifier)
-        ruling = newest_for(owner, data, states)
+        ruling = ruled.get(owner)
         moves = await core.repositories.run(ref_moves, path, ruling)
         if ruling is None or not moves:
             continue

@@ -209,8 +209,9 @@ class Sweeper:
         data = await self.core.index.data(identifier)
         states = self.core.purgatory.find_state(identifier)
         prs = self.core.purgatory.find_prs_for_identifier(identifier)
-        return any(owner in data.owners_authorising(s.state.author) for s in states) or any(
-            owner in data.owners_of_pr(pr.pr) for pr in prs
+        members = data.maintainer_set(owner)
+        return any(s.state.author in members for s in states) or any(
+            data.addresses(pr.pr, owner) for pr in prs
         )
 
     async def _end_placeholder(self, held: Placeholder) -> None:
@@ -235,7 +236,7 @@ class Sweeper:
         pr = (await index.pull_requests([held.event_id])).get(held.event_id)
         data = await index.data(held.identifier)
         # Where nobody announces it any more that cannot be told; the owner may announce it again.
-        if pr is None or (held.owner in data.known and held.owner not in data.owners_of_pr(pr)):
+        if pr is None or (held.owner in data.known and not data.addresses(pr, held.owner)):
             return None
         return pr.commit
 

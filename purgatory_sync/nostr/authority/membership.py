@@ -5,18 +5,25 @@ Nobody is a member by somebody else's word alone: a member names him, and he nam
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
 from ..roles import Roles
+from .groups import Component
 from .paths import Nobody, Path, Paths
 from .reaching import confirm, reach
+from .rulings import Ruling, Rulings
+
+_NONE: frozenset[str] = frozenset()
 
 
 @attrs.frozen
 class Membership:
     """The sets of all owners of one identifier; pure, iterative, each worked out once.
+
+    Whatever concerns many owners or many authors is asked once for all of them: sets may overlap,
+    so that to list each of many is the square of the work.
 
     Attributes:
       roles: what the newest announcement of each author says.
@@ -31,10 +38,19 @@ class Membership:
         repr=False,
         default=attrs.Factory(lambda self: Paths(self.roles), takes_self=True),
     )
-    _groups: dict[str, frozenset[str]] = attrs.field(factory=dict, eq=False, repr=False)
-    _owners: dict[str, list[str]] = attrs.field(factory=dict, eq=False, repr=False)
-    _naming: dict[str, list[str]] = attrs.field(factory=dict, eq=False, repr=False)
-    _authorising: dict[str, frozenset[str]] = attrs.field(factory=dict, eq=False, repr=False)
+    _rulings: Rulings = attrs.field(
+        init=False,
+        eq=False,
+        repr=False,
+        default=attrs.Factory(
+            lambda self: Rulings(self.roles, self.served, self.paths), takes_self=True
+        ),
+    )
+    _unions: dict[tuple[Ruling, ...], frozenset[str]] = attrs.field(
+        init=False, factory=dict, eq=False, repr=False
+    )
+
+    _left: list[dict[str, list[str]]] = attrs.field(init=False, factory=list, eq=False, repr=False)
 
     def members(self, owner: str) -> frozenset[str]:
         """Everybody who may push to the owner's repository and publish states for it.
@@ -43,9 +59,29 @@ class Membership:
         """
         root = self.paths.of(owner).root
         if root is None:
-            return frozenset()
-        members = self.group(root)
-        return members if owner in members or owner in self.served else frozenset()
+            return _NONE
+        members = self._rulings.members(root)
+        return members if owner in members or owner in self.served else _NONE
+
+    def members_of_any(self, owners: Iterable[str]) -> frozenset[str]:
+        """Everybody who is in the set of one of the owners."""
+        asked, found = frozenset(owners), dict[Component, int]()
+        for ruling in self._rulings.all():
+            if not asked.isdisjoint(ruling.owners):
+                met = found.get(ruling.component, 0)
+                found[ruling.component] = met | ruling.group.members
+        return _NONE.union(*(each.keys_of(bits) for each, bits in found.items()))
+
+    def first_of(self, ranked: Sequence[str]) -> dict[str, str]:
+        """By owner, the first of these keys that is in its set; owners without one are left out."""
+        found: dict[str, str] = {}
+        for component, keys in self._rulings.apart(ranked).items():
+            rulings = self._rulings.of(component)
+            first = component.firsts(keys, (ruling.group for ruling in rulings))
+            for ruling in rulings:
+                if ruling.group in first:
+                    found.update(dict.fromkeys(ruling.owners, first[ruling.group]))
+        return found
 
     def why_nobody(self, owner: str) -> Path | None:
         """Why the owner's set is empty; None when it is not."""
@@ -54,33 +90,15 @@ class Membership:
         path = self.paths.of(owner)
         return attrs.evolve(path, nobody=path.nobody or Nobody.FORWARDED)
 
-    def group(self, root: str) -> frozenset[str]:
-        """A root with everybody who was confirmed: named by a member, and naming a member.
-
-        Args:
-          root: a key that may be a maintainer.
-        """
-        if root not in self._groups:
-            # Those who name one another end up with the same group: it is worked out once.
-            kin = self._kin(root)
-            members = confirm(kin, self._names, self._by_named().__getitem__)
-            self._groups.update(dict.fromkeys(kin, members))
-        return self._groups[root]
-
-    def owners_authorising(self, author: str) -> frozenset[str]:
-        """The owners whose set holds the author; worked out once for each author."""
-        if not self._able(author):
-            return frozenset()
-        if author not in self._authorising:
-            by_root = self._owners_by_root()
-            self._authorising[author] = frozenset(
-                owner
-                for root in self._around(author)
-                if root in by_root and author in (members := self.group(root))
-                for owner in by_root[root]
-                if owner in members or owner in self.served
-            )
-        return self._authorising[author]
+    def owners_authorising(self, *authors: str) -> frozenset[str]:
+        """The owners whose set holds one of the authors."""
+        found = tuple(each for each in self._rulings.holding(authors) if each.owners)
+        if len(found) == 1:
+            return found[0].owners
+        # Many authors have the same: those who are in one group that many others take in, say.
+        if found not in self._unions:
+            self._unions[found] = _NONE.union(*(each.owners for each in found))
+        return self._unions[found]
 
     def owners_needing(self, key: str) -> frozenset[str]:
         """The owners that have the key in their set or on their path: it matters that it stays."""
@@ -100,6 +118,15 @@ class Membership:
                 naming.setdefault(named, []).append(candidate)
         return confirm(members, assigned, lambda key: naming.get(key, ())) - members
 
+    def left_naming(self, key: str) -> Collection[str]:
+        """Those who ended their own role and name the key still, in whatever role."""
+        if not self._left:
+            self._left.append({})
+            for left, roles in self.roles.items():
+                for named in roles.acknowledged if roles.left else ():
+                    self._left[0].setdefault(named, []).append(left)
+        return self._left[0].get(key, ())
+
     def seen(self, owner: str) -> frozenset[str]:
         """Whose announcements matter for an owner: on its path, in its group, or named by one.
 
@@ -109,7 +136,7 @@ class Membership:
         if (roles := self.roles.get(owner)) is not None:
             found.update(roles.named)
         if (root := self.paths.of(owner).root) is not None:
-            for member in self.group(root):
+            for member in self._rulings.members(root):
                 found.add(member)
                 found.update(self.roles[member].named, self.roles[member].moderators)
         return frozenset(found)
@@ -120,43 +147,5 @@ class Membership:
         found = naming | reach(author, self.paths.pointing().get)
         naming |= {key for key, roles in self.roles.items() if author in roles.moderators}
         naming.add(author)
-        for root, owners in self._owners_by_root().items():
-            if not self.group(root).isdisjoint(naming):
-                found.update(owners)
+        found.update(*(each.pointing for each in self._rulings.holding(naming)))
         return frozenset(found & self.roles.keys())
-
-    def _able(self, key: str) -> bool:
-        """Whether a key can be a member: it announced the repository and has not left."""
-        roles = self.roles.get(key)
-        return roles is not None and roles.may
-
-    def _names(self, key: str) -> Iterable[str]:
-        return filter(self._able, self.roles[key].named)
-
-    def _by_named(self) -> Mapping[str, list[str]]:
-        """By key, who can be a member and names it."""
-        if not self._naming:
-            for key, roles in self.roles.items():
-                self._naming.setdefault(key, [])
-                for named in roles.named if roles.may else ():
-                    self._naming.setdefault(named, []).append(key)
-        return self._naming
-
-    def _kin(self, key: str) -> frozenset[str]:
-        """Those who name one another in pairs, from this key on: all of them have one group."""
-        return reach(key, lambda one: (x for x in self._names(one) if one in self.roles[x].names))
-
-    def _around(self, author: str) -> frozenset[str]:
-        """Whom the author reaches by names and who reach him: only their groups can hold him."""
-        naming: dict[str, list[str]] = {}
-        for key in reach(author, self._names):
-            for named in self.roles[key].named:
-                naming.setdefault(named, []).append(key)
-        return reach(author, naming.get)
-
-    def _owners_by_root(self) -> Mapping[str, list[str]]:
-        if not self._owners:
-            for owner in self.roles:
-                if (root := self.paths.of(owner).root) is not None:
-                    self._owners.setdefault(root, []).append(owner)
-        return self._owners

@@ -63,4 +63,4 @@ def _inviter(author: str, sets: Membership, owners: Iterable[str]) -> str | None
     naming = {key for key, roles in sets.roles.items() if author in roles.names}
     if not naming:
         return None
-    return min((key for owner in owners for key in sets.members(owner) & naming), default=None)
+    return min(sets.members_of_any(owners) & naming, default=None)

@@ -81,9 +81,9 @@ class RepositoryData:
         """The members of the owner's set: everybody whose states rule its refs (B 3.7)."""
         return self.sets.members(owner)
 
-    def owners_authorising(self, author: str) -> tuple[str, ...]:
-        """The owners whose set holds the author."""
-        return tuple(sorted(self.sets.owners_authorising(author)))
+    def owners_authorising(self, *authors: str) -> tuple[str, ...]:
+        """The owners whose set holds one of the authors."""
+        return tuple(sorted(self.sets.owners_authorising(*authors)))
 
     def owners_seeing(self, author: str) -> tuple[str, ...]:
         """The other owners for whom the author's announcement matters (B 2.2 b)."""
@@ -107,7 +107,15 @@ class RepositoryData:
         """
         tagged = pr.owners(self.identifier)
         found = {o for o in tagged if o in self.known and self.known[o].standing is Standing.SERVED}
-        return tuple(sorted(found.union(*map(self.sets.owners_authorising, tagged))))
+        return tuple(sorted(found.union(self.sets.owners_authorising(*tagged))))
+
+    def addresses(self, pr: PullRequest, owner: str) -> bool:
+        """Whether the owner is one of `owners_of_pr`."""
+        tagged = pr.owners(self.identifier)
+        known = self.known.get(owner)
+        if known is not None and owner in tagged and known.standing is Standing.SERVED:
+            return True
+        return not self.maintainer_set(owner).isdisjoint(tagged)
 
     def with_repository(self, owners: Iterable[str]) -> tuple[str, ...]:
         """Those of the owners whose repository is on this disk."""

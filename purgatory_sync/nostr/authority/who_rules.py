@@ -47,9 +47,8 @@ def who_rules(owner: str, data: RepositoryData) -> WhoRules:
         if name not in members
     }
     moderators = sets.moderators(owner)
-    others = sets.roles.keys() - members - moderators
-    left = {key for key in others if sets.roles[key].left}
-    left = {key for key in left if key in named or sets.roles[key].acknowledged & members}
+    left = {key for key in named if key in sets.roles and sets.roles[key].left}
+    left = left.union(*(sets.left_naming(member) for member in members)) - members - moderators
     leads = root is not None and bool(sets.roles[root].leads)
     return WhoRules(
         lead=root if leads else None,

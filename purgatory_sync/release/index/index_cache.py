@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import attrs
@@ -25,6 +26,7 @@ class Served:
       fresh: nothing changed since it was read; otherwise it only keeps from reading twice what is
         served still.
       gathered: what was made of it together with what is held, by the numbers of that state.
+      ruled: which state rules whose repository, with the announcements by which it does.
     """
 
     announcements: tuple[tuple[Announcement, bool], ...]
@@ -32,6 +34,9 @@ class Served:
     fresh: bool = True
     gathered: dict[tuple[int, int], RepositoryData] = attrs.field(
         factory=dict, init=False, eq=False, repr=False
+    )
+    ruled: list[tuple[RepositoryData, Mapping[str, State]]] = attrs.field(
+        factory=list, init=False, eq=False, repr=False
     )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
@@ -13,6 +13,7 @@ from ...nostr.filters import Filter
 from ...nostr.parsed import Parsed
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
+from ...policy.authority import ruling_states
 from ...policy.curation import is_taken
 from ...policy.rules.hosting import hosts
 from ...purgatory.entries import HeldPr
@@ -112,6 +113,16 @@ class RepositoryIndex:
     async def served_states(self, identifier: str) -> tuple[State, ...]:
         """The served states of the identifier, of any author."""
         return (await self._read(identifier)).states
+
+    async def ruling_states(self, identifier: str) -> Mapping[str, State]:
+        """By owner, the served state that rules its repository (B 3.4).
+
+        Worked out once for all owners, until something changes.
+        """
+        data, served = await self.data(identifier), await self._read(identifier)
+        if not served.ruled or served.ruled[0][0] is not data:
+            served.ruled[:] = [(data, ruling_states(data, served.states))]
+        return served.ruled[0][1]
 
     async def served_pull_requests(self, identifier: str) -> list[PullRequest]:
         """The served pull requests that may concern a repository of the identifier (B 4.1)."""

@@ -50,7 +50,5 @@ class MembersBeside:
         if not beside:
             return {}
         sets = Membership({owner: each.roles for owner, each in known.items()}, known.keys())
-        return {
-            owner: any(known[other].hosted for other in sets.owners_authorising(owner))
-            for owner in beside
-        }
+        members = sets.members_of_any(owner for owner, each in known.items() if each.hosted)
+        return {owner: owner in members for owner in beside}
