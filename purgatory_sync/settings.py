@@ -312,6 +312,11 @@ class ListenerSettings:
     max_head_bytes: int = setting(
         16 * KIB, "HTTP_MAX_HEAD_BYTES", "bytes of a request's head", size=True
     )
+    shutdown_delay_secs: float = setting(
+        0.0,
+        "SHUTDOWN_DELAY_SECS",
+        "seconds that a stop still accepts connections, while /readyz says that it stops",
+    )
     shutdown_grace_secs: float = setting(
         5.0, "SHUTDOWN_GRACE_SECS", "seconds that connections have to end at a stop"
     )
@@ -350,6 +355,11 @@ class Settings:
         "info", "LOG_LEVEL", "the least important log lines that are written"
     )
     metrics_enabled: bool = setting(True, "METRICS_ENABLED", "serve /metrics")
+    metrics_bind_address: str | None = setting(
+        None,
+        "METRICS_BIND_ADDRESS",
+        "address and port for /metrics, /healthz and /readyz alone; /metrics is 404 elsewhere then",
+    )
     hunt: HuntSettings = attrs.field(factory=HuntSettings)
     sync: SyncSettings = attrs.field(factory=SyncSettings)
     purgatory: PurgatorySettings = attrs.field(factory=PurgatorySettings)

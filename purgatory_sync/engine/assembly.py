@@ -64,6 +64,10 @@ def _tell_nobody(event: Event) -> None:
     """The default `notify`: do nothing."""
 
 
+def _say_nothing(stage: str) -> None:
+    """The default `begins`: do nothing."""
+
+
 def _note_nothing(event_ids: frozenset[str]) -> None:
     """The default `gone`: do nothing."""
 
@@ -80,6 +84,7 @@ async def open_engine(
     clock: WallClock | None = None,
     git_transport: httpx.AsyncBaseTransport | None = None,
     choose_key: ChooseKey | None = None,
+    begins: Callable[[str], None] = _say_nothing,
 ) -> AsyncIterator[PurgatorySync]:
     """Yield a running engine; when the block ends, it has ended.
 
@@ -99,6 +104,7 @@ async def open_engine(
         address of theirs; an `httpx.MockTransport` in tests. It is closed at the end.
       choose_key: told the public key (hex) that the store knows the service by, or None, before
         anything begins; returns the one that the store knows from then on, or raises.
+      begins: called with each thing that the start does, for whom it takes long.
 
     Raises:
       ConfigurationError: the data directory cannot be used; nothing was changed.
@@ -110,6 +116,7 @@ async def open_engine(
     """
     raised: Exception | None = None
     async with AsyncExitStack() as stack:
+        begins("opening the store")
         given = _Given(
             settings,
             store or await _open_store(settings, stack),
@@ -121,13 +128,16 @@ async def open_engine(
             git_transport,
         )
         journal = await given.store.load()
+        begins("looking at the git folder")
         repositories = await _open_repositories(settings, stack)
         journal = await pair(given.store, journal, repositories, settings)
         if choose_key is not None:
             await _keep_key(given.store, journal, choose_key)
         engine, tasks = await _put_together(given, stack, journal, repositories)
+        begins(f"restoring {len(journal.held)} held events")
         await restore(journal, tasks.core, given.clock.now())
         await end_what_is_blocked(tasks.core, settings.curation, settings.service)
+        begins("releasing what is here")
         await release_what_is_here(tasks.releaser, held_identifiers(engine.purgatory))
         async with trio.open_nursery() as nursery:
             await tasks.start(nursery)

@@ -23,7 +23,6 @@ from ..runtime.clock import WallClock
 from ..settings import Network, Settings
 from .git_http.receive_pack_http import GitPush
 from .git_http.upload_pack_http import GitEndpoint
-from .http.listener import Listener
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .pages.page_routes import PageRoutes
 from .pages.public import is_public, is_seen, shows_relay
@@ -45,14 +44,14 @@ LANES: Final = ((2, 100_000), (1, 5_000_000), (1, 50_000_000))
 T = TypeVar("T")
 
 
-def make_listener(
+def make_services(
     settings: Settings,
     engine: PurgatorySync,
     following: Following,
     subscriptions: Subscriptions,
     pubkey: str,
-) -> Listener:
-    """The listener with everything behind it: NIP-01, NIP-11, NIP-45, NIP-77, git, pages, metrics.
+) -> tuple[App, Relay]:
+    """What answers clients: NIP-01, NIP-11, NIP-45, NIP-77, git, pages, metrics.
 
     Args:
       engine: runs already.
@@ -100,12 +99,8 @@ def make_listener(
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
     relay = Relay(_Backend(engine), subscriptions, settings.relay, identify)
-    return Listener(
-        App(info, git, pages, metrics).answer,
-        relay.serve,
-        settings.listener,
-        settings.relay.max_message_bytes,
-    )
+    elsewhere = settings.metrics_bind_address is not None
+    return App(info, git, pages, metrics, metrics_elsewhere=elsewhere), relay
 
 
 class _Backend:

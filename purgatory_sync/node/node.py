@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,24 +18,30 @@ import trio
 from ..engine import open_engine
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
+from ..nostr.filters import Filter
 from ..runtime.logger import get_logger
 from ..settings import Settings
 from ..store.memory import MemoryStore
+from ..store.protocol import Change, Store
 from ..urls import split_address
-from .composition import make_listener
+from .composition import make_services
 from .event_listeners import EventListeners
+from .front import Front
+from .http.exchange import Exchange
+from .http.listener import Listener
 from .operator.control import control
+from .operator.health import Checks, NodeHealth
+from .process.ending import SignalEnding
 from .process.heap import give_back_memory, spare_the_collector
 from .process.open_files import allow_connections
 from .process.service_key import Found, service_key
+from .process.service_manager import ServiceManager
 from .relay.subscriptions import Subscriptions
 from .upstream.bridge import Following
 
-# Of the 10 s that a stop may take: what the engine has after the connections' grace, and what a
-# cancelled task has that waits for a thread.
-_ENGINE_STOP_SECS: Final = 2.0
-_LAST_SECS: Final = 1.5
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
+
+_NO_ID: Final = "0" * 64
 
 log = get_logger(__name__)
 
@@ -67,11 +74,11 @@ async def run_node(
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as watch:
-                stop, work = trio.Event(), trio.CancelScope()
-                grace = settings.listener.shutdown_grace_secs + _ENGINE_STOP_SECS
-                watch.start_soon(_obey, signals, stop, work, grace)
-                with work:
-                    await _work(settings, stop, new_identity, task_status)
+                how = _How(NodeHealth(), ServiceManager(os.environ))
+                ending = SignalEnding(how.stopping)
+                watch.start_soon(ending.obey, signals, settings.listener)
+                with ending.work:
+                    await _work(settings, how, ending.stop, new_identity, task_status)
                 watch.cancel_scope.cancel()
     except* PurgatorySyncError as group:
         failures += _errors_in(group)
@@ -79,23 +86,30 @@ async def run_node(
         raise next((e for e in failures if isinstance(e, ConfigurationError)), failures[0])
 
 
-async def _obey(
-    signals: AsyncIterator[int], stop: trio.Event, work: trio.CancelScope, grace_secs: float
-) -> None:
-    """Stop at the first signal, cancel at the second or after the grace, then leave."""
-    number = await anext(signals)
-    log.info("stopping", signal=signal.Signals(number).name)
-    stop.set()
-    with trio.move_on_after(grace_secs):
-        await anext(signals)
-    work.cancel()
-    await trio.sleep(_LAST_SECS)
-    log.error("a thread does not end: leaving it behind")
-    os._exit(1)
+@attrs.frozen
+class _How:
+    """Who is told how the node is: clients that ask, and systemd."""
+
+    health: NodeHealth
+    manager: ServiceManager
+
+    def begin(self, stage: str) -> None:
+        """The start does this now."""
+        self.health.stage = stage
+        self.manager.status(stage)
+
+    def stopping(self) -> None:
+        """A signal ends it."""
+        self.health.stopping = True
+        self.manager.stopping()
 
 
 async def _work(
-    settings: Settings, stop: trio.Event, new_identity: bool, task_status: trio.TaskStatus[int]
+    settings: Settings,
+    how: _How,
+    stop: trio.Event,
+    new_identity: bool,
+    task_status: trio.TaskStatus[int],
 ) -> None:
     _make_usable(settings.git_data_path)
     most = allow_connections(settings.listener.max_connections)
@@ -103,6 +117,47 @@ async def _work(
         settings, listener=attrs.evolve(settings.listener, max_connections=most)
     )
     spare_the_collector()
+    front = Front(how.health)
+    async with trio.open_nursery() as nursery:
+        port = _Port(front.answer, settings, stop)
+        bound = await nursery.start(port.serve, settings.bind_address)
+        if settings.metrics_bind_address is not None:
+            operators = _Port(front.answer_operator, settings, stop)
+            await nursery.start(operators.serve, settings.metrics_bind_address)
+        nursery.start_soon(how.health.watch)
+        nursery.start_soon(how.manager.keep_alive)
+        async with _serving(settings, how, front, port.listener, new_identity):
+            task_status.started(bound)
+            await port.ended.wait()
+        nursery.cancel_scope.cancel()
+    log.info("stopped")
+
+
+class _Port:
+    """A listener, and the moment at which it has ended."""
+
+    def __init__(
+        self, answer: Callable[[Exchange], Awaitable[None]], settings: Settings, stop: trio.Event
+    ) -> None:
+        most = settings.relay.max_message_bytes
+        self.listener = Listener(answer, None, settings.listener, most)
+        self.ended = trio.Event()
+        self._stop = stop
+
+    async def serve(
+        self, address: str, *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Listen there until the stop, and let connections end."""
+        host, port = split_address(address)
+        await self.listener.serve(host, port, self._stop, task_status=task_status)
+        self.ended.set()
+
+
+@asynccontextmanager
+async def _serving(
+    settings: Settings, how: _How, front: Front, listener: Listener, new_identity: bool
+) -> AsyncIterator[None]:
+    """Serve what is asked at the listener while the block runs, from an engine of its own."""
     heard, subscriptions, keys = EventListeners(), Subscriptions(), list[Found]()
 
     def notify(event: Event) -> None:
@@ -121,23 +176,35 @@ async def _work(
         held=heard.held,
         gone=heard.gone,
         choose_key=choose_key,
+        begins=how.begin,
     ) as engine:
         following = Following(settings, engine)
         heard.add(following)
-        async with trio.open_nursery() as nursery:
+        async with (
+            trio.open_nursery() as nursery,
+            control(settings, engine.explainer, engine.caretaker, following.relays),
+        ):
             nursery.start_soon(following.run, keys[0].key)
             nursery.start_soon(give_back_memory)
-            listener = make_listener(settings, engine, following, subscriptions, keys[0].key.pubkey)
-            async with (
-                control(settings, engine.explainer, engine.caretaker, following.relays),
-                trio.open_nursery() as front,
-            ):
-                host, port = split_address(settings.bind_address)
-                bound = await front.start(partial(listener.serve, host, port, stop))
-                _say_where(settings, host, keys[0])
-                task_status.started(bound)
+            front.app, relay = make_services(
+                settings, engine, following, subscriptions, keys[0].key.pubkey
+            )
+            listener.websocket = relay.serve
+            how.health.checks = Checks(
+                partial(_use_store, engine.store),
+                settings.git_data_path,
+                settings.hunt.min_free_bytes,
+            )
+            how.manager.ready()
+            _say_where(settings, keys[0])
+            yield
             nursery.cancel_scope.cancel()
-    log.info("stopped")
+
+
+async def _use_store(store: Store) -> None:
+    """Read from the store, and let its writer take something up that changes nothing."""
+    await store.find([Filter(ids=frozenset({_NO_ID}))], 1)
+    await store.apply(Change())
 
 
 def _make_usable(folder: Path) -> None:
@@ -152,10 +219,10 @@ def _make_usable(folder: Path) -> None:
         ) from error
 
 
-def _say_where(settings: Settings, host: str, key: Found) -> None:
+def _say_where(settings: Settings, key: Found) -> None:
     log.info("listening", address=settings.bind_address, domain=settings.service)
     log.info("known by its key", npub=key.key.npub, source=key.source)
-    if settings.domain is None and host in _EVERY_ADDRESS:
+    if settings.domain is None and split_address(settings.bind_address)[0] in _EVERY_ADDRESS:
         log.warning("set NGIT_DOMAIN: nobody can reach this service by the address it listens on")
     if shutil.which("git") is None:
         log.warning("git is not installed: nothing can be cloned from here")

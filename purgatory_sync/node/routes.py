@@ -21,17 +21,25 @@ class App:
       git: answers git's paths.
       pages: answers who wants a page.
       metrics: answers `/metrics`; None where the operator turned them off.
+      metrics_elsewhere: whether `/metrics` is answered at an address of its own only.
     """
 
     def __init__(
-        self, info: RelayInfo, git: GitEndpoint, pages: PageRoutes, metrics: Metrics | None
+        self,
+        info: RelayInfo,
+        git: GitEndpoint,
+        pages: PageRoutes,
+        metrics: Metrics | None,
+        *,
+        metrics_elsewhere: bool = False,
     ) -> None:
         self._info = info
         self._git = git
         self._pages = pages
         self._metrics = metrics
         self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH}
-        if metrics is not None:
+        self._metrics_here = metrics is not None and not metrics_elsewhere
+        if self._metrics_here:
             self._only_read.add("/metrics")
 
     async def answer(self, exchange: Exchange) -> None:
@@ -42,9 +50,19 @@ class App:
             await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
         elif exchange.path == "/":
             await self._introduce(exchange)
-        elif exchange.path == "/metrics" and self._metrics:
+        elif exchange.path == "/metrics" and self._metrics_here and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
         elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):
+            await exchange.respond(404, b"nothing is served at this path\n")
+
+    async def answer_operator(self, exchange: Exchange) -> None:
+        """Answer what only operators ask, at an address of its own: metrics."""
+        if exchange.path == "/metrics" and self._metrics:
+            if exchange.method in _READING:
+                await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
+            else:
+                await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
+        else:
             await exchange.respond(404, b"nothing is served at this path\n")
 
     async def _introduce(self, exchange: Exchange) -> None:

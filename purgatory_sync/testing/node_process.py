@@ -64,10 +64,10 @@ class NodeProcess:
         return f"http://{self.address}"
 
     async def start(self) -> None:
-        """Start it and wait until it answers.
+        """Start it and wait until it is ready.
 
         Raises:
-          NodeFailed: it ended, or does not answer within 60 s.
+          NodeFailed: it ended, or is not ready within 60 s.
         """
         with self.log.open("ab") as log:
             self._process = process = await trio.lowlevel.open_process(
@@ -81,11 +81,11 @@ class NodeProcess:
         with trio.move_on_after(_START_SECS):
             while process.poll() is None:
                 try:
-                    await self._http.get(self.http_url)
+                    if (await self._http.get(f"{self.http_url}/readyz")).is_success:
+                        return
                 except httpx.TransportError:
-                    await trio.sleep(_POLL_SECS)
-                else:
-                    return
+                    pass
+                await trio.sleep(_POLL_SECS)
         raise self.failed("the node did not start")
 
     async def kill(self) -> None:

@@ -78,7 +78,7 @@ class Served:
 @asynccontextmanager
 async def served(
     http: Callable[[Exchange], Awaitable[None]] = hello,
-    websocket: Callable[[Socket], Awaitable[None]] = echo,
+    websocket: Callable[[Socket], Awaitable[None]] | None = echo,
     settings: ListenerSettings | None = None,
     *,
     real: bool = False,

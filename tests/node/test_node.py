@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt
-from purgatory_sync.node.node import _obey, run_node
+from purgatory_sync.node.node import run_node
 from purgatory_sync.node.process.service_key import FILE, service_key
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import SecretKey
@@ -323,18 +323,49 @@ async def test_as_a_program_it_refuses_what_another_one_has(tmp_path: Path) -> N
         assert await node.stop() == 0
 
 
-async def test_a_thread_that_does_not_end_is_left_behind(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+async def test_b_13_3_a_node_is_ready_alive_and_has_metrics_elsewhere(tmp_path: Path) -> None:
+    elsewhere = f"127.0.0.1:{free_port()}"
+    settings = attrs.evolve(settings_in(tmp_path), metrics_bind_address=elsewhere)
+    async with running(settings) as address, httpx.AsyncClient(trust_env=False) as http:
+        for place in (address, elsewhere):
+            assert (await http.get(f"http://{place}/healthz")).text == "ok\n"
+            assert (await http.get(f"http://{place}/readyz")).json()["ready"] is True
+        assert (await http.get(f"http://{address}/metrics")).status_code == 404
+        assert "purgatory_held" in (await http.get(f"http://{elsewhere}/metrics")).text
+
+
+async def test_b_13_3_as_a_program_it_tells_systemd_and_stays_for_the_delay(
+    tmp_path: Path,
 ) -> None:
-    left: list[tuple[int, float]] = []
-    monkeypatch.setattr(os, "_exit", lambda code: left.append((code, trio.current_time())))
+    name = str(tmp_path / "notify")
+    heard: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(name)
+        listening.setblocking(False)
+        node = NodeProcess(
+            tmp_path,
+            {"NOTIFY_SOCKET": name, "NGIT_SHUTDOWN_DELAY_SECS": "1", "WATCHDOG_USEC": "200000"},
+        )
+        try:
+            await node.start()
+            async with httpx.AsyncClient(trust_env=False) as http:
+                stopped: list[int] = []
+                async with trio.open_nursery() as nursery:
 
-    async def one_signal() -> AsyncIterator[int]:
-        yield signal.SIGTERM
-        await trio.sleep_forever()
+                    async def stop() -> None:
+                        stopped.append(await node.stop())
 
-    stop, work, started = trio.Event(), trio.CancelScope(), trio.current_time()
-    await _obey(one_signal(), stop, work, 7.0)
-    assert stop.is_set()
-    assert work.cancel_called
-    assert left == [(1, started + 8.5)]
+                    nursery.start_soon(stop)
+                    with trio.fail_after(20):
+                        while (await http.get(f"{node.http_url}/readyz")).is_success:
+                            pass
+                    assert (await http.get(f"{node.http_url}/purgatory.json")).status_code == 200
+                assert stopped == [0]
+        finally:
+            await node.aclose()
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(listening.recv(1024))
+    words = list(dict.fromkeys(heard))
+    assert words[0] in (b"STATUS=opening the store", b"WATCHDOG=1")
+    assert {b"READY=1\nSTATUS=serving", b"STOPPING=1\nSTATUS=stopping", b"WATCHDOG=1"} <= set(words)

@@ -24,12 +24,12 @@ HEADERS = (
 )
 
 
-def make_app(*, metrics: bool = True) -> App:
+def make_app(*, metrics: bool = True, elsewhere: bool = False) -> App:
     async def resolve(npub: str, identifier: str) -> Path | None:
         return None
 
     git, counted = GitEndpoint(resolve, 1), Metrics(MetricsSnapshot) if metrics else None
-    return App(make_info(), git, make_pages(), counted)
+    return App(make_info(), git, make_pages(), counted, metrics_elsewhere=elsewhere)
 
 
 async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[int, bytes, bytes]:

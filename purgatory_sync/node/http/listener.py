@@ -63,6 +63,7 @@ class Listener:
     Args:
       http: answers one request; what it raises ends that connection only.
       websocket: talks to one socket until it returns; WebSockets are opened at path `/` only.
+        None opens none (503), until `websocket` is set.
       settings: limits of connections, heads, bodies and times.
       max_message_bytes: of one WebSocket message.
     """
@@ -70,12 +71,12 @@ class Listener:
     def __init__(
         self,
         http: Callable[[Exchange], Awaitable[None]],
-        websocket: Callable[[Socket], Awaitable[None]],
+        websocket: Callable[[Socket], Awaitable[None]] | None,
         settings: ListenerSettings,
         max_message_bytes: int,
     ) -> None:
         self._http = http
-        self._websocket = websocket
+        self.websocket = websocket
         self._settings = settings
         self._sockets = Sockets(max_message_bytes)
         self._places = Places(settings)
@@ -163,6 +164,9 @@ class Listener:
                     await wire.refuse(status)
                     return None
                 if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
+                    if self.websocket is None:
+                        await wire.refuse(503)
+                        return None
                     return exchange
                 with self._places.request(peer, exchange.peer) as free:
                     if not free:
@@ -212,7 +216,7 @@ class Listener:
                 await wire.refuse(503)
 
     async def _open_socket(self, wire: Wire, exchange: Exchange) -> None:
-        request = exchange.request
+        request, websocket = exchange.request, self.websocket
         # A client waits for our answer before it speaks WebSocket; and a body has no place here.
         if wire.h11.trailing_data[0] or has_body(request):
             await wire.refuse(400)
@@ -222,14 +226,14 @@ class Listener:
             await wire.refuse(431)
             return
         pump = await self._sockets.open(wire, upgrade, self._settings.send_timeout_secs)
-        if pump is None:
+        if pump is None or websocket is None:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pump.run)
             nursery.start_soon(pump.keep_alive)
             try:
                 async with pump:
-                    await self._websocket(Socket(pump, exchange.peer))
+                    await websocket(Socket(pump, exchange.peer))
             finally:
                 self._sockets.forget(pump)
             nursery.cancel_scope.cancel()

@@ -91,15 +91,18 @@ class Victim:
                 stderr=log,
             )
         try:
-            wait_until(self._listens, self.said, START_SECS)
+            wait_until(self._serves, self.said, START_SECS)
         except BaseException:
             self.kill()
             raise
 
-    def _listens(self) -> bool:
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port)).close()
-            return True
+    def _serves(self) -> bool:
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECS) as asking,
+        ):
+            asking.sendall(get("/readyz"))
+            return read_to_end(asking).startswith(b"HTTP/1.1 200 ")
         return False
 
     def remember(self) -> None:
