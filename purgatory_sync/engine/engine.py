@@ -9,6 +9,8 @@ from typing import Literal
 import attrs
 
 from ..errors import InvalidKey
+from ..git.disk.layout import UNBORN_HEAD
+from ..git.disk.repository import read_head
 from ..nostr.address import RepositoryId
 from ..nostr.authority.repository_data import KnownAnnouncement
 from ..nostr.event import Event
@@ -20,6 +22,7 @@ from ..purgatory.release_result import ProcessResult
 from ..release.commit import Core
 from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
+from ..release.repository_sync import awaited_head
 from ..runtime.net.gate import Gate
 from ..settings import Settings
 from ..store.protocol import Store
@@ -173,6 +176,24 @@ class PurgatorySync:
         if known is None:
             return None
         return self._core.repositories.path(known.announcement.owner, identifier)
+
+    async def awaited_branch(self, npub: str, identifier: str) -> str | None:
+        """The branch that a clone shall begin with while HEAD names none; else None (B 6.2).
+
+        It is that of the newest state of its set, held or served; without one `refs/heads/main`.
+        """
+        known = await self._known(npub, identifier)
+        if known is None:
+            return None
+        owner = known.announcement.owner
+        repositories, index = self._core.repositories, self._core.index
+        head = await repositories.run(read_head, repositories.path(owner, identifier))
+        if head != UNBORN_HEAD:
+            return None
+        members = (await index.data(identifier)).maintainer_set(owner)
+        held = (entry.state for entry in self.purgatory.find_state(identifier))
+        states = [*held, *await index.served_states(identifier)]
+        return awaited_head(state for state in states if state.event.pubkey in members)
 
     async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
         """What the announcement of a hosted repository says of it; None when it is not here."""

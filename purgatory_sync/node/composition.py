@@ -81,6 +81,7 @@ def make_services(
         push,
         max_secs=limits.git_max_secs,
         least_pace=limits.git_min_bytes_per_sec,
+        unborn=engine.awaited_branch,
     )
     allow = settings.hunt.allow_addresses
 

@@ -5,7 +5,7 @@ Everything here is synchronous: callers take it to a thread in one go (`Reposito
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import CannotName, RepositoryError
@@ -26,6 +26,14 @@ def choose_head(state: State) -> str | None:
         if name in heads:
             return name
     return None
+
+
+def awaited_head(states: Iterable[State]) -> str:
+    """The branch that HEAD will name when the newest of the states has its data."""
+    newest = max(states, key=lambda state: state.event.order, default=None)
+    if newest is None:
+        return f"{HEADS}main"
+    return newest.head or choose_head(newest) or f"{HEADS}main"
 
 
 def sync_to_owner_repos(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...git.protocol.pktline import FLUSH_BYTES, pkt_line
+from ...errors import ProtocolBroken
+from ...git.protocol.pktline import FLUSH_BYTES, PacketBuffer, pkt_line
 
 PREAMBLE: Final = pkt_line(b"# service=git-upload-pack\n") + FLUSH_BYTES
 V1_LINE: Final = pkt_line(b"version 1\n")
 LEAST_BYTES: Final = len(V1_LINE) + len(FLUSH_BYTES)
 """So much of git's answer shows whether it has refs to name."""
+_PREFIX: Final = b"ref-prefix "
 
 # What git says itself before the refs of a repository that has some.
 CAPABILITIES: Final = (
@@ -17,6 +19,28 @@ CAPABILITIES: Final = (
     b"deepen-relative no-progress include-tag multi_ack_detailed allow-tip-sha1-in-want "
     b"allow-reachable-sha1-in-want no-done filter object-format=sha1 agent=purgatory-sync"
 )
+
+
+def asks_for_unborn(request: bytes) -> bool:
+    """Whether a v2 request lists refs and wants to hear of a HEAD that names no branch yet."""
+    arguments, prefixes = set(), []
+    buffer = PacketBuffer()
+    buffer.feed(request)
+    try:
+        while (packet := buffer.next_packet()) is not None:
+            line = packet.rstrip(b"\n") if isinstance(packet, bytes) else b""
+            arguments.add(line)
+            if line.startswith(_PREFIX):
+                prefixes.append(line.removeprefix(_PREFIX))
+    except ProtocolBroken:
+        return False  # git says what is wrong
+    named = not prefixes or any(b"HEAD".startswith(prefix) for prefix in prefixes)
+    return named and {b"command=ls-refs", b"unborn"} <= arguments
+
+
+def unborn_line(branch: str) -> bytes:
+    """The line of a list of refs (v2) for a HEAD that names no branch yet."""
+    return pkt_line(b"unborn HEAD symref-target:" + branch.encode() + b"\n")
 
 
 def with_capabilities(first: bytes) -> bytes:

@@ -35,12 +35,14 @@ _CONFIG = {
 }
 
 
-def git_environment(protocol: str | None) -> dict[str, str]:
+def git_environment(protocol: str | None, *, unborn: bool = False) -> dict[str, str]:
     """The whole environment of a serving child.
 
     Args:
       protocol: GIT_PROTOCOL, already judged; None leaves it out (v0).
+      unborn: whether git tells clients of v2 of a HEAD that names no branch yet.
     """
+    config = {**_CONFIG, "lsrefs.unborn": "advertise" if unborn else "ignore"}
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
@@ -50,9 +52,9 @@ def git_environment(protocol: str | None) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_LAZY_FETCH": "1",
-        "GIT_CONFIG_COUNT": str(len(_CONFIG)),
+        "GIT_CONFIG_COUNT": str(len(config)),
     }
-    for number, (key, value) in enumerate(_CONFIG.items()):
+    for number, (key, value) in enumerate(config.items()):
         environment[f"GIT_CONFIG_KEY_{number}"] = key
         environment[f"GIT_CONFIG_VALUE_{number}"] = value
     if protocol is not None:

@@ -16,13 +16,21 @@ from ...settings import ListenerSettings
 from ..http.exchange import Exchange
 from ..http.server_stream import PIECE_BYTES, Gone
 from .client_pace import ClientPace
-from .empty_repository import LEAST_BYTES, PREAMBLE, with_capabilities
+from .empty_repository import (
+    LEAST_BYTES,
+    PREAMBLE,
+    asks_for_unborn,
+    unborn_line,
+    with_capabilities,
+)
 from .git_child import GitChild, git_child, git_environment
+from .large_files import ANSWER, MEDIA_TYPE, is_lfs_path
 from .receive_pack_http import NOT_CACHED, GitPush, uncached
 from .repository_paths import GitPath, parse_git_path
 from .request_body import GitBody, RefusedMethod, RefusedRequest
 
 Resolve = Callable[[str, str], Awaitable[Path | None]]
+Unborn = Callable[[str, str], Awaitable[str | None]]
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 # What git's clients send fits in; a child is held only while the rest of a longer body arrives,
@@ -45,6 +53,8 @@ class GitEndpoint:
       push: answers pushes; without it they are refused with a sentence.
       max_secs: how long one of them may live.
       least_pace: bytes a second that a client takes, or it is dropped when others wait.
+      unborn: from npub and identifier to the branch that a clone shall begin with, of a repository
+        whose HEAD names none yet; None for others.
     """
 
     def __init__(
@@ -53,11 +63,13 @@ class GitEndpoint:
         max_processes: int,
         push: GitPush | None = None,
         *,
+        unborn: Unborn | None = None,
         max_secs: float = ListenerSettings().git_max_secs,
         least_pace: int = ListenerSettings().git_min_bytes_per_sec,
     ) -> None:
         self._resolve = resolve
         self._push = push
+        self._unborn = unborn
         self._places = trio.CapacityLimiter(max_processes)
         self._max_secs = max_secs
         self._least_pace = least_pace
@@ -66,7 +78,10 @@ class GitEndpoint:
         """Answer a request for git; False when its path is none of git's (nothing is sent then)."""
         path = parse_git_path(exchange.path)
         if path is None:
-            return False
+            if not is_lfs_path(exchange.path):
+                return False
+            await exchange.respond(404, ANSWER, MEDIA_TYPE, NOT_CACHED)
+            return True
         try:
             await self._route(exchange, path)
         except* RefusedRequest as refusals:
@@ -87,7 +102,7 @@ class GitEndpoint:
                 await self._pushing().advertise(exchange, path)
                 return
             empty = await self._waits_without_repository(path)
-            repository = None if empty else await self._find(path)
+            repository = None if empty else (await self._find(path))[1]
             if exchange.query != "service=git-upload-pack":
                 raise RefusedRequest(403, "only the smart HTTP protocol is supported: upgrade git")
             if repository is None:
@@ -100,26 +115,26 @@ class GitEndpoint:
         if path.service == "git-receive-pack":
             await self._pushing().receive(exchange, path)
             return
-        repository = await self._find(path)
+        identifier, repository = await self._find(path)
         if exchange.headers.get("content-type") != REQUEST:
             raise RefusedRequest(415, f"the content type is {REQUEST}")
-        await self._upload_pack(exchange, repository)
+        await self._upload_pack(exchange, path.npub, identifier, repository)
 
     def _pushing(self) -> GitPush:
         if self._push is None:
             raise RefusedRequest(403, _NO_PUSH)
         return self._push
 
-    async def _look(self, path: GitPath) -> Path | None:
+    async def _look(self, path: GitPath) -> tuple[str, Path] | None:
         for identifier in path.identifiers:
             if repository := await self._resolve(path.npub, identifier):
-                return repository.absolute()
+                return identifier, repository.absolute()
         return None
 
-    async def _find(self, path: GitPath) -> Path:
-        if (repository := await self._look(path)) is None:
+    async def _find(self, path: GitPath) -> tuple[str, Path]:
+        if (found := await self._look(path)) is None:
             raise RefusedRequest(404, "no such repository here")
-        return repository
+        return found
 
     async def _waits_without_repository(self, path: GitPath) -> bool:
         """Whether its announcement is softly expired: it answers as an empty one (B 2.7)."""
@@ -144,7 +159,8 @@ class GitEndpoint:
         arguments = ["upload-pack", "--strict", "--stateless-rpc", "--advertise-refs"]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_leave_when_gone, exchange)
-            async with self._child([*arguments, str(repository)], version) as child:
+            tells = self._unborn is not None
+            async with self._child([*arguments, str(repository)], version, tells) as child:
                 first = await _first_piece(child, LEAST_BYTES)
                 if not first:
                     raise RefusedRequest(500, "git cannot read this repository")
@@ -155,7 +171,9 @@ class GitEndpoint:
                 await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
 
-    async def _upload_pack(self, exchange: Exchange, repository: Path) -> None:
+    async def _upload_pack(
+        self, exchange: Exchange, npub: str, identifier: str, repository: Path
+    ) -> None:
         body = GitBody(exchange, MAX_REQUEST_BYTES)
         # Before the place: a client that says nothing, or a byte now and then, must not hold one.
         first = await _read_ahead(body)
@@ -164,22 +182,27 @@ class GitEndpoint:
         arguments = ["upload-pack", "--strict", "--stateless-rpc", str(repository)]
         async with trio.open_nursery() as nursery:
             version = _protocol_version(exchange)
+            branch = None
+            if version == 2 and self._unborn is not None and asks_for_unborn(first):
+                branch = await self._unborn(npub, identifier)
             async with self._child(arguments, version) as child:
                 nursery.start_soon(_feed, child, first, body, exchange)
                 answer = await _first_piece(child, 1)
                 if not answer and await child.wait():
                     raise RefusedRequest(400, "git does not understand this request")
                 await exchange.start(200, uncached(RESULT))
-                await exchange.write(answer)
+                await exchange.write(unborn_line(branch) + answer if branch else answer)
                 await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def _child(self, arguments: Sequence[str], version: int) -> AsyncIterator[GitChild]:
+    async def _child(
+        self, arguments: Sequence[str], version: int, unborn: bool = False
+    ) -> AsyncIterator[GitChild]:
         """A git in a place of its own, for a limited time."""
         async with self._places:
             with trio.move_on_after(self._max_secs) as scope:
-                async with git_child(arguments, _environment(version)) as child:
+                async with git_child(arguments, _environment(version, unborn)) as child:
                     yield child
             if scope.cancelled_caught:
                 raise RefusedRequest(503, f"this took longer than {self._max_secs:g} seconds")
@@ -245,8 +268,8 @@ def _protocol_version(exchange: Exchange) -> int:
     return max((int(m[1]) for key in keys if (m := _VERSION.fullmatch(key))), default=0)
 
 
-def _environment(version: int) -> dict[str, str]:
-    return git_environment(f"version={version}" if version else None)
+def _environment(version: int, unborn: bool) -> dict[str, str]:
+    return git_environment(f"version={version}" if version else None, unborn=unborn)
 
 
 def _first_of(group: ExceptionGroup[RefusedRequest]) -> RefusedRequest:

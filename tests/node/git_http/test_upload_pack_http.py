@@ -398,3 +398,20 @@ async def _request(
 ) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
         return await client.request(method, server.url(path), headers=headers, content=body)
+
+
+@pytest.mark.parametrize("path", ["info/lfs/objects/batch", "info/lfs/locks/verify"])
+async def test_b_6_1_large_files_are_refused_in_their_own_words(
+    tmp_path: Path, commits: list[str], path: str
+) -> None:
+    lfs = "application/vnd.git-lfs+json"
+    async with git_served(tmp_path) as server, httpx.AsyncClient() as http:
+        question = {"operation": "download", "objects": [{"oid": "0" * 64, "size": 1}]}
+        answer = await http.post(
+            f"{server.url('repo.git')}/{path}", json=question, headers={"accept": lfs}
+        )
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == lfs
+        assert "no Git LFS files: set lfs.url" in answer.json()["message"]
+        page = await http.get(f"{server.url('repo.git')}/info/lfs")
+        assert page.headers.get("content-type") != lfs
