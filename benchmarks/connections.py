@@ -59,7 +59,7 @@ class Seen:
       refusals: why others were not.
       delays: seconds from offered to told, for each subscription that was told.
       dropped: connections that the node ended.
-      strange: messages that nobody asked for.
+      strange: messages that were not asked for.
       cpu_secs: the node's, from the first event to the last.
     """
 
@@ -92,7 +92,7 @@ def measure_connections(effort: Effort) -> list[Line]:
     where = f"{size.connections} connections"
     return [
         Line(f"{where}: events lost", lost, "", NONE, " ".join([detail, *seen.refusals][:3])),
-        Line(f"{where}: messages nobody asked for", seen.strange, "", NONE),
+        Line(f"{where}: messages not asked for", seen.strange, "", NONE),
         Line(f"{where}: dropped", seen.dropped, "", NONE),
         Line(f"{where}: most memory", usage.peak_mib, "MiB", MEMORY),
         Line(f"{where}: told after, 99 of 100", worst, "ms", None, f"half after {middle:.1f} ms"),
@@ -101,7 +101,7 @@ def measure_connections(effort: Effort) -> list[Line]:
 
 
 def _listeners(topic: int, size: Size) -> list[tuple[int, str]]:
-    """Connection and subscription of whoever asks for a topic."""
+    """Connection and subscription of each client that asks for a topic."""
     every = range(size.connections * SUBSCRIPTIONS)
     return [(n // SUBSCRIPTIONS, f"s{n % SUBSCRIPTIONS}") for n in every[topic :: size.topics]]
 

@@ -44,7 +44,7 @@ def measure_engine(effort: Effort) -> list[Line]:
         with spending() as spent:
             for state in states:
                 purgatory.add_state(state, Origin.SYNC, 0.0, delay=0.0)
-            while len(purgatory.sync_queue):  # noqa: ASYNC110 - nobody rings when it is empty
+            while len(purgatory.sync_queue):  # noqa: ASYNC110 - there is no signal when it is empty
                 await trio.sleep(0.1)
         if len(ctx.releases) != count or len(ctx.fetches) != count:
             raise RuntimeError(f"{len(ctx.fetches)} fetches and {len(ctx.releases)} releases")
@@ -57,7 +57,7 @@ def measure_engine(effort: Effort) -> list[Line]:
 
 
 def measure_tick(effort: Effort) -> list[Line]:
-    """One tick of the loop with ten hunts that have nobody to ask, among few and among many."""
+    """One tick of the loop with ten hunts that have no source, among few and among many."""
     many = effort.of(QUEUED)
 
     async def tick(purgatory: Purgatory, ctx: MockSyncContext) -> float:
@@ -84,7 +84,7 @@ def measure_tick(effort: Effort) -> list[Line]:
 
         return work
 
-    # This clock jumps when nobody has anything to do, so that a tick takes no second.
+    # This clock jumps when no task has anything to do, so that a tick takes no second.
     alone, crowded = (
         _run(among(queued), POLITE, MockClock(autojump_threshold=0)) for queued in (FEW, many)
     )

@@ -1,4 +1,4 @@
-"""Events verified and on disk before anybody is answered, beside one commit for each row."""
+"""Events verified and on disk before the answer, beside one commit for each row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .measuring import Effort, Goal, Line, spending
 SERVICE = "grasp.example.com"
 SENDERS = 100
 IDENTIFIERS = 100
-NOBODY_HAS_IT = "1" * 40
+ABSENT_OID = "1" * 40
 
 
 def measure_journaling(effort: Effort) -> list[Line]:
@@ -53,7 +53,7 @@ def _events(identifiers: int, states: int) -> tuple[list[Event], list[Event]]:
         )
         for author, name in zip(authors, names, strict=True)
     ]
-    refs = {"refs/heads/main": NOBODY_HAS_IT}
+    refs = {"refs/heads/main": ABSENT_OID}
     return announcements, [
         state(
             authors[number % identifiers],

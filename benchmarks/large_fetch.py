@@ -31,7 +31,7 @@ TICK_SECS = 0.001
 
 @attrs.frozen
 class Turn:
-    """Two fetches of ours and one of git's, each into a new repository.
+    """Two of our fetches and one of git's, each into a new repository.
 
     Attributes:
       ours: seconds on the clock until the objects are part of the repository.

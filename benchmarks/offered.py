@@ -32,7 +32,7 @@ from purgatory_sync.testing.events import SOME_TIME, Author, announcement, note,
 SERVICE = "grasp.example.com"
 NOW = SOME_TIME + 1_000
 OWNER, STRANGER = Author.from_seed(1), Author.from_seed(2)
-NOBODY_HAS_IT = "1" * 40
+ABSENT_OID = "1" * 40
 ROOM = PurgatorySettings(
     max_events_per_author=100_000, max_bytes=1 << 40, max_bytes_per_author=1 << 40
 )

@@ -99,7 +99,7 @@ def _hunt_all(world: World) -> list[Fetch]:
         async with trio.open_nursery() as nursery:
             await nursery.start(throttles.run)
             await nursery.start(start_sync_loop, purgatory, ctx, throttles)
-            while len(purgatory.sync_queue):  # noqa: ASYNC110 - nobody rings when it is empty
+            while len(purgatory.sync_queue):  # noqa: ASYNC110 - there is no signal when it is empty
                 await trio.sleep(TICK_SECS)
             nursery.cancel_scope.cancel()
         for fetch in ctx.fetches:
@@ -124,7 +124,7 @@ def ideal_ends(count: int) -> list[float]:
 
 
 def lower_bound(sources: Mapping[int, Sequence[int]]) -> float:
-    """The shortest time in which every identifier can be served, whatever the plan."""
+    """The shortest time in which every identifier can be served, by any plan."""
     ends = ideal_ends(len(sources))
     low, high = 0, len(ends) - 1
     while low < high:

@@ -47,7 +47,7 @@ def serving_node(folder: Path, commits: int) -> Iterator[Serving]:
     place = f"{owner.npub}/{IDENTIFIER}.git"
     source = folder / "source.git"
     refs = make_repository(source, IDENTIFIER, commits)
-    # Nobody listens there: this node follows no relay.
+    # Nothing listens there: this node follows no relay.
     environment = node_environment(folder / "node", port, f"ws://127.0.0.1:{free_port()}")
     node = Process.start("purgatory_sync", env=environment)
     serving = Serving(

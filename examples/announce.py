@@ -34,7 +34,7 @@ def git(folder: Path, *arguments: str, may_fail: bool = False) -> str:
 
 
 def author_of(folder: Path) -> Author:
-    """Whoever owns the repository: always the same, once made."""
+    """The owner's key: always the same, once made."""
     if nsec := git(folder, "config", "--local", "nostr.nsec", may_fail=True):
         return Author(SecretKey.parse(nsec))
     author = Author(SecretKey(token_bytes(32)))

@@ -1,4 +1,4 @@
-"""A Trio relay of somebody else's with the engine inside: hold, hunt, prove, release.
+"""A Trio relay of another program with the engine inside: hold, hunt, prove, release.
 
 Run it with `python -m examples.embed`; it listens on ws://127.0.0.1:7777 and keeps everything in
 the folder `embed-data`.

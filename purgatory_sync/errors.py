@@ -1,6 +1,6 @@
 """Every typed error of the project; failures of one attempt at a git server included.
 
-A message says what happened and, where somebody can act on it, what to do.
+A message says what happened and, where the reader can act on it, what to do.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class StoreBusy(StoreError, ConfigurationError):
 
 
 class StoreCorrupt(StoreError, ConfigurationError):
-    """The database file is not one of ours or is damaged."""
+    """The database file was not made by this program, or is damaged."""
 
 
 class NodeUnreachable(PurgatorySyncError):
@@ -120,8 +120,8 @@ class Forbidden(AttemptFailed):
 class NameUnknown(AttemptFailed):
     """The resolver says that the name does not exist (EAI_NONAME).
 
-    For the outside that is the same as an address that the gate refuses: anyone who could tell them
-    apart could ask which names there are inside the operator's network.
+    For the outside that is the same as an address that the gate refuses: a client that can tell
+    them apart could ask which names there are inside the operator's network.
     """
 
     result = ResultClass.FORBIDDEN
@@ -258,7 +258,7 @@ class DiskFull(LocalFailure):
 
 
 class ProxyFailed(LocalFailure):
-    """The operator's proxy did not do its part; says nothing about the server, nobody saw us."""
+    """The operator's proxy failed. The git server was not reached; this says nothing about it."""
 
     contacted = False
 

@@ -1,4 +1,4 @@
-"""Names of files are bytes of UTF-8, whatever the locale of the process says.
+"""Names of files are bytes of UTF-8, independent of the locale of the process.
 
 Python turns text into names by the locale; with another one than UTF-8 it would look for other
 files than those that were written, or find that a name cannot be written at all. What these

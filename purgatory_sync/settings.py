@@ -50,7 +50,7 @@ def setting(default: Any, env: str, meaning: str, **metadata: Any) -> Any:
 
 @attrs.frozen
 class HuntSettings:
-    """Limits of one attempt at a git server (B 8.4, 8.5) and whom we contact (N4)."""
+    """Limits of one attempt at a git server (B 8.4, 8.5), and which servers we contact (N4)."""
 
     connect_timeout_secs: float = setting(10.0, "HUNT_CONNECT_TIMEOUT_SECS", "seconds to connect")
     idle_timeout_secs: float = setting(
@@ -198,7 +198,7 @@ class CurationSettings:
     """
 
     event_blacklist: tuple[str, ...] = setting(
-        (), "EVENT_BLACKLIST", "authors whose events are refused, whatever they are"
+        (), "EVENT_BLACKLIST", "authors whose events are refused, of every kind"
     )
     repository_blacklist: tuple[str, ...] = setting(
         (), "REPOSITORY_BLACKLIST", "repositories that are refused, with their states and PRs"
@@ -239,7 +239,7 @@ class PushSettings:
     max_pack_bytes: int = setting(
         GIB, "PUSH_MAX_PACK_BYTES", "bytes of the pack of one push", size=True
     )
-    max_secs: float = setting(3600.0, "PUSH_MAX_SECS", "seconds until a push ends whatever it does")
+    max_secs: float = setting(3600.0, "PUSH_MAX_SECS", "seconds that a push may take in all")
     max_concurrent: int = setting(
         16, "PUSH_MAX_CONCURRENT", "pushes received at once; the rest wait"
     )
@@ -324,7 +324,7 @@ class ListenerSettings:
         16, "GIT_MAX_PROCESSES", "git children serving clones at once; the rest wait"
     )
     git_max_secs: float = setting(
-        3600.0, "GIT_MAX_SECS", "seconds until a clone or fetch ends whatever it does"
+        3600.0, "GIT_MAX_SECS", "seconds that a clone or fetch may take in all"
     )
     git_min_bytes_per_sec: int = setting(
         8 * KIB,

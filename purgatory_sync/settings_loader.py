@@ -68,7 +68,7 @@ _HINTS: Final = {
 }
 _KEY: Final = "relay_owner_nsec"
 _KEY_AS_FLAG: Final = (
-    "--relay-owner-nsec shows the key to everybody who lists processes, and the next release takes"
+    "--relay-owner-nsec shows the key to every user who lists processes, and the next release takes"
     " it no more: use NGIT_RELAY_OWNER_NSEC_FILE, a systemd credential, or the environment"
 )
 _MOST_SECRET_BYTES: Final = 4096
@@ -292,7 +292,7 @@ def _judge_together(settings: Settings) -> None:
 
 
 def _warnings(named: Iterable[str], known: set[str]) -> tuple[str, ...]:
-    """A sentence for every variable of ours that changes nothing."""
+    """A sentence for every variable with our prefix that changes nothing."""
     found = []
     for variable in sorted(named):
         if variable in known:

@@ -157,7 +157,7 @@ def names_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
 
 
 def scheme_of(service: str) -> str:
-    """`https`, or `http` for a service named by an address: nobody has certificates for those.
+    """`https`, or `http` for a service named by an address: there are no certificates for those.
 
     Args:
       service: a host[:port] as NGIT_DOMAIN has it.

@@ -432,7 +432,7 @@ def test_b_13_1_an_empty_secret_ends_the_start(variable: str) -> None:
 def test_b_13_1_the_key_as_a_flag_is_warned_of() -> None:
     loaded = load_settings({"relay_owner_nsec": SECRET}, {}, NO_FILE)
     (warning,) = loaded.warnings
-    assert warning.startswith("--relay-owner-nsec shows the key to everybody")
+    assert warning.startswith("--relay-owner-nsec shows the key to every user")
     assert SECRET not in warning
 
 

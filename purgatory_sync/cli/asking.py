@@ -23,7 +23,7 @@ _NULL: Final = msgspec.Raw(b"null")
 
 
 class NoNode(NodeUnreachable):
-    """Nobody listens at the data folder: the node is stopped, or it is another's folder."""
+    """No node listens at the data folder: it is stopped, or uses another folder."""
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class Asker:
       folder: NGIT_RELAY_DATA_PATH of the node.
 
     Raises:
-      NodeUnreachable: nobody answers there, when entered and by each question.
+      NodeUnreachable: no node answers, on entering or to a question.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -43,15 +43,15 @@ def _authority(
 
 
 def tell_authority(found: Sequence[RepositoryAuthority]) -> Text:
-    """Each repository with everybody around it, then how many change."""
+    """Each repository with all keys that have a role in it, then how many repositories change."""
     lines = [line for each in found for line in _repository(each)]
     lost = sum(bool(each.lost) for each in found)
-    nobody = sum(each.nobody is not None for each in found)
+    no_authority = sum(each.no_authority is not None for each in found)
     moved = sum(bool(each.moves_total) for each in found)
     lines.append(
         Text(
-            f"{len(found)} repositories: {lost} where somebody is only listed, "
-            f"{nobody} where nobody rules, {moved} whose refs the next start moves"
+            f"{len(found)} repositories: {lost} where a maintainer is only listed, "
+            f"{no_authority} where no key rules, {moved} whose refs the next start moves"
         )
     )
     return Text("\n").join(lines)
@@ -59,8 +59,8 @@ def tell_authority(found: Sequence[RepositoryAuthority]) -> Text:
 
 def _repository(each: RepositoryAuthority) -> Iterator[Text]:
     yield Text.assemble((f"{each.npub}/{plain(each.identifier)}", "bold"), f"  {each.standing}")
-    if each.nobody is not None:
-        yield Text(f"  nobody rules: {each.nobody}", style="red")
+    if each.no_authority is not None:
+        yield Text(f"  no key rules: {each.no_authority}", style="red")
     if each.forwarded_to is not None:
         yield Text(f"  forwarded to {each.forwarded_to}: its owner is no member", style="yellow")
     for key in each.maintainers:

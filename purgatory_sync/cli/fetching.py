@@ -104,7 +104,7 @@ class _Fetch:
             here = await blocking(self.limiter, present_oids, self.path, self.wanted)
             missing = tuple(oid for oid in self.wanted if oid not in here)
             if not missing:
-                _say(f"all of the {len(self.wanted)} objects are here already: nobody was asked")
+                _say(f"all of the {len(self.wanted)} objects are here already: no server was asked")
                 return 0
             proven = await self._fetch(missing)
             made = False

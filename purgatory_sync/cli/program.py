@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _speak_utf8() -> None:
     """Begin again in Python's UTF-8 mode where the locale is another: arguments, settings, output.
 
-    Children inherit it. What is printed is UTF-8, whatever LANG, LC_ALL and PYTHONUTF8 say.
+    Children inherit it. Output is UTF-8; LANG, LC_ALL and PYTHONUTF8 do not change it.
     """
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"

@@ -65,7 +65,7 @@ def tell_status(look: NodeStatus) -> Text:
 
 def tell_why(looks: Iterable[HeldStatus], now: float) -> Text:
     """Some held events with all that is known of them; `now` in Unix seconds."""
-    blocks = [Text("\n").join([*_event(look, now), *_nobody_to_ask(look)]) for look in looks]
+    blocks = [Text("\n").join([*_event(look, now), *_no_source(look)]) for look in looks]
     return Text("\n\n").join(blocks)
 
 
@@ -133,7 +133,7 @@ def _event(look: HeldStatus, now: float) -> Iterator[Text]:
         yield _source(source, now)
 
 
-def _nobody_to_ask(look: HeldStatus) -> Iterator[Text]:
+def _no_source(look: HeldStatus) -> Iterator[Text]:
     """For a look that has all sources, those not asked yet too."""
     if look.missing_total and not look.sources and look.obstacle is None:
         yield Text("  no clone URL is known to ask: a push can bring it, or a new announcement")

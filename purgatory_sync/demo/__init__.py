@@ -1,1 +1,1 @@
-"""One terminal, offline: a real node hunts real git data, and nobody's word is lost on the way."""
+"""One terminal, offline: a real node hunts for real git data and loses no event on the way."""

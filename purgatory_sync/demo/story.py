@@ -39,7 +39,7 @@ class StepFailed(Exception):
 
 @attrs.frozen
 class World:
-    """All that takes part: a git server, somebody's relay, and the node as a process."""
+    """All that takes part: a git server, a relay, and the node as a process."""
 
     console: Console
     folder: Path
@@ -99,7 +99,7 @@ async def tell(world: World) -> None:
         f"{git.COMMITS} commits, {len(refs)} branches and tags at {world.server.url(SOURCE)}"
     )
     await world.node.start()
-    world.done(f"the node listens on {world.node.http_url} and follows somebody's relay")
+    world.done(f"the node listens on {world.node.http_url} and follows the relay")
 
     world.console.rule("Announcement and state: held, hunted, released")
     state = await release_state(world, refs)

@@ -60,8 +60,8 @@ SECS_PER_HOUR = 3600.0
 log = get_logger(__name__)
 
 
-def _tell_nobody(event: Event) -> None:
-    """The default `notify`: do nothing."""
+def _ignore(event: Event) -> None:
+    """Default `notify` and `held`: do nothing."""
 
 
 def _say_nothing(stage: str) -> None:
@@ -77,8 +77,8 @@ async def open_engine(
     settings: Settings,
     *,
     store: Store | None = None,
-    notify: Notify = _tell_nobody,
-    held: Callable[[Event], None] = _tell_nobody,
+    notify: Notify = _ignore,
+    held: Callable[[Event], None] = _ignore,
     gone: Gone = _note_nothing,
     gate: Gate | None = None,
     clock: WallClock | None = None,
@@ -108,7 +108,7 @@ async def open_engine(
 
     Raises:
       ConfigurationError: the data directory cannot be used; nothing was changed.
-      Whatever the block raises, as it is. What ends the engine itself (`StoreError`), in an
+      What the block raises, as it is. What ends the engine itself (`StoreError`), in an
       exception group; the block is cancelled then.
 
     At the end, and cancelled, running transfers end at once and the store is closed; a store that
@@ -160,8 +160,8 @@ async def run_engine(
     settings: Settings,
     *,
     store: Store | None = None,
-    notify: Notify = _tell_nobody,
-    held: Callable[[Event], None] = _tell_nobody,
+    notify: Notify = _ignore,
+    held: Callable[[Event], None] = _ignore,
     gone: Gone = _note_nothing,
     gate: Gate | None = None,
     clock: WallClock | None = None,

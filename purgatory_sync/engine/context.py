@@ -46,7 +46,7 @@ class RealSyncContext:
         return self.core.purgatory
 
     async def fetch_repository_data(self, identifier: str) -> RepositoryData | None:
-        """The announcements of the identifier; None when nobody announced it."""
+        """The announcements of the identifier; None when there is none."""
         data = await self.core.index.data(identifier)
         return data if data.known else None
 
@@ -92,7 +92,7 @@ class RealSyncContext:
     async def _keep(self, identifier: str, repository: Path, quarantined: Quarantined) -> None:
         """Let a whole history join that did not hold what was wanted: the next attempt is small.
 
-        What nothing names of it leaves again (B 7.5).
+        Objects of it that stay unreachable are collected later (B 7.5).
         """
         repositories = self.core.repositories
         try:

@@ -68,8 +68,8 @@ class PurgatorySync:
         Args:
           origin: `user` (first hunt after 180 s) or `sync`, from a relay (after 0.5 s).
 
-        Returns the answer for OK: when it was accepted, it is on disk (N1). Whatever is
-        wrong with the event or the disk is an answer too (`invalid: …`, `error: …`), never raised.
+        Returns the answer for OK: when it was accepted, it is on disk (N1). A bad
+        event or a failing disk is an answer too (`invalid: …`, `error: …`), never raised.
 
         Cancelled, the event is either accepted or was never seen.
         """
@@ -83,7 +83,7 @@ class PurgatorySync:
         """Served events that match any of the filters, newest first, each once.
 
         Args:
-          limit: at most so many for each filter, whatever its own limit says.
+          limit: at most so many for each filter, even if its own limit is higher.
 
         Raises:
           StoreError: the store cannot be read.
@@ -91,7 +91,7 @@ class PurgatorySync:
         return await self.store.query(filters, limit)
 
     async def count(self, filters: Sequence[Filter]) -> int:
-        """How many served events match any of the filters, whatever their `limit`.
+        """How many served events match any of the filters; `limit` is ignored.
 
         Raises:
           StoreError: the store cannot be read.
@@ -115,8 +115,8 @@ class PurgatorySync:
             comes.
 
         Raises:
-          PushRefused: nothing was changed but that proven objects may have joined. Whatever `body`
-            raises: nothing was changed.
+          PushRefused: nothing was changed, but proven objects may have joined. What `body`
+            raises, as it is: nothing was changed.
 
         Cancelled while the pack comes, nothing has changed; later, each event is held or released
         and each ref old or new. When it returns, release has finished.
@@ -134,7 +134,7 @@ class PurgatorySync:
             await self.pusher.receive(repository, commands, read)
 
     async def git_data_arrived(self, repository: Path, new_oids: Collection[str]) -> ProcessResult:
-        """Somebody else (a push of yours) put objects into a repository: release what they allow.
+        """Another program (a push of yours) added objects to a repository: release what they allow.
 
         From now on objects of this repository are believed only with all their history: each is
         walked once (B 3.6).

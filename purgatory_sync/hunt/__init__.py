@@ -1,1 +1,1 @@
-"""What goes looking: whom to ask for which objects, when, and how politely."""
+"""The hunt: which server to ask for which objects, when, and how politely."""

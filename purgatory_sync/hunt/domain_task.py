@@ -19,7 +19,7 @@ async def run_domain(throttles: Throttles, living: LivingDomain) -> None:
     """Give turns to those who wait, as places and tokens allow; ends after ten idle minutes.
 
     It sleeps until the doorbell rings, or until the oldest token returns or the rest ends when
-    somebody waits for that. Cancelling ends the turns that are going on.
+    an identifier waits for that. Cancelling ends the turns that are going on.
     """
     throttle = living.throttle
     with living.scope:

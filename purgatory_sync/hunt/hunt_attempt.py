@@ -100,9 +100,8 @@ async def sync_identifier_from_url(
     """Ask one URL for what is needed at this moment, and release what became satisfiable (S7).
 
     Returns the number of OIDs obtained; 0 when it failed, and with no start counted when nothing
-    is missing any more. Whatever happens, cancellation and
-    crashes included, place and flight are free afterwards. A crash of the context is logged and
-    counts as a failure of ours.
+    is missing any more. Place and flight are free afterwards in every case, cancellation and
+    crashes included. A crash of the context is logged and counts as our own failure.
     """
     hunt = reservation.hunt
     try:
@@ -215,7 +214,7 @@ def _settle(
     observer: ReservationObserver,
     outcome: AttemptEnd,
 ) -> None:
-    """Tell everybody who remembers what became of the attempt, in one step."""
+    """Record the outcome in tried URLs, queue, limits, statistics and journal, in one step."""
     hunt, url, domain = reservation.hunt, reservation.url, reservation.domain
     limited = isinstance(outcome.error, RateLimited) and not outcome.skipped
     # What wants to be left alone for the second time in this hunt waits for the next one: as long

@@ -23,7 +23,7 @@ async def start_sync_loop(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Hunt for whatever is due, until cancelled; the hunts that go on are cancelled with it."""
+    """Hunt for each identifier that is due, until cancelled, which cancels all hunts."""
     async with trio.open_nursery() as nursery:
         task_status.started()
         async for _ in periodic(SYNC_LOOP_INTERVAL):

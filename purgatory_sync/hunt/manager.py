@@ -12,7 +12,7 @@ from .limits.shared_limits import Throttles
 class ThrottleManager(Throttles):
     """`Throttles` (which has its arguments) with one long-lived task for each domain.
 
-    Without `run` limits and queues work, but nobody serves the queues.
+    Without `run` limits and queues work, but no task serves the queues.
     """
 
     _nursery: trio.Nursery | None = None

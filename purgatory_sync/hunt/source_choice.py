@@ -1,4 +1,4 @@
-"""Whom to ask next: the choice of a URL and the reservation of its place are one step (B 8.2)."""
+"""Which source to ask next: choosing a URL and reserving its place are one step (B 8.2)."""
 
 from __future__ import annotations
 

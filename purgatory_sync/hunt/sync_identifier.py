@@ -10,7 +10,7 @@ from .strategy import pursue
 async def sync_identifier(ctx: SyncContext, identifier: str, throttles: Throttles) -> bool:
     """Hunt for everything that the identifier's held events lack (S5).
 
-    Asks unthrottled domains until nothing is missing or nobody is left to ask, and queues the
+    Asks unthrottled domains until nothing is missing or no source is left, and queues the
     identifier with the throttled ones; never waits for those. What lacks nothing is released.
 
     Returns True when nothing is pending any more, False when the identifier must back off.

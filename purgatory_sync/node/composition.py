@@ -56,7 +56,7 @@ def make_services(
     Args:
       engine: runs already.
       following: how it stands with upstream relays, for pages and metrics.
-      subscriptions: anyone who serves an event calls its `broadcast`.
+      subscriptions: its `broadcast` is called with each event that becomes served.
       pubkey: of the service, in hex.
     """
     info = RelayInfo(
@@ -129,7 +129,7 @@ class _Backend:
             return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
 
     async def _ask(self, question: Callable[..., Awaitable[T]]) -> T:
-        """Look up what a stranger asks; nobody can tell before how much work that is."""
+        """Look up what a client asks; how much work that is shows only while it runs."""
         *lanes, (last, most_steps) = self._lanes
         for lane, steps in lanes:
             async with lane:
@@ -158,7 +158,7 @@ class _Pushes:
 
 
 def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> MetricsSnapshot:
-    """What everybody may see: nothing of what the gate refused (B 10.3)."""
+    """What is public: nothing of what the gate refused (B 10.3)."""
     return MetricsSnapshot(
         queue_size=now.queued,
         attempts={

@@ -24,7 +24,7 @@ class EventListener(Protocol):
 
 @attrs.frozen
 class EventListeners:
-    """What the engine is given before there is anybody to listen."""
+    """The engine's listeners, before the parts that listen exist."""
 
     _all: list[EventListener] = attrs.field(factory=list)
 

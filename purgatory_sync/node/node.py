@@ -223,7 +223,7 @@ def _say_where(settings: Settings, key: Found) -> None:
     log.info("listening", address=settings.bind_address, domain=settings.service)
     log.info("known by its key", npub=key.key.npub, source=key.source)
     if settings.domain is None and split_address(settings.bind_address)[0] in _EVERY_ADDRESS:
-        log.warning("set NGIT_DOMAIN: nobody can reach this service by the address it listens on")
+        log.warning("set NGIT_DOMAIN: clients cannot reach the address that this node listens on")
     if shutil.which("git") is None:
         log.warning("git is not installed: nothing can be cloned from here")
 

@@ -1,4 +1,4 @@
-"""Which path is answered by whom."""
+"""Which part of the node answers which path."""
 
 from __future__ import annotations
 

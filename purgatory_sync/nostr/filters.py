@@ -50,7 +50,7 @@ class Filter:
         """Whether the event fulfils every condition (`limit` is none).
 
         Args:
-          tags: what `tags_of` says, for anyone who asks many filters about one event.
+          tags: what `tags_of` says, for callers that ask many filters about one event.
         """
         return (
             (self.ids is None or event.id in self.ids)

@@ -56,7 +56,7 @@ class RoleRecord:
 
     @property
     def active(self) -> bool:
-        """Whether it grants its role: never ended, or begun again; whatever time it is."""
+        """Whether it grants its role: never ended, or begun again."""
         return self.valid and (not self.boundaries or len(self.boundaries) % 2 == 1)
 
     @property
@@ -84,11 +84,11 @@ class Roles:
     Attributes:
       may: whether its author can be a maintainer: it has not ended its own role.
       left: where it may not, whether it went on purpose; else its own record is broken.
-      named: whom it assigns as maintainers, without its author, each once, at most 64.
-      leads: whom it calls the lead, itself included, each once; only one is a path.
-      moderators: whom it assigns as moderators, each once, at most 64.
+      named: keys that it assigns as maintainers, without its author, each once, at most 64.
+      leads: keys that it calls the lead, itself included, each once; only one is a path.
+      moderators: keys that it assigns as moderators, each once, at most 64.
       moderates: whether its author can be a moderator.
-      acknowledged: all others whom an active record of it names.
+      acknowledged: all other keys that an active record of it names.
       names: `named` as a set.
     """
 
@@ -108,7 +108,7 @@ class Roles:
 
     @classmethod
     def of(cls, event: Event) -> Roles:
-        """Read an announcement; whatever is malformed grants nothing, and is no error.
+        """Read an announcement; a malformed role tag grants nothing, and is no error.
 
         Any role tag, even a malformed one, makes `maintainers` a mere copy for old readers.
         """

@@ -30,7 +30,7 @@ READ_ONLY = (
 
 
 def judge_author(author: str, lists: CurationSettings) -> Verdict | None:
-    """Refuse whatever a blacklisted author signed; None when there is nothing against it."""
+    """Refuse every event of a blacklisted author; None for other authors."""
     return refuse(BLOCKED_AUTHOR) if _is_blocked(author, lists) else None
 
 

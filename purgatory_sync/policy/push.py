@@ -12,7 +12,7 @@ from ..nostr.authority.repository_data import RepositoryData
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from .authority import newest_for
-from .rules.position_words import why_nobody, why_not
+from .rules.position_words import why_no_authority, why_not
 
 ALIGNED = ("refs/heads/", "refs/tags/")
 NOSTR = "refs/nostr/"
@@ -171,9 +171,9 @@ def _candidates(known: PushKnown) -> list[State]:
 
 
 def _by_no_member(result: Mapping[str, str], known: PushKnown) -> str | None:
-    """What is missing where nobody rules here, or where somebody allows it who is no member."""
-    if (nobody := why_nobody(known.owner, known.data)) is not None:
-        return f"nobody may push here: {nobody}"
+    """What is missing where no key rules here, or where a key allows it that is no member."""
+    if (no_authority := why_no_authority(known.owner, known.data)) is not None:
+        return f"no key may push here: {no_authority}"
     members = known.data.maintainer_set(known.owner)
     others = [s for s in (*known.held, *known.served) if s.author not in members]
     for state in others:

@@ -20,7 +20,7 @@ NOTHING = Load()
 
 @attrs.define(eq=False)
 class Capacity:
-    """What is held of everybody and of each author; an event counts once.
+    """What is held in all and of each author; an event counts once.
 
     It counts from the first `take`, which comes before it is journaled, so that what is offered
     at the same moment sees it, until it is given back.

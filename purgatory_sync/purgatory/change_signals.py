@@ -49,7 +49,7 @@ class Changes:
     watchers: dict[str, dict[Watch, None]] = attrs.field(factory=dict)
 
     def announce(self, identifiers: Iterable[str]) -> None:
-        """Tell everybody who watches one of these identifiers that something changed."""
+        """Tell all watchers of one of these identifiers that something changed."""
         for identifier in identifiers:
             for watch in tuple(self.watchers.get(identifier, ())):
                 watch.on_change()

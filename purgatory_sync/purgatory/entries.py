@@ -88,7 +88,7 @@ class _Held(ABC):
 
 @attrs.define(eq=False)
 class _Hunted(_Held):
-    """What somebody goes looking for.
+    """An event that is hunted for.
 
     Attributes:
       tried: by URL, what became of the last attempt there; empty after a restart.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-# Anyone who floods us with events that never find their data shall not fill the memory.
+# A flood of events whose data never arrives must not fill the memory.
 MAX_REMEMBERED = 1_000_000
 
 

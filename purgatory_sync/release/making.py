@@ -46,7 +46,7 @@ async def make_repository(core: Core, owner: str, identifier: str, *, served: bo
 async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
     """Remove the repository of an announcement that ends, if it was made for it and stayed empty.
 
-    Whatever else is there stays: it was found here, or its data was served once. What cannot be
+    All else stays: it was found here, or its data was served once. What cannot be
     removed is logged.
     """
     made = core.ledger.made(owner, identifier)

@@ -33,7 +33,7 @@ class Releaser:
     async def process_newly_available_git_data(
         self, source_repo: Path, new_oids: frozenset[str]
     ) -> ProcessResult:
-        """Release whatever became satisfiable, oldest first, each event on its own (B 7.1, S14).
+        """Release all that became satisfiable, oldest first, each event on its own (B 7.1, S14).
 
         Args:
           source_repo: the repository that received data.
@@ -44,7 +44,7 @@ class Releaser:
         """
         identifier = extract_identifier_from_repo_path(source_repo)
         if identifier is None:
-            log.warning("data came to a path that is no repository of ours", path=str(source_repo))
+            log.warning("data came to a path outside our repositories", path=str(source_repo))
             return ProcessResult()
         return await self.process(identifier)
 

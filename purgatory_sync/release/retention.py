@@ -1,4 +1,4 @@
-"""Which objects of an identifier are named, by whatever may need them, and what is left by whom."""
+"""Which objects of an identifier are still needed, and which repositories have unreachable ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .index.missing_objects import needed_oids
 
 
 async def named_oids(core: Core, identifier: str) -> frozenset[str]:
-    """What events and placeholders of the identifier name, whichever repository they concern.
+    """What events and placeholders of the identifier name, in every repository.
 
     Served states count that rule nothing now: one may rule again (B 3.4).
     """
@@ -30,7 +30,7 @@ async def note_what_leaves(
     """Let the repositories be looked at where objects stay that an event named which leaves.
 
     Args:
-      owners: those whose repositories are looked at, whether anybody announces them or not.
+      owners: the owners of the repositories to look at, announced or not.
     """
     repositories, data = core.repositories, await core.index.data(identifier)
     paths = [

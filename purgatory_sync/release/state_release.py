@@ -12,7 +12,7 @@ from .repository_sync import bring_state
 async def release_state(core: Core, entry: HeldState, report: ReleaseReport) -> None:
     """Let a state go if all its objects are here and some owner's set holds its author.
 
-    The steps are those of B 7.2 in its order; whatever is missing leaves the state held.
+    The steps are those of B 7.2 in its order; if anything is missing, the state stays held.
 
     Raises:
       RepositoryError, StoreError: a step failed; the state stays held, doing it again is harmless.

@@ -123,7 +123,7 @@ class Child:
 
     Raises OSError when it cannot be started.
 
-    All methods block, one at a time, in any thread. Whatever happens, `kill` must be called.
+    All methods block, one at a time, in any thread. `kill` must be called in every case.
     """
 
     def __init__(
@@ -233,8 +233,8 @@ def run_child(
 ) -> ChildResult:
     """Run a program to its end; blocking work, to be called through `blocking()`.
 
-    Arguments are those of `Child` and `Child.wait`; the child's group is dead in the end, whatever
-    happens.
+    Arguments are those of `Child` and `Child.wait`; the child's group is dead in the end, in
+    every case.
 
     Raises:
       OSError: the program cannot be started.

@@ -25,10 +25,10 @@ def make_folder(folder: Path) -> None:
 def lock_file(path: Path) -> int:
     """Lock a file, which is made when it is missing, until the returned descriptor is closed.
 
-    It keeps out other processes, and this one a second time, by whatever path they come.
+    It keeps out other processes, and this one a second time, by any path.
 
     Raises:
-      BlockingIOError: somebody else has it.
+      BlockingIOError: another process has it.
       OSError: it cannot be opened, or the file system has no locks.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""Log lines with fields, through the standard library's logging: silent until somebody sets it up.
+"""Log lines with fields, through the standard library's logging: silent until it is set up.
 
 Loggers are named like the module that logs, below `purgatory_sync`. Each record has two attributes
 of its own: `event` (what happened, the same text each time) and `fields` (a dict of the rest);

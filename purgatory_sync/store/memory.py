@@ -88,7 +88,7 @@ class MemoryStore(Store):
         return Inventory((event.created_at, event.id) for event in found)
 
     async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
-        """How many served events match any of the filters, whatever their `limit`."""
+        """How many served events match any of the filters; `limit` is ignored."""
         await self._begin()
         return len({event.id for wanted in filters for event in self._matching(wanted)})
 

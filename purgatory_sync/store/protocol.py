@@ -159,7 +159,7 @@ class Store(Protocol):
         """Do a change durably: when this returns, no crash undoes it (N1).
 
         Cancelled before the writer took the change up, it is not done. Afterwards the outcome is
-        waited for and returned as if nobody had cancelled, so that memory and disk agree.
+        waited for and returned as without cancellation, so that memory and disk agree.
         """
 
     async def query(self, filters: Sequence[Filter], limit: int) -> list[Event]:
@@ -184,7 +184,7 @@ class Store(Protocol):
         """What `find` yields, as reconciling needs it (NIP-77)."""
 
     async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
-        """How many served events match any of the filters, whatever their `limit`."""
+        """How many served events match any of the filters; `limit` is ignored."""
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""

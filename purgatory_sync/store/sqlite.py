@@ -93,7 +93,7 @@ class SqliteStore(Store):
         return await self._read(sqlite_queries.inventory, filters, limit, most_work=most_work)
 
     async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
-        """How many served events match any of the filters, whatever their `limit`."""
+        """How many served events match any of the filters; `limit` is ignored."""
         return await self._read(sqlite_queries.count, filters, most_work=most_work)
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:

@@ -127,7 +127,7 @@ def _save(connection: sqlite3.Connection, events: Iterable[Event]) -> Applied:
             if not wins_over(event, older):
                 continue
             connection.execute("DELETE FROM event WHERE id = ?", (older.id,))
-            # What this very change saved was never served, so nobody has to hear of its end.
+            # What this very change saved was never served, so its end is not reported.
             if older.id in saved:
                 del saved[older.id]
             else:

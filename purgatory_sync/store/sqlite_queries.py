@@ -163,7 +163,7 @@ def _apart(wanted: Filter) -> list[Filter]:
 
 
 def count(connection: sqlite3.Connection, filters: Sequence[Filter]) -> int:
-    """How many events match any of the filters, whatever their `limit`."""
+    """How many events match any of the filters; `limit` is ignored."""
     with _snapshot(connection):
         found: set[int] = set()
         for wanted in filters:

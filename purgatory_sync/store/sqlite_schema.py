@@ -128,7 +128,7 @@ def judge(connection: sqlite3.Connection, path: Path) -> bool:
     Returns whether it holds our tables; False when it is empty.
 
     Raises:
-      StoreCorrupt: damaged, or somebody else's database.
+      StoreCorrupt: damaged, or a database of another program.
       ConfigurationError: written by a newer version of this program.
     """
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}

@@ -18,7 +18,7 @@ SOME_TIME = 1_700_000_000
 
 @attrs.frozen
 class Author:
-    """Somebody who signs events."""
+    """A key that signs events."""
 
     key: SecretKey
 
@@ -68,7 +68,7 @@ def announcement(
       clone: clone URLs, as they shall stand in the event.
       relays: relay URLs, as they shall stand in the event.
       maintainers: the other maintainers, as authors or values to write down.
-      roles: role tags: a letter, whom it is about, and boundaries.
+      roles: role tags: a letter, its subject, and boundaries.
       created_at: Unix seconds.
     """
     tags: list[tuple[str, ...]] = [("d", identifier), ("name", identifier)]

@@ -21,7 +21,7 @@ class Answered(Protocol):
 
 
 class Delivery:
-    """One answer on its way, as far as its fault lets it; anyone who waits is ended from outside.
+    """One answer on its way, as far as its fault lets it; one that waits is ended from outside.
 
     Args:
       answered: where the status is noted.

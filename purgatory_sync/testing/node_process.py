@@ -26,9 +26,9 @@ class NodeFailed(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on, and that no outgoing connection is given by the system.
+    """A port without a listener that the system gives to no outgoing connection.
 
-    Anyone who asks a port of that kind again and again whether it answers can meet himself there.
+    A client that asks such a port again and again can connect to itself.
     """
     while True:
         port = random.randrange(*_PORTS)

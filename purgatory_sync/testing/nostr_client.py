@@ -84,7 +84,7 @@ async def nostr_client(url: str) -> AsyncIterator[NostrClient]:
 
     Raises:
       RelayFailed: the relay is no WebSocket server, or went away in the handshake.
-      OSError: nobody can be reached there.
+      OSError: no server can be reached there.
     """
     connecting = connect(url, proxy=None, open_timeout=_ANSWER_SECS, close_timeout=1)
     async with AsyncExitStack() as stack:

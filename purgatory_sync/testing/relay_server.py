@@ -1,4 +1,4 @@
-"""A plain relay that takes every signed event: somebody else's relay, for tests and benchmarks.
+"""A plain relay that takes every signed event: another relay, for tests and benchmarks.
 
 As a program: `python -m purgatory_sync.testing.relay_server EVENTS.jsonl --bind HOST:PORT`.
 """
@@ -32,7 +32,7 @@ class RelayServer:
     """Keeps what is published in memory and serves it over NIP-01.
 
     Args:
-      lets_in: keys that may read, once they have said who they are (NIP-42); None: everybody.
+      lets_in: keys that may read, once they have said who they are (NIP-42); None: all.
     """
 
     def __init__(self, lets_in: Collection[str] | None = None) -> None:

@@ -63,7 +63,7 @@ async def test_what_is_here_is_not_asked_for(scene: Scene) -> None:
     asked = len(scene.server.requests)
     done = await scene.fetch(OIDS[0])
     assert (done.code, done.err) == (0, "")
-    assert done.out == "all of the 1 objects are here already: nobody was asked\n"
+    assert done.out == "all of the 1 objects are here already: no server was asked\n"
     assert len(scene.server.requests) == asked
     done = await scene.fetch(*OIDS)
     assert done.code == 0

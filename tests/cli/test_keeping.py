@@ -55,11 +55,13 @@ async def ask_who_rules(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert await run(folder, "authority", "r", "--json") == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["npub"], told["standing"]) == (ALICE.npub, "held")
-    assert (told["maintainers"], told["nobody"]) == ([ALICE.npub], None)
+    assert (told["maintainers"], told["no_authority"]) == ([ALICE.npub], None)
     assert await run(folder, "authority") == 0
     lines = capsys.readouterr().out.splitlines()
     assert f"  maintainer {ALICE.npub}" in lines
-    assert lines[-1].startswith("1 repositories: 0 where somebody is only listed, 0 where nobody")
+    assert lines[-1].startswith(
+        "1 repositories: 0 where a maintainer is only listed, 0 where no key"
+    )
     assert await run(folder, "authority", f"{BOB.npub}/r") == 1
     assert capsys.readouterr().out.startswith("0 repositories")
 

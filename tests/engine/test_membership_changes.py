@@ -311,7 +311,7 @@ async def test_b_2_6_a_stranger_who_points_at_others_gets_no_copy(
     assert (await world.offer(request)).outcome is Outcome.SERVED
     assert world.refs(CARL) == {}
     assert stranger.id in await world.held()
-    with pytest.raises(PushRefused, match="nobody may push here: this announcement points at"):
+    with pytest.raises(PushRefused, match="no key may push here: this announcement points at"):
         await pusher_of(world).receive(
             RepositoryId(CARL.pubkey, "repo"), {MAIN: MORE.oid}, pack([MORE])
         )

@@ -1,4 +1,4 @@
-"""Nodes as processes, git servers, somebody's relay and the stock client, all on loopback."""
+"""Nodes as processes, git servers, a relay and the stock client, all on loopback."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Network:
     """Whatever takes part; all of it ends with the block.
 
     Attributes:
-      relay: somebody's relay, where events come from.
+      relay: a relay, where events come from.
     """
 
     folder: Path

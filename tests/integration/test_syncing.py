@@ -1,4 +1,4 @@
-"""Events of somebody's relay, objects of somebody's git servers, and a real node between them."""
+"""Events of a relay, objects of git servers, and a real node between them."""
 
 from __future__ import annotations
 

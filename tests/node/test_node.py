@@ -145,7 +145,7 @@ async def test_an_address_for_everybody_wants_a_domain(tmp_path: Path) -> None:
         async with running(settings):
             pass
     assert [e["event"] for e in logs if e["log_level"] == "warning"] == [
-        "set NGIT_DOMAIN: nobody can reach this service by the address it listens on"
+        "set NGIT_DOMAIN: clients cannot reach the address that this node listens on"
     ]
 
 

@@ -122,7 +122,7 @@ def test_b_6_6_where_nobody_rules_the_reason_says_why() -> None:
     pointing = KnownAnnouncement(Announcement.parse(OWNER.sign(30617, "", tags)))
     of = RepositoryData.of("repo", [pointing])
     said = reason({MAIN: A}, PushKnown(OWNER.pubkey, of, held=(state({MAIN: A}),)))
-    assert said.startswith(f"nobody may push here: the lead {MAINTAINER.npub} has no announcement")
+    assert said.startswith(f"no key may push here: the lead {MAINTAINER.npub} has no announcement")
 
 
 def test_b_6_5_no_state_at_all() -> None:

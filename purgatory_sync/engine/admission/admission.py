@@ -70,7 +70,7 @@ class Answer:
     Attributes:
       message: the text of OK, with a NIP-01 prefix, or empty.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
-      forged: its id or signature is not what it says; anyone who sent it lies or is broken.
+      forged: its id or signature is wrong; its sender lies or is broken.
       outsider: of a state, what its author is who is no member; None where that is no reason.
       transient: of a refusal, whether trying again may help although nothing came that it lacked.
     """
@@ -88,8 +88,8 @@ class Answer:
         return self.outcome is not Outcome.REFUSED
 
 
-def _tell_nobody(event: Event) -> None:
-    """Nobody asked."""
+def _ignore(event: Event) -> None:
+    """Default `held`: do nothing."""
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class Admission:
     settings: Settings
     clock: WallClock
     announced: Callable[[Announcement], None]
-    held: Callable[[Event], None] = _tell_nobody
+    held: Callable[[Event], None] = _ignore
 
     async def offer(self, event: Event, origin: Origin) -> Answer:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
@@ -134,9 +134,9 @@ class Admission:
 
     @asynccontextmanager
     async def _hold_locks(self, parsed: Parsed) -> AsyncIterator[Targets]:
-        """Lock whatever the event may change; yields what a deletion names, as of then.
+        """Lock all that the event may change; yields what a deletion names, as of then.
 
-        A deletion and its target may come at the same moment: whichever is second sees the first.
+        A deletion and its target may come at the same moment: the second sees the first.
         """
         names = _to_lock(parsed)
         if not isinstance(parsed, Deletion):
@@ -178,7 +178,7 @@ class Admission:
 
     @contextmanager
     def _room_for(self, entry: HeldEvent | None) -> Iterator[None]:
-        """Let an entry count as held before it is, for whatever is judged meanwhile (B 1.9)."""
+        """Count an entry as held before it is, for events that are judged meanwhile (B 1.9)."""
         if entry is None:
             yield
             return
@@ -304,7 +304,7 @@ class Admission:
         try:
             self.held(event)
         except Exception:
-            log.exception("nobody could be told what is held", event_id=event.id)
+            log.exception("the listener for held events failed", event_id=event.id)
 
     async def _make_repository(self, announcement: Announcement, *, served: bool = False) -> None:
         owner, identifier = announcement.owner, announcement.identifier
@@ -384,7 +384,7 @@ def _entry_of(parsed: Parsed, verdict: Verdict, origin: Origin, now: float) -> H
 def _unruled(parsed: Parsed, verdict: Verdict, targets: Targets) -> tuple[str, ...]:
     """The identifiers of announcements and states that left (B 3.4, 3.8).
 
-    Another state may rule there now: somebody's member went, or whom its pointers went through.
+    Another state may rule there now: a member went, or a key on the path of lead pointers.
     """
     left = {*verdict.deletes, *verdict.evicts}
     gone = [

@@ -27,7 +27,7 @@ from ...settings import CurationSettings
 from ...store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
-# Whatever these refer to, no verdict on them asks for it (B 5).
+# The verdicts on these ask for nothing that they refer to (B 5).
 JUDGED_WITHOUT = JUDGED_BY_KIND | {kinds.DELETION}
 REFERRERS_READ = 50
 
@@ -118,7 +118,7 @@ class SnapshotBuilder:
     async def _left_alone(
         self, parsed: Parsed, data: Mapping[str, RepositoryData]
     ) -> tuple[str, ...]:
-        """The served states and pull requests that nobody needs but who calls them private."""
+        """The served states and pull requests that only the now private repository needs."""
         if not isinstance(parsed, Announcement) or not parsed.is_private:
             return ()
         identifier, owner = parsed.identifier, parsed.owner

@@ -14,7 +14,7 @@ from ...nostr.address import RepositoryId
 
 @attrs.frozen
 class Waiting:
-    """A push that waits for its turn: nobody has read yet what it relies on."""
+    """A push that waits for its turn: what it relies on is not read yet."""
 
     target: RepositoryId
 

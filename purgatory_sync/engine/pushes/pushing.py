@@ -99,7 +99,7 @@ class Pusher:
 
         Raises:
           PushRefused: nothing was changed but that proven objects may have joined.
-          Whatever `read` raises: nothing was changed.
+          What `read` raises, as it is: nothing was changed.
 
         Cancelled while the pack comes, nothing has changed; later, each event is held or released
         and each ref old or new, and the start after a crash ends what was begun.

@@ -124,7 +124,7 @@ class Explainer:
         return tuple(looks)
 
     async def fate(self, event_id: str) -> Fate | None:
-        """What became of an event that is not held; None for one that nobody here knows."""
+        """What became of an event that is not held; None for one that is not known here."""
         if not _EVENT_ID.fullmatch(event_id):
             return None
         if await self.core.index.serves(event_id):

@@ -1,4 +1,4 @@
-"""Counters of the last hour, from totals that somebody else counts; pure in `now`."""
+"""Counters of the last hour, from totals that others count; pure in `now`."""
 
 from __future__ import annotations
 

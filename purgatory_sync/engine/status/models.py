@@ -45,8 +45,8 @@ Obstacle = Literal[
 """Why an event stays held even with every object here.
 
 `unsatisfiable`: it names what can be no object here (B 1.3). `unauthorised`: its author is in
-nobody's set (any more; B 7.2). `invited`: a maintainer names its author, who has not accepted.
-`path`: its author's own announcement points at a lead from whom nobody follows (B 3.7); of an
+no set (any more; B 7.2). `invited`: a maintainer names its author, who has not accepted.
+`path`: its author's own announcement points at a lead that leads to no maintainers (B 3.7); of an
 announcement: it does itself. `unannounced`: no repository that it names is announced (any more;
 B 4.1). `no_repository`: none of those that it concerns is on this disk (B 2.7). `no_refs`: it only
 deletes, and while nothing is served there, that needs data (B 3.5).
@@ -67,7 +67,7 @@ class HeldStatus:
       next_attempt: Unix seconds of the next hunt; None when none is due or one is going on.
       hunting: a hunt for one of its identifiers is going on.
       missing: the OIDs that it lacks, sorted; at most `MISSING_SHOWN`.
-      missing_total: how many it lacks; None where nobody looked (announcements need none).
+      missing_total: how many it lacks; None where that was not looked up (announcements need none).
       obstacle: why no object would release it, or None.
       remedy: what its author can publish against that, or None.
       error: why the last release failed, or None.
@@ -97,7 +97,7 @@ class Fate:
 
     Attributes:
       outcome: it is served, or it expired without its data (B 8.9).
-      at: Unix seconds since when; None where nobody remembers (served before the start).
+      at: Unix seconds since when; None where it is not known (served before the start).
       until: of what expired, Unix seconds until which relays that repeat it are refused.
       reason: why it ended, where it is not that its data did not come (B 7.4).
     """

@@ -8,7 +8,7 @@ import attrs
 
 from ...nostr.authority.outsiders import Position, position_of
 from ...nostr.authority.repository_data import RepositoryData
-from ...policy.rules.position_words import why_nobody, why_not
+from ...policy.rules.position_words import why_no_authority, why_not
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent
 from ...release.index.missing_objects import Missing
 from ...release.index.repository_index import RepositoryIndex
@@ -52,8 +52,8 @@ def by_itself(held: HeldEvent) -> Held:
 
 
 def _of_announcement(held: HeldAnnouncement, data: RepositoryData) -> Held:
-    """One whose pointers lead to nobody, or to a group that it is no member of, proves nothing."""
-    why = why_nobody(held.announcement.owner, data)
+    """One whose lead pointers end nowhere, or outside of its own group, proves nothing."""
+    why = why_no_authority(held.announcement.owner, data)
     return Held() if why is None else Held("path", why)
 
 

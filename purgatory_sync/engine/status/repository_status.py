@@ -9,7 +9,7 @@ import attrs
 from ...nostr.authority.repository_data import KnownAnnouncement, RepositoryData, Standing
 from ...nostr.authority.who_rules import who_rules
 from ...nostr.keys import encode_npub
-from ...policy.rules.position_words import why_nobody
+from ...policy.rules.position_words import why_no_authority
 from ...urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
 
 KEYS_SHOWN = 100
@@ -22,11 +22,11 @@ class Rulers:
     """Who rules a repository; of each some, all keys as npub.
 
     Attributes:
-      lead: at whom the others point, if at anybody.
+      lead: the key that the others point at, if any.
       invited: who was named and has not accepted, with who named it.
       left: who has ended the own role.
       forwarded_to: whose group rules, where the owner is no member of it.
-      nobody: why nobody rules and what to publish against it, or None.
+      no_authority: why no key rules and what to publish against it, or None.
     """
 
     lead: str | None
@@ -35,7 +35,7 @@ class Rulers:
     invited: Mapping[str, str]
     left: tuple[str, ...]
     forwarded_to: str | None
-    nobody: str | None
+    no_authority: str | None
 
 
 @attrs.frozen
@@ -95,7 +95,7 @@ def _rulers(owner: str, data: RepositoryData) -> Rulers:
         invited={encode_npub(key): encode_npub(by) for key, by in invited},
         left=_npubs(rules.left),
         forwarded_to=rules.forwarded_to and encode_npub(rules.forwarded_to),
-        nobody=why_nobody(owner, data),
+        no_authority=why_no_authority(owner, data),
     )
 
 

@@ -14,7 +14,7 @@ from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.authority.who_rules import by_lists_alone, who_rules
 from ...nostr.keys import encode_npub
 from ...nostr.state import State
-from ...policy.rules.position_words import why_nobody
+from ...policy.rules.position_words import why_no_authority
 from ...release.commit import Core
 
 MOVES_SHOWN = 100
@@ -45,7 +45,7 @@ class RepositoryAuthority:
     Attributes:
       standing: of its announcement: `served`, `held` or `soft-expired`.
       lead, maintainers, moderators, invited, left, forwarded_to: `WhoRules`.
-      nobody: why nobody rules and what to publish against it, or None.
+      no_authority: why no key rules and what to publish against it, or None.
       ruled_by: the state that rules its refs, or None.
       lost: who had authority in former versions (listed one way) and has none.
       moves: refs that the next alignment changes, at most 100; an upgrade moves some back.
@@ -61,7 +61,7 @@ class RepositoryAuthority:
     invited: Mapping[str, str]
     left: tuple[str, ...]
     forwarded_to: str | None
-    nobody: str | None
+    no_authority: str | None
     ruled_by: RulingState | None
     lost: tuple[str, ...]
     moves: tuple[RefMove, ...]
@@ -108,7 +108,7 @@ async def _report(core: Core, owner: str, data: RepositoryData) -> RepositoryAut
         invited={encode_npub(key): encode_npub(by) for key, by in rules.invited.items()},
         left=tuple(map(encode_npub, rules.left)),
         forwarded_to=rules.forwarded_to and encode_npub(rules.forwarded_to),
-        nobody=why_nobody(owner, data),
+        no_authority=why_no_authority(owner, data),
         ruled_by=_ruling(state),
         lost=tuple(map(encode_npub, sorted(lost))),
         moves=moves[:MOVES_SHOWN],

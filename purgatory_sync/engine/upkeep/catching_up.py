@@ -79,7 +79,7 @@ async def _look_at_all(
 
 
 async def _report_unknown(core: Core) -> None:
-    """What a crash left of an eviction, a delisting or deletion kept, or somebody put there."""
+    """Left by a crash in an eviction, kept by a delisting or deletion, or put there by hand."""
     unknown = []
     repositories = core.repositories
     try:
@@ -199,7 +199,7 @@ async def _bring_up(identifier: str, core: Core, releaser: Releaser, counts: _Co
 
 
 def _warn(identifier: str, back: GoingBack) -> None:
-    """An upgrade, or a crash after somebody left, takes refs back; nothing is dropped for it."""
+    """An upgrade, or a crash after a member left, takes refs back; nothing is dropped for it."""
     log.warning(
         "refs went back to an older state: who signed the newer one is no maintainer, or has not"
         " accepted to be; its objects stay while that state is served",

@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 @attrs.define
 class Dropper:
-    """Drops what nothing names, where something was left behind, hardly ever and with great care.
+    """Garbage-collects repositories marked as having unreachable objects; seldom, and with care.
 
     A repository is seen to once an hour at most, and less and less often, down to once a day,
     while that fails or frees less than an eighth: it is packed anew as a whole, with all that share
@@ -49,9 +49,9 @@ class Dropper:
         return self._next.get(path, now) <= now and self.core.repositories.left(path) is not None
 
     async def drop(self, path: Path) -> None:
-        """See to one repository, and those that share packs with it; whatever fails is logged.
+        """See to one repository, and those that share packs with it; failures are logged.
 
-        Cancelled, it leaves each repository as it was or without what nothing names.
+        Cancelled, it leaves each repository as it was, or without its unreachable objects.
         """
         identifier = extract_identifier_from_repo_path(path)
         if identifier is None:

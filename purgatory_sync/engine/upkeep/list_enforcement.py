@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 async def end_what_is_blocked(core: Core, lists: CurationSettings, service: str) -> None:
-    """Un-hold what is refused or hosted no longer, so that nobody hunts for it.
+    """Un-hold what is refused or hosted no longer, so that it is hunted for no more.
 
     What is served stays served.
 

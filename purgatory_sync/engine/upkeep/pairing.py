@@ -198,7 +198,7 @@ def _other(settings: Settings, owner: FolderOwner | None) -> str:
     return (
         f"the repositories in {git} (NGIT_GIT_DATA_PATH) belong to {theirs}, not to the one in"
         f" {relay} (NGIT_RELAY_DATA_PATH): set both to folders that belong together; if these two"
-        f" shall from now on, remove {git}/.owner: what is there stays, whatever expires"
+        f" shall from now on, remove {git}/.owner: what is there stays, also when its events expire"
     )
 
 
@@ -207,10 +207,10 @@ def _say(pairing: Pairing, settings: Settings, count: int) -> None:
     git, relay = str(settings.git_data_path), str(settings.relay_data_path)
     if pairing is Pairing.NEW_STORE:
         log.warning(
-            "the store is new, the repositories beside it are not: all of them stay, whatever"
-            " expires; each is served again when its announcement and its state come again and its"
-            " objects prove whole; `purgatory-sync list` names them, `purgatory-sync remove`"
-            " removes one",
+            "the store is new, the repositories beside it are not: all of them stay, also"
+            " when their events expire; each is served again when its announcement and its state"
+            " come again and its objects prove whole; `purgatory-sync list` names them,"
+            " `purgatory-sync remove` removes one",
             git_data_path=git,
             relay_data_path=relay,
             repositories=count,

@@ -1,4 +1,4 @@
-"""Repositories lose what nothing names and get few packs again, while all goes on.
+"""Removes unreachable objects and joins many packs into few, while the node works on.
 
 One at a time, and never one in both ways at once.
 """
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 @attrs.define
 class Repacker:
-    """Goes round all repositories that nobody else writes to.
+    """Goes round all repositories that only this program writes to.
 
     Attributes:
       min_free_bytes: bytes that must stay free on the disk.
@@ -106,7 +106,7 @@ class Repacker:
                 await blocking(self._place, combined.discard)
 
     async def _put_in_place(self, combined: Combined) -> None:
-        # Somebody else may have begun to write there meanwhile.
+        # Another program may have begun to write there meanwhile.
         if not self.repositories.is_ours_alone(combined.repository):
             return
         if await blocking(self._place, combined.put_in_place):

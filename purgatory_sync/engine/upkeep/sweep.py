@@ -149,7 +149,7 @@ class Sweeper:
         )
 
     async def _is_whole(self, held: HuntedEvent) -> bool:
-        """Whether all that it needs is here: it waits for nobody but us (B 7.4)."""
+        """Whether all that it needs is here: only the release itself is outstanding (B 7.4)."""
         core = self.core
         missing = await identify_missing_oids([held], core.index, core.repositories)
         lack = missing.get(held.event_id)
@@ -175,7 +175,7 @@ class Sweeper:
             return
         step = self._step(held, now, concerned=await self._is_concerned(held))
         if step is AnnouncementStep.FORGET:
-            # What its soft end could not remove; afterwards nobody knows of it any more.
+            # What its soft end could not remove; afterwards no record of it is left.
             await remove_made_empty(self.core, announcement.owner, announcement.identifier)
             data = await self.core.index.data(held.identifier)
             if data.needed_by_served(announcement.owner):
@@ -189,7 +189,7 @@ class Sweeper:
                     Change(unhold=[held.event_id], delete=older, tombstones=bars)
                 )
                 forget(purgatory, held)
-            # Whom it authorised is not authorised any more: another state may rule (B 3.4).
+            # The keys that it authorised have no authority now: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
@@ -235,7 +235,7 @@ class Sweeper:
         index = self.core.index
         pr = (await index.pull_requests([held.event_id])).get(held.event_id)
         data = await index.data(held.identifier)
-        # Where nobody announces it any more that cannot be told; the owner may announce it again.
+        # Without an announcement that cannot be told; the owner may announce it again.
         if pr is None or (held.owner in data.known and not data.addresses(pr, held.owner)):
             return None
         return pr.commit
@@ -243,7 +243,7 @@ class Sweeper:
 
 @contextmanager
 def _alone(**what: str) -> Iterator[None]:
-    """Whatever goes wrong within the block concerns nobody else."""
+    """Log what goes wrong within the block; the rest of the sweep goes on."""
     try:
         yield
     except (PurgatorySyncError, OSError) as error:

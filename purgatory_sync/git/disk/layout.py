@@ -118,7 +118,7 @@ def require_format(repository: Path) -> None:
 def read_era(repository: Path) -> str:
     """What lasts from one dropping of objects to the next; empty where none was ever dropped.
 
-    Whatever was found to be here in one era need not be here in another.
+    What was found here in one GC generation may be missing in the next.
 
     Raises OSError when it cannot be read.
     """

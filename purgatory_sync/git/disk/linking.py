@@ -2,7 +2,7 @@
 
 Why the target has no holes at any moment: a pack joins a repository only when everything it leans
 on is there (N5), and its modification time is the moment of joining. So the packs of a repository,
-in the order of these times, can be taken one by one, and whatever has been taken is closed.
+in the order of these times, can be taken one by one, and each prefix of that order is closed.
 Linking in that order keeps the target closed as well, and since a hard link keeps the time, the
 target can be taken from in the same way. Where both have the same pack, the earlier time holds.
 """

@@ -32,7 +32,7 @@ _DAMAGE = (BadPack, ApplyDeltaError, IndexError, ValueError, zlib.error)
 
 
 class TooBigToRead(Exception):
-    """An object is there but larger than anyone who asked wants to hold in memory."""
+    """An object is there but larger than every caller wants to hold in memory."""
 
 
 class StoredObjects:

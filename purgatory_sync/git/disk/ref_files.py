@@ -61,7 +61,7 @@ class RefFiles:
 
     @property
     def files(self) -> frozenset[str]:
-        """The names that have a loose file, whatever is in it."""
+        """The names that have a loose file, readable or not."""
         return self.broken.union(self.loose, self.symbolic)
 
     @property

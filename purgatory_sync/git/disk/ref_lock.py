@@ -2,10 +2,10 @@
 
 Two locks, because neither is enough alone. `flock` on the repository's folder keeps our own writers
 apart and is freed by the kernel when one is killed. `<file>.lock` is what git itself honours; ours
-is another name of the repository's `config`, which nobody else makes and which takes no new file;
+is another name of the repository's `config`, which only we make and which needs no new file;
 where that cannot be, a symbolic link with a mark as its target. Both are made in one step, so no
 kill can leave them without the mark. A holder of the flock who finds one knows that its maker is
-dead. A lock of somebody else's is respected until it is older than any ref update takes.
+dead. A lock of another program is respected until it is older than any ref update takes.
 """
 
 from __future__ import annotations

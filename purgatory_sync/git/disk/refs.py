@@ -1,8 +1,8 @@
 """The only writer of refs: many of them change in one step, or none does.
 
-All refs of ours are lines of `packed-refs`, and one rename of that file is the step. A loose file
+All our refs are lines of `packed-refs`, and one rename of that file is the step. A loose file
 would hide its line, so loose files of the refs concerned are folded into `packed-refs` first (which
-nobody sees) and removed. Killed anywhere, a repository shows the old refs or the new ones.
+no reader sees) and removed. Killed anywhere, a repository shows the old refs or the new ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def locked_refs(path: Path) -> Iterator[LockedRefs]:
 
 
 class LockedRefs:
-    """The refs of one repository while nobody else may write them; made by `locked_refs`."""
+    """The refs of one repository while no other process may write them; made by `locked_refs`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -81,7 +81,7 @@ def create_bare(path: Path, tmp: Path, marks: Mapping[str, bytes] | None = None)
             raise RepositoryError(
                 f"{path} is there and is not a git repository; move it away"
             ) from error
-        require_format(path)  # somebody else was faster
+        require_format(path)  # another process was faster
 
 
 def _make(path: Path, tmp: Path, marks: Mapping[str, bytes]) -> None:
@@ -156,7 +156,7 @@ def remove_repository(path: Path, tmp: Path) -> None:
             fsync_dir(path.parent.parent)
         shutil.rmtree(removing)
     except FileNotFoundError:
-        return  # somebody else removed it
+        return  # another process removed it
     except OSError as error:
         raise local_failure(f"remove the repository {path}", error) from error
 

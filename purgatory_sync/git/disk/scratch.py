@@ -11,7 +11,7 @@ def scratch_name(kind: str) -> str:
     """A new name for a file or folder of this process: `<kind>-<pid>-<start ticks>-<random>`.
 
     Args:
-      kind: lower-case letters, for anyone who looks into the folder.
+      kind: lower-case letters, for people who look into the folder.
     """
     owner = ProcessIdentity.current()
     return f"{kind}-{owner.pid}-{owner.start_ticks}-{secrets.token_hex(8)}"

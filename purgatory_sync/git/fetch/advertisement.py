@@ -182,7 +182,7 @@ class _Expect(enum.Enum):
 
 
 class Advertisement(_Lines):
-    """The answer to GET info/refs?service=git-upload-pack, whatever the server speaks.
+    """The answer to GET info/refs?service=git-upload-pack, in each protocol version.
 
     Attributes (when `finish` has returned):
       server: how to speak to it.

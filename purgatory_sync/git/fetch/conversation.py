@@ -1,7 +1,7 @@
 """One attempt at one URL: as few requests as the server allows, one start against its limits.
 
 The common case is a single POST: protocol v2, everything that is wanted. When that does not work,
-info/refs tells which protocol is spoken and where; when objects are refused, in whatever words,
+info/refs tells which protocol is spoken and where; when objects are refused, in any words,
 the refs tell what is worth one further request (B 8.3): two more than a server that has all.
 """
 
@@ -285,7 +285,7 @@ class Conversation:
                     return None
                 self._observer.body_ended()
                 self._lifetime.body_ended()
-                # The end of the answer has time to arrive meanwhile; nobody waits for it.
+                # The end of the answer may arrive meanwhile; the verdict does not wait for it.
                 proven = await sink.prove(self._wish.wanted, asked)
             if not proven.obtained:
                 if self._wish.keep is not None:
@@ -326,7 +326,7 @@ class Conversation:
         return self._refs or await self._list_refs()
 
     async def _shown_tips(self) -> Sequence[str]:
-        """The tips of a server that knows none of ours; what it says else is not needed."""
+        """The tips of a server that knows none of our objects; the rest is not needed."""
         try:
             return (await self._list_refs()).tips
         except (ObjectsRefused, *_UNCLEAR):
@@ -425,7 +425,7 @@ class Conversation:
 
 
 def _said_to_be_absent(refused: ObjectsRefused) -> frozenset[str]:
-    """What git's upload-pack does not have: in protocol v2 it gives whatever it has."""
+    """What git's upload-pack does not have: in protocol v2 it gives each object that it has."""
     return frozenset(_NOT_OUR_REF.findall(refused.server_message))
 
 

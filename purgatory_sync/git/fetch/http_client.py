@@ -32,7 +32,7 @@ _READ_ON: Final = (ObjectsRefused, BadStatus, RateLimited, RedirectRefused)
 _READ_ON_BYTES: Final = 64 * 1024
 _READ_ON_SECS: Final = 0.2
 # What was asked for is here, and the end of the answer nearly always too; a server that keeps it
-# back loses the connection and delays nobody.
+# back loses the connection and delays no request.
 _END_SECS: Final = 0.05
 _LOCATION: Final = "purgatory_sync.location"
 
@@ -43,7 +43,7 @@ class Steps:
 
     Attributes:
       contact: a connection is about to begin, or an open one is about to be used.
-      answer: the head of the answer is here, whatever it says.
+      answer: the head of the answer is here, success or error.
     """
 
     contact: Callable[[], None]

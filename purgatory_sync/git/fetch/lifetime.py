@@ -12,7 +12,7 @@ from ...settings import HuntSettings
 class Lifetime:
     """Moves the deadline of an attempt's scope; times are seconds of Trio's clock.
 
-    Whatever its age, a transfer goes on for another window (the time of silence that is allowed)
+    At any age, a transfer goes on for another window (the time of silence that is allowed)
     with each part of the pack that the floor asks for in one. So silence and the floor end it, and
     the size of the pack. After the pack, the proof has the whole time anew.
 

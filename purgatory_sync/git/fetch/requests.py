@@ -36,7 +36,7 @@ def fetch_v2(
       haves: what is here already; a pack may then lean on it (thin-pack).
       done: False lets the server ask for more haves, when it knows too few of them to send a
         small pack.
-      said: capabilities of ours that the server advertised (`claimed`).
+      said: our capabilities that the server advertised (`claimed`).
     """
     lines = [pkt_line(b"command=fetch\n"), *_lines(said), DELIM_BYTES]
     lines += _lines([b"thin-pack", b"no-progress", b"ofs-delta"])
@@ -66,7 +66,7 @@ def fetch_v0(
       wants: object names, at least one.
       haves: what is here already.
       capabilities: what the server advertised; nothing else is claimed.
-      said: more of it, with values of ours (`claimed`).
+      said: more of it, with our values (`claimed`).
     """
     names = [name for name in _V0_CAPABILITIES if name in capabilities]
     if b"multi_ack_detailed" not in names and b"multi_ack" in capabilities:

@@ -16,7 +16,7 @@ from ..protocol.pktline import Mark, Packet, PacketBuffer
 # Progress, keep-alives and the heads of tiny packets are noise; a server may not drown us in it.
 _NOISE_BYTES: Final = 1 << 20
 _NOISE_SHARE: Final = 8
-# A packet costs us the same whatever is in it: tiny ones are no way to keep the event loop busy.
+# A packet costs us the same, large or small: tiny ones must not keep the event loop busy.
 _PACKET_COST: Final = 5
 _TINY_BYTES: Final = 32
 _TINY_COST: Final = 64

@@ -18,7 +18,7 @@ class Habit(enum.StrEnum):
 
     Members:
       IN_ORDER: it answered after it was asked for info/refs: it wants git's order.
-      SLOW: nor was it quick then: its first byte takes time, whatever came before.
+      SLOW: nor was it quick then: its first byte takes time, always.
     """
 
     IN_ORDER = "in order"

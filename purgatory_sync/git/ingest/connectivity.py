@@ -1,7 +1,7 @@
 """No history with holes (N5): each new object's links lead to objects that are here.
 
 A repository is closed because only closed packs ever join it; so it is enough to follow the links
-of what is new by one step. Data that somebody else put there is walked in full.
+of what is new by one step. Data that another program wrote is walked in full.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _relatives(unpacked: Unpacked, stored: StoredObjects) -> dict[bytes, GitObje
 def complete_oids(repository: Path, oids: Collection[str]) -> frozenset[str]:
     """Those OIDs that are here with all their history, trees and blobs (B 3.6); blocking work.
 
-    A full walk, for data that somebody else put there; submodules' commits are not followed.
+    A full walk, for data that another program wrote; submodules' commits are not followed.
 
     Args:
       repository: a bare repository.

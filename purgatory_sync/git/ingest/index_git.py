@@ -46,7 +46,7 @@ _BASE_CPU_SECS = 60
 _CPU_BYTES_PER_SEC = 10 * _MIB
 
 _WORDS_BYTES = 16 * _MIB
-"""Of each odd `.gitmodules` git says a line; anyone who sends more of them does so on purpose."""
+"""Of each odd `.gitmodules` git says a line; a sender of more does it on purpose."""
 
 _PROBE_SECS = 30
 _UNKNOWN = re.compile(rb"Unhandled message id: (\w+)")
@@ -127,7 +127,7 @@ class GitStream:
     """git at work on a pack that is still on its way: it is written once, by git itself.
 
     Arguments and errors are those of `index_with_git`. The child dies with the thread that makes
-    this; the methods block, one at a time, in any thread. Whatever happens, `stop` must be called.
+    this; the methods block, one at a time, in any thread. `stop` must be called in every case.
     """
 
     def __init__(self, repository: Path, folder: Path, limits: ChildLimits) -> None:

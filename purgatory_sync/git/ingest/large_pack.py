@@ -46,9 +46,9 @@ class _Judge(Protocol):
 class LargePack:
     """One pack on its way into a quarantine folder.
 
-    First `scan` and `begin`, in which nobody is started whom the scan makes superfluous; then
-    `take` again and again; then `judge`. The methods block, one at a time. Whatever happens,
-    `stop` must be called; the folder is the caller's to remove, after that.
+    First `scan` and `begin`, which starts no judge that the scan makes superfluous; then `take`
+    again and again; then `judge`. The methods block, one at a time. `stop` must be called in every
+    case; after that the caller removes the folder.
 
     Args:
       settings: the limits of B 8.4 and who judges.
@@ -64,7 +64,7 @@ class LargePack:
         self._folder = folder
         self._bytes = 0
         self._scanner = PackScanner(settings)
-        self._judge: _Judge = _Nobody()
+        self._judge: _Judge = _NoJudge()
         with local_errors("judge a pack"):
             require_format(repository)
             # Found out here, in a thread.
@@ -99,7 +99,7 @@ class LargePack:
             self._judge = self._find_judge(stream)
 
     def hand_on(self, scanned: bytes) -> None:
-        """Give bytes that were scanned to anyone who judges them; raises as `scan`."""
+        """Give bytes that were scanned to the judge; raises as `scan`."""
         with local_errors("judge a pack"):
             self._require_space()
             self._judge.take(scanned)
@@ -137,7 +137,7 @@ class LargePack:
         return name
 
     def stop(self) -> None:
-        """End anyone who works on the pack; nothing to do the second time."""
+        """End the judge; the second call does nothing."""
         self._judge.stop()
 
     def _find_judge(self, stream: bool) -> _Judge:
@@ -171,8 +171,8 @@ class LargePack:
         require_free_space(self._folder, self._settings.min_free_bytes)
 
 
-class _Nobody:
-    """Stands where nobody was begun with yet."""
+class _NoJudge:
+    """The judge before one is started: does nothing."""
 
     def take(self, data: bytes) -> None:
         raise LocalFailure("the pack was not begun")
@@ -185,7 +185,7 @@ class _Nobody:
 
 
 class _Spilled:
-    """Keeps the pack in a file until it is here whole; then somebody indexes that."""
+    """Keeps the pack in a file until it is complete; another judge then indexes the file."""
 
     def __init__(self, repository: Path, folder: Path, indexer: Indexer) -> None:
         self._repository = repository

@@ -37,7 +37,7 @@ def quarantine_name(kind: str) -> str:
     """A new name that says which process owns what has it: `<kind>-<pid>-<start>-<random>`.
 
     Args:
-      kind: lower-case letters, for anyone who looks into the folder.
+      kind: lower-case letters, for people who look into the folder.
     """
     return scratch_name(kind)
 
@@ -147,8 +147,8 @@ class PackInFolder:
 class Quarantined:
     """Proven objects that are not yet part of their repository.
 
-    As a context manager (`async with`) it discards on leaving what was not joined; anyone who does
-    not use it as one calls `discard` in the end.
+    As a context manager (`async with`) it discards on leaving what was not joined. Without
+    `async with`, the caller calls `discard` in the end.
 
     Args:
       pinned: the repository as it was when the proof began; closed with this.

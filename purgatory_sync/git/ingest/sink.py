@@ -314,7 +314,7 @@ class _SmallPack:
 
     def _unpack(self, stored: StoredObjects) -> Unpacked:
         allowed = self.ingest.limits(len(self.pack))
-        # Beyond the small limits nobody is guilty yet: the large way judges by the settings.
+        # A pack beyond the small limits is not refused yet: the large way judges by the settings.
         limits = UnpackLimits(*map(min, attrs.astuple(SMALL_LIMITS), attrs.astuple(allowed)))
         return unpack(self.pack, limits, lambda name: stored.read(name, limits.object_bytes))
 

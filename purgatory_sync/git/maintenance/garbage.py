@@ -1,9 +1,9 @@
-"""Objects that nothing names any more leave the disk (docs/storage.md).
+"""Garbage collection: unreachable objects leave the disk (docs/storage.md).
 
-The only place where objects of a repository that stays are deleted, so whatever is in doubt is
-kept. Git packs all that is reachable from what is named, in quarantine, and walks it there once
-more, where nothing else is at hand. Then, with nobody else at work, the packs are seen to be those
-that were packed and all that is named now to be in the new one; only then it takes their place.
+The only place where objects of a repository that stays are deleted, so what is in doubt is kept.
+Git packs all that is reachable, in quarantine, and walks the new pack alone. Then all writers are
+locked out and two things are checked: the old packs are still the same, and all that is named now
+is in the new pack. Only then the new pack takes their place.
 
 Repositories that share packs by links are packed as one, else each would come to have a copy of
 its own of what all of them need.
@@ -79,7 +79,7 @@ class Needed:
           DiskFull, LocalFailure: the disk refuses.
         """
         with local_errors(f"drop objects of {self._first}"), ExitStack() as stack:
-            for path in sorted(self.seen):  # somebody may fetch into one by hand
+            for path in sorted(self.seen):  # the operator may fetch into one by hand
                 stack.enter_context(exclusive(path))
             if not all(self._stands_for_all(path, named) for path in self.seen):
                 return False
@@ -91,7 +91,7 @@ class Needed:
                         place(*(f"{pack_dir(p)}/{self.stem}.{suffix}" for p in (self._first, path)))
                 fsync_dir(pack_dir(path))
             for path, packs in self.seen.items():
-                # Of whatever is being proven, before what it may lean on is gone.
+                # Each check that runs now must see a new generation before its objects are deleted.
                 begin_era(path)
                 self._remove_others(pack_dir(path), packs)
         return True
@@ -209,7 +209,7 @@ def _sharing(repository: Path, relatives: Collection[Path]) -> dict[Path, list[P
 
 
 def _named_by_refs(repository: Path) -> set[str]:
-    """What refs name, those too that nobody is shown, and HEAD when it is detached."""
+    """What refs name, hidden refs included, and HEAD when it is detached."""
     with open(f"{repository}/HEAD", encoding="ascii", errors="replace") as file:
         head = file.read(_MAX_HEAD_BYTES).strip()
     refs = read_refs(repository)

@@ -4,7 +4,7 @@ A look-up of an object searches each pack, so that fifty of them make it eight t
 Nothing is dropped here, not even what no ref reaches: a pack in quarantine may lean on it. And the
 order of modification times stays what `copying` relies on: the newest packs are combined, all from
 one on, and what comes of them gets that one's time. So it leans on older ones only, as they did,
-and whatever leans on them is newer, whenever it came.
+and each pack that leans on them is newer.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SETTINGS = (
 )
 _FLAGS = ("--delta-base-offset", "--threads=1", "-q")
 _NAME = re.compile(rb"[0-9a-f]{40}")
-# Anyone who made these has plans of its own with the repository.
+# The maker of these files has its own plans with the repository.
 _NOT_OURS = ("keep", "promisor", "mtimes")
 
 
@@ -341,7 +341,7 @@ def _require_all(repository: Path, stems: Collection[str], combined: Path) -> No
 
 def remove_pack(stem: str) -> None:
     """Remove a pack by its path without suffix."""
-    # The index first: without it nobody looks for the pack.
+    # The index first: without it git does not look for the pack.
     for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
             os.unlink(f"{stem}.{suffix}")
@@ -350,7 +350,7 @@ def remove_pack(stem: str) -> None:
 def remove_halves(folder: str) -> None:
     """Remove what crashes left: packs and indexes without the other, files on their way.
 
-    Not new ones: somebody may be about to join the other half, with another program or no lock.
+    Not new ones: another program may be about to add the other half, without our lock.
     """
     names = frozenset(os.listdir(folder))
     for name in names:

@@ -64,7 +64,7 @@ def judge_modules(kind: int, data: bytes) -> None:
     Raises:
       BadPack: it would endanger them.
     """
-    if kind == BLOB:  # a folder of that name is read by nobody
+    if kind == BLOB:  # git does not read a folder of that name
         judge_module_file(data)
 
 

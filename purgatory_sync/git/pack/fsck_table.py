@@ -2,7 +2,7 @@
 
 Refused is what endangers those who clone or check out: paths that escape, `.gitmodules` that name
 options, commands or links, and objects that do not parse. All else stands in the history of known
-projects, harms nobody and is taken. Every judge follows this table: the quick check in memory, git,
+projects, does no harm and is taken. Every judge follows this table: the quick check in memory, git,
 and the rules for machines without git.
 """
 
@@ -29,7 +29,7 @@ class Finding:
     everywhere: bool = True
 
 
-_OLD = "old commits and tags have it; nobody follows it"
+_OLD = "old commits and tags have it; git does not follow it"
 _TREE = "git reads such trees as they stand"
 _PARSE = "the object does not parse"
 _PATH = "a path that leads out of the folder it is in"

@@ -1,7 +1,7 @@
 """What an object points at, and whether it is of a form that git is known to accept.
 
-A white list: what these patterns do not know raises `Unsure`, and anyone who knows all of git's
-rules judges it. So a mistake here costs time, not safety.
+A white list: what these patterns do not know raises `Unsure`; a judge that knows all of git's
+rules then decides. So a mistake here costs time, not safety.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Resolve = Callable[[bytes], GitObject | None]
 
 
 class Unsure(Exception):
-    """The small way cannot judge this pack, clean or not; anyone who can judge all must."""
+    """The small way cannot judge this pack, clean or not; a judge that knows all rules must."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Looks through a pack as it comes, before anybody unpacks it: bombs cost milliseconds here."""
+"""Looks through a pack as it comes, before it is unpacked: bombs cost milliseconds here."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PackScanner:
     """Inflates a pack without keeping anything, and compares what it declares with the limits.
 
     Only what `feed` and `finish` give back may be handed to those who unpack. The trailer, without
-    which nobody resolves deltas, comes last: when all is known to be within the limits (B 8.4).
+    which git resolves no deltas, comes last: when all is known to be within the limits (B 8.4).
 
     Memory: 2 MiB, and 12 bytes for each object.
 

@@ -85,7 +85,7 @@ class PacketBuffer:
         return self.take(length)[4:]
 
     def take(self, count: int) -> bytes:
-        """Take at most `count` bytes, whatever they are."""
+        """Take at most `count` bytes, packets or not."""
         taken = bytes(memoryview(self._bytes)[:count])
         del self._bytes[:count]
         return taken

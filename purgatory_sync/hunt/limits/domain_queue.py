@@ -40,7 +40,7 @@ class DomainQueue:
         known.merge(tried)
 
     def next_ready(self) -> str | None:
-        """Begin the turn of the one that waits longest; None when nobody waits."""
+        """Begin the turn of the one that waits longest; None when none waits."""
         if not self._waiting:
             return None
         identifier, tried = self._waiting.popitem(last=False)

@@ -31,7 +31,7 @@ class Place:
 
 
 class DomainThrottle:
-    """Places, tokens, rest and queue of one domain. Nobody else knows its limits.
+    """Places, tokens, rest and queue of one domain. Only this object knows its limits.
 
     Args:
       max_concurrent: attempts in flight at once.

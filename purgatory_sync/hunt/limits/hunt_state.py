@@ -1,7 +1,7 @@
 """What the hunt for one identifier knows while it lasts (B 8.2, 8.3, 8.5).
 
 The hunt's task and the domains' turns of one identifier share one `Hunt`: what is in flight, what
-was tried, what is passed over. It ends when nobody uses it any more.
+was tried, what is passed over. It ends with its last user.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Flight:
     """One attempt that is going on, from the choice of its URL until its data is released.
 
     Attributes:
-      scope: around the fetch; cancelled when somebody else made the identifier complete.
+      scope: around the fetch; cancelled when another attempt made the identifier complete.
     """
 
     url: str
@@ -45,7 +45,7 @@ class Look:
       arrivals: attempts of the hunt that had ended by then.
       slow: flights that were below the floor then.
       newcomers: whether newcomers' time is news to it.
-      round_at: when everybody is asked again, which is news too (`Hunt.next_round_at`).
+      round_at: when all sources are asked again, which is news too (`Hunt.next_round_at`).
     """
 
     arrivals: int
@@ -99,17 +99,17 @@ class Hunt:
         self.ring()
 
     def ring(self) -> None:
-        """Wake everybody who waits in `news`."""
+        """Wake all tasks that wait in `news`."""
         self._bell.set()
         self._bell = trio.Event()
 
     def depart(self, flight: Flight) -> None:
-        """An attempt begins; nobody else asks for the same from now on."""
+        """An attempt begins; no other attempt asks for the same from now on."""
         self.flights[flight] = None
         self._departures[flight.url] = self._departures.get(flight.url, 0) + 1
 
     def arrive(self, flight: Flight) -> None:
-        """The attempt is over, whatever became of it."""
+        """The attempt is over, with any outcome."""
         if flight in self.flights:
             del self.flights[flight]
             self.arrivals += 1
@@ -117,7 +117,7 @@ class Hunt:
             self.ring()
 
     def cancel_flights(self) -> None:
-        """Somebody was first: end all transfers (release that has begun is never cut short)."""
+        """Another attempt was first: end all transfers (a release that has begun goes on)."""
         for flight in self.flights:
             flight.scope.cancel()
 
@@ -156,7 +156,7 @@ class Hunt:
         return any(flight.progress.is_slow(now) for flight in self.flights)
 
     def asked_in_earlier_rounds(self, url: str) -> int:
-        """How often; who was asked least comes first, so that rounds forget nobody."""
+        """How often; the least asked comes first, so that rounds forget no source."""
         return self._asked_before.get(url, 0)
 
     def look(self, now: float, *, newcomers: bool = True) -> Look:
@@ -171,7 +171,7 @@ class Hunt:
         return Look(self.arrivals, slow, newcomers)
 
     def next_round_at(self, now: float) -> float:
-        """When to ask everybody again if all that goes on is slow; infinite if something is not.
+        """When to ask all sources again if all attempts are slow; infinite if one is not.
 
         A server that drips for ten minutes must not keep the others from being asked again
         after the backoff (N3).

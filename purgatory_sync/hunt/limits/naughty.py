@@ -100,7 +100,7 @@ class NaughtyList:
                 self._entries.replace(key, attrs.evolve(entry, until=now + self.duration_secs))
 
     def restore(self, entries: Iterable[NaughtyRecord], now: float) -> None:
-        """Take over the entries of an earlier run, without telling anybody."""
+        """Take over the entries of an earlier run, without writing them again."""
         for entry in entries:
             if now < entry.until:
                 self._entries.put((entry.scope, entry.key), entry)

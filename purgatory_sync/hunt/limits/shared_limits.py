@@ -28,7 +28,7 @@ OnChange = Callable[[str, tuple[float, ...], float | None], None]
 class Throttles:
     """One `DomainThrottle` for each domain; everything is done in one step.
 
-    Here nobody serves the queues; `ThrottleManager` does.
+    `ThrottleManager` serves the queues; this class does not.
 
     Args:
       ctx: the world.
@@ -68,7 +68,7 @@ class Throttles:
         )
 
     def _start_task(self, living: LivingDomain) -> None:
-        """A domain lives from now on: anyone who serves domains begins here."""
+        """A domain lives from now on; a subclass starts its task here."""
 
     def is_throttled(self, domain: str) -> bool:
         """Whether newcomers must wait there: no place, no token, a rest, or others waiting.
@@ -113,7 +113,7 @@ class Throttles:
             self._freed(living)
 
     def complete_request(self, place: Place, *, succeeded: bool = False) -> None:
-        """The attempt is over; the next identifier's turn begins if somebody waits."""
+        """The attempt is over; the next identifier's turn begins if one waits."""
         if (living := self.domains.get(place.domain)) is not None:
             living.throttle.complete_request(place, trio.current_time(), succeeded=succeeded)
             self._freed(living)
@@ -201,7 +201,7 @@ class Throttles:
             living.throttle.mark_url_tried(identifier, url, oids)
 
     def try_process_next(self, domain: str) -> None:
-        """Ring the domain's doorbell if somebody waits there."""
+        """Ring the domain's doorbell if an identifier waits there."""
         living = self.domains.get(domain)
         if living is not None and living.throttle.queue.waiting:
             living.ring()

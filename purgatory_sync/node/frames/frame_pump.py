@@ -99,7 +99,7 @@ class FramePump:
         except _LOST as error:
             self._fail(error)
         finally:
-            # Before closing, which may wait: nobody sends any more.
+            # Before closing, which may wait: nothing is sent any more.
             self._protocol.receive_eof()
             self._resume()
             try:
@@ -160,7 +160,7 @@ class FramePump:
         await self._end()
 
     async def fail(self, code: int, reason: str) -> None:
-        """Close because of what the peer did or did not do, whatever it sends now."""
+        """Close because of what the peer did or did not do; what it sends now is ignored."""
         if self._protocol.state is State.OPEN:
             self._protocol.fail(code, reason)
         await self._end()
@@ -217,14 +217,14 @@ class FramePump:
 
     def _add(self, frame: Frame) -> None:
         if self._ending:
-            return  # nobody reads it any more
+            return  # it is not read any more
         if not self._inbox.add(frame):
             self._protocol.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
         if self._inbox:
             self._arrived.set()
         if self._room is None and self._inbox.full:
             self._room = trio.Event()
-            # Its pongs are not read either: nobody is left for those.
+            # Its pongs are not read either, so no ping is due.
             self._excuse()
 
     def _resume(self) -> None:

@@ -24,7 +24,7 @@ class ClientPace:
 
     Attributes:
       least: bytes a second, on average over each 30 s of waiting.
-      others_wait: whether somebody waits for this one's place.
+      others_wait: whether another client waits for this one's place.
     """
 
     least: int

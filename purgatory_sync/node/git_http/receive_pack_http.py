@@ -219,5 +219,5 @@ class _Conversation:
 
 
 def uncached(content_type: str) -> Headers:
-    """The headers of an answer to git, which nobody may keep."""
+    """The headers of an answer to git, which no cache may keep."""
     return [*NOT_CACHED, (b"content-type", content_type.encode())]

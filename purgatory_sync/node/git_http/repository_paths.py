@@ -36,7 +36,7 @@ def parse_git_path(path: str) -> GitPath | None:
     """Read `/<npub>/<percent-encoded identifier>[.git]/<service>` (B 6.1).
 
     The identifier is decoded once and judged by B 1.1 after that, so that no encoding of a slash
-    or of dots reaches the disk. Returns None for whatever else the path is.
+    or of dots reaches the disk. Returns None for every other path.
     """
     match = _PATH.fullmatch(path)
     if match is None or match[3] not in SERVICES or _BAD_ESCAPE.search(match[2]):

@@ -143,7 +143,7 @@ class GitEndpoint:
         return await self._push.hosts(path)
 
     async def _advertise_nothing(self, exchange: Exchange) -> None:
-        # v0 whatever was asked: after it no client asks for more.
+        # v0 for every request: after it no client asks for more.
         await exchange.start(200, uncached(ADVERTISEMENT))
         await exchange.write(PREAMBLE)
         await exchange.write(with_capabilities(FLUSH_BYTES))

@@ -32,7 +32,7 @@ def client_address(peer: str, headers: RawHeaders, proxies: Sequence[Network]) -
     Args:
       peer: the address at the other end of the TCP connection.
       headers: names in lower case.
-      proxies: the networks of trusted proxies; whom else nothing is believed.
+      proxies: the networks of trusted proxies; no other peer is believed.
 
     Returns:
       An address as `ipaddress` writes it, or `peer` as it is.

@@ -23,7 +23,7 @@ from .websocket import Socket, Sockets, has_body
 StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 
 WEBSOCKET_PATH = "/"
-# Anyone who finds no place is heard out so long, and so many at once are.
+# Connections beyond the limit are answered for so long, so many at once.
 TURNED_AWAY_SECS, MAX_TURNED_AWAY = 1.0, 64
 _TURNED_AWAY_PIECES = 16
 
@@ -197,7 +197,7 @@ class Listener:
         return None
 
     def _unacceptable(self, request: h11.Request) -> int | None:
-        """The status of what h11 lets pass and nobody should answer."""
+        """The status of a request that h11 lets pass and that must be refused."""
         if not request.http_version.startswith(b"1."):
             return 505
         # h11 asks only how long a head is of which more must come.

@@ -26,7 +26,7 @@ LONG_BYTES = 64 * 1024
 
 _LIMITS = Limits(PING_SECS, CLOSE_TIMEOUT_SECS, QUEUED_FRAMES, LONG_BYTES)
 
-# A logger of websockets, not of ours: it is as quiet as those of other libraries.
+# A logger of websockets, not one of this package: as quiet as other libraries' loggers.
 _LOGGER = logging.getLogger("websockets.server.purgatory_sync")
 
 

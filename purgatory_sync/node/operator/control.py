@@ -2,7 +2,7 @@
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
 `hunt`, `remove` or `authority`; the answer `{"result": …}` or `{"error": "a sentence"}`. All
-reasons are told: anyone who may open the socket may read the data beside it.
+reasons are told: a user who may open the socket may read the data beside it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def control(
       relays: how it stands with each relay that is followed, at this moment.
 
     Without a data folder (the memory back end) there is no socket; where none can be made the
-    node runs all the same. The socket is gone afterwards, whatever ended the block.
+    node runs all the same. The socket is gone afterwards, however the block ends.
     """
     listener = _listen(settings) if settings.database_backend != "memory" else None
     if listener is None:
@@ -104,7 +104,7 @@ def _listen(settings: Settings) -> trio.SocketListener | None:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _clear(path)
-        # Before it has a name, so that at no moment anybody else may open it (Linux does so).
+        # Before it has a name, so that no other user may open it at any moment (Linux does so).
         os.fchmod(made.fileno(), _MODE)
         made.bind(str(path))
         path.chmod(_MODE)
@@ -118,7 +118,7 @@ def _listen(settings: Settings) -> trio.SocketListener | None:
 
 
 def _clear(path: Path) -> None:
-    """Remove what a crash left: the engine holds the folder, so nobody answers there."""
+    """Remove what a crash left: the engine holds the folder, so no node answers there."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise FileExistsError(0, "something that is no socket has its name")

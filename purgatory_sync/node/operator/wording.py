@@ -23,7 +23,7 @@ _OBSTACLES: Final = {
     "unsatisfiable": "contains an invalid object id; can never be released",
     "unauthorised": "its author is neither owner nor maintainer of a repository announced here",
     "invited": "its author is invited by a maintainer and has not accepted",
-    "path": "its author points at a lead, and nobody rules there",
+    "path": "its author points at a lead, and no key has authority there",
     "unannounced": "no repository that it names is announced here",
     "no_repository": "the repository that it is for is not on this disk",
     "no_refs": "names no refs: it waits until its repository has data",

@@ -46,7 +46,7 @@ def _no_relays() -> Sequence[RelayStatus]:
 
 @attrs.frozen
 class _Written:
-    """A look as page and as JSON, for everybody who asks while it is fresh."""
+    """A snapshot as page and as JSON, for all requests while it is fresh."""
 
     look: EngineStatus
     page: bytes

@@ -1,7 +1,7 @@
 """What the public page shows of the engine: coarse classes, no reasons, nothing from inside.
 
-Results are told by their class only, so that nobody learns by an announcement of his what this
-machine sees; URLs and domains that the gate refused are not told at all (N4).
+Results are told by their class only, so that the author of an announcement does not learn from it
+what this machine sees; URLs and domains that the gate refused are not told at all (N4).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class PublicStatus:
 def public_status(
     look: EngineStatus, allow: Sequence[Network], relays: Sequence[RelayStatus] = ()
 ) -> PublicStatus:
-    """Choose what everybody may see.
+    """Choose what is public.
 
     Args:
       allow: the operator's exceptions, by which an address is not forbidden.
@@ -239,7 +239,7 @@ def _naughty(look: DomainStatus) -> list[NaughtyRecord]:
 
 
 def shows_relay(look: RelayStatus, allow: Sequence[Network]) -> bool:
-    """Whether everybody may know of a relay: nobody does of one that the gate refused."""
+    """Whether a relay is public: one that the gate refused is not."""
     host = parse_web_url(look.url, RELAY_SCHEMES).host
     return not look.never_shown and look.trouble is not Trouble.FORBIDDEN and is_public(host, allow)
 

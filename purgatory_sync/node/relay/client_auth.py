@@ -1,6 +1,6 @@
 """Who a client has proven to be (NIP-42), and what it may therefore publish (NIP-70).
 
-Nobody is asked before an event needs it: many clients know nothing of AUTH.
+A client is asked only when an event needs it: many clients know nothing of AUTH.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all clients together make us keep: what each may is harmless alone, not ten thousandfold."""
+"""Memory budget shared by all clients; ends the largest ones when it is exceeded."""
 
 from __future__ import annotations
 

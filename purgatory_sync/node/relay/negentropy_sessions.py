@@ -95,8 +95,8 @@ class Reconciling:
 class ClientReconciling:
     """The sessions of one client, by its ids; every method returns what the client is sent."""
 
-    def __init__(self, everybody: Reconciling) -> None:
-        self._all = everybody
+    def __init__(self, of_all: Reconciling) -> None:
+        self._all = of_all
         self._own: dict[str, _Session] = {}
 
     async def open(self, name: str, condition: Filter, message: bytes) -> bytes:

@@ -115,7 +115,7 @@ def document(info: RelayInfo) -> bytes:
 
 
 def describe_curation(lists: CurationSettings) -> str:
-    """What is curated beyond spam, without naming anybody; empty when nothing is (GRASP-01)."""
+    """What is curated beyond spam, without names; empty when nothing is (GRASP-01)."""
     said = (
         (lists.read_only, f"read-only copy of {_archived(lists)}"),
         (lists.repository_whitelist, "only repositories that the operator named are taken"),
@@ -126,7 +126,7 @@ def describe_curation(lists: CurationSettings) -> str:
 
 
 def _archived(lists: CurationSettings) -> str:
-    """What an archive copies, without naming anybody (GRASP-05)."""
+    """What an archive copies, without names (GRASP-05)."""
     if lists.archive_all:
         return "all repositories that relays announce"
     said = (

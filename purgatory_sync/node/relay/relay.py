@@ -44,7 +44,7 @@ MAX_CHARS_IN_LOOP = 64 * 1024
 LAST_WORDS_SECS = 2.0
 RATE_SECS = 60.0
 PROTECTED = "blocked: protected events are not taken here: send it without the tag, or elsewhere"
-NOT_ASKED = "invalid: nobody proves anything here"
+NOT_ASKED = "invalid: this relay does not ask for AUTH here"
 LOOK_UP_FAILED = "error: the relay failed to look this up: ask again later"
 
 log = get_logger(__name__)
@@ -62,7 +62,7 @@ class Backend(Protocol):
         """Ids of served events that match any filter, newest first; at most `limit` for each."""
 
     async def count(self, filters: Sequence[Filter]) -> int:
-        """How many served events match any filter, whatever their `limit`."""
+        """How many served events match any filter; `limit` is ignored."""
 
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
         """What `find` yields for a filter, as reconciling needs it (NIP-77)."""
@@ -89,7 +89,7 @@ class Relay:
 
     Args:
       backend: judges what is published, answers queries.
-      subscriptions: anyone who serves an event calls its `broadcast`.
+      subscriptions: its `broadcast` is called with each event that becomes served.
       settings: limits of one connection.
       identify: makes each client's identity; without it protected events are refused (NIP-70).
     """
@@ -141,7 +141,7 @@ async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope
         while messages := await outbox.take():
             await socket.send(*messages)
     except Gone:
-        # Nobody hears what becomes of what was published last, and it is judged all the same.
+        # The last published event is judged all the same, though its answer cannot be sent.
         while await outbox.take():
             pass
     scope.cancel()
@@ -193,7 +193,7 @@ class _Client:
         self._reconciling.leave()
 
     def hang_up(self) -> None:
-        """Look up nothing more: nobody would hear the answer. What is published still counts."""
+        """Look up nothing more: no answer can be sent. What is published still counts."""
         self._gone = True
         self._asking.cancel()
 

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 from ...nostr.event import Event
 from ...nostr.filters import Filter
 
-# Beyond, somebody is asked about every event: what a client names must not fill memory twice.
+# Beyond, a client is asked about every event: what it names must not fill memory twice.
 MAX_KEYS: Final = 500
 _MANY: Final = 1_000_000
 _MOST: Final = 2_000_000
@@ -33,7 +33,7 @@ class Interests(Generic[_Who]):
         return len(self._keys)
 
     def add(self, who: _Who, filters: Sequence[Filter]) -> None:
-        """File somebody under the rarest condition of each of their filters."""
+        """File a subscriber under the rarest condition of each of its filters."""
         self.remove(who)
         keys = dict.fromkeys(key for each in filters for key in _rarest(each))
         self._keys[who] = tuple(keys) if len(keys) <= MAX_KEYS else (_ANY,)
@@ -41,7 +41,7 @@ class Interests(Generic[_Who]):
             self._filed.setdefault(key, {})[who] = None
 
     def remove(self, who: _Who) -> None:
-        """Keep nothing of somebody; unknown ones are no error."""
+        """Forget a subscriber; an unknown one is no error."""
         for key in self._keys.pop(who, ()):
             filed = self._filed[key]
             del filed[who]
@@ -52,7 +52,7 @@ class Interests(Generic[_Who]):
         return who in self._keys
 
     def candidates(self, event: Event) -> list[_Who]:
-        """Anyone who may want an event, each once; nobody who wants it is missing."""
+        """All subscribers that may want an event, each once; none that wants it is missing."""
         found = (self._filed.get(key, ()) for key in _keys_of(event))
         return list(dict.fromkeys(who for filed in found for who in filed))
 

@@ -35,7 +35,7 @@ class Following:
         self._engine = engine
         self._gone_while_reading: set[str] | None = None
         self._upstream = Upstream(settings, engine.gate, engine.offer, local=_Here(engine))
-        # A service whose repositories are copied knows them better than anybody else.
+        # A service whose repositories are copied knows them best.
         if copied := settings.curation.archive_grasp_services:
             self._upstream.follow([f"{_RELAY_SCHEME[scheme_of(each)]}://{each}" for each in copied])
 
@@ -48,7 +48,7 @@ class Following:
         self._upstream.served(event)
 
     def gone(self, event_ids: frozenset[str]) -> None:
-        """Events are neither held nor served any more: nobody follows relays for them."""
+        """Events are neither held nor served any more: no relay is followed for them."""
         if self._gone_while_reading is not None:
             self._gone_while_reading |= event_ids
         self._upstream.withdrawn(event_ids)

@@ -33,9 +33,9 @@ from .state.shared import Common, Local, Record, Shared
 
 RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0
-# Anyone who lies is not asked again at once, however long he was listened to.
+# A relay that lies is not asked again at once, however long it was connected.
 MISBEHAVED_SECS = 600.0
-# So many are known still that nobody names any more: they may be named again.
+# So many are remembered after the last announcement of them: they may be named again.
 MAX_LEFT = 1_000
 
 EXPECTED = (AttemptFailed, OSError, WebSocketException, trio.BrokenResourceError)
@@ -97,7 +97,7 @@ class Upstream:
             self.follow([bootstrap_url(self._settings.bootstrap_relay_url)])
 
     def follow(self, urls: Iterable[str]) -> None:
-        """Follow these relays whatever announcements say; ourselves and non-relays are skipped."""
+        """Follow these relays besides announced ones; ourselves and non-relays are skipped."""
         self._roster.follow(urls)
         self._changed.set()
 
@@ -156,7 +156,7 @@ class Upstream:
         """Follow until cancelled; relays come and go with announcements.
 
         Args:
-          key: tells relays who we are that want to know (NIP-42); without one nobody is told.
+          key: tells relays who we are that want to know (NIP-42); without one no relay is told.
         """
         self._key = key
         async with trio.open_nursery() as nursery:
@@ -181,7 +181,7 @@ class Upstream:
                 nursery.start_soon(self._stay, relay)
 
     def _leave(self, relay: _Relay) -> None:
-        """End a connection that nobody wants; were it forgotten, no backoff would hold."""
+        """End a connection that is wanted no more; its record stays, so that its backoff holds."""
         relay.scope.cancel()
         relay.record.health.left(self._clock.now() + self._settings.base_backoff_secs)
         self._left.put(relay.record.url, relay.record)
@@ -213,7 +213,7 @@ class Upstream:
     async def _one_session(self, relay: _Relay) -> Ending:
         """Connect and stay as long as it lasts; returns why it ended.
 
-        Whatever a relay does to its own connection must not touch the others.
+        What a relay does to its own connection must not touch the others.
         """
         health, url = relay.record.health, parse_web_url(relay.record.url, RELAY_SCHEMES)
         ending = None

@@ -1,4 +1,4 @@
-"""From each key, everybody who is let in, one after another; whole groups at once (B 3.7).
+"""The keys that each key lets in, directly or through others; whole groups at once (B 3.7).
 
 A set of keys is an integer, one bit a key. To take a group over costs one step, however large it
 is, and each group is worked out once: those who let in one another have the same.
@@ -16,7 +16,7 @@ import attrs
 
 @attrs.define(eq=False)
 class Group:
-    """A set of keys to which nobody has to be added.
+    """A set of keys that is complete: no further key is let in.
 
     Attributes:
       members, named, naming: who is inside, whom they name, and who names them, one bit a key.
@@ -47,7 +47,7 @@ class _Open:
 
 
 class Component:
-    """Keys that names connect, in whatever direction; no other key can be in their groups.
+    """Keys that names connect, in any direction; no other key can be in their groups.
 
     Args:
       keys: all of them.
@@ -139,7 +139,7 @@ def components(names: Mapping[str, Sequence[str]]) -> dict[str, Component]:
     """By key, the component that it belongs to.
 
     Args:
-      names: by key, whom it names; only those who name somebody or nobody themselves.
+      names: by key, the keys that it names; each named key is a key of it too, and may name none.
     """
     beside: dict[str, list[str]] = {key: [] for key in names}
     for key, named in names.items():

@@ -1,6 +1,6 @@
 """Who rules a repository: the members of each owner's set, from what each author signed (B 3.7).
 
-Nobody is a member by somebody else's word alone: a member names him, and he names a member.
+Membership needs two announcements: a member names the key, and the key names a member.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import attrs
 
 from ..roles import Roles
 from .groups import Component
-from .paths import Nobody, Path, Paths
+from .paths import Path, PathProblem, Paths
 from .reaching import confirm, reach
 from .rulings import Ruling, Rulings
 
@@ -22,7 +22,7 @@ _NONE: frozenset[str] = frozenset()
 class Membership:
     """The sets of all owners of one identifier; pure, iterative, each worked out once.
 
-    Whatever concerns many owners or many authors is asked once for all of them: sets may overlap,
+    What concerns many owners or many authors is asked once for all of them: sets may overlap,
     so that to list each of many is the square of the work.
 
     Attributes:
@@ -53,7 +53,7 @@ class Membership:
     _left: list[dict[str, list[str]]] = attrs.field(init=False, factory=list, eq=False, repr=False)
 
     def members(self, owner: str) -> frozenset[str]:
-        """Everybody who may push to the owner's repository and publish states for it.
+        """The keys that may push to the owner's repository and publish states for it.
 
         An owner outside of the set is forwarded: it points at a group that it is no member of.
         """
@@ -64,7 +64,7 @@ class Membership:
         return members if owner in members or owner in self.served else _NONE
 
     def members_of_any(self, owners: Iterable[str]) -> frozenset[str]:
-        """Everybody who is in the set of one of the owners."""
+        """All keys that are in the set of one of the owners."""
         asked, found = frozenset(owners), dict[Component, int]()
         for ruling in self._rulings.all():
             if not asked.isdisjoint(ruling.owners):
@@ -83,12 +83,12 @@ class Membership:
                     found.update(dict.fromkeys(ruling.owners, first[ruling.group]))
         return found
 
-    def why_nobody(self, owner: str) -> Path | None:
+    def why_no_authority(self, owner: str) -> Path | None:
         """Why the owner's set is empty; None when it is not."""
         if self.members(owner):
             return None
         path = self.paths.of(owner)
-        return attrs.evolve(path, nobody=path.nobody or Nobody.FORWARDED)
+        return attrs.evolve(path, problem=path.problem or PathProblem.FORWARDED)
 
     def owners_authorising(self, *authors: str) -> frozenset[str]:
         """The owners whose set holds one of the authors."""
@@ -105,7 +105,7 @@ class Membership:
         return self.owners_authorising(key) | reach(key, self.paths.pointing().get)
 
     def moderators(self, owner: str) -> frozenset[str]:
-        """Whom members made moderators and who accepted it; for pages, they rule nothing."""
+        """The keys that members made moderators and that accepted; for pages, they rule nothing."""
         members = self.members(owner)
 
         def assigned(key: str) -> Iterable[str]:
@@ -119,7 +119,7 @@ class Membership:
         return confirm(members, assigned, lambda key: naming.get(key, ())) - members
 
     def left_naming(self, key: str) -> Collection[str]:
-        """Those who ended their own role and name the key still, in whatever role."""
+        """Keys that ended their own role and still name this key, in any role."""
         if not self._left:
             self._left.append({})
             for left, roles in self.roles.items():
@@ -130,7 +130,7 @@ class Membership:
     def seen(self, owner: str) -> frozenset[str]:
         """Whose announcements matter for an owner: on its path, in its group, or named by one.
 
-        Never those whom only an invited one names: it is no member.
+        Never those that only an invited key names: it is no member.
         """
         found = {*self.paths.way(owner)}
         if (roles := self.roles.get(owner)) is not None:

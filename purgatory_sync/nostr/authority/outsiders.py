@@ -1,4 +1,4 @@
-"""What somebody is who has no authority: invited, gone, on a path that leads to nobody (B 3.7)."""
+"""The position of a key without authority: invited, gone, on a path without an end (B 3.7)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Outsider:
     """A key that is in no set, and what it lacks.
 
     Attributes:
-      by: who invited it, or at whom its own announcement points which names it no more.
+      by: who invited it, or the lead that its own announcement points at and that names it no more.
       path: where its own pointers end, for PATH.
     """
 

@@ -1,4 +1,4 @@
-"""Where the pointers `M` of announcements lead, and why some lead to nobody (B 3.7)."""
+"""Where the pointers `M` of announcements lead, and why some lead to no root (B 3.7)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import attrs
 from ..roles import Roles
 
 
-class Nobody(enum.StrEnum):
+class PathProblem(enum.StrEnum):
     """Why an owner's set is empty."""
 
     UNKNOWN = "unknown"
@@ -27,13 +27,13 @@ class Path:
     """Where the pointers lead from an owner.
 
     Attributes:
-      root: the key at their end; None when nobody rules.
-      nobody: why there is no root.
+      root: the key at their end; None when no key rules.
+      problem: why there is no root.
       at: the key at which they end, whether it is a root or not.
     """
 
     root: str | None
-    nobody: Nobody | None
+    problem: PathProblem | None
     at: str
 
 
@@ -51,10 +51,10 @@ class Paths:
         """
         roles = self.roles.get(owner)
         if roles is None:
-            return Path(None, Nobody.UNKNOWN, owner)
+            return Path(None, PathProblem.UNKNOWN, owner)
         if roles.leads:
             return self._end_of(owner)
-        return Path(owner, None, owner) if roles.may else Path(None, Nobody.INACTIVE, owner)
+        return Path(owner, None, owner) if roles.may else Path(None, PathProblem.INACTIVE, owner)
 
     def way(self, owner: str) -> tuple[str, ...]:
         """Every key that is met from the owner on, also a last one of which nothing is known."""
@@ -74,7 +74,7 @@ class Paths:
         return found
 
     def _end_of(self, key: str) -> Path:
-        """Where somebody's path ends who points at a lead, itself included."""
+        """Where the path of a key ends that points at a lead, itself included."""
         way: dict[str, None] = {}
         at = key
         while at not in self._ends and at not in way:
@@ -84,19 +84,19 @@ class Paths:
                 self._ends[at] = self._stop(at)
             else:
                 at = lead
-        end = self._ends[at] if at in self._ends else Path(None, Nobody.CIRCLE, at)
+        end = self._ends[at] if at in self._ends else Path(None, PathProblem.CIRCLE, at)
         self._ends.update(dict.fromkeys(way, end))
         return end
 
     def _stop(self, key: str) -> Path:
         roles = self.roles.get(key)
         if roles is None:
-            return Path(None, Nobody.LEAD_UNKNOWN, key)
+            return Path(None, PathProblem.LEAD_UNKNOWN, key)
         if len(roles.leads) > 1:
-            return Path(None, Nobody.TWO_LEADS, key)
+            return Path(None, PathProblem.TWO_LEADS, key)
         if not roles.leads:
-            return Path(None, Nobody.NO_LEAD, key)
-        return Path(key, None, key) if roles.may else Path(None, Nobody.INACTIVE, key)
+            return Path(None, PathProblem.NO_LEAD, key)
+        return Path(key, None, key) if roles.may else Path(None, PathProblem.INACTIVE, key)
 
     def _lead(self, key: str) -> str | None:
         """The one key that an announcement calls the lead, or None."""

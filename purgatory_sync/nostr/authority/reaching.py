@@ -1,4 +1,4 @@
-"""Who is reached in a graph of names, and who is let in: linear, whatever the graph (B 3.7)."""
+"""Which keys a graph of names reaches, and which are let in: linear in any graph (B 3.7)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def confirm(
 
     Args:
       seed: who is inside from the beginning.
-      names: whom a key names that may be let in.
+      names: the keys that a key names and that may be let in.
       named_by: who names a key and may be let in.
     """
     inside = set(seed)

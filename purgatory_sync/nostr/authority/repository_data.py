@@ -1,4 +1,4 @@
-"""All that is known of one identifier: its announcements and whom they authorise (B 3.7, 8.1)."""
+"""All that is known of one identifier: its announcements and who they authorise (B 3.7, 8.1)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RepositoryData:
 
     Attributes:
       known: by owner, in the order of the owners' hex keys.
-      sets: who authorises whom, by what these announcements say.
+      sets: which key authorises which, by these announcements.
     """
 
     identifier: str
@@ -78,7 +78,7 @@ class RepositoryData:
         return cls(identifier, dict(sorted(newest.items())))
 
     def maintainer_set(self, owner: str) -> frozenset[str]:
-        """The members of the owner's set: everybody whose states rule its refs (B 3.7)."""
+        """The members of the owner's set: all keys whose states rule its refs (B 3.7)."""
         return self.sets.members(owner)
 
     def owners_authorising(self, *authors: str) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ class WhoRules:
     """All keys in hex, in order.
 
     Attributes:
-      lead: at whom the pointers of its members end; None where nobody points at anybody.
+      lead: the key where the pointers of its members end; None without pointers.
       maintainers: its set.
-      moderators: whom members made moderators, and who accepted.
-      invited: whom a member names and who has not accepted, with the member.
+      moderators: keys that members made moderators, and that accepted.
+      invited: keys that a member names and that have not accepted, with the member.
       left: who was named by members, or names one, and has ended the own role.
       forwarded_to: the root of its set, when the owner is not in it.
-      nobody: why the set is empty, or None.
+      no_authority: why the set is empty, or None.
     """
 
     lead: str | None
@@ -32,7 +32,7 @@ class WhoRules:
     invited: Mapping[str, str]
     left: tuple[str, ...]
     forwarded_to: str | None
-    nobody: Path | None
+    no_authority: Path | None
 
 
 def who_rules(owner: str, data: RepositoryData) -> WhoRules:
@@ -57,12 +57,12 @@ def who_rules(owner: str, data: RepositoryData) -> WhoRules:
         invited={name: by for name, by in sorted(named.items()) if name not in left},
         left=tuple(sorted(left)),
         forwarded_to=None if owner in members else root,
-        nobody=sets.why_nobody(owner),
+        no_authority=sets.why_no_authority(owner),
     )
 
 
 def by_lists_alone(owner: str, data: RepositoryData) -> frozenset[str]:
-    """Whom the rule of former versions gave authority: `maintainers` followed one way.
+    """The keys with authority by the rule of former versions: `maintainers` followed one way.
 
     Only to tell what changes with it: nothing is authorised by this.
     """

@@ -56,7 +56,7 @@ def judge_private(announcement: Announcement, known: Known) -> Verdict:
 
 
 def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
-    """B 2.2: whatever older version is here leaves for good; the new one stays only by 2.2 (b).
+    """B 2.2: any older version here leaves for good; the new one stays only by 2.2 (b).
 
     The bar leaves the new one out where it can, so that 2.2 (b) may admit it later (B 2.8).
     """

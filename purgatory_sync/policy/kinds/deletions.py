@@ -23,8 +23,8 @@ def judge_deletion(deletion: Deletion, known: Known) -> Verdict:
     bars = tuple(Tombstone(target, request.pubkey, request.created_at) for target in targets)
     served = [each for each in known.targets_served if _ends(bars, each)]
     held = [each for each in known.targets_held if _ends(bars, each)]
-    # What an announcement replaced does not come back in its place: nobody is a member by a word
-    # that he replaced and withdrew.
+    # What an announcement replaced does not come back in its place: a key is no member by
+    # an announcement that it replaced and withdrew.
     older = [
         Tombstone(address, request.pubkey, each.event.created_at)
         for each in (*served, *held)

@@ -1,4 +1,4 @@
-"""What somebody without authority is told: what is missing, and what to publish (B 3.1, 6.6)."""
+"""What a key without authority is told: what is missing, and what to publish (B 3.1, 6.6)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Mapping
 from typing import Final
 
 from ...nostr.authority.outsiders import Position, position_of
-from ...nostr.authority.paths import Nobody, Path
+from ...nostr.authority.paths import Path, PathProblem
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.keys import encode_npub
 
 NOT_AUTHORIZED: Final = "restricted: author not authorized for this repository"
 
 _YOURSELF: Final = "publish your own announcement (kind 30617) of this identifier that names them"
-_OTHERS: Final[Mapping[Nobody, str]] = {
-    Nobody.UNKNOWN: "nobody announced this repository here",
-    Nobody.LEAD_UNKNOWN: "the lead {at} has no announcement of this identifier here: it has to "
-    "publish one here that names itself with M, or you name it with m instead of M",
-    Nobody.NO_LEAD: "the lead {at} does not say in its own announcement that it leads: it has to "
-    "name itself with M there, or you name it with m instead of M",
-    Nobody.TWO_LEADS: "the announcement of {at} calls more than one key the lead: one M tag has "
-    "to be left",
-    Nobody.CIRCLE: "the M tags that begin in your announcement lead in a circle, through {at}: "
-    "publish one that names you with M, or nobody",
-    Nobody.INACTIVE: "the lead {at} has ended its own role, or its role tags for itself are "
+_OTHERS: Final[Mapping[PathProblem, str]] = {
+    PathProblem.UNKNOWN: "this repository is not announced here",
+    PathProblem.LEAD_UNKNOWN: "the lead {at} has no announcement of this identifier here: it has "
+    "to publish one here that names itself with M, or you name it with m instead of M",
+    PathProblem.NO_LEAD: "the lead {at} does not say in its own announcement that it leads: it has "
+    "to name itself with M there, or you name it with m instead of M",
+    PathProblem.TWO_LEADS: "the announcement of {at} calls more than one key the lead: one M tag "
+    "has to be left",
+    PathProblem.CIRCLE: "the M tags that begin in your announcement lead in a circle, through {at}"
+    ": publish one that names you with M, or has no M tag",
+    PathProblem.INACTIVE: "the lead {at} has ended its own role, or its role tags for itself are "
     "broken: publish an announcement that names another lead, or none",
-    Nobody.FORWARDED: "this announcement points at a repository of others, and is not served: "
+    PathProblem.FORWARDED: "this announcement points at a repository of others, and is not served: "
     "publish one that names yourself with M",
 }
 
@@ -67,16 +67,16 @@ def why_not(author: str, data: RepositoryData, owner: str | None = None) -> str:
     return "no maintainer names you: ask one to do it, or announce this repository yourself"
 
 
-def why_nobody(owner: str, data: RepositoryData) -> str | None:
-    """Why nobody may push to an owner's repository; None when somebody may."""
-    path = data.sets.why_nobody(owner)
+def why_no_authority(owner: str, data: RepositoryData) -> str | None:
+    """Why no key may push to an owner's repository; None when one may."""
+    path = data.sets.why_no_authority(owner)
     if path is None:
         return None
-    if path.nobody is Nobody.INACTIVE and path.at == owner:
+    if path.problem is PathProblem.INACTIVE and path.at == owner:
         return "the owner has ended its own role, or its role tags for itself are broken"
     return _words(path)
 
 
 def _words(path: Path) -> str:
-    nobody = path.nobody or Nobody.FORWARDED
-    return _OTHERS[nobody].format(at=encode_npub(path.at))
+    problem = path.problem or PathProblem.FORWARDED
+    return _OTHERS[problem].format(at=encode_npub(path.at))

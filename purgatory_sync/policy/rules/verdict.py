@@ -24,7 +24,7 @@ class Action(enum.StrEnum):
 
 @attrs.frozen
 class Verdict:
-    """The decision; everything beside `action` is done whatever the action, also on REFUSE.
+    """The decision; everything beside `action` is done with every action, also on REFUSE.
 
     Attributes:
       action: SERVE of a state or PR means: release it now (B 7); of anything else: save it.

@@ -1,4 +1,4 @@
-"""One lock per identifier: whatever joins objects, moves refs or releases holds it (B 6.7, 7.1)."""
+"""One lock per identifier: joining objects, moving refs and releasing need it (B 6.7, 7.1)."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Repositories:
     worker thread and back: `await repositories.run(repositories.create, owner, identifier)`.
 
     Only closed packs join a repository that we made, so an object that is there is there with all
-    its history (B 3.6). Where somebody else writes too, the marker is missing and each object is
+    its history (B 3.6). Where another program writes too, the marker is missing and each object is
     walked once instead.
 
     Args:
@@ -179,7 +179,7 @@ class Repositories:
             return False
 
     def has_data(self, path: Path) -> bool:
-        """Whether a branch or a tag is there, so that it was served, or belongs to somebody.
+        """Whether a branch or a tag is there, so that it was served, or belongs to another program.
 
         Raises:
           RepositoryError: its refs cannot be read.
@@ -223,7 +223,7 @@ class Repositories:
                 self._walked.pop(key)
 
     def distrust(self, path: Path) -> None:
-        """Somebody else wrote into the repository: from now on, for ever, its objects are walked.
+        """Another program wrote into the repository: its objects are walked from now on, for ever.
 
         Raises:
           RepositoryError: the disk refuses.
@@ -237,7 +237,7 @@ class Repositories:
             raise local_failure(f"note that others write to {path}", error) from error
 
     def is_ours_alone(self, path: Path) -> bool:
-        """Whether nobody else ever wrote into the repository, as far as we were told."""
+        """Whether only this program ever wrote into the repository, as far as we were told."""
         return (path / PROVEN_MARKER).exists()
 
     def all_named(self) -> list[tuple[str, str]]:
@@ -250,7 +250,7 @@ class Repositories:
         return sorted(named)
 
     def ours_alone(self) -> Iterator[Path]:
-        """Every repository that nobody else ever wrote into, as they are found on the disk."""
+        """Every repository that only this program wrote into, as they are found on the disk."""
         for path in self.git_data.glob("npub1*/*.git"):
             if self.is_ours_alone(path):
                 yield path
@@ -262,12 +262,12 @@ class Repositories:
         return [path for path in paths if is_repository(path)]
 
     def relatives(self, path: Path) -> list[Path]:
-        """The other repositories of the same identifier that nobody else ever wrote into."""
+        """The other repositories of the same identifier that only this program wrote into."""
         paths = (folder / path.name for folder in self.git_data.glob("npub1*"))
         return [each for each in paths if each != path and self.is_ours_alone(each)]
 
     def note_left(self, path: Path) -> None:
-        """Note durably that there may be objects in the repository that nothing names any more.
+        """Note durably that the repository may hold unreachable objects.
 
         Raises:
           RepositoryError: the disk refuses.
@@ -316,7 +316,7 @@ class Repositories:
           wanted: a key of the caller's → repositories concerned, and OIDs.
 
         Returns, by key, the OIDs that some of its repositories holds. A damaged repository holds
-        nothing; it keeps nobody from knowing what the others hold.
+        nothing; the answers of the others count all the same.
         """
         by_path: dict[Path, set[str]] = {}
         for paths, oids in wanted.values():
@@ -333,7 +333,7 @@ class Repositories:
     ) -> frozenset[str]:
         """Link what the target lacks from other repositories; returns the OIDs it then holds.
 
-        A source that somebody else writes to gives only what is proven in it, and the target is
+        A source that another program writes to gives only what is proven in it, and the target is
         believed no more than the source from then on.
         """
         there = self._proven(target, oids)

@@ -96,7 +96,7 @@ class RepositoryIndex:
     async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
         """The owners whose served announcements have their repository here, made or not.
 
-        Anyone who is served for an owner's sake only (B 2.2 b, 5.1) has none, listing us or not.
+        An author who is served only as a member of a set (B 2.2 b, 5.1) has none, listed or not.
         """
         served = await self._read(identifier)
         return tuple(

@@ -92,7 +92,7 @@ class Gate:
         return await self._way.open(addresses, port, deadline)
 
     async def _judged_addresses(self, host: str) -> Sequence[str]:
-        """The addresses to try in turn; all of the host's are judged, whatever their number."""
+        """The addresses to try in turn; all of the host's are judged, many or few."""
         found = await self._looked_up(host)
         for text in found:
             address = parse_address(text)

@@ -40,7 +40,7 @@ class GivenTransport(httpx.AsyncBaseTransport):
         }
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; it counts as a contact even if the transport contacts nobody.
+        """Send a request; it counts as a contact even if the transport contacts no server.
 
         Raises AttemptFailed's subclasses for errors of httpx. Cancelled, the transport is.
         """

@@ -22,7 +22,7 @@ _PIECE_BYTES: Final = 65536
 _MAX_HEAD_BYTES: Final = 64 * 1024
 _MAX_INFORMATIONAL: Final = 16
 _GREETING: Final = b"HTTP/1."
-# A chunk costs us the same whatever is in it: ten thousand tiny ones come in one piece, and others
+# A chunk costs us the same, large or small: ten thousand tiny ones come in one piece, and others
 # wait meanwhile.
 _CHUNKS_AT_ONCE: Final = 64
 
@@ -105,11 +105,11 @@ class HttpConnection:
         return True
 
     def is_tunnel(self) -> bool:
-        """Whether a CONNECT was granted, and nothing came behind its answer: nobody asked yet."""
+        """Whether a CONNECT was granted, and nothing followed its answer: no request yet."""
         return self._h11.their_state is h11.SWITCHED_PROTOCOL and not self._h11.trailing_data[0]
 
     def is_stale(self) -> bool:
-        """Whether an idle connection has something to read: its end, or what nobody asked for."""
+        """Whether an idle connection has something to read: its end, or bytes without a request."""
         stream: Any = self._stream
         while isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream

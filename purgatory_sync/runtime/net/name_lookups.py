@@ -1,4 +1,4 @@
-"""Name look-ups with places of their own, so that a slow resolver starves nobody else."""
+"""Name look-ups with places of their own, so that a slow resolver starves no other work."""
 
 from __future__ import annotations
 

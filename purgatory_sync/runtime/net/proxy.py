@@ -70,7 +70,7 @@ class ThroughProxy:
             except ProxyFailed as error:
                 if failure is None:
                     raise
-                # The start for an address before this one counts, whatever came then.
+                # The start for an earlier address counts, however it ended.
                 raise failure from error
         raise failure or ProxyFailed("no address")
 

@@ -54,7 +54,7 @@ async def test_b_9_the_report_says_before_what_an_upgrade_takes_back(world: Worl
         invited={BEN.npub: ANNA.npub},
         left=(),
         forwarded_to=None,
-        nobody=None,
+        no_authority=None,
         ruled_by=RulingState(older.id, ANNA.npub, NOW - 60),
         lost=(BEN.npub,),
         moves=(RefMove(DEV, OURS.oid, None), RefMove(MAIN, THEIRS.oid, OURS.oid)),
@@ -115,7 +115,7 @@ async def test_b_3_7_the_report_names_everybody_around_a_repository(world: World
     assert report.moderators == (OTTO.npub,)
     assert report.invited == {FRED.npub: ANNA.npub}
     assert report.left == (CARL.npub,)
-    assert (report.nobody, report.forwarded_to, report.ruled_by) == (None, None, None)
+    assert (report.no_authority, report.forwarded_to, report.ruled_by) == (None, None, None)
 
 
 @pytest.mark.parametrize("served", [True, False])
@@ -132,8 +132,8 @@ async def test_b_3_7_the_report_says_who_is_forwarded_and_where_nobody_rules(
     report = {each.npub: each for each in await report_authority(world.core)}[ANNA.npub]
     if served:
         assert (report.forwarded_to, report.maintainers) == (BEN.npub, (BEN.npub,))
-        assert report.nobody is None
+        assert report.no_authority is None
     else:
         assert (report.forwarded_to, report.maintainers) == (None, ())
-        assert report.nobody is not None
-        assert report.nobody.startswith("this announcement points at a repository of others")
+        assert report.no_authority is not None
+        assert report.no_authority.startswith("this announcement points at a repository of others")

@@ -83,7 +83,7 @@ async def test_b_6_4_a_repository_says_who_rules_it(
     assert (told["npub"], told["identifier"], told["is_served"]) == (ALICE.npub, "repo", True)
     nobody = Rulers(None, (), (), {}, (), None, f"the lead is {HOSTILE}")
     _, _, body = await ask(make_pages(hosted=repository(rulers=nobody)), f"/{ALICE.npub}/repo")
-    assert "Nobody: the lead is " in body
+    assert "No key: the lead is " in body
     assert "<script>alert" not in body
     other = await ask(pages, f"/{ALICE.npub}/other.git", "application/json")
     assert other[0] == 404

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purgatory_sync.nostr.authority.membership import Membership
-from purgatory_sync.nostr.authority.paths import Nobody
+from purgatory_sync.nostr.authority.paths import PathProblem
 from purgatory_sync.nostr.roles import Roles
 
 from .authority_cases import CASES, Case, event, expected, key, letters, membership, tag
@@ -30,30 +30,30 @@ def test_b_3_7_who_authorises_is_the_other_way_round(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "nobody", "at"),
+    ("tags", "problem", "at"),
     [
-        ("B: -", Nobody.UNKNOWN, "A"),
-        ("A: m A 10 20", Nobody.INACTIVE, "A"),
-        ("A: M A, o A 1 defer", Nobody.INACTIVE, "A"),
-        ("A: M B | B: M B, m B 1 defer", Nobody.INACTIVE, "B"),
-        ("A: M B, m A", Nobody.LEAD_UNKNOWN, "B"),
-        ("A: M B, m A | B: m B", Nobody.NO_LEAD, "B"),
-        ("A: M B, m A | B: -", Nobody.NO_LEAD, "B"),
-        ("A: M B, M C", Nobody.TWO_LEADS, "A"),
-        ("A: M B | B: M B, M C", Nobody.TWO_LEADS, "B"),
-        ("A: M B | B: M A", Nobody.CIRCLE, "A"),
-        ("A: M B | B: M C | C: M D | D: M C", Nobody.CIRCLE, "C"),
-        ("held A: m A 1 2, M L | L: M L", Nobody.FORWARDED, "L"),
+        ("B: -", PathProblem.UNKNOWN, "A"),
+        ("A: m A 10 20", PathProblem.INACTIVE, "A"),
+        ("A: M A, o A 1 defer", PathProblem.INACTIVE, "A"),
+        ("A: M B | B: M B, m B 1 defer", PathProblem.INACTIVE, "B"),
+        ("A: M B, m A", PathProblem.LEAD_UNKNOWN, "B"),
+        ("A: M B, m A | B: m B", PathProblem.NO_LEAD, "B"),
+        ("A: M B, m A | B: -", PathProblem.NO_LEAD, "B"),
+        ("A: M B, M C", PathProblem.TWO_LEADS, "A"),
+        ("A: M B | B: M B, M C", PathProblem.TWO_LEADS, "B"),
+        ("A: M B | B: M A", PathProblem.CIRCLE, "A"),
+        ("A: M B | B: M C | C: M D | D: M C", PathProblem.CIRCLE, "C"),
+        ("held A: m A 1 2, M L | L: M L", PathProblem.FORWARDED, "L"),
     ],
 )
-def test_b_3_7_why_there_is_nobody(tags: str, nobody: Nobody, at: str) -> None:
-    path = membership(tags).why_nobody(key("A"))
+def test_b_3_7_why_no_key_has_authority(tags: str, problem: PathProblem, at: str) -> None:
+    path = membership(tags).why_no_authority(key("A"))
     assert path is not None
-    assert (path.nobody, letters([path.at])) == (nobody, at)
+    assert (path.problem, letters([path.at])) == (problem, at)
 
 
-def test_there_is_no_reason_where_there_is_somebody() -> None:
-    assert membership("A: M A").why_nobody(key("A")) is None
+def test_there_is_no_reason_where_a_key_has_authority() -> None:
+    assert membership("A: M A").why_no_authority(key("A")) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_b_3_7_two_signatures_stand_behind_every_member(graph: Graph) -> None:
     for owner in map(key, LETTERS):
         members = sets.members(owner)
         if not members:
-            assert sets.why_nobody(owner) is not None
+            assert sets.why_no_authority(owner) is not None
             continue
         way = sets.paths.way(owner)
         root = way[-1]

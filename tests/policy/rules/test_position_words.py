@@ -12,7 +12,7 @@ from purgatory_sync.nostr.authority.repository_data import (
     Standing,
 )
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.policy.rules.position_words import why_nobody, why_not
+from purgatory_sync.policy.rules.position_words import why_no_authority, why_not
 
 from ...nostr.authority.authority_cases import announced, key
 
@@ -74,13 +74,13 @@ def test_b_3_1_the_words_fit_the_case(tags: str, position: Position, words: str)
         ("A: M B | B: M A", "lead in a circle"),
         ("A: M L | L: M L, o L 1 defer", f"the lead {NPUB['L']} has ended its own role"),
         ("held A: M L | L: M L", "points at a repository of others, and is not served"),
-        ("B: -", "nobody announced this repository here"),
+        ("B: -", "this repository is not announced here"),
     ],
 )
 def test_b_6_6_where_nobody_rules_the_words_say_why(tags: str, words: str) -> None:
-    assert words in (why_nobody(key("A"), data(tags)) or "")
+    assert words in (why_no_authority(key("A"), data(tags)) or "")
 
 
 @pytest.mark.parametrize("tags", ["A: -", "A: M L | L: M L"])
 def test_b_6_6_there_is_nothing_to_say_where_somebody_rules(tags: str) -> None:
-    assert why_nobody(key("A"), data(tags)) is None
+    assert why_no_authority(key("A"), data(tags)) is None

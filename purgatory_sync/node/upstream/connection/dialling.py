@@ -27,12 +27,12 @@ PING_SECS: Final = 20
 _LIMITS: Final = Limits(PING_SECS, CLOSE_TIMEOUT_SECS, QUEUED_FRAMES, MAX_MESSAGE_BYTES)
 # All frames of a piece are taken apart at once, and a ping has two bytes.
 PIECE_BYTES: Final = 4 * KIB
-# Nobody reads pings and pongs, so that no pace holds them up.
+# Pings and pongs are not read as messages, so that no pace holds them up.
 CONTROL_FRAMES_PER_SEC, CONTROL_FRAMES_BURST = 10.0, 1_000.0
 
 
 class _Flooded(Exception):
-    """The relay sends more pings or pongs than anybody needs."""
+    """The relay sends too many pings or pongs."""
 
 
 class _Stalled(trio.BrokenResourceError):
@@ -52,7 +52,7 @@ def ended(error: ConnectionClosed) -> Ending:
 
 
 class _Bounded(trio.abc.HalfCloseableStream):
-    """A stream that gives up on a peer that takes nothing: no ping of ours would get through."""
+    """A stream that gives up on a peer that takes nothing: our pings would not get through."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream) -> None:
         self._stream = stream
@@ -95,7 +95,7 @@ class _FloodGuard:
 async def dial(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> AsyncIterator[FramePump]:
     """A WebSocket to a relay, through the gate only: no proxy, no redirects, bounded messages.
 
-    A redirect is an answer that is no WebSocket: nobody has judged where it leads.
+    A redirect is refused as an answer that is no WebSocket: its target is not judged.
 
     Args:
       url: a judged ws or wss URL.

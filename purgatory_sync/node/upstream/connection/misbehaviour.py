@@ -26,7 +26,7 @@ class Wrong(enum.StrEnum):
 ALLOWED: Final = {
     Wrong.FORGED: (100, 0.01),
     Wrong.UNASKED: (5_000, 1.0),
-    # Whatever matches several subscriptions comes with each of them.
+    # An event that matches several subscriptions comes with each of them.
     Wrong.REPEATED: (10_000, 10.0),
     Wrong.UNDELIVERED: (1_000, 1.0),
     Wrong.NOISE: (10_000, 1.0),

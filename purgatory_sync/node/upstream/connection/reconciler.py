@@ -26,7 +26,7 @@ MAX_ROUNDS = 200
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_BYTES_IN_LOOP = 8 * 1024
 SILENCE_SECS, PROBE_SECS, ALL_ROUNDS_SECS = 30.0, 10.0, 600.0
-# Nobody has it: a cheap question that shows whether the relay knows how to answer.
+# No event has this id: a cheap question that shows whether the relay knows how to answer.
 PROBE: Final = Filter(ids=frozenset({"0" * 64}))
 # What a NOTICE holds that answers a message which the relay does not know.
 HINTS: Final = ("neg", "known", "invalid", "support", "recogni", "bad msg")

@@ -52,7 +52,7 @@ class Challenge:
 
 @attrs.frozen
 class Taken:
-    """OK: what became of an event of ours."""
+    """OK: what became of an event that we sent."""
 
     event_id: str
     accepted: bool
@@ -61,7 +61,7 @@ class Taken:
 
 @attrs.frozen
 class OtherMessage:
-    """NOTICE and whatever is not known here."""
+    """NOTICE, and messages that are not known here."""
 
     name: str
     text: str = ""

@@ -267,7 +267,7 @@ class Session:
         return True
 
     async def _sent(self, message: Sent) -> None:
-        """Take what was asked for; whatever else a relay sends is dropped."""
+        """Take what was asked for; all else that a relay sends is dropped."""
         name, event = message.subscription, message.event
         live = self._live.get(name)
         if self._walks.has(name):

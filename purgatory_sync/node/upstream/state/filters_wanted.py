@@ -21,7 +21,7 @@ MAX_VALUES = 1_000
 # Relays close connections over frames that are too long for them, often 128 KiB; three filters
 # with the same values go into one.
 MAX_CHARS = 36 * 1024
-# Anybody may announce: what is announced must not fill memory, nor relays with our REQs.
+# Every key may announce: announcements must not fill memory, nor relays with our REQs.
 MAX_WANTED = 500_000
 
 EVERYTHING = (
@@ -97,7 +97,7 @@ class Values:
         return tuple(held)
 
     def release(self, held: Iterable[Value]) -> None:
-        """Want these once less; what nobody wants is gone."""
+        """Want these once less; a value that is wanted no more is gone."""
         for value in held:
             value.holders -= 1
             if not value.holders:
@@ -191,7 +191,7 @@ class Wanted:
 def _coordinates(event: Event) -> Iterable[str]:
     """By what coordinates others may refer to an event, or to its repository (B 4.1).
 
-    Pull requests name the owner or a member; whom an announcement names may become one.
+    Pull requests name the owner or a member; a key that an announcement names may become one.
     """
     if event.kind == kinds.ANNOUNCEMENT:
         try:

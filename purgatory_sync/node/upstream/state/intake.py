@@ -48,8 +48,8 @@ Offer = Callable[[Event, Literal["sync"]], Awaitable[OfferAnswer]]
 Judged = Callable[[OfferAnswer], None]
 
 
-def _tell_nobody(answer: OfferAnswer) -> None:
-    """Nobody asked."""
+def _ignore(answer: OfferAnswer) -> None:
+    """Default `judged`: do nothing."""
 
 
 class Intake:
@@ -94,7 +94,7 @@ class Intake:
         """Whether an event was refused, and nothing came that it lacked."""
         return self._refused.knows(event_id, trio.current_time())
 
-    async def take(self, event: Event, judged: Judged = _tell_nobody) -> None:
+    async def take(self, event: Event, judged: Judged = _ignore) -> None:
         """Offer an event unless that is settled; waits for a free place, not for the answer.
 
         Args:

@@ -1,4 +1,4 @@
-"""How it stands with one relay: for the operator with reasons, for everybody by a coarse class."""
+"""The health of one relay: with reasons for the operator, as a coarse class in public."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ class RelayStatus:
       failures: connections that did not last, in a row.
       last_event_at: when the last event came that was asked for.
       received: events that were asked for and came, over all connections.
-      accepted, refused: what became of those that nobody had brought before.
+      accepted, refused: what became of those that no other relay had brought before.
       history: how it is asked for what it has; None before that is known.
       trouble, reason, trouble_at: what went wrong last since it was last connected, or is wrong
         with this connection; None, empty and None where nothing is.
-      never_shown: the gate refused it, and it was not connected since, or nobody knows yet whether
-        the gate will: not for everybody's eyes (B 10.3).
+      never_shown: the gate refused it, and it was not connected since, or it is not known yet
+        whether the gate will: not public (B 10.3).
     """
 
     url: str
@@ -160,7 +160,7 @@ class Health:
         self.connected_since = None
 
     def left(self, until: float) -> None:
-        """Nobody wants it any more; should somebody again, it is not tried before this time."""
+        """It is wanted no more; if it is wanted again, it is not tried before this time."""
         if self.connected_since is not None or self.retry_at is None:
             self.connected_since, self.retry_at = None, until
 

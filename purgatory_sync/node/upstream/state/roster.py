@@ -17,7 +17,7 @@ from .members_beside import Hosts, MembersBeside
 
 MAX_RELAYS = 200
 MAX_RELAYS_OF_ANNOUNCEMENT = 20
-# Anyone who announces many paths of one host must not make us open a connection to each.
+# An author who announces many paths of one host must not cause a connection to each.
 MAX_RELAYS_OF_HOST = 4
 
 
@@ -104,7 +104,7 @@ class Roster:
     def chosen(self) -> tuple[str, ...]:
         """The relays to follow now: pinned ones, then those that most owners name, oldest first.
 
-        Owners count, not announcements, so that nobody fills the places with a list of their own.
+        Owners count, not announcements, so that no author fills the places with one list.
         """
         chosen = dict.fromkeys(self._pinned)
         of_host = Counter(parse_web_url(url, RELAY_SCHEMES).host for url in chosen)

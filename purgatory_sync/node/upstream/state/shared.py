@@ -50,7 +50,7 @@ class Common:
       take: offers an event; may wait, and then nothing more is read.
       clock: Unix seconds.
       shared: what is here; when given, history is reconciled with it where a relay offers that.
-      key: signs where a relay asks who we are; without one nobody is told.
+      key: signs where a relay asks who we are; without one no relay is told.
     """
 
     wanted: Wanted
@@ -62,7 +62,7 @@ class Common:
 
 @attrs.define(eq=False)
 class Record:
-    """One relay, whatever becomes of its connections."""
+    """One relay, over all its connections."""
 
     url: str
     progress: WalkProgress = attrs.field(factory=WalkProgress)
