@@ -1,4 +1,4 @@
-"""Plain words: sentences name who does what (docs/glossary.md), so that readers need no guessing."""
+"""Plain words: sentences name who does what (docs/glossary.md); readers need not guess."""
 
 from __future__ import annotations
 
