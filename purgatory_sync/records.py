@@ -9,17 +9,20 @@ from .errors import NaughtyScope
 
 @attrs.frozen
 class Tombstone:
-    """What must not come back: a deletion's target, a delisted announcement (B 2.2, 5).
+    """What must not come back: a deletion's target, a delisted announcement (B 2.2, 5, 5.2).
 
     Attributes:
-      target: an event id (64 hex), or an address `kind:pubkey:identifier`.
+      target: an event id (64 hex), an address `kind:pubkey:identifier`, or `62:pubkey:` for all
+        that its author signed (`vanish_target`).
       author: whose deletion it is; it covers this author's events only.
       until: covers events of an address with `created_at` up to this (Unix seconds).
+      ends: Unix seconds when it is forgotten; None: never.
     """
 
     target: str
     author: str
     until: int
+    ends: float | None = None
 
 
 @attrs.frozen

@@ -1,8 +1,10 @@
-"""Kinds and classes of kinds (NIP-01, NIP-09, NIP-34)."""
+"""Kinds and classes of kinds (NIP-01, NIP-09, NIP-34, NIP-59, NIP-62)."""
 
 from __future__ import annotations
 
 DELETION = 5
+VANISH = 62
+GIFT_WRAP = 1059
 PATCH = 1617
 PULL_REQUEST = 1618
 PULL_REQUEST_UPDATE = 1619

@@ -7,12 +7,16 @@ from typing import TypeAlias
 import attrs
 
 from ..errors import InvalidEvent
+from ..urls import RELAY_SCHEMES, names_service
 from . import kinds
 from .address import Address, is_hex_key
 from .announcement import Announcement
 from .event import Event
 from .pull_request import PullRequest
 from .state import State
+
+ALL_RELAYS = "ALL_RELAYS"
+MOST_RELAYS = 1_000
 
 
 @attrs.frozen
@@ -52,6 +56,42 @@ class Deletion:
 
 
 @attrs.frozen
+class Vanish:
+    """A request to vanish, kind 62 (NIP-62): all that its author signed up to then leaves.
+
+    Attributes:
+      relays: whom it asks, as written: relay URLs, or `ALL_RELAYS`; the first 1,000.
+    """
+
+    event: Event
+    relays: tuple[str, ...]
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """None: what it ends has them."""
+        return ()
+
+    @classmethod
+    def parse(cls, event: Event) -> Vanish:
+        """Read a request to vanish.
+
+        Raises:
+          InvalidEvent: another kind.
+        """
+        if event.kind != kinds.VANISH:
+            raise InvalidEvent("not a request to vanish (kind 62)")
+        relays = dict.fromkeys(value.strip() for value in event.values("relay"))
+        return cls(event, tuple(relays)[:MOST_RELAYS])
+
+    def asks(self, service: str) -> bool:
+        """Whether it asks the service host[:port]: by its relay's URL, or as one of all relays."""
+        return any(
+            relay == ALL_RELAYS or names_service(relay, service, RELAY_SCHEMES)
+            for relay in self.relays
+        )
+
+
+@attrs.frozen
 class Other:
     """An event of any other kind, or a stored one of a kind above that is malformed today."""
 
@@ -63,7 +103,7 @@ class Other:
         return ()
 
 
-Parsed: TypeAlias = Announcement | State | PullRequest | Deletion | Other
+Parsed: TypeAlias = Announcement | State | PullRequest | Deletion | Vanish | Other
 
 
 def parse(event: Event) -> Parsed:
@@ -80,6 +120,8 @@ def parse(event: Event) -> Parsed:
         return State.parse(event)
     if event.kind in kinds.PR_KINDS:
         return PullRequest.parse(event)
+    if event.kind == kinds.VANISH:
+        return Vanish.parse(event)
     return Deletion.parse(event) if event.kind == kinds.DELETION else Other(event)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
-from ..nostr.parsed import Deletion, Parsed
+from ..nostr.parsed import Deletion, Parsed, Vanish
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import CurationSettings, PurgatorySettings
@@ -20,6 +20,7 @@ from .kinds.announcements import judge_announcement, judge_private
 from .kinds.deletions import judge_deletion
 from .kinds.pull_requests import judge_pr
 from .kinds.states import judge_state
+from .kinds.vanishing import VANISHED, judge_vanish
 from .rules.hosting import NO_LISTS
 from .rules.known_facts import Known
 from .rules.lacking import lacks_reference
@@ -40,7 +41,8 @@ def judge_unread(event: Event, now: float, lists: CurationSettings = NO_LISTS) -
       event: its id and signature are verified already.
       now: Unix seconds.
     """
-    if (blocked := judge_author(event.pubkey, lists)) is not None:
+    blocked = judge_author(event.pubkey, lists)
+    if blocked is not None and event.kind != kinds.VANISH:
         return blocked
     return refuse(PROOF) if event.kind == kinds.CLIENT_AUTH else judge_form(event, now)
 
@@ -65,6 +67,8 @@ def judge(
         return duplicate("already served")
     if known.held:
         return duplicate("already held, waiting for git data")
+    if isinstance(parsed, Vanish) and not (origin == "sync" and event.is_protected):
+        return judge_vanish(parsed, known)
     if (not_taken := judge_origin(origin, lists)) is not None:
         return not_taken
     newest = known.newest_served
@@ -74,6 +78,8 @@ def judge(
         return refuse(PROTECTED)
     if origin == "sync" and kinds.is_ephemeral(event.kind):
         return refuse(PASSING)
+    if known.vanished:
+        return refuse(VANISHED)
     if known.deleted:
         return refuse("invalid: deleted by its author")
     if isinstance(parsed, Announcement) and parsed.is_private:

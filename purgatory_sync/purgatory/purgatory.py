@@ -226,6 +226,11 @@ class Purgatory:
         """All held announcements, in the order in which they were added."""
         yield from tuple(self._announcements.values())
 
+    def held_by(self, author: str) -> list[HeldEvent]:
+        """Everything held that an author signed."""
+        held: tuple[HeldEvent, ...] = (*self.hunted_events(), *self.announcements())
+        return [entry for entry in held if entry.event.pubkey == author]
+
     def remove_state_event(self, event_id: str) -> HeldState | None:
         """Let a state go (released, expired or deleted); returns it, or None if it is not held."""
         if (held := self._states.get(event_id)) is not None:

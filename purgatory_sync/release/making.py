@@ -36,6 +36,8 @@ async def make_repository(core: Core, owner: str, identifier: str, *, served: bo
     repositories = core.repositories
     token = new_token()
     note = core.ledger.made(owner, identifier)
+    if note is not None and note.ending:
+        await _remove(core, note)  # what is announced now is another one
     if not repositories.exists(owner, identifier):
         await core.ledger.apply(Change(made=[Made(owner, identifier, token, served)]))
     elif served and note is not None and not note.filled:
@@ -64,6 +66,24 @@ async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
             )
     except (RepositoryError, StoreError) as error:
         log.error("repository not removed", identifier=identifier, error=str(error))
+
+
+async def remove_ending(core: Core, made: Made) -> None:
+    """Remove a repository whose owner vanished (B 5.2); what cannot be removed is logged.
+
+    Then its note stays, and it is tried again when it is announced anew, and at a start.
+    """
+    try:
+        await _remove(core, made)
+    except (RepositoryError, StoreError) as error:
+        log.error("repository not removed", identifier=made.identifier, error=str(error))
+
+
+async def _remove(core: Core, made: Made) -> None:
+    repositories = core.repositories
+    if await repositories.run(repositories.path(made.owner, made.identifier).exists):
+        await repositories.run(repositories.remove, made.owner, made.identifier)
+    await core.ledger.apply(Change(forget_made=[made]))
 
 
 async def _has_requests(core: Core, made: Made) -> bool:

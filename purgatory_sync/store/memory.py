@@ -12,7 +12,7 @@ from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, Tombstone
 from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
-from .rules import START_MEMORY_SECS, indexed_tags, is_kept, wins_over
+from .rules import START_MEMORY_SECS, indexed_tags, is_kept, merged, wins_over
 
 
 class MemoryStore(Store):
@@ -137,11 +137,14 @@ class MemoryStore(Store):
             self._naughty.pop(source, None)
         self._held |= {row.event.id: row for row in change.hold}
         self._expired |= {each.event_id: each for each in change.expire}
+        if (now := change.tombstones_ended) is not None:
+            over = [k for k, t in self._tombstones.items() if t.ends is not None and t.ends <= now]
+            for key in over:
+                del self._tombstones[key]
         for tombstone in change.tombstones:
             key = tombstone.target, tombstone.author
-            other = self._tombstones.get(key)
-            if other is None or other.until < tombstone.until:
-                self._tombstones[key] = tombstone
+            other = self._tombstones.get(key, tombstone)
+            self._tombstones[key] = merged(other, tombstone)
         self._placeholders |= {(p.owner, p.identifier, p.event_id): p for p in change.placeholders}
         self._naughty |= {(row.scope, row.key): row for row in change.naughty}
         for each in change.forget_made:

@@ -62,12 +62,14 @@ class Made:
       token: what was written into that very repository when it was made; empty where that is not
         known.
       filled: whether its announcement was ever served: then its data is not ours to delete (B 2.7).
+      ending: its owner vanished, and it is to be removed, made here or found (B 5.2).
     """
 
     owner: str
     identifier: str
     token: str
     filled: bool = False
+    ending: bool = False
 
 
 @attrs.frozen
@@ -82,7 +84,9 @@ class Change:
       delete: ids that are no longer served.
       expire: ids to remember as expired.
       forget_expired: expired ids to forget.
-      tombstones: of one target and author the latest `until` is kept.
+      tombstones: of one target and author the latest `until` and `ends` are kept; one that never
+        ends stays such a one.
+      tombstones_ended: those that end by this time (Unix seconds) are forgotten.
       placeholders: of one owner, identifier and event id the last is kept.
       forget_placeholders: found by owner, identifier and event id.
       naughty: of one scope and key the last is kept.
@@ -100,6 +104,7 @@ class Change:
     expire: Sequence[Expired] = ()
     forget_expired: Sequence[str] = ()
     tombstones: Sequence[Tombstone] = ()
+    tombstones_ended: float | None = None
     placeholders: Sequence[Placeholder] = ()
     forget_placeholders: Sequence[Placeholder] = ()
     naughty: Sequence[NaughtyRecord] = ()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import attrs
+
 from ..nostr import kinds
 from ..nostr.address import RepositoryId
 from ..nostr.event import Event
+from ..records import Tombstone
 from .protocol import HeldRow
 
 START_MEMORY_SECS = 60.0
@@ -28,6 +31,12 @@ def indexed_tags(event: Event) -> frozenset[tuple[str, str]]:
         for tag in event.tags
         if len(tag) > 1 and len(tag[0]) == 1 and tag[0].isascii() and tag[0].isalpha()
     )
+
+
+def merged(one: Tombstone, other: Tombstone) -> Tombstone:
+    """What is kept of two tombstones of one target and author: what covers more, for longer."""
+    ends = None if one.ends is None or other.ends is None else max(one.ends, other.ends)
+    return attrs.evolve(one, until=max(one.until, other.until), ends=ends)
 
 
 def held_identifiers(row: HeldRow) -> tuple[str, ...]:

@@ -90,9 +90,15 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         ((e.event_id, e.at, e.reason) for e in change.expire),
     )
     many(
-        "INSERT INTO tombstone VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET until = max(until, excluded.until)",
-        ((searchable(t.target), t.author, t.until) for t in change.tombstones),
+        "DELETE FROM tombstone WHERE ends <= ?",
+        () if change.tombstones_ended is None else ((change.tombstones_ended,),),
+    )
+    # max() of NULL is NULL: what never ends stays so (`rules.merged`).
+    many(
+        "INSERT INTO tombstone (target, author, until, ends) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET until = max(until, excluded.until),"
+        " ends = max(ends, excluded.ends)",
+        ((searchable(t.target), t.author, t.until, t.ends) for t in change.tombstones),
     )
     many(
         "INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?, ?, ?)",
@@ -107,8 +113,9 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         ((m.owner, m.identifier) for m in change.forget_made),
     )
     many(
-        "INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)",
-        ((m.owner, m.identifier, m.token, m.filled) for m in change.made),
+        "INSERT OR REPLACE INTO made (owner, identifier, token, filled, ending)"
+        " VALUES (?, ?, ?, ?, ?)",
+        ((m.owner, m.identifier, m.token, m.filled, m.ending) for m in change.made),
     )
     known = {"git_folder": change.git_folder, "service_key": change.service_key}
     many(

@@ -184,10 +184,11 @@ def tombstones(connection: sqlite3.Connection, targets: Sequence[str]) -> list[T
     """The tombstones of these ids and addresses, in the order of targets and authors."""
     asked = {searchable(target): target for target in targets}
     rows = connection.execute(
-        f"SELECT target, author, until FROM tombstone WHERE target {_IN} ORDER BY target, author",  # noqa: S608
+        f"SELECT target, author, until, ends FROM tombstone WHERE target {_IN}"  # noqa: S608
+        " ORDER BY target, author",
         [listed(targets)],
     )
-    return [Tombstone(asked[target], author, until) for target, author, until in rows.fetchall()]
+    return [Tombstone(asked[target], *rest) for target, *rest in rows.fetchall()]
 
 
 def look(
@@ -227,9 +228,10 @@ def journal(connection: sqlite3.Connection) -> Journal:
             ),
             domains=tuple(_domains(connection)),
             made=tuple(
-                Made(owner, identifier, token, bool(filled))
-                for owner, identifier, token, filled in connection.execute(
-                    "SELECT owner, identifier, token, filled FROM made ORDER BY owner, identifier"
+                Made(owner, identifier, token, bool(filled), bool(ending))
+                for owner, identifier, token, filled, ending in connection.execute(
+                    "SELECT owner, identifier, token, filled, ending FROM made"
+                    " ORDER BY owner, identifier"
                 )
             ),
             git_folder=_meta(connection, "git_folder"),

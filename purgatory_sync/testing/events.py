@@ -156,6 +156,21 @@ def deletion(
     return author.sign(kinds.DELETION, "", tags, created_at)
 
 
+def vanish(
+    author: Author,
+    *,
+    relays: Sequence[str] = ("ALL_RELAYS",),
+    created_at: int = SOME_TIME,
+) -> Event:
+    """A request to vanish, kind 62 (NIP-62).
+
+    Args:
+      relays: relay URLs, or `ALL_RELAYS`, one `relay` tag each.
+      created_at: Unix seconds.
+    """
+    return author.sign(kinds.VANISH, "", [("relay", each) for each in relays], created_at)
+
+
 def note(
     author: Author,
     content: str = "",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import attrs
 import trio
@@ -14,13 +14,13 @@ from ...nostr import kinds
 from ...nostr.announcement import Announcement
 from ...nostr.authority.outsiders import Position
 from ...nostr.event import Event, verify_event
-from ...nostr.parsed import Deletion, Parsed, parse
+from ...nostr.parsed import Deletion, Parsed, Vanish, parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.judge import judge, judge_unread
 from ...policy.rules.known_facts import Known
 from ...policy.rules.limits import judge_room
-from ...policy.rules.verdict import HELD_MESSAGE, Action, Verdict, address_text
+from ...policy.rules.verdict import HELD_MESSAGE, Action, Verdict, address_text, vanishing_with
 from ...purgatory.entries import (
     HeldAnnouncement,
     HeldEvent,
@@ -32,14 +32,15 @@ from ...purgatory.entries import (
 )
 from ...release.commit import Core, forget, tell
 from ...release.index.held_rows import row_of
-from ...release.making import make_repository, remove_made_empty
+from ...release.making import make_repository, remove_ending, remove_made_empty
 from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import CurationSettings, Settings
-from ...store.protocol import Change
+from ...store.protocol import Change, Made
+from .author_gate import AuthorGate
 from .snapshot import NO_TARGETS, SnapshotBuilder, Targets
 
 UNUSABLE = (
@@ -108,6 +109,7 @@ class Admission:
     clock: WallClock
     announced: Callable[[Announcement], None]
     held: Callable[[Event], None] = _ignore
+    _gate: AuthorGate = attrs.field(factory=AuthorGate, init=False)
 
     async def offer(self, event: Event, origin: Origin) -> Answer:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
@@ -118,7 +120,7 @@ class Admission:
             if isinstance(read, Answer):
                 return read
             parsed = parser.share(read)
-            async with self._hold_locks(parsed) as targets:
+            async with self._pass_gate(parsed), self._hold_locks(parsed) as targets:
                 return await self._offer_locked(parsed, targets, origin)
         except InvalidEvent as error:
             return Answer(Outcome.REFUSED, f"invalid: {error}")
@@ -132,23 +134,28 @@ class Admission:
             unusable = isinstance(error, RepositoryUnusable)
             return Answer(Outcome.REFUSED, UNUSABLE if unusable else NOT_MADE, transient=True)
 
+    def _pass_gate(self, parsed: Parsed) -> AbstractAsyncContextManager[None]:
+        if isinstance(parsed, Vanish):
+            return self._gate.alone(parsed.event.pubkey)
+        return self._gate.beside_others(vanishing_with(parsed.event))
+
     @asynccontextmanager
     async def _hold_locks(self, parsed: Parsed) -> AsyncIterator[Targets]:
-        """Lock all that the event may change; yields what a deletion names, as of then.
+        """Lock all that the event may change; yields what a request ends, as of then.
 
         A deletion and its target may come at the same moment: the second sees the first.
         """
         names = _to_lock(parsed)
-        if not isinstance(parsed, Deletion):
+        if not isinstance(parsed, Deletion | Vanish):
             async with self.releaser.hold(*names):
                 yield NO_TARGETS
             return
         targets = await self.snapshots.targets(parsed)
         while True:
-            locked = names.union(*(each.identifiers for each in targets.all))
+            locked = names | targets.identifiers
             async with self.releaser.hold(*locked):
                 targets = await self.snapshots.targets(parsed)
-                if locked.issuperset(i for each in targets.all for i in each.identifiers):
+                if targets.identifiers <= locked:
                     yield targets
                     return
 
@@ -163,6 +170,9 @@ class Admission:
             for identifier in _unruled(parsed, verdict, targets):
                 await self.releaser.process_locked(identifier, bring_up=True)
             await self._note_what_leaves(verdict, targets)
+            for identifier in verdict.removes:
+                if (made := self.core.ledger.made(parsed.event.pubkey, identifier)) is not None:
+                    await remove_ending(self.core, made)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
                 answer = await self._find_room(parsed.event, known) or answer
         return answer
@@ -251,7 +261,13 @@ class Admission:
                 owner, identifier = held.announcement.owner, held.announcement.identifier
                 older += await self.core.index.served_versions(owner, identifier)
         deleted = frozenset(verdict.deletes)
-        pushed = [p for p in purgatory.placeholders if p.event_id in deleted] if deleted else []
+        ending = self._ending(event.pubkey, verdict.removes)
+        pushed = [
+            each
+            for each in (purgatory.placeholders if deleted or ending else ())
+            if each.event_id in deleted
+            or (each.owner == event.pubkey and each.identifier in verdict.removes)
+        ]
         change = Change(
             hold=[*rows, row_of(entry)] if entry else rows,
             unhold=[held.event_id for held in leaving],
@@ -259,6 +275,7 @@ class Admission:
             delete=[*verdict.deletes, *(each for each in older if each not in deleted)],
             tombstones=verdict.bars,
             forget_placeholders=pushed,
+            made=ending,
         )
         if not any(attrs.astuple(change, recurse=False)):
             return False
@@ -284,6 +301,16 @@ class Admission:
             await self._make_repository(parsed, served=True)
         passed_on = verdict.action is Action.SERVE and kinds.is_ephemeral(event.kind)
         return event.id in applied.saved or passed_on
+
+    def _ending(self, owner: str, identifiers: Iterable[str]) -> list[Made]:
+        """The notes that an owner's repositories are to be removed; a crash does not undo them."""
+        noted = ((each, self.core.ledger.made(owner, each)) for each in identifiers)
+        return [
+            Made(owner, identifier, "", ending=True)
+            if made is None
+            else attrs.evolve(made, ending=True)
+            for identifier, made in noted
+        ]
 
     async def _hold(self, entry: HeldEvent) -> None:
         """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""

@@ -12,32 +12,42 @@ from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
 from ...nostr.filters import Filter
-from ...nostr.parsed import Deletion, Parsed
+from ...nostr.parsed import Deletion, Parsed, Vanish
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
-from ...policy.kinds.deletions import bar_targets, is_barred
+from ...policy.kinds.deletions import bar_targets, is_barred, is_of_vanished
 from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored, referrer_filters
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import concern_in
 from ...release.index.repositories import Repositories
-from ...release.index.repository_index import RepositoryIndex
+from ...release.index.repository_index import EVERYTHING, RepositoryIndex
 from ...settings import CurationSettings
 from ...store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
 # The verdicts on these ask for nothing that they refer to (B 5).
-JUDGED_WITHOUT = JUDGED_BY_KIND | {kinds.DELETION}
+JUDGED_WITHOUT = JUDGED_BY_KIND | {kinds.DELETION, kinds.VANISH}
 REFERRERS_READ = 50
 
 
 @attrs.frozen
 class Targets:
-    """The author's own events that a deletion request names; no other request has any."""
+    """What a deletion request names of its author's own, or a request to vanish ends.
+
+    Attributes:
+      repositories: identifiers of the author's repositories on the disk, for one who vanishes.
+    """
 
     served: tuple[Parsed, ...] = ()
     held: tuple[Parsed, ...] = ()
+    repositories: tuple[str, ...] = ()
+
+    @property
+    def identifiers(self) -> frozenset[str]:
+        """Under which of them something may change."""
+        return frozenset(self.repositories).union(*(each.identifiers for each in self.all))
 
     @property
     def all(self) -> tuple[Parsed, ...]:
@@ -88,6 +98,7 @@ class SnapshotBuilder:
             held=held is not None,
             expired=self.purgatory.expired.was_expired(event.id, now),
             deleted=is_barred(event, tombstones),
+            vanished=is_of_vanished(event, tombstones),
             newest_served=_newest_of_address(event, found),
             held_announcement=self._held_announcement(event),
         )
@@ -100,6 +111,7 @@ class SnapshotBuilder:
             targets_served=targets.served,
             targets_held=targets.held,
             left_alone=await self._left_alone(parsed, data),
+            unannounced=await self._unannounced(event.pubkey, targets),
         )
         return self._with_room(known, event)
 
@@ -184,11 +196,47 @@ class SnapshotBuilder:
         others = [e for e in found if e.kind != kinds.ANNOUNCEMENT]
         return is_anchored(event, [*announcements, *others], self.service, known, self.lists)
 
-    async def targets(self, deletion: Deletion) -> Targets:
-        """The author's own events, served and held, that a deletion request names.
+    async def _unannounced(self, owner: str, targets: Targets) -> tuple[str, ...]:
+        """The owner's repositories that no announcement names but those that leave."""
+        leaving = {each.event.id for each in targets.all}
+        found = []
+        for identifier in targets.repositories:
+            known = (await self.index.data(identifier)).known.get(owner)
+            if known is None or known.announcement.event.id in leaving:
+                found.append(identifier)
+        return tuple(found)
+
+    async def targets(self, request: Deletion | Vanish) -> Targets:
+        """The events, served and held, that a request ends if it is accepted.
 
         Those of others do not change, so no request waits for them.
         """
+        if isinstance(request, Deletion):
+            return await self._named(request)
+        return await self._of_vanishing(request.event)
+
+    async def _of_vanishing(self, request: Event) -> Targets:
+        """All that its author signed up to then, and gift wraps for him (NIP-62)."""
+        author, until = request.pubkey, request.created_at
+        filters = [
+            Filter(authors=frozenset((author,)), until=until),
+            Filter(
+                kinds=frozenset((kinds.GIFT_WRAP,)),
+                tags={"p": frozenset((author,))},
+                until=until,
+            ),
+        ]
+        served = [e for e in await self.store.query(filters, EVERYTHING) if e.id != request.id]
+        held = (
+            self.purgatory.held_by(author) if self.purgatory.room.of_author(author).events else ()
+        )
+        return Targets(
+            await self.index.parser.stored(served),
+            tuple(entry.parsed for entry in held if entry.event.created_at <= until),
+            await self.repositories.run(self.repositories.identifiers_of, author),
+        )
+
+    async def _named(self, deletion: Deletion) -> Targets:
         ids, addresses = deletion.ids, deletion.addresses
         own = frozenset((deletion.event.pubkey,))
         filters = [Filter(ids=frozenset(ids), authors=own)] if ids else []

@@ -14,7 +14,7 @@ from ...nostr.state import State
 from ...purgatory.entries import HeldPr, Origin
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Core
-from ...release.making import make_repository, remove_made_empty
+from ...release.making import make_repository, remove_ending, remove_made_empty
 from ...release.pr_release import drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...runtime.logger import get_logger
@@ -31,9 +31,12 @@ async def restore(journal: Journal, core: Core, now: float) -> None:
       now: Unix seconds; what was noted later than that counts from now on.
 
     What a crash kept from being done to the disk after its row is done: repositories are made or
-    removed (B 2.4, 2.7), refs that a held pull request forbids are deleted (B 4.2).
+    removed (B 2.4, 2.7, 5.2), refs that a held pull request forbids are deleted (B 4.2).
     """
     core.ledger.restore_made(journal.made)
+    for made in journal.made:
+        if made.ending:
+            await remove_ending(core, made)
     for row in journal.held:
         try:
             await _restore_row(row, core)

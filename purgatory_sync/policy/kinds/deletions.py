@@ -7,10 +7,17 @@ from collections.abc import Iterable
 from ...nostr import kinds
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
-from ...nostr.parsed import Deletion, Parsed
+from ...nostr.parsed import Deletion, Parsed, Vanish
 from ...records import Tombstone
 from ..rules.known_facts import Known
-from ..rules.verdict import Action, Verdict, address_text, covers
+from ..rules.verdict import (
+    Action,
+    Verdict,
+    address_text,
+    covers,
+    vanish_target,
+    vanishing_with,
+)
 
 
 def judge_deletion(deletion: Deletion, known: Known) -> Verdict:
@@ -43,15 +50,27 @@ def judge_deletion(deletion: Deletion, known: Known) -> Verdict:
 
 
 def _ends(bars: tuple[Tombstone, ...], target: Parsed) -> bool:
-    return not isinstance(target, Deletion) and any(covers(bar, target.event) for bar in bars)
+    asks = isinstance(target, Deletion | Vanish)
+    return not asks and any(covers(bar, target.event) for bar in bars)
 
 
 def bar_targets(event: Event) -> tuple[str, ...]:
-    """What tombstones that cover this event can be filed under: its id and its address."""
+    """What tombstones that cover this event can be filed under: id, address, who vanished."""
     address = address_text(event)
-    return (event.id,) if address is None else (event.id, address)
+    gone = (vanish_target(each) for each in vanishing_with(event))
+    return (event.id, *gone) if address is None else (event.id, address, *gone)
 
 
 def is_barred(event: Event, tombstones: Iterable[Tombstone]) -> bool:
-    """Whether a stored deletion or delisting covers the event (`Known.deleted`)."""
-    return event.kind != kinds.DELETION and any(covers(each, event) for each in tombstones)
+    """Whether a stored deletion or delisting covers the event (`Known.deleted`).
+
+    Neither a deletion request nor a request to vanish is deleted by a deletion request.
+    """
+    asks = event.kind in (kinds.DELETION, kinds.VANISH)
+    return not asks and any(covers(each, event) for each in tombstones)
+
+
+def is_of_vanished(event: Event, tombstones: Iterable[Tombstone]) -> bool:
+    """Whether its author asked to vanish, then or later (`Known.vanished`)."""
+    gone = frozenset(map(vanish_target, vanishing_with(event)))
+    return any(each.target in gone and covers(each, event) for each in tombstones)

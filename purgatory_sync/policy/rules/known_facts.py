@@ -23,6 +23,7 @@ class Known:
       held: an event of this id is held (soft-expired ones too).
       expired: this id was held before and ended without its data (B 8.9).
       deleted: a tombstone of `bar_targets(event)` covers it (B 5).
+      vanished: its author's request to vanish covers it (B 5.2).
       newest_served: the served event of the same address.
       held_announcement: the held or soft-expired announcement of this owner and identifier.
       held_total: how many events are held.
@@ -33,8 +34,10 @@ class Known:
         looked for where a repository of the event's identifiers decides.
       left_alone: ids of served states and pull requests that concern no other repository here
         than the author's; looked at for private announcements only.
-      targets_served: served events that this deletion request names (`Deletion`).
-      targets_held: held events that it names.
+      unannounced: identifiers of the author's repositories on the disk that nothing announces
+        which the request to vanish leaves here; of no other event any.
+      targets_served: served events that this request names (`Deletion`) or ends (`Vanish`).
+      targets_held: held events of the same.
     """
 
     now: float
@@ -44,6 +47,7 @@ class Known:
     held: bool = False
     expired: bool = False
     deleted: bool = False
+    vanished: bool = False
     newest_served: Event | None = None
     held_announcement: Event | None = None
     held_total: int = 0
@@ -53,5 +57,6 @@ class Known:
     objects_here: bool = False
     referenced: bool = False
     left_alone: tuple[str, ...] = ()
+    unannounced: tuple[str, ...] = ()
     targets_served: tuple[Parsed, ...] = ()
     targets_held: tuple[Parsed, ...] = ()

@@ -16,7 +16,7 @@ from .hosting import NO_LISTS, hosts
 from .verdict import address_text
 
 UNREFERENCED = "invalid: must reference an accepted repository or event"
-ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION})
+ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION, kinds.VANISH})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")
 

@@ -6,10 +6,12 @@ import enum
 
 import attrs
 
+from ...nostr import kinds
 from ...nostr.authority.outsiders import Position
 from ...nostr.event import Event
 from ...records import Tombstone
 
+MOST_RECEIVERS = 100
 HELD_MESSAGE = "purgatory: won't be served until git data arrives"
 
 
@@ -34,6 +36,7 @@ class Verdict:
       evicts: ids of held announcements that leave together with their bare repository.
       revives: ids of soft-expired announcements that are held anew (B 2.7).
       deletes: ids that are served or held no longer; repositories on disk stay.
+      removes: identifiers of the author whose repositories leave the disk for good (B 5.2).
       bars: what must not come back.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
       outsider: of a state that is refused because its author is no member: what he is instead.
@@ -47,6 +50,7 @@ class Verdict:
     evicts: tuple[str, ...] = ()
     revives: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
     bars: tuple[Tombstone, ...] = ()
     lacks: tuple[str, ...] = ()
     transient: bool = False
@@ -70,11 +74,25 @@ def duplicate(reason: str) -> Verdict:
 
 def covers(tombstone: Tombstone, event: Event) -> bool:
     """Whether the event is one that must not come back."""
+    if tombstone.target == vanish_target(tombstone.author):
+        return tombstone.author in vanishing_with(event) and event.created_at <= tombstone.until
     if event.pubkey != tombstone.author:
         return False
     if tombstone.target == event.id:
         return True
     return tombstone.target == address_text(event) and event.created_at <= tombstone.until
+
+
+def vanish_target(author: str) -> str:
+    """What the tombstone of a key that vanished is filed under (B 5.2)."""
+    return f"{kinds.VANISH}:{author}:"
+
+
+def vanishing_with(event: Event) -> tuple[str, ...]:
+    """With whom an event leaves: its author; a gift wrap also with whom it is for (NIP-62)."""
+    if event.kind != kinds.GIFT_WRAP:
+        return (event.pubkey,)
+    return tuple(dict.fromkeys((event.pubkey, *event.values("p"))))[:MOST_RECEIVERS]
 
 
 def address_text(event: Event) -> str | None:

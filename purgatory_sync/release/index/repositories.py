@@ -249,6 +249,12 @@ class Repositories:
                 named.append((decode_npub(path.parent.name), identifier))
         return sorted(named)
 
+    def identifiers_of(self, owner: str) -> tuple[str, ...]:
+        """The identifiers of an owner's repositories on the disk, no matter who put them there."""
+        folder = self.path(owner, "x").parent
+        found = map(extract_identifier_from_repo_path, folder.glob("*.git"))
+        return tuple(sorted(identifier for identifier in found if identifier is not None))
+
     def ours_alone(self) -> Iterator[Path]:
         """Every repository that only this program wrote into, as they are found on the disk."""
         for path in self.git_data.glob("npub1*/*.git"):

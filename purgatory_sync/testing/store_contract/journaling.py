@@ -34,7 +34,7 @@ async def test_b_9_held_events_are_journaled_and_not_served(store: Store) -> Non
 async def test_b_2_7_who_made_a_repository_is_noted_and_forgotten(store: Store) -> None:
     empty, other = (
         Made(ALICE.pubkey, "ü 🦀", "1" * 32),
-        Made(BOB.pubkey, "x", "2" * 32, filled=True),
+        Made(BOB.pubkey, "x", "2" * 32, filled=True, ending=True),
     )
     await store.apply(Change(made=[other, empty], git_folder="3" * 32))
     journal = await store.load()
@@ -137,6 +137,22 @@ async def test_tombstones_keep_the_latest_time_and_every_author(store: Store) ->
     ]
     assert len((await store.look([], 1, [address, "e" * 64]))[1]) == 2
     assert (await store.look([], 1, []))[1] == []
+
+
+async def test_b_2_2_tombstones_that_end_are_forgotten_and_no_others(store: Store) -> None:
+    address, other = f"30617:{ALICE.pubkey}:x", f"30617:{BOB.pubkey}:x"
+    for_ever, week = Tombstone("e" * 64, BOB.pubkey, 3), Tombstone(address, ALICE.pubkey, 10, 70.5)
+    await store.apply(Change(tombstones=[for_ever, week, Tombstone(other, BOB.pubkey, 5)]))
+    assert (await store.look([], 1, [address]))[1] == [week]
+    await store.apply(Change(tombstones=[Tombstone(address, ALICE.pubkey, 9, 80.5)]))
+    assert (await store.look([], 1, [address]))[1] == [Tombstone(address, ALICE.pubkey, 10, 80.5)]
+    await store.apply(Change(tombstones=[Tombstone(other, BOB.pubkey, 7, 20.0)]))
+    await store.apply(Change(tombstones_ended=80.0))
+    assert len((await store.look([], 1, [address, other, "e" * 64]))[1]) == 3
+    await store.apply(Change(tombstones_ended=80.5))
+    assert (await store.look([], 1, [address, other, "e" * 64]))[1] == sorted(
+        [Tombstone(other, BOB.pubkey, 7), for_ever], key=lambda each: each.target
+    )
 
 
 async def test_a_tombstone_does_not_keep_an_event_out(store: Store) -> None:

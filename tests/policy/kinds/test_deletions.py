@@ -99,12 +99,12 @@ def test_b_5_somebody_elses_request_covers_nothing() -> None:
 def test_b_5_what_a_stored_deletion_covers_is_refused_later_and_again() -> None:
     early, late = announcement(created_at=NOW), announcement(created_at=NOW + 1)
     stored = judge_offer(make(ALICE, 5, [["a", coordinate(ALICE)]]), "user", known(), SETTINGS).bars
-    assert bar_targets(early) == (early.id, coordinate(ALICE))
+    assert bar_targets(early) == (early.id, coordinate(ALICE), f"62:{ALICE}:")
     assert is_barred(early, stored)
     assert not is_barred(late, stored)
     verdict = judge_offer(early, "sync", known(deleted=True), SETTINGS)
     assert verdict == Verdict(Action.REFUSE, "invalid: deleted by its author")
     note = make(ALICE, 1)
-    assert bar_targets(note) == (note.id,)
+    assert bar_targets(note) == (note.id, f"62:{ALICE}:")
     assert is_barred(note, [Tombstone(note.id, ALICE, 0)])
     assert judge_offer(note, "user", known(deleted=True, referenced=True), SETTINGS) == verdict

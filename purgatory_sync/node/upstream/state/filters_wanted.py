@@ -25,7 +25,7 @@ MAX_CHARS = 36 * 1024
 MAX_WANTED = 500_000
 
 EVERYTHING = (
-    Filter(kinds=frozenset({kinds.ANNOUNCEMENT, kinds.USER_GRASP_LIST})),
+    Filter(kinds=frozenset({kinds.ANNOUNCEMENT, kinds.USER_GRASP_LIST, kinds.VANISH})),
     Filter(kinds=frozenset({kinds.STATE})),
 )
 
@@ -151,10 +151,10 @@ class Wanted:
     def came(self, event: Event) -> None:
         """Want what refers to an event that is held or served: replies, and deletion requests.
 
-        A request to delete a request has no effect (NIP-09).
+        A request to delete a request has no effect (NIP-09, NIP-62).
         """
         self._left.pop(event.id, None)
-        if event.id in self._held or event.kind == kinds.DELETION:
+        if event.id in self._held or event.kind in (kinds.DELETION, kinds.VANISH):
             return
         before = self.coordinates.end, self.ids.end
         coordinates = self.coordinates.hold(_coordinates(event))

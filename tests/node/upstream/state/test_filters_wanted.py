@@ -4,6 +4,7 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.node.upstream.state.filters_wanted import (
+    EVERYTHING,
     MAX_CHARS,
     MAX_VALUES,
     Values,
@@ -126,6 +127,10 @@ def test_one_announcement_brings_so_many_coordinates_and_no_more() -> None:
     assert len(wanted.coordinates) == 1 + MAX_NAMES == 65
 
 
+def test_b_5_2_requests_to_vanish_are_asked_for_of_everybody() -> None:
+    assert any(each.matches(note(OTHER, kind=62)) for each in EVERYTHING)
+
+
 def test_b_10_2_everything_here_is_wanted_by_id_but_deletion_requests() -> None:
     wanted = Wanted()
     root = pull_request(STRANGER, [OWNER.coordinate("repo")], "a" * 40)
@@ -136,6 +141,7 @@ def test_b_10_2_everything_here_is_wanted_by_id_but_deletion_requests() -> None:
     for event in here:
         wanted.came(event)
     wanted.came(note(OTHER, kind=5, tags=[("e", "e" * 64)]))
+    wanted.came(note(OTHER, kind=62, tags=[("relay", "ALL_RELAYS")]))
     (filters,) = wanted.ids.between(0, 99)
     ids = frozenset(event.id for event in here)
     assert filters == tuple(Filter(tags={letter: ids}) for letter in "eEq")
