@@ -188,6 +188,8 @@ def _relay(look: RelayStatus, now: float) -> Iterator[Text]:
     if look.last_event_at is not None:
         came = f"{look.received} events came, the last {ago(look.last_event_at, now)}"
         yield Text(f"    {came}; {look.accepted} new taken, {look.refused} refused")
+    for what in look.not_followed:
+        yield Text(f"    not followed: {plain(what)}", style="yellow")
     if look.trouble is not None and look.trouble_at is not None:
         what = f"    {words(look.trouble)} {ago(look.trouble_at, now)}: {plain(look.reason)}"
         yield Text(what, style=_STYLES[tone(look.trouble)])

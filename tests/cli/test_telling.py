@@ -85,7 +85,13 @@ def test_status() -> None:
             relays=[
                 relay("wss://a.example", found="operator"),
                 relay("wss://b.example", connected=False, owners=1, history=None),
-                relay("wss://c.example", connected_since=None, last_event_at=None, history="req"),
+                relay(
+                    "wss://c.example",
+                    connected_since=None,
+                    last_event_at=None,
+                    history="req",
+                    not_followed=("events by id: refused",),
+                ),
             ],
         ),
         events_total=900,
@@ -117,6 +123,7 @@ def test_status() -> None:
         "    unreachable 10 s ago: a secret reason",
         "  wss://c.example  being connected",
         "    announced by 2 owners, history by REQ",
+        "    not followed: events by id: refused",
         "",
         "counted in the last 1 h",
         "  attempts: forbidden 9, attempts: timeout 2",

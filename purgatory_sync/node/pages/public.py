@@ -119,6 +119,7 @@ class PublicRelay:
       taken, refused: events that it was the first to bring, by what became of them.
       history: `negentropy`, `req`, or None before that is known.
       trouble: the coarse class of what went wrong last, or None.
+      not_followed: what it does not let us follow, or only now and then, in words.
     """
 
     url: str
@@ -130,6 +131,7 @@ class PublicRelay:
     refused: int
     history: str | None
     trouble: str | None
+    not_followed: tuple[str, ...]
 
 
 @attrs.frozen
@@ -255,6 +257,7 @@ def _relay(look: RelayStatus) -> PublicRelay:
         refused=look.refused,
         history=look.history,
         trouble=look.trouble.value if look.trouble else None,
+        not_followed=look.not_followed,
     )
 
 

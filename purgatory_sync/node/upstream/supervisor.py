@@ -23,7 +23,8 @@ from ...runtime.net.gate import Gate
 from ...runtime.net.transport import default_tls_context
 from ...settings import Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
-from .connection.dialling import dial
+from .connection.dialling import Dialler
+from .connection.document import learn_limits
 from .connection.session import Session
 from .state.filters_wanted import Wanted
 from .state.intake import Intake, Offer
@@ -48,6 +49,7 @@ class _Relay:
     record: Record
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     session: Session | None = None
+    worked: bool = False
 
 
 class Upstream:
@@ -93,6 +95,7 @@ class Upstream:
         self._relays: dict[str, _Relay] = {}
         self._left: Bounded[str, Record] = Bounded(MAX_LEFT)
         self._changed = trio.Event()
+        self._dialler = Dialler(gate)
         if self._settings.bootstrap_relay_url:
             self.follow([bootstrap_url(self._settings.bootstrap_relay_url)])
 
@@ -139,7 +142,10 @@ class Upstream:
         looks = []
         for url, relay in self._relays.items():
             pinned, owners = self._roster.named(url)
-            looks.append(relay.record.health.look(url, pinned=pinned, owners=owners))
+            limits, health = relay.record.limits, relay.record.health
+            polled = relay.session.polled if relay.session is not None else 0
+            not_followed = limits.not_followed(polled)
+            looks.append(health.look(url, pinned=pinned, owners=owners, not_followed=not_followed))
         return tuple(looks)
 
     @property
@@ -196,7 +202,8 @@ class Upstream:
                 started = trio.current_time()
                 health.retry_at = None
                 ending = await self._one_session(relay)
-                steady = trio.current_time() - started >= STEADY_SECS
+                # Only good work counts: who refuses all that is asked may stand for hours.
+                steady = relay.worked and trio.current_time() - started >= STEADY_SECS
                 lied = ending.trouble is Trouble.MISBEHAVED
                 health.failures = 1 if steady and not lied else health.failures + 1
                 delay = self._backoff(health.failures, lied=lied)
@@ -218,11 +225,15 @@ class Upstream:
         health, url = relay.record.health, parse_web_url(relay.record.url, RELAY_SCHEMES)
         ending = None
         try:
-            async with dial(url, self._gate, self._tls) as socket:
+            async with self._dialler.dial(url, self._tls) as socket:
                 log.info("relay connected", url=url.text)
                 health.connected(self._clock.now())
-                relay.session = Session(socket, relay.record, self._common, log.bind(url=url.text))
+                bound, now = log.bind(url=url.text), self._clock.now()
+                await learn_limits(relay.record.limits, url, self._gate, self._tls, now, bound)
+                relay.session = Session(socket, relay.record, self._common, bound)
+                relay.worked = False
                 ending = await relay.session.run()
+                relay.worked = relay.session.worked
         except EXPECTED as error:
             # A relay that was left may not even close the connection in time.
             ending = ending or Ending.of(error)

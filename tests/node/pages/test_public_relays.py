@@ -20,7 +20,9 @@ def shown(*relays: object) -> list[dict[str, object]]:
 
 
 def test_b_10_3_relays() -> None:
-    assert shown(relay("wss://a.example"), relay("wss://b.example", connected=False)) == [
+    said = ("what quotes a repository or an event: refused",)
+    first = relay("wss://a.example", not_followed=said)
+    assert shown(first, relay("wss://b.example", connected=False)) == [
         {
             "url": "wss://a.example",
             "found": "announcement",
@@ -31,6 +33,7 @@ def test_b_10_3_relays() -> None:
             "refused": 30,
             "history": "negentropy",
             "trouble": None,
+            "not_followed": ["what quotes a repository or an event: refused"],
         },
         {
             "url": "wss://b.example",
@@ -42,6 +45,7 @@ def test_b_10_3_relays() -> None:
             "refused": 30,
             "history": "negentropy",
             "trouble": "unreachable",
+            "not_followed": [],
         },
     ]
 

@@ -83,6 +83,9 @@ class ScriptedRelay:
         self.refuses_until = 0.0
         self._sockets: dict[Socket, dict[str, list[Filter]]] = {}
 
+    async def http(self, exchange: Exchange) -> None:
+        await exchange.respond(404, b"")
+
     async def talk(self, socket: Socket) -> None:
         self.connections.append(trio.current_time())
         if trio.current_time() < self.refuses_until:
@@ -174,7 +177,7 @@ class Network:
         self._listeners.append(listener)
 
         async def serve(*, task_status: trio.TaskStatus[int]) -> None:
-            server = Listener(no_http, relay.talk, ListenerSettings(), 4 * MIB)
+            server = Listener(relay.http, relay.talk, ListenerSettings(), 4 * MIB)
             await server.serve("", 0, trio.Event(), listeners=[listener], task_status=task_status)
 
         await nursery.start(serve)
@@ -197,10 +200,6 @@ class Network:
         ours, theirs = memory_stream_pair()
         await listener.arriving.send(theirs)
         return ours
-
-
-async def no_http(exchange: Exchange) -> None:
-    await exchange.respond(404, b"")
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.node.http.websocket import Socket
 from purgatory_sync.node.upstream import Trouble, bootstrap_url, supervisor
 from purgatory_sync.node.upstream.connection import session, walks
+from purgatory_sync.node.upstream.connection.listening import ANSWER_SECS
 from purgatory_sync.node.upstream.connection.read_pace import ReadPace
 from purgatory_sync.node.upstream.state import filters_wanted
 from purgatory_sync.node.upstream.state.rejected_events import Refused, RejectedLimits
@@ -116,8 +117,8 @@ async def test_b_10_2_values_go_in_batches(autojump_clock: MockClock) -> None:
         assert sum(map(len, asked)) == len(frozenset[str]().union(*asked)) == 1011
         live = [r[0] for _, r in relay.requests if r[0].limit == 1 and "e" in r[0].tags]
         sizes = [len(each.tags["e"]) for each in live]
-        full, last = sizes[0], sizes[1]
-        assert sizes == [full, last, last + 10]
+        last, full = sizes[0], sizes[1]
+        assert sizes == [last, full, last + 10]
         assert full + last == 1001
 
 
@@ -433,7 +434,7 @@ async def test_history_that_was_cut_short_is_walked_again(autojump_clock: MockCl
         assert len(engine.events) == 2
 
 
-async def test_a_live_subscription_that_the_relay_closes_is_opened_again(
+async def test_b_10_5_a_live_subscription_that_the_relay_refuses_is_polled_and_tried_later(
     autojump_clock: MockClock,
 ) -> None:
     relay = ScriptedRelay()
@@ -443,8 +444,9 @@ async def test_a_live_subscription_that_the_relay_closes_is_opened_again(
         relay.closes = None
         missed = [listed(OWNER, name, created_at=NOW + 1) for name in ("repo", "second")]
         relay.events += missed
-        await trio.sleep(60)
+        await trio.sleep(600)
         assert sorted(engine.events, key=lambda e: e.id) == sorted(missed, key=lambda e: e.id)
+        await trio.sleep(3_600)
         await relay.publish(STATE)
         await trio.sleep(1)
         assert engine.events[2:] == [STATE]
@@ -483,7 +485,7 @@ async def test_a_relay_that_closes_without_end_is_asked_once_a_while(
 async def test_a_relay_slower_than_what_it_is_asked_is_left(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walks, "MAX_WALKS", 20)
+    monkeypatch.setattr(walks, "MAX_WALKS", 6)
     relay = ScriptedRelay()
     relay.mute = True
     async with start({HOST: relay}) as (upstream, _, _):
@@ -491,9 +493,13 @@ async def test_a_relay_slower_than_what_it_is_asked_is_left(
             await trio.sleep(2)
             upstream.announced(listed(OWNER, f"r{number}"))
         await trio.sleep(1)
+        for number in range(5, 10):
+            await trio.sleep(2)
+            upstream.announced(listed(OWNER, f"r{number}"))
         assert upstream.looks()[0].reason == "too slow"
+        connections, relay.mute = len(relay.connections), False
         await trio.sleep(10)
-        assert len(relay.connections) == 2
+        assert len(relay.connections) == connections + 1
         assert upstream.looks()[0].connected
 
 
@@ -505,13 +511,14 @@ async def test_b_10_2_however_much_is_wanted_a_new_connection_asks_for_all_of_it
     monkeypatch.setattr(walks, "MAX_WALKS", 10)
     monkeypatch.setattr(walks, "LITTLE_BY_LITTLE", 5)
     relay = ScriptedRelay()
-    relay.closes = "past1"  # more than that are refused, which hold up nothing
+    relay.mute = True
     async with start({HOST: relay}) as (upstream, _, _):
-        await trio.sleep(1)
+        await trio.sleep(ANSWER_SECS + 3)
         for number in range(10):
             upstream.announced(listed(OWNER, f"r{number}"))
         await trio.sleep(5)
         assert upstream.looks()[0].reason == "too slow"
+        relay.mute = False
         for _ in range(2):
             relay.requests.clear()
             await trio.sleep(20)
@@ -592,7 +599,7 @@ async def test_a_flood_is_read_at_a_bounded_pace(
             await trio.sleep(0.1)
             assert len(engine.events) == 10
             await trio.sleep(10)
-            assert len(engine.events) == 30
+            assert 15 < len(engine.events) <= 30, "answers to what is asked meanwhile count, too"
             nursery.cancel_scope.cancel()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import trio
@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES: Final = MIB + 64 * KIB
 QUEUED_FRAMES: Final = 4
 OPEN_TIMEOUT_SECS, CLOSE_TIMEOUT_SECS, SEND_SECS = 10, 2, 30
 PING_SECS: Final = 20
+DIALS_AT_ONCE, DIAL_APART_SECS = 8, 0.25
 _LIMITS: Final = Limits(PING_SECS, CLOSE_TIMEOUT_SECS, QUEUED_FRAMES, MAX_MESSAGE_BYTES)
 # All frames of a piece are taken apart at once, and a ping has two bytes.
 PIECE_BYTES: Final = 4 * KIB
@@ -89,6 +90,27 @@ class _FloodGuard:
         if self._due - now > CONTROL_FRAMES_BURST / CONTROL_FRAMES_PER_SEC:
             return _Flooded("it sends pings without end")
         return None
+
+
+class Dialler:
+    """Begins few connections at once, one after the other: at a start there are hundreds."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._at_once = trio.CapacityLimiter(DIALS_AT_ONCE)
+        self._turn = trio.Lock()
+        self._next_at = 0.0
+
+    @asynccontextmanager
+    async def dial(self, url: WebUrl, tls: ssl.SSLContext) -> AsyncIterator[FramePump]:
+        """As `dial`, in its turn."""
+        async with AsyncExitStack() as stack:
+            async with self._at_once:
+                async with self._turn:
+                    await trio.sleep(max(0.0, self._next_at - trio.current_time()))
+                    self._next_at = trio.current_time() + DIAL_APART_SECS
+                socket = await stack.enter_async_context(dial(url, self._gate, tls))
+            yield socket
 
 
 @asynccontextmanager

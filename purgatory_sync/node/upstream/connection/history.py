@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Self
 
 import attrs
 
 from ....nostr.event import Event
 from ....nostr.filters import Filter
+from ..state.relay_limits import PAGE_EVENTS, Form
 
-PAGE_EVENTS = 500
 MAX_PAGES = 1_000
 OVERFULL_PAGES = 100
 
@@ -20,9 +21,18 @@ class BackfillPages(ABC):
 
     _count = 0
 
+    @property
     @abstractmethod
-    def begin_page(self) -> Filter:
-        """The filter to ask for; the same page once more when it was cut short."""
+    def question(self) -> Filter:
+        """What is asked for from here on."""
+
+    @abstractmethod
+    def cut(self, form: Form) -> Sequence[Self]:
+        """The same in forms that the relay takes; empty when it takes it as it is."""
+
+    @abstractmethod
+    def begin_page(self, most: int = PAGE_EVENTS) -> Filter:
+        """The filter to ask for, of so many events; the same once more when it was cut short."""
 
     @abstractmethod
     def received(self, event: Event) -> bool:
@@ -65,11 +75,22 @@ class Walk(BackfillPages):
         self._fullest = 0
         self._oldest: int | None = None
 
-    def begin_page(self) -> Filter:
-        """The filter to ask for; the same page once more when it was cut short."""
+    @property
+    def question(self) -> Filter:
+        """What is asked for from here on."""
+        return attrs.evolve(self._page, limit=None)
+
+    def cut(self, form: Form) -> list[Walk]:
+        """The same in forms that the relay takes; empty when it takes it as it is."""
+        asked = self.question
+        fitting = form.fit(asked)
+        return [] if fitting == [asked] else [Walk(each, each.since) for each in fitting]
+
+    def begin_page(self, most: int = PAGE_EVENTS) -> Filter:
+        """The filter to ask for, of so many events; the same once more when it was cut short."""
         self._count = 0
         self._oldest = None
-        return self._page
+        return attrs.evolve(self._page, limit=most)
 
     def received(self, event: Event) -> bool:
         """Note an event of the page; False when the page does not ask for it."""
@@ -103,18 +124,39 @@ class Walk(BackfillPages):
 
 
 class IdBatch(BackfillPages):
-    """Ids that are fetched, asked for again while some of them come; no I/O."""
+    """Ids that are fetched, asked for again while some of them come; no I/O.
 
-    def __init__(self, ids: Iterable[str]) -> None:
+    Attributes:
+      tries: how often they were asked for in vain before.
+    """
+
+    def __init__(
+        self, ids: Iterable[str], of_kinds: frozenset[int] | None = None, tries: int = 0
+    ) -> None:
+        self.tries = tries
         self._left = frozenset(ids)
+        self._kinds = of_kinds
         self._came: set[str] = set()
 
-    def begin_page(self) -> Filter:
+    @property
+    def question(self) -> Filter:
+        """What is asked for from here on."""
+        return Filter(ids=self._left - self._came, kinds=self._kinds)
+
+    def cut(self, form: Form) -> list[IdBatch]:
+        """The same in forms that the relay takes; empty when it takes it as it is."""
+        asked = self.question
+        fitting = form.fit(asked)
+        if fitting == [asked]:
+            return []
+        return [IdBatch(each.ids or (), each.kinds, self.tries) for each in fitting]
+
+    def begin_page(self, most: int = PAGE_EVENTS) -> Filter:
         """The filter to ask for; what came meanwhile is not asked for once more."""
         self._left -= self._came
         self._came = set()
         self._count = 0
-        return Filter(ids=self._left, limit=PAGE_EVENTS)
+        return Filter(ids=self._left, kinds=self._kinds, limit=PAGE_EVENTS)
 
     def received(self, event: Event) -> bool:
         """Note an event of the page; False when the page does not ask for it."""
@@ -130,9 +172,9 @@ class IdBatch(BackfillPages):
         return False
 
     @property
-    def missing(self) -> int:
-        """How many of the ids did not come so far."""
-        return len(self._left - self._came)
+    def missing(self) -> frozenset[str]:
+        """The ids that did not come so far."""
+        return self._left - self._came
 
     def page_ended(self) -> bool:
         """Whether some came and some are left: relays may yield less than was asked for."""

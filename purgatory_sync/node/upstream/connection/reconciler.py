@@ -11,9 +11,11 @@ from ....nostr.filters import Filter
 from ....nostr.reconciliation.inventory import Inventory
 from ....nostr.reconciliation.negentropy import Difference, InvalidNegentropy, advance, open_message
 from ....runtime.blocking import blocking
+from ..state.refusals import Meaning, meaning_of
 from ..state.relay_health import Trouble
+from ..state.relay_limits import RELATED_KINDS
 from ..state.walk_progress import FULL_EVERY_SECS
-from .auth_proof import REQUIRED, Proof
+from .auth_proof import Proof
 from .relay_connection import Line
 from .relay_messages import Reconciled, neg_close, neg_message, neg_open
 
@@ -122,15 +124,19 @@ class Reconciler:
             return False
         # Before it is asked: some relays hang up over what they do not know.
         progress.plain_until = now + FULL_EVERY_SECS
+        condition = PROBE
         while True:
             given = self._proof.given
             name, self._probed = self._begin()
             try:
                 first = open_message(Inventory())
-                await self._ask(self._probed, neg_open(name, PROBE, first), PROBE_SECS)
+                await self._ask(self._probed, neg_open(name, condition, first), PROBE_SECS)
                 break
             except _Refused as refusal:
-                if not str(refusal).startswith(REQUIRED) or not await self._proof.gain(given):
+                meaning = meaning_of(str(refusal))
+                if meaning is Meaning.KINDS and condition is PROBE:
+                    condition = attrs.evolve(PROBE, kinds=RELATED_KINDS)
+                elif meaning is not Meaning.PROOF or not await self._proof.gain(given):
                     return False
             except _Broken:
                 return False
@@ -142,6 +148,7 @@ class Reconciler:
         return True
 
     async def _converse(self, condition: Filter, inventory: Inventory) -> list[str] | None:
+        await self._line.turn()
         name, conversation = self._begin()
         needed = None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import attrs
@@ -11,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from ....runtime.logger import Log
 from ...frames.frame_pump import FramePump
 from ..state.relay_health import MAX_REASON_CHARS, Ending, Trouble
+from ..state.relay_limits import MAX_COOLDOWN_SECS
 from ..state.shared import Common, Record
 from .misbehaviour import Patience, Wrong
 from .read_pace import ReadPace
@@ -36,6 +38,25 @@ class Line:
     patience: Patience = attrs.field(factory=Patience)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     ending: Ending = _OVER
+    _turns: trio.Lock = attrs.field(factory=trio.Lock)
+    _asked_at: float = attrs.field(factory=lambda: -math.inf)
+
+    async def turn(self) -> None:
+        """Wait until the relay may be asked a question: while it rests, and for its pace."""
+        limits, clock = self.record.limits, self.common.clock
+        async with self._turns:
+            while True:
+                rest = min(limits.rests_until - clock.now(), MAX_COOLDOWN_SECS)
+                wait = max(rest, self._asked_at + limits.pace_secs - trio.current_time())
+                if wait <= 0:
+                    break
+                await trio.sleep(wait)
+            self._asked_at = trio.current_time()
+
+    def limited(self, reason: str) -> None:
+        """The relay says that we ask too much: it rests as a whole."""
+        self.record.limits.limited(self.common.clock.now())
+        self.complain(Trouble.RATE_LIMITED, reason)
 
     async def send(self, message: str) -> None:
         """Send a message; on a connection that is closed it waits for the end of everything."""

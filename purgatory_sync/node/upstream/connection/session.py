@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import attrs
 import trio
 from websockets.exceptions import ConnectionClosed
 
@@ -14,13 +13,17 @@ from ....runtime.logger import Log
 from ...frames.frame_pump import FramePump
 from ..state.filters_wanted import EVERYTHING, Values
 from ..state.intake import OfferAnswer
+from ..state.live_plan import LivePlan
+from ..state.refusals import Meaning, meaning_of, refuses
 from ..state.rejected_events import Settled
 from ..state.relay_health import Ending, Trouble
+from ..state.relay_limits import values_of
 from ..state.shared import Common, Record
 from ..state.walk_progress import FULL_EVERY_SECS, OVERLAP_SECS
-from .auth_proof import REQUIRED, Proof
+from .auth_proof import Proof
 from .dialling import ended
 from .history import in_batches
+from .listening import MAX_RETRY_SECS, RETRY_SECS, Listening, Live
 from .misbehaviour import Wrong
 from .read_pace import ReadPace
 from .reconciler import Reconciler
@@ -35,32 +38,14 @@ from .relay_messages import (
     Sent,
     Taken,
     parse_relay_message,
-    request,
 )
-from .walks import MAX_RETRY_SECS, RETRY_SECS, Walks
+from .walks import Walks
 
 RENEW_SECS = 1.0
+# What is not listened to is here within a quarter of an hour (B 10.5).
+POLL_SECS = 600.0
 MAX_MALFORMED_IN_A_ROW = 100
 RECENT_EVENTS = 500
-
-
-@attrs.define(eq=False)
-class _Live:
-    filters: tuple[Filter, ...]
-    given: int
-    opened_at: float
-    answered: bool = False
-    retry_secs: float = RETRY_SECS
-    reopening: bool = False
-
-
-@attrs.frozen
-class _LastBatch:
-    """The live subscription that grows: its number, and between which numbers its values are."""
-
-    number: int
-    start: int
-    end: int
 
 
 class Session:
@@ -85,12 +70,12 @@ class Session:
         self._progress = record.progress
         self._proof = Proof(line)
         self._reconciler = Reconciler(line, self._proof)
-        self._walks = Walks(line, self._reconciler, self._proof, self._catch_up)
-        self._live: dict[str, _Live] = {}
+        self._plans = LivePlan(self._values[0]), LivePlan(self._values[1])
+        self._listening = Listening(line, self._proof, self._plans)
+        self._walks = Walks(line, self._reconciler, self._proof, self._catch_up, self._make_room)
         self._caught_up = False
         self._full_began: float | None = None
         self._asked: dict[str, int] = {}
-        self._live_batches: dict[str, _LastBatch] = {}
         self._malformed_in_a_row = 0
         self._recent = Settled(RECENT_EVENTS)
         self._nursery: trio.Nursery | None = None
@@ -115,6 +100,17 @@ class Session:
                 self._progress.begin_anew()
         return self._line.ending
 
+    @property
+    def worked(self) -> bool:
+        """Whether the relay answered a question of history to its end."""
+        return self._walks.answered
+
+    @property
+    def polled(self) -> int:
+        """How many values the relay is asked for only now and then."""
+        asked = (f for filters in self._listening.polled() for f in filters)
+        return sum(len(values_of(f)) for f in asked if {*f.tags} & {"a", "e"})
+
     def fetch(self, ids: Iterable[str]) -> None:
         """Fetch what has these ids, now or with all else over the next connection."""
         if self._nursery is not None:
@@ -127,11 +123,10 @@ class Session:
             self._nursery = nursery
             nursery.start_soon(self._read)
             # What is published meanwhile comes by one or the other, if listening comes first.
-            await self._subscribe("live", EVERYTHING)
+            await self._listening.everything()
             known = {v.letters: self._progress.walked.get(v.letters, 0) for v in self._values}
             if since is not None:
-                for values in self._values:
-                    await self._listen_for(values, values.end)
+                await self._listen_for_all()
             self._walks.begin(nursery, EVERYTHING, since)
             if since is not None:
                 for values in self._values:
@@ -139,7 +134,36 @@ class Session:
                     self._walks.begin_slowly(nursery, past, since)
                 self._asked |= known
             nursery.start_soon(self._walk_daily, nursery)
+            nursery.start_soon(self._poll, nursery)
             await self._keep_asking(nursery)
+
+    async def _poll(self, nursery: trio.Nursery) -> None:
+        """Ask now and then for what the relay does not tell us at once (B 10.5)."""
+        asked_at = self._common.clock.now()
+        while True:
+            await trio.sleep(POLL_SECS)
+            await self._listening.adjust()
+            since, asked_at = max(0, int(asked_at) - OVERLAP_SECS), self._common.clock.now()
+            self._walks.begin_slowly(nursery, self._listening.polled(), since)
+            self._tell_operator()
+
+    def _tell_operator(self) -> None:
+        """Say once what the relay does not let us follow; the status says it all the time."""
+        limits = self._line.record.limits
+        if limits.operator_knows or not (what := limits.not_followed(self.polled)):
+            return
+        limits.operator_knows = True
+        self._line.log.warning(
+            "a relay does not let us follow all: ask its operator for more, or name further relays "
+            "in announcements",
+            not_followed="; ".join(what),
+        )
+
+    async def _make_room(self) -> None:
+        """The relay says that there are too many subscriptions."""
+        stand = self._listening.standing + self._walks.standing
+        self._line.record.limits.too_many_open(stand)
+        await self._listening.adjust()
 
     async def _walk_daily(self, nursery: trio.Nursery) -> None:
         """Look at all of history again: what is new there is old by its date, or was refused once.
@@ -179,38 +203,30 @@ class Session:
     async def _new(self, values: Values) -> Iterator[tuple[Filter, ...]]:
         """Listen for new values beside the old ones; what is to be walked at once for them."""
         asked, end = self._asked.get(values.letters, 0), values.end
-        await self._listen_for(values, end)
+        plan = next(each for each in self._plans if each.values is values)
+        plan.wanted = end
+        await self._listening.adjust()
         self._asked[values.letters] = end
         return values.between(asked, end)
 
-    async def _listen_for(self, values: Values, end: int) -> None:
-        last = self._live_batches.get(values.letters, _LastBatch(0, 0, 0))
-        if end == last.end:
-            return
-        for number, batch in enumerate(values.batches(last.start, end), last.number):
-            self._live_batches[values.letters] = _LastBatch(number, batch.start, batch.end)
-            await self._subscribe(f"{values.letters}{number}", batch.filters)
+    async def _listen_for_all(self) -> None:
+        for plan in self._plans:
+            plan.wanted = plan.values.end
+        await self._listening.adjust()
 
-    async def _subscribe(self, name: str, filters: tuple[Filter, ...]) -> None:
-        """Live: of what the relay has only the newest is asked for, a walk brings the rest."""
-        live = tuple(attrs.evolve(each, limit=1) for each in filters)
-        self._live[name] = _Live(live, self._proof.given, trio.current_time())
-        await self._line.send(request(name, live))
-
-    async def _reopen(self, name: str, live: _Live, reason: str) -> None:
+    async def _reopen(self, live: Live, reason: str) -> None:
+        """Open again what the relay closed after it had stood, and fill the gap."""
         since = max(0, int(self._common.clock.now()) - OVERLAP_SECS)
-        wants_proof = reason.startswith(REQUIRED)
+        wants_proof = meaning_of(reason) is Meaning.PROOF
         if not wants_proof or not await self._proof.gain(live.given):
             why = (self._proof.why_not if wants_proof else "") or reason or "no reason"
             self._line.complain(Trouble.REFUSED, f"subscription closed: {why}")
             await trio.sleep(live.retry_secs)
             live.retry_secs = min(2 * live.retry_secs, MAX_RETRY_SECS)
         live.reopening = False
-        if self._live.get(name) is live and self._nursery is not None:
-            live.given, live.answered = self._proof.given, False
-            live.opened_at = trio.current_time()
-            await self._line.send(request(name, live.filters))
-            self._walks.begin(self._nursery, live.filters, since)
+        if self._listening.get(live.piece.name) is live and self._nursery is not None:
+            await self._listening.reopen(live)
+            self._walks.begin(self._nursery, live.piece.filters, since)
 
     async def _read(self) -> None:
         pace = self._line.pace
@@ -254,26 +270,44 @@ class Session:
             case OtherMessage(name, text):
                 self._line.log.debug("relay says", name=name, text=text)
                 self._reconciler.refused(text)
+                if name == "NOTICE":
+                    self._noticed(text)
         return False
 
     def _ended(self, name: str) -> bool:
         if self._walks.has(name):
             self._walks.ended(name)
             return True
-        live = self._live.get(name)
+        live = self._listening.get(name)
         if live is None or live.answered:
             return False
         live.answered = True
+        live.settled.set()
         return True
+
+    def _noticed(self, text: str) -> None:
+        """A NOTICE belongs to nothing by name; it may refuse what was not answered yet."""
+        if self._nursery is None or not refuses(text):
+            return
+        meaning = meaning_of(text)
+        at_once = meaning in (Meaning.PLACES, Meaning.RATE)
+        asked = self._listening.noticed(text)
+        asked |= self._walks.noticed(self._nursery, text, at_once=at_once)
+        if meaning is Meaning.RATE:
+            self._line.limited(text)
+        elif meaning is Meaning.PLACES and not asked:
+            # Some answer what is stored, and say behind it that nothing more will come.
+            self._listening.last_is_dead()
+            self._nursery.start_soon(self._make_room)
 
     async def _sent(self, message: Sent) -> None:
         """Take what was asked for; all else that a relay sends is dropped."""
         name, event = message.subscription, message.event
-        live = self._live.get(name)
+        live = self._listening.get(name)
         if self._walks.has(name):
             asked = self._walks.came(name, event)
         else:
-            asked = live is not None and any(each.matches(event) for each in live.filters)
+            asked = live is not None and any(f.matches(event) for f in live.piece.filters)
         if not asked:
             self._line.wrong(Wrong.UNASKED)
             return
@@ -295,14 +329,17 @@ class Session:
         if self._walks.has(name):
             self._walks.closed(name, reason)
             return True
-        live = self._live.get(name)
+        live = self._listening.get(name)
         if live is None:
             return self._reconciler.heard(Reconciled(name, None, reason))
-        if live.reopening or self._nursery is None:
+        if not live.settled.is_set():
+            live.fail(reason or "closed")
+            return True
+        if live.reopening or live.failure is not None or self._nursery is None:
             return False
-        live.reopening = True
+        live.reopening, live.answered = True, False
         if trio.current_time() - live.opened_at >= MAX_RETRY_SECS:
             live.retry_secs = RETRY_SECS
         self._line.log.info("subscription closed by the relay", error=reason)
-        self._nursery.start_soon(self._reopen, name, live, reason)
+        self._nursery.start_soon(self._reopen, live, reason)
         return True

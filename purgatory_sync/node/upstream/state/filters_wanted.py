@@ -107,13 +107,19 @@ class Values:
         """The filters of the values with these numbers, batch by batch."""
         return (batch.filters for batch in self.batches(start, end))
 
-    def batches(self, start: int, end: int) -> Iterator[FilterBatch]:
-        """The values with these numbers that are wanted still."""
+    def batches(
+        self, start: int, end: int, most: int | None = None, chars: int | None = None
+    ) -> Iterator[FilterBatch]:
+        """The values with these numbers that are wanted still.
+
+        Args:
+          most, chars: how many values a filter may have, and characters of values.
+        """
         # What is asked for is mostly what came last.
         latest = takewhile(lambda value: value.number >= start, reversed(self._all.values()))
         values = [value for value in latest if value.number < end][::-1]
         position = 0
-        for texts in in_batches([value.text for value in values]):
+        for texts in in_batches([value.text for value in values], most, chars):
             first, position = values[position].number, position + len(texts)
             until = values[position].number if position < len(values) else end
             # Values leave, but none comes in between: that many are always the same ones.
@@ -124,12 +130,16 @@ class Values:
             start = until
 
 
-def in_batches(values: Sequence[str]) -> Iterator[list[str]]:
+def in_batches(
+    values: Sequence[str], most: int | None = None, chars: int | None = None
+) -> Iterator[list[str]]:
     """Cut values so that no filter carries more than its limits; the same values, the same cuts."""
+    most = MAX_VALUES if most is None else min(most, MAX_VALUES)
+    chars = MAX_CHARS if chars is None else min(chars, MAX_CHARS)
     batch: list[str] = []
     size = 0
     for value in values:
-        if batch and (len(batch) >= MAX_VALUES or size + len(value) > MAX_CHARS):
+        if batch and (len(batch) >= most or size + len(value) > chars):
             yield batch
             batch, size = [], 0
         batch.append(value)

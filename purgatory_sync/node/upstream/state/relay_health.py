@@ -84,6 +84,8 @@ class RelayStatus:
       history: how it is asked for what it has; None before that is known.
       trouble, reason, trouble_at: what went wrong last since it was last connected, or is wrong
         with this connection; None, empty and None where nothing is.
+      not_followed: what it does not let us follow, or only now and then (B 10.5), in words without
+        its reasons.
       never_shown: the gate refused it, and it was not connected since, or it is not known yet
         whether the gate will: not public (B 10.3).
     """
@@ -103,6 +105,7 @@ class RelayStatus:
     reason: str
     trouble_at: float | None
     never_shown: bool
+    not_followed: tuple[str, ...] = ()
 
     @property
     def connected(self) -> bool:
@@ -164,7 +167,9 @@ class Health:
         if self.connected_since is not None or self.retry_at is None:
             self.connected_since, self.retry_at = None, until
 
-    def look(self, url: str, *, pinned: bool, owners: int) -> RelayStatus:
+    def look(
+        self, url: str, *, pinned: bool, owners: int, not_followed: tuple[str, ...] = ()
+    ) -> RelayStatus:
         """The relay at this moment."""
         return RelayStatus(
             url=url,
@@ -182,4 +187,5 @@ class Health:
             reason=self.ending.reason if self.ending else "",
             trouble_at=self.trouble_at,
             never_shown=self._barred or not self._known,
+            not_followed=not_followed,
         )

@@ -15,6 +15,7 @@ from ....runtime.clock import WallClock
 from .filters_wanted import Wanted
 from .intake import Judged
 from .relay_health import Health
+from .relay_limits import RelayLimits
 from .walk_progress import WalkProgress
 
 
@@ -67,3 +68,4 @@ class Record:
     url: str
     progress: WalkProgress = attrs.field(factory=WalkProgress)
     health: Health = attrs.field(factory=Health)
+    limits: RelayLimits = attrs.field(factory=RelayLimits)

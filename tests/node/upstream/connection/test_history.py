@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from purgatory_sync.node.upstream.connection.history import (
     MAX_PAGES,
     OVERFULL_PAGES,
-    PAGE_EVENTS,
     IdBatch,
     Walk,
     in_batches,
 )
+from purgatory_sync.node.upstream.state.relay_limits import PAGE_EVENTS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
 
