@@ -249,6 +249,11 @@ class PushSettings:
         "bytes a second that a push must send while others wait",
         size=True,
     )
+    keepalive_secs: float = setting(
+        5.0,
+        "PUSH_KEEPALIVE_SECS",
+        "seconds between signs of life for the client of a push that is judged (0: none)",
+    )
 
 
 @attrs.frozen

@@ -73,6 +73,7 @@ def make_services(
         settings.push.max_pack_bytes,
         trio.CapacityLimiter(settings.push.max_concurrent),
         settings.push.min_bytes_per_sec,
+        settings.push.keepalive_secs,
     )
     limits = settings.listener
     git = GitEndpoint(

@@ -27,6 +27,7 @@ from ...settings import PushSettings
 from ..http.exchange import Exchange
 from ..http.server_stream import Headers
 from .client_pace import ClientPace
+from .keep_alive import KeepAlive
 from .repository_paths import GitPath
 from .request_body import GitBody, RefusedRequest
 
@@ -38,6 +39,7 @@ NOT_CACHED: Final[Headers] = [
 DRAIN_SECS: Final = 600.0
 DRAIN_BYTES: Final = 1 << 30
 """How much of the rest of a refused push is read, so that its client sees the reason."""
+FAILED: Final = "this service failed to take the push: nothing moved; push again later"
 _PROBE: Final = "probe"
 
 
@@ -88,6 +90,7 @@ class GitPush:
       max_pack_bytes: most bytes of one pack.
       places: pushes that are received at once; further ones wait for their turn.
       least_pace: bytes a second that a client sends, or it is dropped when others wait.
+      keepalive_secs: between the signs of life that a client has while its push is judged.
       counts: what became of them.
     """
 
@@ -97,6 +100,7 @@ class GitPush:
         factory=lambda: trio.CapacityLimiter(PushSettings().max_concurrent)
     )
     least_pace: int = PushSettings().min_bytes_per_sec
+    keepalive_secs: float = PushSettings().keepalive_secs
     counts: PushCounts = attrs.field(factory=PushCounts)
 
     async def advertise(self, exchange: Exchange, path: GitPath) -> None:
@@ -113,13 +117,27 @@ class GitPush:
             raise RefusedRequest(415, f"the content type is {REQUEST_TYPE}")
         identifier, _ = await self._find(path)
         body = GitBody(exchange, MAX_COMMAND_BYTES + self.max_pack_bytes)
-        answer = await self._counted(path.npub, identifier, body)
-        await exchange.start(200, uncached(RESULT_TYPE))
-        await exchange.write(answer)
-
-    async def _counted(self, npub: str, identifier: str, body: GitBody) -> bytes:
+        keep_alive = KeepAlive(exchange, uncached(RESULT_TYPE), self.keepalive_secs)
         pace = ClientPace(self.least_pace, lambda: self.places.statistics().tasks_waiting > 0)
-        conversation = _Conversation(body, pace)
+        conversation = _Conversation(body, pace, keep_alive)
+        answer, failure = b"", None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_alive.run)
+            try:
+                answer = await self._counted(path.npub, identifier, body, conversation)
+            except Exception as error:  # raised below, as it is
+                failure = error
+            finally:
+                keep_alive.end()
+        if failure is not None and keep_alive.begun:
+            await keep_alive.finish(refused(conversation.parser.request, FAILED))
+        if failure is not None:
+            raise failure
+        await keep_alive.finish(answer)
+
+    async def _counted(
+        self, npub: str, identifier: str, body: GitBody, conversation: _Conversation
+    ) -> bytes:
         start, result = trio.current_time(), "broken"
         try:
             # Before the place: a client that says nothing must not hold one.
@@ -178,10 +196,11 @@ class GitPush:
 class _Conversation:
     """The body of one push: commands, then the pack."""
 
-    def __init__(self, body: GitBody, pace: ClientPace) -> None:
+    def __init__(self, body: GitBody, pace: ClientPace, keep_alive: KeepAlive) -> None:
         self.parser = RequestParser()
         self._body = body
         self._pace = pace
+        self._keep_alive = keep_alive
         self._rest = b""
 
     async def begin(self) -> None:
@@ -210,7 +229,10 @@ class _Conversation:
     async def read(self) -> bytes:
         """The next piece; empty at the end."""
         rest, self._rest = self._rest, b""
-        return rest or await self._pace.read(self._body)
+        piece = rest or await self._pace.read(self._body)
+        if not piece:
+            self._keep_alive.begin(side_band=self.parser.done and self.parser.request.side_band)
+        return piece
 
     async def drain(self) -> None:
         """Read on until the client listens: it sends all it has before it reads an answer."""
