@@ -14,19 +14,21 @@ import httpx
 import trio
 
 from ...errors import AttemptFailed, Forbidden, InvalidUrl, LocalFailure, ObjectsRefused, TimedOut
+from ...runtime.blocking import blocking
 from ...runtime.net.gate import Gate
 from ...runtime.net.given_transport import GivenTransport
 from ...runtime.net.transport import GateTransport
 from ...settings import HuntSettings
 from ...urls import parse_web_url
 from ..disk.haves import Haves
+from ..http.http_client import GitHttpClient
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import Ingest
-from .conversation import Conversation, Keep, Wish
-from .http_client import GitHttpClient
+from .conversation import Conversation
 from .lifetime import Lifetime
 from .observer import FetchObserver, SilentObserver
 from .server_cache import KnownServers
+from .wish import Keep, Wish
 
 GIT_THREADS: Final = 4
 
@@ -133,7 +135,8 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
             raise ObjectsRefused("none of the wanted names is that of a SHA-1 object")
         haves = await Haves.of(repository, self._limiter)
         open_sink = partial(self._ingest.open_sink, repository, haves.era)
-        return Wish(judged, wanted, haves, open_sink, self._ours, keep)
+        run = partial(blocking, self._limiter)
+        return Wish(judged, wanted, repository, haves, open_sink, run, self._ours, keep)
 
     async def aclose(self) -> None:
         """Close the connections that are kept open; end the attempts first."""

@@ -8,11 +8,10 @@ the refs tell what is worth one further request (B 8.3): two more than a server 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-import attrs
 import trio
 
 from ...errors import (
@@ -27,19 +26,22 @@ from ...errors import (
     Unanswered,
 )
 from ...settings import HuntSettings
-from ...urls import WebUrl
-from ..disk.haves import MAX_HAVES, Haves
+from ..disk.haves import MAX_HAVES
+from ..dumb.dumb_fetch import DumbFetch
+from ..dumb.dumb_files import FileRefs
+from ..http.http_client import Body, Elsewhere, GitHttpClient, Steps
+from ..http.http_rules import redirect_target
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import PackSink
 from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
+from .file_place import FilePlace
 from .fruitless import Fruitless
-from .http_client import Body, Elsewhere, GitHttpClient, Steps
-from .http_rules import redirect_target
 from .lifetime import Lifetime
 from .observer import FetchObserver, PackObserver
 from .requests import claimed, fetch_v0, fetch_v2, list_refs_v2
 from .responses import FetchAnswer, FetchAnswerV0, FetchAnswerV2
 from .server_cache import Habit, KnownServers
+from .wish import Wish
 
 
 class _Moved(RedirectRefused):
@@ -56,29 +58,6 @@ FIRST_ANSWER_SECS: Final = 5.0
 # What is refused after less is not worth a look at the refs, so that it is not fetched again.
 _MUCH_BYTES: Final = 64 * 1024
 _NOT_OUR_REF: Final = re.compile(r"upload-pack: not our ref ([0-9a-f]{40})\b")
-
-Keep = Callable[[Quarantined], Awaitable[None]]
-
-
-@attrs.frozen
-class Wish:
-    """What an attempt is for.
-
-    Attributes:
-      url: the repository's URL, judged.
-      wanted: object names, 40 hex digits, at least one.
-      haves: what is here already.
-      open_sink: opens the place for a pack.
-      ours: our own host[:port], to which no redirect is followed.
-      keep: takes a proven pack that holds nothing that is wanted; else it is discarded.
-    """
-
-    url: WebUrl
-    wanted: tuple[str, ...]
-    haves: Haves
-    open_sink: Callable[[], PackSink]
-    ours: str | None = None
-    keep: Keep | None = None
 
 
 class _ListParser(Protocol):
@@ -110,7 +89,7 @@ class Conversation:
         self._server = known.server(self._base) or Server()
         self._refs: ShownRefs | None = None
         self._refs_by: Server | None = None
-        self._learnt = False
+        self._learnt = self._is_dumb = False
         self._negotiates = bool(wish.haves.tips)
         self._asked: set[tuple[object, ...]] = set()
         self._steps = Steps(self._note_contact, self._note_answer)
@@ -166,6 +145,8 @@ class Conversation:
         self._known.fruitless.note(self._wish.url.text, attempt)
 
     async def _converse(self) -> Quarantined:
+        if self._is_dumb:
+            return await self._fetch_files()
         try:
             return await self._ask(self._wish.wanted)
         except ObjectsRefused as refused:
@@ -189,6 +170,8 @@ class Conversation:
         unanswered = isinstance(unclear, Unanswered)
         # Who moved, or said nothing, has not refused yet; of others the refs will be needed.
         await self._learn(2 if unanswered or isinstance(unclear, _Moved) else 1)
+        if self._is_dumb:
+            return await self._fetch_files()
         if not unanswered and (self._way == before or not self._is_worth_naming()):
             return unclear
         self._was_unanswered = unanswered
@@ -283,8 +266,7 @@ class Conversation:
                 self._note_server()
                 if answer.wants_more_haves:
                     return None
-                self._observer.body_ended()
-                self._lifetime.body_ended()
+                self._note_body_ended()
                 # The end of the answer may arrive meanwhile; the verdict does not wait for it.
                 proven = await sink.prove(self._wish.wanted, asked)
             if not proven.obtained:
@@ -299,13 +281,30 @@ class Conversation:
                 await sink.aclose()
             raise
 
+    async def _fetch_files(self) -> Quarantined:
+        """Fetch from a server that has files only: what is new of them makes one pack."""
+        async with self._wish.open_sink() as sink:
+            place = FilePlace(
+                self._http, self._base, self._steps, self._wish, sink, self._note_received
+            )
+            await DumbFetch(place, self._settings.max_refs_bytes).run(self._wish.wanted)
+            self._note_body_ended()
+            return await sink.prove(self._wish.wanted)
+
+    def _note_received(self, pack_bytes: int) -> None:
+        self._observer.received(pack_bytes)
+        self._lifetime.received(pack_bytes)
+
+    def _note_body_ended(self) -> None:
+        self._observer.body_ended()
+        self._lifetime.body_ended()
+
     async def _receive(self, body: Body, sink: PackSink) -> None:
         curious = self._observer if isinstance(self._observer, PackObserver) else None
         async for piece in body.pieces():
             pack = self._answer.feed(piece)
             if pack:
-                self._observer.received(len(pack))
-                self._lifetime.received(len(pack))
+                self._note_received(len(pack))
                 await sink.write(pack)
             if curious is not None and (objects := self._answer.pack_objects) is not None:
                 curious.pack_begun(objects)
@@ -356,8 +355,11 @@ class Conversation:
         for _ in range(self._settings.max_redirects + 1):
             async with self._http.advertisement(base, version, self._steps) as reply:
                 if isinstance(reply, Body):
-                    await self._read_advertisement(reply)
                     self._base, self._learnt = base, True
+                    if not reply.is_git:
+                        await self._read_files(reply)
+                        return
+                    await self._read_advertisement(reply)
                     self._known.note_place(self._wish.url, base)
                     self._note_server()
                     return
@@ -375,6 +377,20 @@ class Conversation:
         self._refs = refs if advertisement.lists_refs else None
         if advertisement.lists_refs and advertisement.knows_versions:
             self._server, self._refs_by = Server(), advertisement.server
+
+    async def _read_files(self, body: Body) -> None:
+        """What is not git's may be the file info/refs: a server of the dumb protocol."""
+        refs, file, size = ShownRefs(self._wish.wanted), FileRefs(), 0
+        async for piece in body.pieces():
+            size += len(piece)
+            if size > self._settings.max_refs_bytes:
+                raise TooLarge(f"more than {self._settings.max_refs_bytes} bytes of refs")
+            for oid, name in file.feed(piece):
+                refs.add(oid, name)
+        file.finish()
+        self._refs, self._is_dumb = refs, True
+        self._known.note_place(self._wish.url, self._base)
+        self._known.note_habit(self._base, Habit.IN_ORDER)
 
     def _said(self) -> list[bytes]:
         return claimed(self._server.capabilities, self._settings.user_agent)

@@ -46,11 +46,16 @@ def encode_index(entries: Sequence[PackEntry], pack_trailer: bytes) -> bytes:
 class PackIndexReader:
     """Looks up offsets in an index file (version 1 or 2) of SHA-1 names.
 
+    Args:
+      path: the file, or what is in it.
+
     Raises ValueError when the file is none, OSError when it cannot be read.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self._buffer = _load(path)
+    def __init__(self, path: Path | str | bytes) -> None:
+        self._buffer = path if isinstance(path, bytes) else _load(path)
+        if isinstance(path, bytes):
+            path = "the index"
         head = bytes(self._buffer[:8])
         if head[:4] != _MAGIC:
             self._first, self._stride, self._names_at = 0, 24, 4

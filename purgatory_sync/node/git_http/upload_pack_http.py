@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from ...git.fetch.http_rules import ADVERTISEMENT, REQUEST, RESULT
+from ...git.http.http_rules import ADVERTISEMENT, REQUEST, RESULT
 from ...git.protocol.pktline import FLUSH_BYTES
 from ...runtime.logger import get_logger
 from ...settings import ListenerSettings

@@ -270,7 +270,8 @@ async def test_answers_that_end_an_attempt(
         (Reply(status=500), BadStatus),
         (Reply(status=204), BadStatus),
         (Reply(b"<html>", content_type="text/html"), NotGit),
-        (Reply(b"x", headers=(("content-encoding", "gzip"),)), NotGit),
+        (Reply(b"x", headers=(("content-encoding", "gzip"),)), ProtocolBroken),
+        (Reply(b"x", headers=(("content-encoding", "br"),)), ProtocolBroken),
         (Reply(raw=b"HTTP/1.1 100 Continue\r\n\r\n" * 50), ProtocolBroken),
     ],
 )

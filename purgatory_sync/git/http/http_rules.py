@@ -18,6 +18,7 @@ from ...errors import (
     RedirectRefused,
     RepositoryUnavailable,
 )
+from ...runtime.net.inflating import CODINGS
 from ...urls import GIT_SCHEMES, MAX_URL_CHARS, WebUrl, names_service, parse_web_url
 
 ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
@@ -79,16 +80,32 @@ def rest_secs(retry_after: str | None, now: float) -> float:
 
 
 def judge_content(headers: Mapping[str, str], content_type: str) -> None:
-    """Refuse a body that is not git's: a page, or one that has to be decoded first.
+    """Refuse a body that is not git's: a page.
 
     Raises:
       NotGit: another content type.
-      ProtocolBroken: a content encoding that was not asked for.
     """
-    if headers.get("content-type", "").partition(";")[0].strip() != content_type:
+    if not is_of(headers, content_type):
         raise NotGit("a page instead of git")
-    if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+
+
+def is_of(headers: Mapping[str, str], content_type: str) -> bool:
+    """Whether a body says that it is of a type."""
+    return headers.get("content-type", "").partition(";")[0].strip() == content_type
+
+
+def coding_of(headers: Mapping[str, str]) -> str | None:
+    """How a body is compressed, though that was not asked for; None when it is not.
+
+    Raises:
+      ProtocolBroken: in a way that is not known here.
+    """
+    coding = headers.get("content-encoding", "").strip().lower()
+    if coding in ("identity", ""):
+        return None
+    if coding not in CODINGS:
         raise ProtocolBroken("a content encoding that was not asked for")
+    return coding
 
 
 def redirect_target(base: WebUrl, location: str | None, ours: str | None = None) -> WebUrl:

@@ -9,8 +9,9 @@ from purgatory_sync.errors import (
     RedirectRefused,
     RepositoryUnavailable,
 )
-from purgatory_sync.git.fetch.http_rules import (
+from purgatory_sync.git.http.http_rules import (
     RESULT,
+    coding_of,
     judge_content,
     redirect_target,
     rest_secs,
@@ -75,12 +76,29 @@ def test_200_is_no_failure_and_retry_after_is_read() -> None:
 def test_content_types_are_gits_exactly() -> None:
     judge_content({"content-type": RESULT}, RESULT)
     judge_content({"content-type": f"{RESULT}; charset=utf-8"}, RESULT)
-    judge_content({"content-type": RESULT, "content-encoding": "identity"}, RESULT)
     for bad in ("text/html", "", RESULT + "x", "application/x-git-upload-pack-advertisement"):
         with pytest.raises(NotGit):
             judge_content({"content-type": bad}, RESULT)
+
+
+@pytest.mark.parametrize(
+    ("said", "coding"),
+    [
+        ("", None),
+        ("identity", None),
+        ("gzip", "gzip"),
+        (" X-GZip", "x-gzip"),
+        ("deflate", "deflate"),
+    ],
+)
+def test_b_8_4_codings_that_are_taken_though_not_asked_for(said: str, coding: str | None) -> None:
+    assert coding_of({"content-encoding": said}) == coding
+
+
+@pytest.mark.parametrize("said", ["br", "zstd", "gzip, gzip", "compress"])
+def test_b_8_4_other_codings_are_refused(said: str) -> None:
     with pytest.raises(ProtocolBroken):
-        judge_content({"content-type": RESULT, "content-encoding": "gzip"}, RESULT)
+        coding_of({"content-encoding": said})
 
 
 BASE = parse_web_url("https://git.example/a/b")

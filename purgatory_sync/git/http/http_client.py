@@ -13,6 +13,7 @@ import trio
 
 from ...errors import AttemptFailed, BadStatus, ObjectsRefused, RateLimited, RedirectRefused
 from ...runtime.clock import WallClock
+from ...runtime.net.inflating import Inflating
 from ...runtime.net.transport import ANSWER_SECS, ON_CONTACT
 from ...urls import WebUrl
 from .http_rules import (
@@ -22,6 +23,8 @@ from .http_rules import (
     RESULT,
     SERVICE_QUERY,
     UPLOAD_PACK,
+    coding_of,
+    is_of,
     is_redirect,
     judge_content,
     status_failure,
@@ -63,9 +66,14 @@ class Elsewhere:
 
 @attrs.frozen
 class Body:
-    """A body of git's, whose head was judged."""
+    """A body whose head was judged.
+
+    Attributes:
+      is_git: its type is the one of git's that was asked for.
+    """
 
     _pieces: AsyncIterator[bytes]
+    is_git: bool = True
 
     def pieces(self) -> AsyncIterator[bytes]:
         """The body as it arrives; who stopped reads on where he was.
@@ -115,7 +123,9 @@ class GitHttpClient:
     async def advertisement(
         self, base: WebUrl, version: int, steps: Steps
     ) -> AsyncIterator[Body | Elsewhere]:
-        """GET info/refs; yields and raises as `post`.
+        """GET info/refs; yields and raises as `post`, but a body of another type too.
+
+        A server of files (the dumb protocol) has one of any type.
 
         Args:
           version: protocol 2, or 1: the refs, and a word that tells a server that knows versions
@@ -129,7 +139,17 @@ class GitHttpClient:
         url = f"{base.text}{INFO_REFS}{SERVICE_QUERY}"
         extensions = {ON_CONTACT: steps.contact}
         request = httpx.Request("GET", url, headers=headers, extensions=extensions)
-        async with self._judged(request, ADVERTISEMENT, steps) as answer:
+        async with self._judged(request, None, steps) as answer:
+            yield answer
+
+    @asynccontextmanager
+    async def file(self, base: WebUrl, path: str, steps: Steps) -> AsyncIterator[Body | Elsewhere]:
+        """GET a file of a repository, as the dumb protocol does; yields and raises as `post`."""
+        headers = self._headers | {"Accept": "*/*"}
+        extensions = {ON_CONTACT: steps.contact}
+        url = f"{base.text}/{path}"
+        request = httpx.Request("GET", url, headers=headers, extensions=extensions)
+        async with self._judged(request, None, steps) as answer:
             yield answer
 
     @asynccontextmanager
@@ -166,7 +186,7 @@ class GitHttpClient:
 
     @asynccontextmanager
     async def _judged(
-        self, request: httpx.Request, content_type: str, steps: Steps
+        self, request: httpx.Request, content_type: str | None, steps: Steps
     ) -> AsyncIterator[Body | Elsewhere]:
         response = await self._client.send(request, stream=True, auth=None)
         steps.answer()
@@ -192,7 +212,7 @@ class GitHttpClient:
 
 
 def _judge(
-    response: httpx.Response, pieces: AsyncIterator[bytes], content_type: str
+    response: httpx.Response, pieces: AsyncIterator[bytes], content_type: str | None
 ) -> Body | Elsewhere:
     if is_redirect(response.status_code):
         return Elsewhere(response.extensions.get(_LOCATION))
@@ -200,8 +220,11 @@ def _judge(
     failure = status_failure(response.status_code, response.headers, now)
     if failure is not None:
         raise failure
-    judge_content(response.headers, content_type)
-    return Body(pieces)
+    if content_type is not None:
+        judge_content(response.headers, content_type)
+    coding = coding_of(response.headers)
+    body = pieces if coding is None else Inflating(pieces, coding)
+    return Body(body, is_of(response.headers, content_type or ADVERTISEMENT))
 
 
 async def _read_on(pieces: AsyncIterator[bytes], secs: float) -> None:

@@ -1,0 +1,1 @@
+"""The dumb HTTP protocol: a repository as files of a web server."""

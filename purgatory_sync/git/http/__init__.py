@@ -1,0 +1,1 @@
+"""Requests to git servers; the head of every answer is judged."""
