@@ -238,7 +238,7 @@ def _settle(
             throttles.give_back(place)
     throttles.count_attempt(outcome.result, len(outcome.obtained))
     _record(ctx, reservation, outcome)
-    _log(reservation, outcome)
+    _log(reservation, throttles, outcome)
 
 
 def _record(ctx: SyncContext, reservation: Reservation, outcome: AttemptEnd) -> None:
@@ -297,15 +297,19 @@ async def _release(
         )
 
 
-def _log(reservation: Reservation, outcome: AttemptEnd) -> None:
+def _log(reservation: Reservation, throttles: Throttles, outcome: AttemptEnd) -> None:
+    """Tell the operator what went wrong at a URL, once and not at each retry."""
     fields = {
         "identifier": reservation.hunt.identifier,
         "url": reservation.url,
         "domain": reservation.domain,
     }
     if outcome.error is not None:
-        log.warning("attempt failed", error=str(outcome.error), **fields)
+        said = str(outcome.error)
+        tell = log.warning if throttles.is_news(reservation.url, said) else log.debug
+        tell("attempt failed", error=said, **fields)
     else:
+        throttles.forget_news(reservation.url)
         log.debug(
             "tried",
             oids_fetched=len(outcome.obtained),

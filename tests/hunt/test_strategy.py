@@ -257,6 +257,31 @@ async def test_n3_ten_minutes_of_anything_keep_no_identifier_from_its_other_sour
     assert not ctx.has_pending_events(REPO)
 
 
+async def test_n3_what_goes_on_above_the_floor_is_doubled_after_ten_minutes(
+    autojump_clock: MockClock,
+) -> None:
+    """It is not ended by its age (B 8.4); nor may it keep an identifier for as long as it likes."""
+    ctx = needing(A, B).drips(A, 1024, 7200.0)
+    ctx.url_provides(B, ["oid1"])
+    assert await sync_identifier(ctx, REPO, manager(ctx))
+    assert starts(ctx) == [(0.0, A), (600.0, B)]
+
+
+async def test_what_goes_wrong_is_told_once_and_not_at_each_retry(
+    autojump_clock: MockClock,
+) -> None:
+    ctx = needing(A).fails(A, ConnectFailed("refused"), times=3)
+    throttles = manager(ctx)
+    with capture_logs() as entries:
+        for _ in range(3):
+            await sync_identifier(ctx, REPO, throttles)
+            await trio.sleep(60)
+        ctx.fails(A, ConnectFailed("reset"), times=1)
+        await sync_identifier(ctx, REPO, throttles)
+    told = [entry for entry in entries if entry["event"] == "attempt failed"]
+    assert [entry["log_level"] for entry in told] == ["warning", "debug", "debug", "warning"]
+
+
 async def test_n3_no_url_is_forgotten_over_slow_ones_of_its_domain(
     autojump_clock: MockClock,
 ) -> None:

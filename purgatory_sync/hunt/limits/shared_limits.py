@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import trio
 
 from ...errors import NaughtyScope, ResultClass
+from ...runtime.bounded import Bounded
 from ...runtime.clock import WallClock
 from ...settings import HuntSettings, SyncSettings
 from .domain_statistics import DomainStatistics, HuntStatistics
@@ -20,6 +21,7 @@ from .transfer_progress import TransferProgress
 from .tried_urls import TriedUrls
 
 SECS_PER_HOUR = 3600.0
+MAX_TOLD = 4096
 
 # Called with domain, starts and end of rest (Unix seconds) when they change.
 OnChange = Callable[[str, tuple[float, ...], float | None], None]
@@ -60,6 +62,7 @@ class Throttles:
         self.attempts: Counter[ResultClass] = Counter()
         self.oids_fetched = 0
         self._on_change = on_change
+        self._told: Bounded[str, str] = Bounded(MAX_TOLD)
         self._queued_at: dict[str, dict[str, None]] = {}
 
     def _make_throttle(self, domain: str, now: float) -> DomainThrottle:
@@ -208,8 +211,20 @@ class Throttles:
 
     def new_progress(self, now: float) -> TransferProgress:
         """What judges whether a transfer that starts now is worth waiting for (B 8.5)."""
-        secs = self.hunt_settings.hedge_secs
-        return TransferProgress(now, secs, secs * self.hunt_settings.min_bytes_per_sec)
+        settings = self.hunt_settings
+        floor = settings.hedge_secs * settings.min_bytes_per_sec
+        return TransferProgress(now, settings.hedge_secs, floor, settings.total_timeout_secs)
+
+    def is_news(self, url: str, said: str) -> bool:
+        """Whether this was not the last thing said of the URL; what repeats itself is told once."""
+        if self._told.get(url) == said:
+            return False
+        self._told.put(url, said)
+        return True
+
+    def forget_news(self, url: str) -> None:
+        """The URL works: what is said of it next is news again."""
+        self._told.pop(url)
 
     def is_naughty(self, url: str) -> bool:
         """Whether the URL is left alone for now (B 8.7)."""

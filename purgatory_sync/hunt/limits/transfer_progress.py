@@ -17,12 +17,15 @@ class TransferProgress:
 
     Attributes:
       floor_bytes: fewer bytes than this within a window are too slow.
+      patience_secs: beyond this age it counts as slow, however fast it is: it may go on, but keeps
+        nobody from other sources.
       total: all bytes of pack so far.
     """
 
     started_at: float
     window_secs: float
     floor_bytes: float
+    patience_secs: float = inf
     total: int = 0
     _ended: bool = False
     _kept: deque[tuple[float, int]] = attrs.field(factory=deque)
@@ -42,12 +45,15 @@ class TransferProgress:
 
     def slow_at(self) -> float:
         """From when on it is too slow if nothing more comes; infinite once the body has ended."""
-        if self._ended or self.floor_bytes <= 0:
+        if self._ended:
             return inf
+        too_old = self.started_at + self.patience_secs
+        if self.floor_bytes <= 0:
+            return too_old
         enough = self._kept_bytes >= self.floor_bytes
         since = max(self._kept[0][0], self.started_at) if enough else self.started_at
-        return since + self.window_secs
+        return min(since + self.window_secs, too_old)
 
     def is_slow(self, now: float) -> bool:
-        """Whether less than the floor came within the last window."""
+        """Whether less than the floor came within the last window, or it takes too long."""
         return now >= self.slow_at()

@@ -55,6 +55,18 @@ def test_b_8_5_never_slow_once_the_body_has_ended() -> None:
 
 def test_a_floor_of_nothing_is_never_missed() -> None:
     assert TransferProgress(0.0, 3.0, 0.0).slow_at() == inf
+    assert TransferProgress(0.0, 3.0, 0.0, 600.0).slow_at() == 600.0
+
+
+def test_b_8_5_slow_beyond_its_time_however_fast() -> None:
+    progress = TransferProgress(100.0, 3.0, 3072.0, 600.0)
+    progress.received(1_000_000, 699.0)
+    assert not progress.is_slow(699.9)
+    assert progress.slow_at() == 700.0
+    progress.received(1_000_000, 800.0)
+    assert progress.is_slow(800.0)
+    progress.ended()
+    assert not progress.is_slow(800.0)
 
 
 @settings(max_examples=100, deadline=None)
