@@ -33,16 +33,58 @@ async def make_repository(core: Core, owner: str, identifier: str, *, served: bo
       RepositoryError: the disk refuses, or what is there cannot be used.
       StoreError: nothing was made.
     """
-    repositories = core.repositories
-    token = new_token()
+    planned = await plan_repository(core, owner, identifier, served=served)
+    if planned.notes:
+        await core.ledger.apply(Change(made=planned.notes))
+    await make_planned(core, planned)
+
+
+@attrs.frozen
+class Planned:
+    """A repository that is about to be made.
+
+    Attributes:
+      token: by which it is known again.
+      notes: what the store must have before it is made.
+    """
+
+    owner: str
+    identifier: str
+    token: str
+    notes: tuple[Made, ...]
+
+
+async def plan_repository(
+    core: Core, owner: str, identifier: str, *, served: bool = False
+) -> Planned:
+    """What `make_repository` notes and makes, for a caller with a transaction of its own.
+
+    The identifier's lock is held from here until `make_planned` has returned. A repository that was
+    to be removed (B 5.2) is removed now.
+
+    Raises:
+      RepositoryError: it cannot be removed; nothing was changed.
+      StoreError: as `Ledger.apply`.
+    """
+    token, notes = new_token(), tuple[Made, ...]()
     note = core.ledger.made(owner, identifier)
     if note is not None and note.ending:
         await _remove(core, note)  # what is announced now is another one
-    if not repositories.exists(owner, identifier):
-        await core.ledger.apply(Change(made=[Made(owner, identifier, token, served)]))
+    if not core.repositories.exists(owner, identifier):
+        notes = (Made(owner, identifier, token, served),)
     elif served and note is not None and not note.filled:
-        await core.ledger.apply(Change(made=[attrs.evolve(note, filled=True)]))
-    await repositories.run(repositories.create, owner, identifier, token)
+        notes = (attrs.evolve(note, filled=True),)
+    return Planned(owner, identifier, token, notes)
+
+
+async def make_planned(core: Core, planned: Planned) -> None:
+    """Make a repository whose notes are in the store, unless one is there: that stays as it is.
+
+    Raises:
+      RepositoryError: the disk refuses, or what is there cannot be used.
+    """
+    repositories = core.repositories
+    await repositories.run(repositories.create, planned.owner, planned.identifier, planned.token)
 
 
 async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:

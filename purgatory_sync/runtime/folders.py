@@ -12,6 +12,8 @@ def make_folder(folder: Path) -> None:
 
     A folder whose name is lost takes with it what was synced in it (N1).
     """
+    if folder.is_dir():
+        return
     missing = [each for each in (folder, *folder.absolute().parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:

@@ -32,7 +32,14 @@ from ...purgatory.entries import (
 )
 from ...release.commit import Core, forget, tell
 from ...release.index.held_rows import row_of
-from ...release.making import make_repository, remove_ending, remove_made_empty
+from ...release.making import (
+    Planned,
+    make_planned,
+    make_repository,
+    plan_repository,
+    remove_ending,
+    remove_made_empty,
+)
 from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
@@ -268,6 +275,7 @@ class Admission:
             if each.event_id in deleted
             or (each.owner == event.pubkey and each.identifier in verdict.removes)
         ]
+        planned = await self._plan_repository(entry, verdict)
         change = Change(
             hold=[*rows, row_of(entry)] if entry else rows,
             unhold=[held.event_id for held in leaving],
@@ -275,7 +283,7 @@ class Admission:
             delete=[*verdict.deletes, *(each for each in older if each not in deleted)],
             tombstones=verdict.bars,
             forget_placeholders=pushed,
-            made=ending,
+            made=[*ending, *(planned.notes if planned else ())],
         )
         if not any(attrs.astuple(change, recurse=False)):
             return False
@@ -294,7 +302,7 @@ class Admission:
         for held in revived:
             purgatory.revive_announcement(held, now)
         if entry is not None:
-            await self._hold(entry)
+            await self._hold(entry, planned)
             if verdict.action is Action.HOLD:
                 self._tell_held(event)
         elif verdict.with_repository and isinstance(parsed, Announcement):
@@ -312,19 +320,30 @@ class Admission:
             for identifier, made in noted
         ]
 
-    async def _hold(self, entry: HeldEvent) -> None:
-        """Add what was journaled to memory; an announcement's repository is made first (B 2.4)."""
+    async def _plan_repository(self, entry: HeldEvent | None, verdict: Verdict) -> Planned | None:
+        """What is made for an announcement, noted in the transaction that journals it."""
+        if not isinstance(entry, HeldAnnouncement) or verdict.replaces:
+            return None
+        announced = entry.announcement
+        return await plan_repository(self.core, announced.owner, announced.identifier)
+
+    async def _hold(self, entry: HeldEvent, planned: Planned | None) -> None:
+        """Add what was journaled to memory; an announcement's planned repository is made first.
+
+        Without a plan it was made before (B 2.4).
+        """
         purgatory = self.core.purgatory
         if isinstance(entry, HeldState):
             purgatory.add_state(entry.state, entry.origin, entry.accepted_at)
         elif isinstance(entry, HeldPr):
             purgatory.add_pr(entry.pr, entry.origin, entry.accepted_at)
         else:
-            try:
-                await self._make_repository(entry.announcement)
-            except RepositoryError:
-                await self.core.ledger.apply(Change(unhold=[entry.event_id]))
-                raise
+            if planned is not None:
+                try:
+                    await make_planned(self.core, planned)
+                except RepositoryError:
+                    await self.core.ledger.apply(Change(unhold=[entry.event_id]))
+                    raise
             purgatory.add_announcement(entry.announcement, entry.origin, entry.accepted_at)
 
     def _tell_held(self, event: Event) -> None:

@@ -83,13 +83,17 @@ class SnapshotBuilder:
           targets: what `targets` says of it, under these locks.
         """
         event = parsed.event
-        data = {each: await self.index.data(each) for each in parsed.identifiers}
         held = self.purgatory.get(event.id)
-        asked = _asks_for_references(parsed, data)
-        anchoring = anchor_filters(event) if asked else ()
-        found, tombstones = await self.store.look(
-            [*_itself_and_its_address(event), *anchoring], REFERRERS_READ, bar_targets(event)
-        )
+        itself, bars = _itself_and_its_address(event), bar_targets(event)
+        asked, anchoring = False, tuple[Filter, ...]()
+        if isinstance(parsed, Announcement | State):  # nothing refers to them: one read is enough
+            found, tombstones = await self.index.look(parsed.identifier, itself, bars)
+            data = {parsed.identifier: await self.index.data(parsed.identifier)}
+        else:
+            data = {each: await self.index.data(each) for each in parsed.identifiers}
+            if asked := _asks_for_references(parsed, data):
+                anchoring = tuple(anchor_filters(event))
+            found, tombstones = await self.store.look([*itself, *anchoring], REFERRERS_READ, bars)
         known = Known(
             now=now,
             service=self.service,

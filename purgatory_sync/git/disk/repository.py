@@ -90,8 +90,9 @@ def _make(path: Path, tmp: Path, marks: Mapping[str, bytes]) -> None:
     try:
         _build(building, marks)
         _show(building, path)
-    finally:
+    except BaseException:
         shutil.rmtree(building, ignore_errors=True)
+        raise
 
 
 def _build(building: Path, marks: Mapping[str, bytes]) -> None:
@@ -108,18 +109,17 @@ def _build(building: Path, marks: Mapping[str, bytes]) -> None:
 def _show(building: Path, path: Path) -> None:
     for remaining in reversed(range(_PLACING_TRIES)):
         try:
+            os.rename(building, path)
+            break
+        except FileNotFoundError:  # no folder above yet, or a removal took the empty one away
+            if not remaining:
+                raise
+        try:
             os.mkdir(path.parent)
         except FileExistsError:
             pass
         else:
             fsync_dir(path.parent.parent)
-        try:
-            os.rename(building, path)
-        except FileNotFoundError:  # a removal took the empty folder above away
-            if not remaining:
-                raise
-        else:
-            break
     fsync_dir(path.parent)
 
 

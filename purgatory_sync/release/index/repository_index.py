@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
@@ -18,6 +19,7 @@ from ...policy.curation import is_taken
 from ...policy.rules.hosting import hosts
 from ...purgatory.entries import HeldPr
 from ...purgatory.purgatory import Purgatory
+from ...records import Tombstone
 from ...settings import CurationSettings
 from ...store.protocol import Change, Store
 from .index_cache import IndexCache, Served
@@ -110,6 +112,22 @@ class RepositoryIndex:
             )
         )
 
+    async def look(
+        self, identifier: str, filters: Sequence[Filter], targets: Sequence[str]
+    ) -> tuple[list[Event], list[Tombstone]]:
+        """What `Store.look` yields, and perhaps more of the identifier's events.
+
+        What is served of the identifier is read in the same step, unless it is remembered.
+        """
+        if self._served.get(identifier) is not None:
+            return await self._store.look(filters, EVERYTHING, targets)
+        condition = _of_identifier(identifier)
+        with self._being_read(identifier) as token:
+            found = await self._store.look([*filters, condition], EVERYTHING, targets)
+            served = [event for event in found[0] if condition.matches(event)]
+            await self._remember(identifier, served, token)
+        return found
+
     async def served_states(self, identifier: str) -> tuple[State, ...]:
         """The served states of the identifier, of any author."""
         return (await self._read(identifier)).states
@@ -171,20 +189,25 @@ class RepositoryIndex:
     async def _read(self, identifier: str) -> Served:
         if (served := self._served.get(identifier)) is not None:
             return served
-        condition = Filter(
-            kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)),
-            tags={"d": frozenset((identifier,))},
-        )
+        with self._being_read(identifier) as token:
+            events = await self._store.query([_of_identifier(identifier)], EVERYTHING)
+            return await self._remember(identifier, events, token)
+
+    @contextmanager
+    def _being_read(self, identifier: str) -> Iterator[object]:
+        """Yields a token that is in `_reading` until the block ends, or something changes."""
         token = self._reading[identifier] = object()
         try:
-            events = await self._store.query([condition], EVERYTHING)
-            served = self._sorted_out(await self.parser.stored(events))
-            if self._reading.get(identifier) is token:
-                self._served.put(identifier, served)
-            return served
+            yield token
         finally:
             if self._reading.get(identifier) is token:
                 del self._reading[identifier]
+
+    async def _remember(self, identifier: str, events: Sequence[Event], token: object) -> Served:
+        served = self._sorted_out(await self.parser.stored(events))
+        if self._reading.get(identifier) is token:
+            self._served.put(identifier, served)
+        return served
 
     def _sorted_out(self, found: Sequence[Parsed]) -> Served:
         return Served(
@@ -195,3 +218,9 @@ class RepositoryIndex:
             ),
             tuple(each for each in found if isinstance(each, State)),
         )
+
+
+def _of_identifier(identifier: str) -> Filter:
+    return Filter(
+        kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)), tags={"d": frozenset((identifier,))}
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import msgspec
 import pytest
@@ -469,3 +471,24 @@ async def test_b_5_a_ends_one_of_many_of_that_kind(world: World) -> None:
     await world.offer(OWNER.sign(5, "", [("a", f"30023:{OWNER.pubkey}:0")], NOW + 9))
     assert {paper.id for paper in papers[1:]} <= await world.served()
     assert papers[0].id not in await world.served()
+
+
+async def test_a_held_announcement_costs_one_read_and_one_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note that its repository is made goes with its row in the journal."""
+    asked: list[str] = []
+    for name in ("query", "look", "apply", "served_ids"):
+        working = getattr(world.store, name)
+
+        def counting(*args: Any, working: Any = working, name: str = name) -> Any:
+            asked.append(name)
+            return working(*args)
+
+        monkeypatch.setattr(world.store, name, counting)
+    await world.announce(OWNER)
+    assert asked == ["look", "query", "apply"], "a look of the store in memory is a query"
+    made = world.ledger.made(OWNER.pubkey, "repo")
+    assert made is not None
+    assert world.repositories.was_made(world.path(OWNER), made.token)
+    assert world.path(OWNER).exists()

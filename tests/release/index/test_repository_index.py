@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from purgatory_sync.errors import StoreError
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.records import Tombstone
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -60,3 +61,42 @@ async def test_what_changes_during_a_look_up_is_not_overlooked(
         let_go.set()
     known = (await world.index.data("repo")).known
     assert list(known) == ([OWNER.pubkey] if change == "save" else [])
+
+
+async def test_a_look_reads_the_identifier_in_the_same_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = events.announcement(OWNER, "repo", created_at=NOW)
+    await world.ledger.apply(Change(save=[served]))
+    found, _ = await world.index.look("repo", [Filter(ids=frozenset({"0" * 64}))], ())
+    assert found == [served]
+
+    assert await world.index.look("repo", [Filter(ids=frozenset({"0" * 64}))], ()) == ([], [])
+
+    async def refuse(filters: Sequence[Filter], limit: int) -> list[Event]:
+        raise AssertionError("read twice")
+
+    monkeypatch.setattr(world.store, "query", refuse)
+    assert list((await world.index.data("repo")).known) == [OWNER.pubkey]
+
+
+async def test_what_changes_during_a_look_is_not_remembered_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    working, let_go = world.store.look, trio.Event()
+
+    async def slow(
+        filters: Sequence[Filter], limit: int, targets: Sequence[str]
+    ) -> tuple[list[Event], list[Tombstone]]:
+        found = await working(filters, limit, targets)
+        await let_go.wait()
+        return found
+
+    monkeypatch.setattr(world.store, "look", slow)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.index.look, "repo", (), ())
+        await wait_all_tasks_blocked()
+        announcement = events.announcement(OWNER, "repo", created_at=NOW)
+        await world.ledger.apply(Change(save=[announcement]))
+        let_go.set()
+    assert list((await world.index.data("repo")).known) == [OWNER.pubkey]
