@@ -123,7 +123,7 @@ async def sync_identifier_from_url(
 
 
 async def _renewed(reserved: Reservation, ctx: SyncContext) -> Reservation | None:
-    """The reservation for what is still missing; given back and passed over if nothing is."""
+    """The reservation for what is still missing; given back and skipped if nothing is."""
     if reserved.is_current:
         return reserved
     seen = await survey(ctx, reserved.hunt.identifier)

@@ -121,7 +121,7 @@ class Reservation:
 def askable(
     seen: Survey, hunt: Hunt, throttles: Throttles, tried: TriedUrls
 ) -> Iterator[tuple[Source, frozenset[str]]]:
-    """The sources that are neither naughty nor passed over, with what they are untried for.
+    """The sources that are neither naughty nor skipped, with what they are untried for.
 
     What other attempts ask for at the moment is not left out.
     """

@@ -99,7 +99,8 @@ async def serve(
     Raises:
       StoreError: nothing was saved, everything stays held.
 
-    Cancelled, nothing was saved, or all of it is out of purgatory and some may not be told.
+    Cancellation is atomic up to notification: either nothing is saved, or all is saved and
+    released, though some subscribers may be missed.
     """
     promoted = [held for each in promotes if (held := core.purgatory.get(each))]
     entries: list[HeldEvent] = [*promoted, *([entry] if entry else [])]

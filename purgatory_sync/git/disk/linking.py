@@ -34,7 +34,7 @@ def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -
 
     Args:
       sources: repositories to take from, the preferred ones first; those that are gone or damaged
-        are passed over, and those that are shallow, partial or lean on alternates, since what they
+        are skipped, and those that are shallow, partial or lean on alternates, since what they
         have need not be complete.
       target: the repository that shall have them.
       oids: the objects wanted; a source that has none of those still missing is not touched.

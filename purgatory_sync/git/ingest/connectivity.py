@@ -1,4 +1,4 @@
-"""No history with holes (N5): each new object's links lead to objects that are here.
+"""Connectivity check (N5): every object that a new object references must exist here.
 
 A repository is closed because only closed packs ever join it; so it is enough to follow the links
 of what is new by one step. Data that another program wrote is walked in full.

@@ -1,7 +1,7 @@
 """What the hunt for one identifier knows while it lasts (B 8.2, 8.3, 8.5).
 
 The hunt's task and the domains' turns of one identifier share one `Hunt`: what is in flight, what
-was tried, what is passed over. It ends with its last user.
+was tried, what is skipped. It ends with its last user.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bodies that a server, or a proxy before it, compressed though nobody asked for it."""
+"""Bodies that a server, or a proxy before it, compressed without being asked."""
 
 from __future__ import annotations
 

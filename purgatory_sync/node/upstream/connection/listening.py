@@ -93,7 +93,7 @@ class Listening:
             self._live.popitem()
 
     async def everything(self) -> None:
-        """Listen to what is asked for whatever is here."""
+        """Listen to what is asked for independent of what is here."""
         await self._change(self._of_everything, closing=False)
 
     async def adjust(self) -> None:

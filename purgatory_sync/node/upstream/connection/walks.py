@@ -274,7 +274,7 @@ class Walks:
         form = self._limits.form(shape)
         if form.refused_until is None:
             return await self._try(pages, form, walk)
-        # Whatever else is to be asked in this form waits for the one that tries it.
+        # All else that is to be asked in this form waits for the one that tries it.
         self._resting += 1
         self._note_less_behind()
         try:
@@ -335,7 +335,7 @@ class Walks:
             form.refuse(self._now(), by_policy=by_policy)
 
     def _silent(self, question: Filter, form: Form) -> None:
-        """The relay does not answer: is it the question, or whatever we ask?"""
+        """The relay does not answer: is it this question, or every one?"""
         count = len(values_of(question))
         if count > form.values:
             return
