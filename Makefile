@@ -28,6 +28,7 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:xdist tests/test_words.py
 	$(BIN)/python .ci/wheels.py requirements/run.txt requirements/wheels.txt
 
 bench: .venv/dev

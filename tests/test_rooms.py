@@ -139,7 +139,7 @@ def test_no_file_name_stands_for_two_things() -> None:
     assert {name for name, count in names.items() if count > 1} == {"__init__", "__main__"}
 
 
-def test_nobody_imports_the_package_by_its_name() -> None:
+def test_no_module_imports_the_package_by_its_name() -> None:
     """Relative imports are what the table is read against."""
     for file in PACKAGE.rglob("*.py"):
         assert not re.search(r"^\s*(?:from|import) purgatory_sync", file.read_text(), re.MULTILINE)

@@ -32,7 +32,7 @@ def _restored() -> Iterator[None]:
     logging.getLogger(ROOT).setLevel(logging.NOTSET)
 
 
-def test_json_where_nobody_looks() -> None:
+def test_json_without_a_terminal() -> None:
     out = io.StringIO()
     configure_logging("info", out)
     LOG.info("released", identifier="x", missing=0)
@@ -105,7 +105,7 @@ class Full(io.StringIO):
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_lines_that_cannot_be_written_stop_nobody(terminal: bool) -> None:
+def test_lines_that_cannot_be_written_stop_no_task(terminal: bool) -> None:
     configure_logging("info", Full(terminal))
     LOG.warning("lost")
     closed = io.StringIO()

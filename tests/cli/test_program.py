@@ -158,7 +158,7 @@ def test_an_interrupt_before_the_node_runs_is_no_traceback(
 
 
 @pytest.mark.real
-def test_nobody_pays_for_flags_who_gives_none() -> None:
+def test_a_run_without_flags_does_not_pay_for_them() -> None:
     code = (
         "import sys; from purgatory_sync.cli import program; program._run = lambda loaded: 0;"
         "assert program.run_command([]) == 0; assert 'cyclopts' not in sys.modules"

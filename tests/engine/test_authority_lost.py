@@ -42,7 +42,7 @@ async def test_b_3_4_a_state_that_is_deleted_rules_no_more(world: World, by: str
     assert world.refs(OWNER) == {MAIN: OLD.oid}, "without a state nothing moves"
 
 
-async def test_b_3_4_an_announcement_that_is_deleted_authorises_nobody(world: World) -> None:
+async def test_b_3_4_an_announcement_that_is_deleted_authorises_no_key(world: World) -> None:
     """The owner names a maintainer, whose announcement names a deputy."""
     await world.announce(OWNER, maintainers=[MAINTAINER])
     theirs = await world.announce(MAINTAINER, maintainers=[OWNER, DEPUTY], listed=False)
@@ -53,7 +53,7 @@ async def test_b_3_4_an_announcement_that_is_deleted_authorises_nobody(world: Wo
 
 
 @pytest.mark.parametrize("ends", ["forgotten", "deleted"])
-async def test_b_2_7_an_announcement_that_is_held_no_more_authorises_nobody(
+async def test_b_2_7_an_announcement_that_is_held_no_more_authorises_no_key(
     world: World, autojump_clock: MockClock, ends: str
 ) -> None:
     """The maintainer's waits softly expired, and is forgotten where no served owner needs it."""

@@ -100,7 +100,7 @@ async def test_b_8_8_the_target_concerns_every_event_of_the_source(world: World)
     assert ctx.find_target_repo(seen.data, source) == world.path(SECOND)
 
 
-async def test_what_a_repository_concerned_has_is_linked_before_anybody_is_asked(
+async def test_what_a_repository_concerned_has_is_linked_before_a_server_is_asked(
     world: World,
 ) -> None:
     await announce(world, FIRST, SECOND)
@@ -124,7 +124,7 @@ async def test_nothing_is_linked_from_a_stranger(world: World) -> None:
     assert not present_oids(world.path(SECOND), [steps[1].oid])
 
 
-async def test_n3_a_damaged_repository_beside_it_keeps_nobody_from_hunting(world: World) -> None:
+async def test_n3_a_damaged_repository_beside_it_stops_no_hunt(world: World) -> None:
     await announce(world, FIRST, SECOND)
     await announce(world, SECOND, FIRST)
     await fill(world, FIRST, history(1))

@@ -81,7 +81,7 @@ async def test_held_events_are_told_once_and_served_ones_never_as_held(
     assert told == [announce().id, waits.id]
 
 
-async def test_one_who_raises_when_told_what_is_held_stops_nothing(
+async def test_a_held_listener_that_raises_stops_nothing(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     home = Home(tmp_path)

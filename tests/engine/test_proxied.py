@@ -49,7 +49,7 @@ async def running(folder: Path, proxy: Proxy, released: list[str]) -> AsyncItera
             yield engine
 
 
-async def test_b_8_7_a_proxy_that_refuses_bans_nobody_and_a_good_one_releases(
+async def test_b_8_7_a_proxy_that_refuses_bans_no_server_and_a_good_one_releases(
     tmp_path: Path,
 ) -> None:
     tip = history(1)[0]

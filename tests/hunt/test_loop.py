@@ -181,7 +181,7 @@ async def test_b_8_3_what_was_tried_is_noted_on_the_held_event(autojump_clock: M
         assert held.tried[A].counted
 
 
-async def test_n3_one_bad_domain_delays_nobody(autojump_clock: MockClock) -> None:
+async def test_n3_one_bad_domain_delays_no_other(autojump_clock: MockClock) -> None:
     purgatory, ctx = purgatory_and_world()
     for number in range(200):
         bad, good = f"https://bad.example/{number}", f"https://g{number % 20}.example/{number}"

@@ -180,7 +180,7 @@ async def test_what_an_attempt_brought_during_a_look_up_is_not_asked_for_again(
     assert asked(ctx) == [(0.5, A, ["oid1"]), (101.75, A, ["new"]), (202.25, B, ["new"])]
 
 
-async def test_b_8_2_what_a_running_hunt_has_tried_is_tried_for_everybody(
+async def test_b_8_2_what_a_running_hunt_has_tried_is_tried_for_its_domains_turns(
     autojump_clock: MockClock,
 ) -> None:
     ctx = needing(A, B, C).hangs(B)
@@ -462,7 +462,7 @@ async def test_b_8_7_what_failed_behind_a_redirect_does_not_list_the_host(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_b_8_7_what_may_pass_bans_nobody(error: AttemptFailed) -> None:
+async def test_b_8_7_a_failure_that_may_pass_bans_no_source(error: AttemptFailed) -> None:
     ctx = needing(A).fails(A, error)
     throttles = manager(ctx)
     assert not await sync_identifier(ctx, REPO, throttles)
@@ -538,7 +538,7 @@ async def test_b_8_6_who_leads_back_to_itself_rests_and_no_other(
     assert not throttles.is_resting("b.example")
 
 
-async def test_a_crash_while_an_attempt_is_recorded_concerns_nobody_else(
+async def test_a_crash_while_an_attempt_is_recorded_concerns_no_other(
     autojump_clock: MockClock,
 ) -> None:
     class Forgetful(MockSyncContext):

@@ -139,7 +139,7 @@ async def test_it_says_where_it_listens_and_as_what(tmp_path: Path) -> None:
     } in logs
 
 
-async def test_an_address_for_everybody_wants_a_domain(tmp_path: Path) -> None:
+async def test_an_unspecified_address_wants_a_domain(tmp_path: Path) -> None:
     settings = attrs.evolve(settings_in(tmp_path), bind_address=f"0.0.0.0:{free_port()}")
     with capture_logs() as logs:
         async with running(settings):

@@ -92,7 +92,7 @@ def test_b_1_3_a_name_that_is_another_ones_folder_is_invalid(one: str, other: st
     assert len(parsed((one, A), (other.replace("x", "x-"), B)).refs) == 2
 
 
-def test_b_1_3_the_folder_counts_whatever_its_value_is() -> None:
+def test_b_1_3_the_folder_counts_with_every_value() -> None:
     with pytest.raises(InvalidEvent):
         parsed(("refs/heads/x", "ref: refs/heads/main"), ("refs/heads/x/y", A))
 

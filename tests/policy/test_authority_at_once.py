@@ -74,7 +74,7 @@ def test_b_7_2_a_state_goes_where_no_newer_one_rules(build: Builder) -> None:
 
 
 @pytest.mark.parametrize("build", GRAPH_BUILDERS)
-def test_b_4_1_whom_a_pull_request_addresses_is_the_same_asked_either_way(build: Builder) -> None:
+def test_b_4_1_the_owners_of_a_pull_request_are_the_same_asked_either_way(build: Builder) -> None:
     data = announced(build(60))
     for some in ([3], [1, 20, 41], list(range(60))):
         pr = addressing(some)

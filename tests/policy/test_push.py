@@ -117,7 +117,7 @@ def test_b_6_6_who_is_invited_is_told_what_is_missing() -> None:
     assert f"you are invited by {OWNER.npub}: publish your own announcement" in said
 
 
-def test_b_6_6_where_nobody_rules_the_reason_says_why() -> None:
+def test_b_6_6_where_no_key_rules_the_reason_says_why() -> None:
     tags = [("d", "repo"), ("M", MAINTAINER.pubkey), ("m", OWNER.pubkey)]
     pointing = KnownAnnouncement(Announcement.parse(OWNER.sign(30617, "", tags)))
     of = RepositoryData.of("repo", [pointing])
@@ -204,7 +204,7 @@ def test_b_4_3_a_commit_before_its_event_is_a_placeholder() -> None:
     assert judge_push({NOSTR: A}, known({MAIN: B})) == PushVerdict(None, {NOSTR: A}, (ID,))
 
 
-def test_b_4_3_nobody_overwrites_or_deletes_a_placeholder() -> None:
+def test_b_4_3_no_push_overwrites_or_deletes_a_placeholder() -> None:
     assert "cannot be changed" in reason({NOSTR: B}, known({NOSTR: A}))
     assert "cannot be deleted" in reason({NOSTR: None}, known({NOSTR: A}))
     assert "cannot be deleted" in reason({NOSTR: None}, known())

@@ -41,7 +41,7 @@ async def test_b_2_6_a_pull_request_promotes_whose_repository_got_its_objects(wo
     assert await world.held() == {other.id}
 
 
-async def test_b_2_6_nobody_elses_repository_is_promoted(world: World) -> None:
+async def test_b_2_6_no_other_repository_is_promoted(world: World) -> None:
     mine, other = await world.announce(OWNER), await world.announce(STRANGER)
     steps = history(1)
     world.give(OWNER, steps)

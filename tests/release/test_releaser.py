@@ -297,7 +297,7 @@ async def test_a_failed_transaction_leaves_the_event_held_and_heals(
     assert (await world.releaser.process("repo")).states_released == (state.id,)
 
 
-async def test_b_3_6_data_of_somebody_else_counts_only_with_all_its_history(
+async def test_b_3_6_data_of_another_program_counts_only_with_all_its_history(
     world: World,
 ) -> None:
     await world.announce(OWNER)

@@ -95,7 +95,7 @@ async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, conte
     await filled(tmp_path)
 
 
-async def test_somebody_elses_database_is_left_as_it_is(tmp_path: Path) -> None:
+async def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / DATABASE
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE cats (name TEXT)")

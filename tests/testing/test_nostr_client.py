@@ -13,7 +13,7 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
-async def test_who_does_not_shake_hands_has_failed(answer: bytes) -> None:
+async def test_a_relay_that_does_not_shake_hands_has_failed(answer: bytes) -> None:
     async def hang_up(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(answer)

@@ -17,8 +17,8 @@ class TransferProgress:
 
     Attributes:
       floor_bytes: fewer bytes than this within a window are too slow.
-      patience_secs: beyond this age it counts as slow, however fast it is: it may go on, but keeps
-        nobody from other sources.
+      patience_secs: beyond this age it counts as slow, however fast it is: it may go on, but does
+        not keep the hunt from other sources.
       total: all bytes of pack so far.
     """
 

@@ -154,7 +154,7 @@ async def test_b_3_3_expired_before_comes_back_from_users_only(world: World) -> 
     assert (await world.offer(state, Origin.USER)).outcome is Outcome.HELD
 
 
-async def test_b_1_8_a_replaceable_event_has_one_version_whatever_its_d(world: World) -> None:
+async def test_b_1_8_a_replaceable_event_has_one_version_for_every_d(world: World) -> None:
     newer = OWNER.sign(10317, "", [], NOW)
     assert (await world.offer(newer)).outcome is Outcome.SERVED
     older = OWNER.sign(10317, "", [("d", "x")], NOW - 10)
@@ -211,7 +211,7 @@ async def test_b_5_a_served_repository_that_is_deleted_stays_on_disk(world: Worl
     assert is_repository(world.path(OWNER))
 
 
-async def test_b_5_somebody_elses_request_ends_nothing_that_is_served(world: World) -> None:
+async def test_b_5_a_request_of_another_key_ends_nothing_that_is_served(world: World) -> None:
     announcement = await serve(world)
     tags = [("a", str(OWNER.coordinate("repo"))), ("e", announcement.id)]
     assert (await world.offer(STRANGER.sign(5, "", tags, NOW))).outcome is Outcome.SERVED

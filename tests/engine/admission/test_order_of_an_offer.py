@@ -106,7 +106,7 @@ async def test_b_1_7_what_can_be_refused_at_first_sight_costs_no_lock_no_read_no
     assert read == {}
 
 
-async def test_what_comes_in_is_read_once_whatever_becomes_of_it(
+async def test_what_comes_in_is_read_once_with_every_verdict(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = history(1)

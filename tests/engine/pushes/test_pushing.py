@@ -394,7 +394,7 @@ async def test_b_6_4_what_is_hosted(
     assert "no announcement" in await refusal(pusher, {MAIN: None}, pieces())
 
 
-async def test_b_6_4_whoever_is_served_for_an_owners_sake_is_not_hosted(
+async def test_b_6_4_a_key_that_is_served_as_a_member_only_is_not_hosted(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
     await world.announce(OWNER, maintainers=[MAINTAINER])

@@ -304,7 +304,7 @@ async def test_b_2_7_a_repository_stays_while_a_placeholder_waits_in_it(
     assert world.refs(OWNER) == {f"refs/nostr/{event.id}": step.oid}
 
 
-async def test_b_2_7_a_placeholder_that_nobody_claims_keeps_no_repository(
+async def test_b_2_7_a_placeholder_without_its_event_keeps_no_repository(
     world: World, pusher: Pusher, autojump_clock: MockClock
 ) -> None:
     await world.announce(OWNER)

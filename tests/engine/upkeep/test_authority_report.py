@@ -102,7 +102,7 @@ async def test_b_9_a_crash_is_no_reason_to_warn(world: World, autojump_clock: Mo
     assert not [each for each in logs if each["log_level"] == "warning"]
 
 
-async def test_b_3_7_the_report_names_everybody_around_a_repository(world: World) -> None:
+async def test_b_3_7_the_report_names_all_keys_around_a_repository(world: World) -> None:
     await world.announce(
         ANNA, roles=[("M", ANNA), ("m", BEN), ("m", CARL), ("m", FRED), ("o", OTTO)]
     )
@@ -119,7 +119,7 @@ async def test_b_3_7_the_report_names_everybody_around_a_repository(world: World
 
 
 @pytest.mark.parametrize("served", [True, False])
-async def test_b_3_7_the_report_says_who_is_forwarded_and_where_nobody_rules(
+async def test_b_3_7_the_report_says_who_is_forwarded_and_where_no_key_rules(
     world: World, served: bool
 ) -> None:
     await world.announce(ANNA)

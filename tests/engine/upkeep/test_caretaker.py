@@ -19,7 +19,7 @@ def caretaker(world: World) -> Caretaker:
     return Caretaker(world.core, world.releaser)
 
 
-async def test_what_is_announced_is_not_removed_whatever_the_settings_say(world: World) -> None:
+async def test_what_is_announced_is_not_removed_under_any_settings(world: World) -> None:
     await world.announce(OWNER)
     elsewhere = RepositoryIndex(
         world.store, world.purgatory, world.repositories, "elsewhere.example.com"

@@ -264,7 +264,7 @@ async def test_b_9_the_engine_does_it_at_its_start(
         assert list_refs(home.path()) == {MAIN: step.oid}
 
 
-async def test_repositories_that_nobody_announces_are_reported_and_left(
+async def test_repositories_without_an_announcement_are_reported_and_left(
     world: World, autojump_clock: MockClock
 ) -> None:
     await world.announce(OWNER, "held")

@@ -541,7 +541,7 @@ async def test_what_is_named_no_more_once_it_was_packed_is_seen_to_again(
     assert not is_marked(path)
 
 
-async def test_what_somebody_else_writes_to_is_left_alone(
+async def test_what_another_program_writes_to_is_left_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await serving(world)
@@ -573,7 +573,7 @@ async def test_strangers_who_share_nothing_but_the_identifier_are_seen_to_one_by
     assert [here(path, STRAY) for path in paths] == [[False, False], [False, False]]
 
 
-async def test_whoever_got_links_of_it_loses_it_as_well(
+async def test_a_repository_with_links_of_it_loses_it_as_well(
     world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await serving(world, MAINTAINER)
@@ -600,7 +600,7 @@ async def test_whoever_got_links_of_it_loses_it_as_well(
     assert one.samefile(other)
 
 
-async def test_b_7_5_whoever_shares_with_another_does_not_have_it_packed_more_often(
+async def test_b_7_5_a_repository_that_shares_packs_is_not_packed_more_often(
     world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await serving(world)

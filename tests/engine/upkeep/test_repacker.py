@@ -98,14 +98,14 @@ async def test_it_is_done_under_the_identifiers_lock(world: World) -> None:
     assert count_packs(path) == 1
 
 
-async def test_what_somebody_else_writes_to_is_left_alone(world: World) -> None:
+async def test_what_another_program_writes_to_is_left_alone(world: World) -> None:
     theirs = await fill(world)
     (theirs / PROVEN_MARKER).unlink()
     await repacker(world).look()
     assert count_packs(theirs) == 5
 
 
-async def test_somebody_may_begin_to_write_meanwhile(
+async def test_another_program_may_begin_to_write_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = await fill(world)

@@ -146,7 +146,7 @@ async def test_a_server_that_was_told_what_is_gone_by_now_is_not_to_blame(
             await place.client.fetch_oids(repository, URL, [TIP])
 
 
-async def test_what_was_dropped_long_ago_keeps_nobody_from_fetching(
+async def test_what_was_dropped_long_ago_stops_no_fetch(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     repository = new_repository(tmp_path)

@@ -56,7 +56,7 @@ def test_what_the_server_has_comes_first_and_ends_the_walk(tmp_path: Path) -> No
     assert [oids.index(oid) for oid in told] == [56, 59, 58, 57]
 
 
-def test_haves_are_bounded_whatever_their_number(tmp_path: Path) -> None:
+def test_haves_are_bounded_in_number(tmp_path: Path) -> None:
     path, oids = repository_with(tmp_path, 400)
     told = list_history(path, oids[::-1])
     assert len(told) == len(set(told)) == MAX_HAVES

@@ -26,9 +26,7 @@ def test_git_finds_the_lock_while_it_is_held(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [True, False], ids=["config", "no config"])
-def test_a_lock_that_a_killed_process_of_ours_left_is_taken_over(
-    tmp_path: Path, config: bool
-) -> None:
+def test_a_lock_that_our_killed_process_left_is_taken_over(tmp_path: Path, config: bool) -> None:
     path = new_repository(tmp_path)
     if not config:
         (path / "config").unlink()
@@ -89,7 +87,7 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     assert order == ["asks", "first", "second"]
 
 
-def test_whoever_waited_for_a_repository_that_went_is_told(
+def test_a_writer_that_waited_for_a_removed_repository_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = new_repository(tmp_path)

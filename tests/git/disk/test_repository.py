@@ -94,9 +94,7 @@ def test_a_foreign_format_in_the_way_is_said(tmp_path: Path) -> None:
         list_refs(path)
 
 
-def test_whoever_comes_second_finds_it_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_maker_finds_it_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, tmp = tmp_path / "npub" / "x.git", tmp_path / ".tmp"
     build = repository._build
 

@@ -59,7 +59,7 @@ def test_a_v2_server_is_recognised() -> None:
     assert advertised([V2[len(SERVICE) :] + b"0000"])[0].version == 2  # some leave the service out
 
 
-def test_a_v0_server_is_recognised_with_its_refs_whatever_the_pieces() -> None:
+def test_a_v0_server_is_recognised_with_its_refs_in_any_pieces() -> None:
     for size in (1, 7, len(V0)):
         pieces = [V0[start : start + size] for start in range(0, len(V0), size)]
         server, refs = advertised(pieces, (C, D))

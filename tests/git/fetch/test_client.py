@@ -181,7 +181,7 @@ async def test_cancelling_ends_a_transfer_within_a_second(tmp_path: Path, upstre
             await over.wait()
 
 
-async def test_nobody_listens(tmp_path: Path, upstream: Path) -> None:
+async def test_no_server_listens(tmp_path: Path, upstream: Path) -> None:
     repository = new_repository(tmp_path / "here")
     async with GitServer(upstream) as server:
         url = server.url("r.git")

@@ -137,7 +137,7 @@ async def test_a_server_that_the_proxy_does_not_reach(scheme: str, scene: Scene)
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_b_8_7_a_proxy_that_agrees_and_answers_itself_bans_nobody(
+async def test_b_8_7_a_proxy_that_agrees_and_answers_itself_bans_no_server(
     scheme: str, scene: Scene
 ) -> None:
     async def speak(stream: trio.SocketStream) -> None:
@@ -157,7 +157,7 @@ async def test_b_8_7_a_proxy_that_agrees_and_answers_itself_bans_nobody(
     assert type(error).naughty is NaughtyScope.ENDPOINT
 
 
-async def test_nobody_listens_at_the_proxy(scene: Scene) -> None:
+async def test_no_proxy_listens(scene: Scene) -> None:
     error = await scene.failure(Proxy("http", "127.0.0.1", 1), "http://git.example/r.git")
     assert type(error) is ProxyFailed
 

@@ -320,9 +320,7 @@ async def test_short_refusals_leave_the_connection_open(repository: Path, tmp: P
         assert place.connections == 1
 
 
-async def test_whatever_goes_wrong_here_is_an_attempt_that_failed(
-    tmp_path: Path, tmp: Path
-) -> None:
+async def test_a_local_failure_is_an_attempt_that_failed(tmp_path: Path, tmp: Path) -> None:
     broken = tmp_path / "broken.git"
     new_repository(tmp_path).rename(broken)
     (broken / "config").write_text("[extensions]\nobjectformat = sha256\n")

@@ -59,7 +59,7 @@ def made_up(count: int) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "count"), [*((words, 10) for words in WORDS), ("git", 300), ("nothing", 1)]
 )
-async def test_what_is_missing_costs_two_requests_whatever_the_server_says(
+async def test_what_is_missing_costs_two_requests_with_any_refusal(
     words: str, count: int, repository: Path, tmp: Path
 ) -> None:
     servers: dict[str, Answer] = {

@@ -301,7 +301,7 @@ async def test_nor_is_the_end_of_a_list_or_a_refusal(
 # Others meanwhile, cancellation, size
 
 
-async def test_hung_servers_delay_nobody(
+async def test_hung_servers_delay_no_other(
     repository: Path, tmp: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with world(tmp) as place, trio.open_nursery() as nursery:
@@ -352,7 +352,7 @@ async def test_cancelling_after_the_proof_leaves_nothing_open(
         assert repository not in opened()
 
 
-async def test_b_8_4_on_a_full_disk_nobody_is_contacted(repository: Path, tmp: Path) -> None:
+async def test_b_8_4_on_a_full_disk_no_server_is_contacted(repository: Path, tmp: Path) -> None:
     async with world(tmp, HuntSettings(min_free_bytes=1 << 60)) as place:
         place.answer = lambda seen: v2_pack(PACK)
         error = await failure(place, repository)

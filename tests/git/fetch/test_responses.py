@@ -36,7 +36,7 @@ def result(make: MakeAnswer, pieces: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize(("make", "data"), [(FetchAnswerV2, V2), (FetchAnswerV0, V0)])
-def test_the_pack_comes_out_whatever_the_pieces(make: MakeAnswer, data: bytes) -> None:
+def test_the_pack_comes_out_of_any_pieces(make: MakeAnswer, data: bytes) -> None:
     for size in range(1, len(data) + 1):
         pieces = [data[start : start + size] for start in range(0, len(data), size)]
         assert result(make, pieces) == b"PACK123456"

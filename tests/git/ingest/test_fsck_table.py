@@ -186,7 +186,7 @@ async def test_b_8_4_only_urls_that_do_harm_are_refused(way: Way) -> None:
     assert await judge(way, modules(b'[broken\n[submodule "m"]\n\turl = -x\n'))
 
 
-async def test_b_8_4_a_missing_object_is_refused_by_whatever_name(way: Way) -> None:
+async def test_b_8_4_a_missing_object_is_refused_by_any_name(way: Way) -> None:
     for name in (NOTHING, b"\1" * 20):
         root = tree((b"100644", b"a", name))
         assert not await judge(way, [root, commit(root)])

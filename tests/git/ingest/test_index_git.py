@@ -98,7 +98,7 @@ def mutated(random: random.Random) -> GitObject:
     return GitObject(kind, bytes(changed))
 
 
-def test_neither_judge_of_ours_is_milder_than_git(repository: Path, tmp_path: Path) -> None:
+def test_neither_of_our_judges_is_milder_than_git(repository: Path, tmp_path: Path) -> None:
     source = random.Random(7)
     judged = 0
     while judged < 60:

@@ -150,7 +150,7 @@ async def test_a_chain_through_names_is_measured(repository: Path, tmp_path: Pat
 
 
 @pytest.mark.real
-async def test_nobody_is_started_for_what_the_scan_refuses(
+async def test_no_judge_is_started_for_what_the_scan_refuses(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def must_not(*args: object, **kwargs: object) -> None:

@@ -90,7 +90,7 @@ def stays(path: Path, oids: Collection[str]) -> None:
     git(path, "fsck", "--full", "--strict")
 
 
-def test_what_nothing_names_goes_and_what_a_ref_names_stays(
+def test_an_unreachable_object_goes_and_a_reachable_one_stays(
     repository: Path, tmp: Path, tmp_path: Path
 ) -> None:
     before = {oid: git(repository, "cat-file", "-p", oid) for oid in (s.oid for s in MAIN)}
@@ -253,7 +253,7 @@ def test_refs_may_go_or_move_to_what_is_in_it(repository: Path, tmp: Path) -> No
     stays(repository, [step.oid for step in MAIN])
 
 
-def test_whatever_is_proven_before_does_not_join_after(repository: Path, tmp: Path) -> None:
+def test_what_is_proven_before_does_not_join_after(repository: Path, tmp: Path) -> None:
     era = read_era(repository)
     with Pinned(repository) as pinned:
         made = needed(repository, tmp)

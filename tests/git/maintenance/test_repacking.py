@@ -153,7 +153,7 @@ def test_what_was_combined_is_closed_wherever_it_is_linked_at_any_moment(
     assert complete_oids(target, [steps[-1].oid, large[-1].oid]) == {steps[-1].oid, large[-1].oid}
 
 
-def test_what_somebody_else_repacked_or_removed_is_left_alone(repository: Path, tmp: Path) -> None:
+def test_what_git_repacked_or_removed_is_left_alone(repository: Path, tmp: Path) -> None:
     made = combined(repository, tmp)
     (repository / "objects/pack" / f"{made.replaces[2]}.idx").unlink()
     before = packs(repository)

@@ -99,7 +99,7 @@ def bomb() -> bytes:
     ],
     ids=["objects", "object", "total", "depth", "delta result", "delta result in all"],
 )
-def test_beyond_a_limit_somebody_else_judges(pack: bytes, limit: dict[str, Any]) -> None:
+def test_beyond_a_limit_another_judge_decides(pack: bytes, limit: dict[str, Any]) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(Unsure):

@@ -79,7 +79,7 @@ def test_ending_the_turn_of_one_that_was_removed_does_nothing() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from("ABCDE"), unique=True, min_size=1), st.integers(1, 25))
-def test_nobody_gets_a_second_turn_before_everybody_had_one(names: list[str], count: int) -> None:
+def test_each_gets_a_turn_before_one_gets_a_second(names: list[str], count: int) -> None:
     order = turns(queue_of(*names), count)
     counts = [order.count(name) for name in names]
     assert max(counts) - min(counts) <= 1

@@ -101,7 +101,7 @@ def test_the_list_is_bounded_and_the_oldest_make_room(monkeypatch: pytest.Monkey
     assert [entry.key for entry in naughty.entries()] == ["b.example", "c.example"]
 
 
-def test_b_8_7_a_clock_that_was_set_back_makes_nobody_naughty_for_longer() -> None:
+def test_b_8_7_a_clock_that_was_set_back_makes_no_source_naughty_for_longer() -> None:
     after = NaughtyList(12 * 3600.0)
     after.restore([NaughtyRecord(NaughtyScope.HOST, "b.example", 1e9, "wrong clock")], now=10.0)
     assert after.is_naughty("https://b.example/r.git", 10.0 + 12 * 3600.0 - 1)

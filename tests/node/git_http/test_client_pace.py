@@ -47,7 +47,7 @@ async def test_b_6_2_a_byte_every_29_seconds_is_too_slow_while_others_wait(
     assert trio.current_time() == 58
 
 
-async def test_b_6_2_nobody_is_hurried_while_nobody_waits(autojump_clock: MockClock) -> None:
+async def test_b_6_2_no_client_is_hurried_while_none_waits(autojump_clock: MockClock) -> None:
     waiting = False
     pace = ClientPace(LEAST, lambda: waiting)
     await send(pace, 100, 1, 29)

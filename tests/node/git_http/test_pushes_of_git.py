@@ -279,7 +279,7 @@ async def test_b_2_7_a_softly_expired_repository_is_an_empty_one(
                 assert (await http_client.get(f"{url}/none/{query}")).status_code == 404
 
 
-async def test_b_6_7_a_push_that_drips_holds_up_nobody(home: Home) -> None:
+async def test_b_6_7_a_push_that_drips_holds_up_no_other(home: Home) -> None:
     home.commit("a")
     event = await home.state(MAIN)
     tip = git("-C", home.tree, "rev-parse", "main")

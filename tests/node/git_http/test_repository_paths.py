@@ -66,7 +66,7 @@ def test_b_6_1_paths_that_are_none_of_git(path: str) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("%25ef0./\\aAgit\n\x00ü")))
-def test_b_6_1_whatever_is_named_is_an_identifier(name: str) -> None:
+def test_b_6_1_each_of_these_names_is_an_identifier(name: str) -> None:
     path = parse_git_path(f"/{NPUB}/{name}/info/refs")
     if path is not None:
         assert path.identifiers

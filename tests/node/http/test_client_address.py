@@ -91,7 +91,7 @@ def test_b_13_2_so_many_entries_are_read_and_no_more(proxies: int, client: str) 
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))
-def test_whatever_a_client_writes_the_proxys_own_entry_decides(lines: list[bytes]) -> None:
+def test_the_proxys_own_entry_decides_and_not_the_clients(lines: list[bytes]) -> None:
     headers = [(b"x-forwarded-for", each) for each in [*lines, b"203.0.113.5"]]
     assert client_address(PROXY, headers, PROXIES) == "203.0.113.5"
 

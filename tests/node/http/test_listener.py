@@ -244,7 +244,7 @@ async def turned_away(place: Served) -> bytes:
 
 
 @pytest.mark.real
-async def test_whoever_finds_no_place_hears_why_although_nobody_reads_his_request() -> None:
+async def test_a_client_without_a_place_hears_why_although_its_request_is_not_read() -> None:
     settings = ListenerSettings(max_connections=1)
     async with served(settings=settings, real=True) as place, await place.connect() as stream:
         await stream.send_all(GET)
@@ -254,7 +254,7 @@ async def test_whoever_finds_no_place_hears_why_although_nobody_reads_his_reques
 
 
 @pytest.mark.parametrize(("pause_secs", "secs"), [(0.1, 1.0), (0.0, 0.0)])
-async def test_whoever_finds_no_place_is_listened_to_shortly(
+async def test_a_client_without_a_place_is_listened_to_shortly(
     pause_secs: float, secs: float, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with served(settings=ListenerSettings(max_connections=1)) as place:

@@ -132,7 +132,7 @@ def split_frame(data: bytes) -> tuple[bytes, bytes]:
     return data[2:end], data[end:]
 
 
-async def test_frames_that_nobody_takes_hold_no_connection() -> None:
+async def test_frames_that_are_not_taken_hold_no_connection() -> None:
     seen = trio.Event()
 
     async def leave_early(socket: Socket) -> None:
@@ -190,7 +190,7 @@ def bomb() -> bytes:
     return b"\xc1\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text
 
 
-async def test_nobody_is_given_up_whose_pongs_we_do_not_read(
+async def test_a_peer_whose_pongs_we_do_not_read_is_not_given_up(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     received: list[str | bytes] = []

@@ -208,7 +208,7 @@ async def test_endless_lines_and_many_clients_cost_little(tmp_path: Path) -> Non
                 await stream.aclose()
 
 
-async def test_a_client_that_leaves_early_disturbs_nobody(tmp_path: Path) -> None:
+async def test_a_client_that_leaves_early_disturbs_no_other(tmp_path: Path) -> None:
     async with controlled(tmp_path):
         for _ in range(3):
             stream = await trio.open_unix_socket(str(tmp_path / SOCKET))

@@ -72,7 +72,7 @@ async def report_of(front: Front) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_b_13_3_healthz_is_ok_whatever_is(
+async def test_b_13_3_healthz_is_ok_in_every_state(
     tmp_path: Path, autojump_clock: trio.testing.MockClock, method: str
 ) -> None:
     for front in (Front(NodeHealth()), ready(tmp_path), ready(tmp_path, failing)):

@@ -131,7 +131,7 @@ async def test_b_6_4_who_wants_no_page_gets_a_line(
 
 
 @pytest.mark.parametrize("service", ["git-upload-pack", "git-receive-pack"])
-async def test_b_6_4_git_paths_stay_gits_whatever_is_accepted(
+async def test_b_6_4_git_paths_stay_gits_with_every_accept_header(
     service: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     for method, rest in (("GET", f"info/refs?service={service}"), ("POST", service)):
@@ -178,7 +178,7 @@ async def test_b_10_3_the_status_page_and_its_json(autojump_clock: trio.testing.
     assert int(headers["content-length"]) > 1000
 
 
-async def test_b_10_3_a_look_is_written_once_for_everybody(
+async def test_b_10_3_a_look_is_written_once_for_all_requests(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = node()
@@ -189,7 +189,7 @@ async def test_b_10_3_a_look_is_written_once_for_everybody(
     assert (await ask(pages, "/purgatory.json"))[0] == 200
 
 
-async def test_b_10_the_icon_is_served_to_whoever_asks(
+async def test_b_10_the_icon_is_served_to_every_client(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     for accept in (BROWSER, "image/*", ""):

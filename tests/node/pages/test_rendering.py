@@ -121,7 +121,7 @@ def test_nothing_held() -> None:
     assert "None was asked lately." in page
 
 
-def test_b_6_4_whatever_people_write_is_escaped() -> None:
+def test_b_6_4_what_people_write_is_escaped() -> None:
     look = public_status(
         node(
             event(source(HOSTILE), identifier=HOSTILE, missing=[HOSTILE]), domains=[domain(HOSTILE)]

@@ -58,7 +58,7 @@ async def prove(client: MemorySocket, author: Author, challenge: str, url: str =
     return answer[2:]
 
 
-async def test_b_10_4_nobody_is_asked_who_needs_not_be(
+async def test_b_10_4_no_client_is_asked_without_need(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()
@@ -167,7 +167,7 @@ async def test_b_10_4_nonsense_is_answered(
         assert heard[-1].startswith("invalid: ")
 
 
-async def test_b_10_4_a_relay_that_asks_nobody_takes_no_protected_event(
+async def test_b_10_4_a_relay_that_asks_no_client_takes_no_protected_event(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with talking(MemoryBackend()) as client:

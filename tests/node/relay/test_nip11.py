@@ -63,7 +63,7 @@ def test_b_10_1_no_limit_of_events_is_not_announced_as_none_at_all() -> None:
     assert "max_events_per_minute" not in limitation
 
 
-def test_b_10_curation_is_said_only_if_curated_and_names_nobody() -> None:
+def test_b_10_curation_is_said_only_if_curated_and_names_no_key() -> None:
     lists = CurationSettings(("npub1a",), ("spam",), ("npub1b/repo",))
     said = json.loads(document(attrs.evolve(make_info(), curation=lists)))
     assert said["curation"] == (

@@ -67,7 +67,7 @@ async def test_offer_ends_a_client_that_does_not_keep_up(
         assert await outbox.take() == []
 
 
-async def test_end_wakes_whoever_waits(autojump_clock: trio.testing.MockClock) -> None:
+async def test_end_wakes_the_reader_that_waits(autojump_clock: trio.testing.MockClock) -> None:
     full, empty = Outbox(), Outbox()
     await put_many(full, LOW_MESSAGES)
     async with trio.open_nursery() as nursery:

@@ -272,7 +272,7 @@ async def test_slow_client_gets_all_stored_events_at_its_pace(
         assert await client.hear() == ["EOSE", "s"]
 
 
-async def test_client_that_does_not_read_is_dropped_and_delays_nobody(
+async def test_client_that_does_not_read_is_dropped_and_delays_no_other(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     backend = MemoryBackend()

@@ -38,7 +38,7 @@ async def status(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_b_10_3_everybody_sees_how_relays_are_and_the_operator_sees_why(
+async def test_b_10_3_the_public_sees_how_relays_are_and_the_operator_sees_why(
     tmp_path: Path, known: bool
 ) -> None:
     server = RelayServer(lets_in=[SELF.pubkey] if known else [])

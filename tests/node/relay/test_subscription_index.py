@@ -38,7 +38,7 @@ def wanting(interests: dict[int, list[Filter]], event: Event) -> set[int]:
 
 @given(st.dictionaries(st.integers(0, 9), st.lists(FILTERS, max_size=3), max_size=5))
 @settings(max_examples=100, deadline=None)
-def test_nobody_is_missing(filters: dict[int, list[Filter]]) -> None:
+def test_no_subscriber_is_missing(filters: dict[int, list[Filter]]) -> None:
     interests = Interests[int]()
     for who, wanted in filters.items():
         interests.add(who, wanted)

@@ -269,7 +269,9 @@ async def test_one_event_every_29_seconds_is_no_answer(
         nursery.cancel_scope.cancel()
 
 
-async def test_whoever_lied_is_left_alone_for_longer_each_time(autojump_clock: MockClock) -> None:
+async def test_a_relay_that_lied_is_left_longer_each_time(
+    autojump_clock: MockClock,
+) -> None:
     relay = ScriptedRelay()
     async with start({HOST: relay}) as (upstream, _, _):
         for expected in (MISBEHAVED_SECS, MISBEHAVED_SECS):

@@ -284,7 +284,7 @@ async def test_b_10_2_who_leaves_and_comes_again_is_not_asked_more_often(
         assert [each.connected for each in upstream.looks()] == [True, True]
 
 
-async def test_so_many_are_known_that_nobody_names_any_more(
+async def test_so_many_are_known_that_are_named_no_more(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "MAX_LEFT", 2)

@@ -61,14 +61,14 @@ def assert_reconciled(
     return rounds
 
 
-def test_the_message_of_who_has_nothing() -> None:
+def test_the_message_of_a_side_without_events() -> None:
     # Version; up to the end of time (0) with no prefix (0): ids (2), none (0).
     assert open_message(Inventory()).hex() == "6100000200"
     assert respond(Inventory(), bytes.fromhex("6100000200"), 60_000).hex() == "6100000200"
     assert advance(Inventory(), bytes.fromhex("6100000200"), 60_000) == (None, Difference())
 
 
-def test_the_message_of_who_has_one() -> None:
+def test_the_message_of_a_side_with_one_event() -> None:
     one = "ab" * 32
     assert open_message(Inventory([(1, one)])).hex() == "6100000201" + one
     nothing = bytes.fromhex("6100000200")

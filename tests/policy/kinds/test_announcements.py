@@ -100,7 +100,7 @@ def test_b_2_2_b_a_co_maintainer_is_served_without_repository(standing: Standing
 
 
 @pytest.mark.parametrize("values", [["true"], [" TRUE "], ["1"], [""], []])
-def test_b_2_10_a_private_one_is_refused_whoever_names_it(values: list[str]) -> None:
+def test_b_2_10_a_private_one_is_refused_also_when_members_name_it(values: list[str]) -> None:
     plain = announcement(BOB)
     private = make(BOB, 30617, [*plain.tags, ["private", *values]])
     of = data((announcement(ALICE, maintainers=[BOB]), SERVED))
@@ -154,13 +154,13 @@ def test_b_2_2_b_members_name_others_and_invited_ones_do_not() -> None:
         assert verdict_on(announcement(CAROL, listed=False), snapshot).action is action
 
 
-def test_b_2_2_b_ones_own_announcement_admits_nobody() -> None:
+def test_b_2_2_b_ones_own_announcement_admits_no_key() -> None:
     mine = announcement(BOB, created_at=NOW - 9, maintainers=[BOB])
     snapshot = known(data((mine, SERVED)), newest_served=mine)
     assert verdict_on(announcement(BOB, listed=False), snapshot).action is Action.REFUSE
 
 
-def test_b_2_2_b_who_has_no_repository_here_and_waits_for_none_admits_nobody() -> None:
+def test_b_2_2_b_a_key_without_a_repository_here_that_waits_for_none_admits_no_key() -> None:
     alice = announcement(ALICE, maintainers=[BOB])
     for standing, here, action in (
         (SOFT, False, Action.SERVE),

@@ -88,7 +88,7 @@ def test_b_5_a_request_about_a_request_has_no_effect() -> None:
     assert not is_barred(first, verdict.bars)
 
 
-def test_b_5_somebody_elses_request_covers_nothing() -> None:
+def test_b_5_a_request_of_another_key_covers_nothing() -> None:
     event = announcement(ALICE)
     request = make(BOB, 5, [["e", event.id], ["a", coordinate(ALICE)]])
     verdict = judge_offer(request, "user", known(targets_served=read(event)), SETTINGS)

@@ -77,10 +77,10 @@ def test_b_3_1_the_words_fit_the_case(tags: str, position: Position, words: str)
         ("B: -", "this repository is not announced here"),
     ],
 )
-def test_b_6_6_where_nobody_rules_the_words_say_why(tags: str, words: str) -> None:
+def test_b_6_6_where_no_key_rules_the_words_say_why(tags: str, words: str) -> None:
     assert words in (why_no_authority(key("A"), data(tags)) or "")
 
 
 @pytest.mark.parametrize("tags", ["A: -", "A: M L | L: M L"])
-def test_b_6_6_there_is_nothing_to_say_where_somebody_rules(tags: str) -> None:
+def test_b_6_6_there_is_nothing_to_say_where_a_key_rules(tags: str) -> None:
     assert why_no_authority(key("A"), data(tags)) is None

@@ -94,7 +94,7 @@ async def test_a_disk_that_refuses_to_forget_the_mark_is_a_typed_error(
     repositories.distrust(path / "config")
 
 
-async def test_b_3_6_who_takes_from_what_others_write_to_is_believed_no_more_than_that(
+async def test_b_3_6_a_target_is_believed_no_more_than_its_source_that_others_write_to(
     repositories: Repositories,
 ) -> None:
     theirs, ours = (repositories.path(a.pubkey, "repo") for a in (ALICE, BOB))

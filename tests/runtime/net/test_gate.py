@@ -158,7 +158,7 @@ async def answer_nothing(host: str) -> list[str]:
         (answer_nothing, ResolverFailed),
     ],
 )
-async def test_failures_of_the_resolver_contact_nobody(
+async def test_failures_of_the_resolver_contact_no_server(
     resolve: Callable[[str], Awaitable[list[str]]],
     expected: type[AttemptFailed],
     autojump_clock: trio.testing.MockClock,
@@ -182,7 +182,7 @@ CONNECTS = re.compile(
 
 
 @pytest.mark.tree
-def test_nobody_else_opens_connections() -> None:
+def test_no_other_module_opens_connections() -> None:
     """All that goes out is in `runtime/net/connectors.py`, behind the gate; testing/ is not."""
     package = Path(purgatory_sync.__file__).parent
     found = {

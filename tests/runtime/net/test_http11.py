@@ -39,7 +39,7 @@ async def test_a_connection_that_ends_without_an_answer() -> None:
         await HttpConnection(ours, 30).request(POST, b"123456789")
 
 
-async def test_what_nobody_asked_for_makes_a_connection_unfit_for_more() -> None:
+async def test_bytes_without_a_request_make_a_connection_unfit_for_more() -> None:
     for extra, fit in ((b"", True), (b"HTTP/1.1 200 OK\r\n\r\n", False)):
         ours, theirs = trio.testing.memory_stream_pair()
         await theirs.send_all(NO_CONTENT + extra)
@@ -50,7 +50,7 @@ async def test_what_nobody_asked_for_makes_a_connection_unfit_for_more() -> None
         assert not connection.is_tunnel()
 
 
-async def test_n3_tiny_chunks_keep_nobody_else_waiting() -> None:
+async def test_n3_tiny_chunks_keep_no_other_task_waiting() -> None:
     """Ten thousand come in one piece; they kept the event loop busy for a quarter of a second."""
     ours, theirs = trio.testing.memory_stream_pair()
     chunks = 10_000

@@ -228,7 +228,7 @@ async def test_a_bad_proxy_is_never_the_servers_fault(
 
 
 @pytest.mark.parametrize("last", ["no", "unreachable"])
-async def test_b_8_2_what_one_address_saw_counts_whatever_the_proxy_says_of_the_next(
+async def test_b_8_2_what_one_address_saw_counts_when_the_proxy_refuses_the_next(
     last: str,
 ) -> None:
     async with net([b"HTTP/1.1 502 No\r\n\r\n"], [b"HTTP/1.1 403 No\r\n\r\n"]) as place:
@@ -256,7 +256,7 @@ async def test_a_proxy_that_cannot_be_reached(scheme: str) -> None:
         assert str(error).startswith("no connection to the proxy: ")
 
 
-async def test_a_proxy_whose_name_does_not_exist_bans_nobody() -> None:
+async def test_a_proxy_whose_name_does_not_exist_bans_no_server() -> None:
     async with net() as place:
         gate = Gate(resolve=place._resolve, connect=place._connect, proxy=Proxy("http", "no", 1))
         error = await failure(gate)

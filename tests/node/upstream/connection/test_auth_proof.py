@@ -180,7 +180,7 @@ async def test_a_proof_without_answer(autojump_clock: MockClock) -> None:
         assert only(upstream).reason.endswith(": AUTH refused: no answer")
 
 
-async def test_without_a_key_nobody_is_told(autojump_clock: MockClock) -> None:
+async def test_without_a_key_no_relay_is_told(autojump_clock: MockClock) -> None:
     relay = Asking(ANNOUNCED)
     async with following(relay, key=None) as (upstream, engine):
         await trio.sleep(100)

@@ -90,7 +90,7 @@ async def read_all(stream: trio.abc.Stream) -> None:
         pass
 
 
-async def test_whoever_takes_nothing_that_is_sent_is_left(autojump_clock: MockClock) -> None:
+async def test_a_relay_that_takes_nothing_is_left(autojump_clock: MockClock) -> None:
     async def deaf(_stream: trio.abc.Stream) -> None:
         await trio.sleep_forever()
 
@@ -100,7 +100,7 @@ async def test_whoever_takes_nothing_that_is_sent_is_left(autojump_clock: MockCl
         assert look.reason == "it did not take what it was sent within 30 s"
 
 
-async def test_whoever_asks_and_reads_no_answer_is_left(autojump_clock: MockClock) -> None:
+async def test_a_relay_that_pings_and_reads_no_pong_is_left(autojump_clock: MockClock) -> None:
     async def deaf_from_now_on(stream: trio.abc.Stream) -> None:
         with trio.move_on_after(5):
             await read_all(stream)
@@ -146,7 +146,7 @@ async def test_a_ping_now_and_then_is_no_flood(autojump_clock: MockClock) -> Non
         assert upstream.looks()[0].connected
 
 
-async def test_whoever_answers_no_ping_is_left(autojump_clock: MockClock) -> None:
+async def test_a_relay_that_answers_no_ping_is_left(autojump_clock: MockClock) -> None:
     async with following(read_all) as upstream:
         look = await left(upstream, 2 * PING_SECS + 5)
         assert "keepalive ping timeout" in look.reason

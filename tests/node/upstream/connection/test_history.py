@@ -55,7 +55,7 @@ def test_nothing_there_is_one_page() -> None:
 
 
 @pytest.mark.parametrize("cap", [7, 50, 500])
-def test_all_pages_come_whatever_the_relays_limit(cap: int) -> None:
+def test_all_pages_come_with_every_limit_of_the_relay(cap: int) -> None:
     events = [event(n, 1000 + n // 3) for n in range(100)]
     found, _ = walk_all(Walk(Filter()), relay(events, cap))
     assert len(found) == 100

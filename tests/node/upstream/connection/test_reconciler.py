@@ -277,7 +277,7 @@ def no_hex(session: str, _inventory: Inventory, _message: bytes) -> object:
 
 
 @pytest.mark.parametrize("says", [refuse, broken, no_hex, silent])
-async def test_whoever_answers_badly_is_asked_by_pages(
+async def test_a_relay_that_answers_badly_is_asked_by_pages(
     autojump_clock: trio.testing.MockClock, says: Any
 ) -> None:
     relay = NegRelay(*EVENTS)
@@ -330,7 +330,7 @@ async def test_where_all_relays_leave_no_room_pages_are_asked_for(
         assert made[0].items == 0
 
 
-async def test_ids_that_nobody_has_cost_bounded_work(
+async def test_ids_of_no_event_cost_bounded_work(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     def claims(session: str, _inventory: Inventory, _message: bytes) -> object:

@@ -75,7 +75,7 @@ def test_values_are_bounded() -> None:
     assert values.end == 4
 
 
-def test_a_value_is_asked_for_while_somebody_holds_it() -> None:
+def test_a_value_is_asked_for_while_it_is_held() -> None:
     values = Values("a")
     first, second = values.hold("xyx"), values.hold("yz")
     values.release(first)
@@ -113,7 +113,7 @@ def test_b_10_2_what_left_is_not_asked_for_any_more() -> None:
     assert wanted.coordinates.end == 3
 
 
-def test_coordinates_of_the_owner_and_everybody_it_lists() -> None:
+def test_coordinates_of_the_owner_and_all_that_it_lists() -> None:
     wanted = Wanted()
     wanted.came(announcement(OWNER, "repo", maintainers=[OTHER]))
     (filters,) = wanted.coordinates.between(0, 9)
@@ -127,7 +127,7 @@ def test_one_announcement_brings_so_many_coordinates_and_no_more() -> None:
     assert len(wanted.coordinates) == 1 + MAX_NAMES == 65
 
 
-def test_b_5_2_requests_to_vanish_are_asked_for_of_everybody() -> None:
+def test_b_5_2_requests_to_vanish_are_asked_for_of_all_authors() -> None:
     assert any(each.matches(note(OTHER, kind=62)) for each in EVERYTHING)
 
 

@@ -50,7 +50,7 @@ def look(health: Health) -> RelayStatus:
     return health.look("wss://a.example", pinned=False, owners=1)
 
 
-def test_b_10_3_until_it_is_known_that_the_gate_lets_it_through_nobody_sees_a_relay() -> None:
+def test_b_10_3_until_it_is_known_that_the_gate_lets_it_through_a_relay_is_not_public() -> None:
     health = Health()
     assert look(health).never_shown
     health.lost(Ending(Trouble.FORBIDDEN, "x"), NOW)

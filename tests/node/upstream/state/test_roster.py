@@ -31,7 +31,7 @@ def test_b_10_2_relays_come_and_go_with_announcements() -> None:
     assert roster.chosen() == ()
 
 
-def test_a_relay_stays_while_somebody_names_it() -> None:
+def test_a_relay_stays_while_it_is_named() -> None:
     roster = Roster([SERVICE])
     one, two = (listed(OWNER, name, "wss://one.example") for name in "ab")
     roster.announced(one)
@@ -156,7 +156,7 @@ def test_what_a_newer_announcement_names_again_keeps_its_place() -> None:
     assert roster.chosen() == ("wss://two.example", "wss://three.example")
 
 
-def test_nothing_is_kept_of_what_nobody_names() -> None:
+def test_nothing_is_kept_of_what_is_named_no_more() -> None:
     roster = Roster([SERVICE])
     announced = [listed(author, "a", "wss://one.example") for author in (OWNER, OTHER)]
     for event in announced:
@@ -165,7 +165,7 @@ def test_nothing_is_kept_of_what_nobody_names() -> None:
     assert (roster._ranks, roster._named_by) == ({}, {})
 
 
-def test_who_named_a_relay() -> None:
+def test_the_announcements_that_name_a_relay_are_told() -> None:
     roster = Roster([SERVICE])
     roster.follow(["wss://both.example"])
     for author in (OWNER, OTHER):
