@@ -61,3 +61,18 @@ class NaughtyRecord:
     key: str
     until: float
     reason: str
+
+
+@attrs.frozen
+class ServerNote:
+    """What was learnt of a git server and is worth a restart (B 8.3, 8.4).
+
+    Attributes:
+      key: what it is about; only `git/fetch/` reads it.
+      text: what is remembered.
+      at: Unix seconds.
+    """
+
+    key: str
+    text: str
+    at: float

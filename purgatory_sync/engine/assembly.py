@@ -13,6 +13,7 @@ import httpx
 import trio
 
 from ..git.fetch.client import GitClient
+from ..git.fetch.server_cache import KnownServers
 from ..git.folder.disk_probe import probe_disk
 from ..git.folder.folder_owner import lock_git_folder
 from ..git.ingest.quarantine import sweep_quarantine
@@ -266,6 +267,10 @@ async def _put_together(
     told = Telling(given.notify, counts, served, clock)
     core = Core(index, ledger, purgatory, repositories, told)
     releaser = Releaser(core, IdentifierLocks())
+    throttle_journal = ThrottleJournal(store, ledger, clock)
+    known = KnownServers()
+    known.on_note = throttle_journal.server_noted
+    known.restore(journal.server_notes, clock.now())
     client = GitClient(
         settings.hunt,
         given.gate,
@@ -273,10 +278,10 @@ async def _put_together(
         limiter=repositories.limiter,
         ours=settings.service,
         transport=given.git_transport,
+        known=known,
     )
     await stack.enter_async_context(client)
     context = RealSyncContext(core, releaser, client, clock, settings.service)
-    throttle_journal = ThrottleJournal(store, ledger)
     throttles = _make_throttles(given, context, journal, throttle_journal)
     in_flight = PushesInFlight()
     sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)

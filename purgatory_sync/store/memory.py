@@ -10,7 +10,7 @@ from ..errors import StoreError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import NaughtyRecord, Placeholder, Tombstone
+from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
 from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
 from .rules import START_MEMORY_SECS, indexed_tags, is_kept, merged, wins_over
 
@@ -27,6 +27,7 @@ class MemoryStore(Store):
         self._tombstones: dict[tuple[str, str], Tombstone] = {}
         self._placeholders: dict[tuple[str, str, str], Placeholder] = {}
         self._naughty: dict[tuple[str, str], NaughtyRecord] = {}
+        self._server_notes: dict[str, ServerNote] = {}
         self._domains: dict[str, DomainRow] = {}
         self._made: dict[tuple[str, str], Made] = {}
         self._git_folder: str | None = None
@@ -51,6 +52,7 @@ class MemoryStore(Store):
             ),
             naughty=tuple(self._naughty[key] for key in sorted(self._naughty)),
             domains=tuple(self._domains[domain] for domain in sorted(self._domains)),
+            server_notes=tuple(sorted(self._server_notes.values(), key=lambda n: (n.at, n.key))),
             made=tuple(self._made[key] for key in sorted(self._made)),
             git_folder=self._git_folder,
             service_key=self._service_key,
@@ -147,6 +149,9 @@ class MemoryStore(Store):
             self._tombstones[key] = merged(other, tombstone)
         self._placeholders |= {(p.owner, p.identifier, p.event_id): p for p in change.placeholders}
         self._naughty |= {(row.scope, row.key): row for row in change.naughty}
+        for forgotten in change.forget_server_notes:
+            self._server_notes.pop(forgotten, None)
+        self._server_notes |= {row.key: row for row in change.server_notes}
         for each in change.forget_made:
             self._made.pop((each.owner, each.identifier), None)
         self._made |= {(row.owner, row.identifier): row for row in change.made}

@@ -10,7 +10,7 @@ import attrs
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import NaughtyRecord, Placeholder, Tombstone
+from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
 
 
 @attrs.frozen
@@ -91,6 +91,8 @@ class Change:
       forget_placeholders: found by owner, identifier and event id.
       naughty: of one scope and key the last is kept.
       forget_naughty: (scope, key) pairs to forget.
+      server_notes: of one key the last is kept.
+      forget_server_notes: keys to forget.
       made: of one owner and identifier the last is kept.
       forget_made: found by owner and identifier.
       git_folder: the id of the git folder that belongs to this store from now on.
@@ -109,6 +111,8 @@ class Change:
     forget_placeholders: Sequence[Placeholder] = ()
     naughty: Sequence[NaughtyRecord] = ()
     forget_naughty: Sequence[tuple[str, str]] = ()
+    server_notes: Sequence[ServerNote] = ()
+    forget_server_notes: Sequence[str] = ()
     made: Sequence[Made] = ()
     forget_made: Sequence[Made] = ()
     git_folder: str | None = None
@@ -143,6 +147,7 @@ class Journal:
     placeholders: tuple[Placeholder, ...] = ()
     naughty: tuple[NaughtyRecord, ...] = ()
     domains: tuple[DomainRow, ...] = ()
+    server_notes: tuple[ServerNote, ...] = ()
     made: tuple[Made, ...] = ()
     git_folder: str | None = None
     service_key: str | None = None
@@ -157,7 +162,7 @@ class Store(Protocol):
     async def load(self) -> Journal:
         """Everything that is journaled; ids that are both served and held are un-held first.
 
-        Held and expired in the order of their times, then ids; the rest sorted by its keys.
+        Held, expired and server notes in the order of their times; the rest sorted by its keys.
         """
 
     async def apply(self, change: Change) -> Applied:

@@ -108,6 +108,11 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         "INSERT OR REPLACE INTO naughty VALUES (?, ?, ?, ?)",
         ((n.scope, n.key, n.until, n.reason) for n in change.naughty),
     )
+    many("DELETE FROM server_note WHERE key = ?", _each(change.forget_server_notes))
+    many(
+        "INSERT OR REPLACE INTO server_note VALUES (?, ?, ?)",
+        ((note.key, note.text, note.at) for note in change.server_notes),
+    )
     many(
         "DELETE FROM made WHERE owner = ? AND identifier = ?",
         ((m.owner, m.identifier) for m in change.forget_made),

@@ -18,7 +18,7 @@ from ..errors import NaughtyScope
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import NaughtyRecord, Placeholder, Tombstone
+from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
 from .protocol import DomainRow, Expired, HeldRow, Journal, Made
 from .sqlite_values import listed, listed_numbers, searchable
 
@@ -227,6 +227,12 @@ def journal(connection: sqlite3.Connection) -> Journal:
                 )
             ),
             domains=tuple(_domains(connection)),
+            server_notes=tuple(
+                ServerNote(*row)
+                for row in connection.execute(
+                    "SELECT key, text, at FROM server_note ORDER BY at, key"
+                )
+            ),
             made=tuple(
                 Made(owner, identifier, token, bool(filled), bool(ending))
                 for owner, identifier, token, filled, ending in connection.execute(

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 3
+VERSION = 4
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -100,10 +100,19 @@ ALTER TABLE tombstone ADD COLUMN ends REAL;
 CREATE INDEX tombstone_by_end ON tombstone (ends) WHERE ends IS NOT NULL;
 """
 
+SERVER_NOTES = """
+CREATE TABLE server_note (
+  key TEXT PRIMARY KEY,
+  text TEXT NOT NULL,
+  at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
 # From the version that is the key to the next one.
 UPGRADES = {
     1: f"{MADE} ALTER TABLE expired ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
     2: f"{ENDS} ALTER TABLE made ADD COLUMN ending INTEGER NOT NULL DEFAULT 0;",
+    3: SERVER_NOTES,
 }
 
 
@@ -170,7 +179,7 @@ def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")
     if new:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]}"  # noqa: S608
+            f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]} {SERVER_NOTES}"  # noqa: S608
             f" INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
         )
         return

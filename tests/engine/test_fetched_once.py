@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
@@ -14,12 +15,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from purgatory_sync.engine import open_engine
+from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.git.disk.refs import update_refs
-from purgatory_sync.git.disk.repository import list_refs
 from purgatory_sync.git.fetch.requests import fetch_v2, list_refs_v2
 from purgatory_sync.git.pack.format import GitObject
-from purgatory_sync.nostr.event import Event
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.clock import WallClock
 from purgatory_sync.settings import HuntSettings, Settings
@@ -134,8 +133,53 @@ def hostile(there: Path) -> dict[str, str]:
     return {MAIN: oid_of(tip)}
 
 
-def state_of(refs: dict[str, str]) -> Event:
-    return events.state(OWNER, "repo", refs, created_at=NOW - 50)
+@attrs.define(eq=False)
+class Scene:
+    """A node, and the server of the one repository that it hunts for."""
+
+    server: CountingServer
+    settings: Settings
+    refs: dict[str, str]
+    store: MemoryStore = attrs.field(factory=MemoryStore)
+    clock: WallClock = attrs.field(
+        factory=lambda: WallClock(NOW - trio.current_time(), lambda: 0.0)
+    )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[PurgatorySync]:
+        with blocking_in_place():
+            async with open_engine(
+                self.settings, store=self.store, git_transport=self.server, clock=self.clock
+            ) as engine:
+                yield engine
+
+    async def hold(self, engine: PurgatorySync, wanted: dict[str, str]) -> None:
+        announcement = events.announcement(
+            OWNER,
+            "repo",
+            clone=[f"https://{SERVICE}/{OWNER.npub}/repo.git", "https://far.example/npub/r.git"],
+            relays=[f"wss://{SERVICE}"],
+            created_at=NOW - 100,
+        )
+        state = events.state(OWNER, "repo", wanted, created_at=NOW - 50)
+        for event in (announcement, state):
+            assert (await engine.offer(event, "user")).accepted
+
+    def clone_bytes(self) -> int:
+        return self.server.bytes_of_a_clone(sorted(set(self.refs.values())))
+
+
+def scene(tmp_path: Path, fill: Callable[[Path], dict[str, str]], protocol_v2: bool) -> Scene:
+    there = new_repository(tmp_path / "root", "r")
+    refs = fill(there)
+    update_refs(there, refs)
+    server = CountingServer(tmp_path / "root", protocol_v2)
+    hunt = HuntSettings(min_free_bytes=0)
+    return Scene(server, Settings(domain=SERVICE, git_data_path=tmp_path / "git", hunt=hunt), refs)
+
+
+def wanted_of(refs: dict[str, str], fill: Callable[[Path], dict[str, str]]) -> dict[str, str]:
+    return {MAIN: NOWHERE[0], DEV: NOWHERE[1]} if fill is sound else {MAIN: refs[MAIN]}
 
 
 @pytest.mark.parametrize("protocol_v2", [True, False], ids=["v2", "v0"])
@@ -146,36 +190,28 @@ async def test_b_8_3_half_an_hour_of_retries_costs_no_more_than_a_clone(
     tmp_path: Path,
     autojump_clock: MockClock,
 ) -> None:
-    there = new_repository(tmp_path / "root", "r")
-    refs = fill(there)
-    update_refs(there, refs)
-    server = CountingServer(tmp_path / "root", protocol_v2)
-    wanted = {MAIN: NOWHERE[0], DEV: NOWHERE[1]} if fill is sound else {MAIN: refs[MAIN]}
-    settings = Settings(
-        domain=SERVICE, git_data_path=tmp_path / "git", hunt=HuntSettings(min_free_bytes=0)
-    )
-    with blocking_in_place():
-        async with open_engine(
-            settings,
-            store=MemoryStore(),
-            git_transport=server,
-            clock=WallClock(NOW - trio.current_time(), lambda: 0.0),
-        ) as engine:
-            announcement = events.announcement(
-                OWNER,
-                "repo",
-                clone=[
-                    f"https://{SERVICE}/{OWNER.npub}/repo.git",
-                    "https://far.example/npub/r.git",
-                ],
-                relays=[f"wss://{SERVICE}"],
-                created_at=NOW - 100,
-            )
-            for event in (announcement, state_of(wanted)):
-                assert (await engine.offer(event, "user")).accepted
-            await trio.sleep(180 + 1800)
-            spent, asked = server.size, len(server.asked)
-    assert asked >= 10
-    clone = server.bytes_of_a_clone(sorted(set(list_refs(there).values())))
-    assert clone > 400_000
-    assert spent <= 1.2 * clone
+    place = scene(tmp_path, fill, protocol_v2)
+    async with place.running() as engine:
+        await place.hold(engine, wanted_of(place.refs, fill))
+        await trio.sleep(180 + 1800)
+        spent = place.server.size
+    assert len(place.server.asked) >= 10
+    assert place.clone_bytes() > 400_000
+    assert spent <= 1.2 * place.clone_bytes()
+
+
+@pytest.mark.parametrize("fill", [sound, hostile])
+async def test_b_8_3_nor_do_restarts(
+    fill: Callable[[Path], dict[str, str]], tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    place = scene(tmp_path, fill, protocol_v2=True)
+    async with place.running() as engine:
+        await place.hold(engine, wanted_of(place.refs, fill))
+        await trio.sleep(200)
+    first = place.server.size
+    assert first > 400_000
+    for _ in range(3):
+        async with place.running():
+            await trio.sleep(240)
+    assert len(place.server.asked) >= 6
+    assert place.server.size <= 1.2 * place.clone_bytes()

@@ -8,8 +8,9 @@ import attrs
 import trio
 
 from ...errors import NaughtyScope, StoreError
-from ...records import NaughtyRecord
+from ...records import NaughtyRecord, ServerNote
 from ...release.index.ledger import Ledger
+from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...store.protocol import Change, DomainRow, Store
 
@@ -25,7 +26,9 @@ class ThrottleJournal:
 
     store: Store
     ledger: Ledger
+    clock: WallClock
     _naughty: dict[tuple[str, str], NaughtyRecord | None] = attrs.field(factory=dict)
+    _servers: dict[str, ServerNote | None] = attrs.field(factory=dict)
     _bell: trio.Event = attrs.field(factory=trio.Event)
     _noted: trio.Event = attrs.field(factory=trio.Event)
 
@@ -50,11 +53,16 @@ class ThrottleJournal:
         self._naughty[scope.value, key] = None
         self._bell.set()
 
+    def server_noted(self, key: str, text: str | None) -> None:
+        """Something was learnt of a git server; None: it is over."""
+        self._servers[key] = None if text is None else ServerNote(key, text, self.clock.now())
+        self._bell.set()
+
     async def run(self) -> None:
         """Write until cancelled; what could not be written is written with the next change."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_domains)
-            nursery.start_soon(self._write_naughty)
+            nursery.start_soon(self._write_servers)
 
     async def _write_domains(self) -> None:
         while True:
@@ -66,17 +74,20 @@ class ThrottleJournal:
             except StoreError as error:
                 log.error("limits of domains not written", error=str(error))
 
-    async def _write_naughty(self) -> None:
+    async def _write_servers(self) -> None:
         while True:
             await self._bell.wait()
             self._bell = trio.Event()
             taken, self._naughty = self._naughty, {}
+            servers, self._servers = self._servers, {}
             change = Change(
                 naughty=[row for row in taken.values() if row is not None],
                 forget_naughty=[key for key, row in taken.items() if row is None],
+                server_notes=[row for row in servers.values() if row is not None],
+                forget_server_notes=[key for key, row in servers.items() if row is None],
             )
             try:
                 await self.ledger.apply(change)
             except StoreError as error:
-                self._naughty = taken | self._naughty
-                log.error("naughty list not written", error=str(error))
+                self._naughty, self._servers = taken | self._naughty, servers | self._servers
+                log.error("what was learnt of git servers not written", error=str(error))

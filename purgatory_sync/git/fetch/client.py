@@ -47,6 +47,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
       limiter: places for git work in threads (4 when absent).
       tls: the context for https, for those who bring certificates of their own.
       ours: our own host[:port]; redirects to it are not followed (B 8.1).
+      known: what earlier attempts learnt; nothing when absent.
       transport: of an embedder, in place of the gate; closed with the client.
     """
 
@@ -60,6 +61,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         tls: ssl.SSLContext | None = None,
         ours: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        known: KnownServers | None = None,
     ) -> None:
         self._settings = settings
         self._ours = ours
@@ -75,7 +77,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
             else GivenTransport(transport, **seconds),
             settings.user_agent,
         )
-        self._known = KnownServers()
+        self._known = known if known is not None else KnownServers()
 
     async def fetch_oids(
         self,

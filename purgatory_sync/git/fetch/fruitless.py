@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Callable, Collection
 from typing import Final
 
 import attrs
@@ -48,6 +49,31 @@ class Fruitless:
         said, words = str(failure), getattr(failure, "server_message", "")
         return cls(frozenset(wanted), refs, tips, kind, said, words, trio.current_time())
 
+    def to_text(self) -> str:
+        """What a restart needs of it, but for its time."""
+        return json.dumps(
+            {
+                "wanted": sorted(self.wanted),
+                "refs": self.refs.hex(),
+                "tips": self.tips,
+                "kind": self.kind.__name__,
+                "said": self.said,
+                "server": self.server_message,
+            }
+        )
+
+    @classmethod
+    def from_text(cls, text: str, at: float) -> Fruitless:
+        """The inverse; `at` in seconds of Trio's clock. Raises ValueError for another text."""
+        try:
+            kept = json.loads(text)
+            kind = {each.__name__: each for each in (*_CLASSES, ObjectsRefused)}[kept["kind"]]
+            wanted, refs = frozenset(kept["wanted"]), bytes.fromhex(kept["refs"])
+            tips, said = tuple(kept["tips"]), str(kept["said"])
+            return cls(wanted, refs, tips, kind, said, str(kept["server"]), at)
+        except (KeyError, TypeError) as error:
+            raise ValueError("not what was noted of an attempt") from error
+
     @property
     def weight(self) -> int:
         """How many object names it keeps."""
@@ -72,9 +98,14 @@ class Fruitless:
 
 
 class FruitlessAttempts:
-    """By URL, bounded; the oldest make room."""
+    """By URL, bounded; the oldest make room.
+
+    Attributes:
+      on_change: called with each URL and what is remembered of it from now on, or None.
+    """
 
     def __init__(self, max_urls: int = MAX_URLS, max_oids: int = MAX_OIDS) -> None:
+        self.on_change: Callable[[str, Fruitless | None], None] = lambda url, attempt: None
         self._by_url: Bounded[str, Fruitless] = Bounded(
             max_urls, weigh=lambda attempt: attempt.weight, most_weight=max_oids
         )
@@ -86,14 +117,21 @@ class FruitlessAttempts:
         """What was asked for in vain, if that was all that is wanted now."""
         found = self._by_url.get(url)
         if found is not None and trio.current_time() >= found.at + MEMORY_SECS:
-            self._by_url.pop(url)
+            self.forget(url)
             return None
         return found if found is not None and found.covers(wanted) else None
 
     def note(self, url: str, attempt: Fruitless) -> None:
         """Remember an attempt; what the URL was asked for before is forgotten."""
-        self._by_url.put(url, attempt)
+        self.on_change(url, attempt)
+        for gone, _ in self._by_url.put(url, attempt):
+            self.on_change(gone, None)
 
     def forget(self, url: str) -> None:
         """The URL has something else now."""
-        self._by_url.pop(url)
+        if self._by_url.pop(url) is not None:
+            self.on_change(url, None)
+
+    def restore(self, url: str, attempt: Fruitless) -> None:
+        """Take back what was remembered before a restart."""
+        self._by_url.put(url, attempt)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable
 from typing import Final
 
+import trio
+
+from ...records import ServerNote
 from ...runtime.bounded import Bounded
 from ...urls import WebUrl
 from .advertisement import Server
-from .fruitless import FruitlessAttempts
+from .fruitless import MEMORY_SECS, Fruitless, FruitlessAttempts
 
 MAX_KNOWN: Final = 4096
+
+
+HABIT_SECS: Final = 30 * 24 * 3600.0
+_FRUITLESS: Final = "fruitless"
+_HABIT: Final = "habit"
 
 
 class Habit(enum.StrEnum):
@@ -32,6 +41,8 @@ class KnownServers:
 
     Attributes:
       fruitless: what brought nothing, and is not tried again while the refs are the same.
+      on_note: called with a key and what is worth remembering beyond a restart, or None where that
+        is over.
     """
 
     def __init__(self, limit: int = MAX_KNOWN) -> None:
@@ -39,6 +50,35 @@ class KnownServers:
         self._places: Bounded[str, WebUrl] = Bounded(limit, by_use=True)
         self._habits: Bounded[tuple[str, str, int], Habit] = Bounded(limit, by_use=True)
         self.fruitless = FruitlessAttempts(limit)
+        self.fruitless.on_change = self._note_fruitless
+        self.on_note: Callable[[str, str | None], None] = lambda key, text: None
+
+    def restore(self, notes: Iterable[ServerNote], now: float) -> None:
+        """Take back what was noted before a restart; `now` in Unix seconds.
+
+        What cannot be read, or is over, is forgotten.
+        """
+        for note in notes:
+            age = max(now - note.at, 0.0)
+            if not self._restore(note, trio.current_time() - age, age):
+                self.on_note(note.key, None)
+
+    def _restore(self, note: ServerNote, at: float, age: float) -> bool:
+        sort, _, rest = note.key.partition(" ")
+        try:
+            if sort == _FRUITLESS and age < MEMORY_SECS:
+                self.fruitless.restore(rest, Fruitless.from_text(note.text, at))
+                return True
+            if sort == _HABIT and age < HABIT_SECS:
+                scheme, host, port = rest.split(" ")
+                self._habits.put((scheme, host, int(port)), Habit(note.text))
+                return True
+        except ValueError:
+            pass
+        return False
+
+    def _note_fruitless(self, url: str, attempt: Fruitless | None) -> None:
+        self.on_note(f"{_FRUITLESS} {url}", None if attempt is None else attempt.to_text())
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._places) + len(self._habits)
@@ -57,7 +97,12 @@ class KnownServers:
 
     def note_habit(self, base: WebUrl, habit: Habit) -> None:
         """Remember how a server takes a first request."""
-        self._habits.put((base.scheme, *base.endpoint), habit)
+        key = base.scheme, *base.endpoint
+        if self._habits.get(key) is habit:
+            return
+        self.on_note(_habit_key(key), habit.value)
+        for gone, _ in self._habits.put(key, habit):
+            self.on_note(_habit_key(gone), None)
 
     def place(self, url: WebUrl) -> WebUrl:
         """Where a repository is asked for: the URL itself, or where it was redirected to."""
@@ -72,3 +117,8 @@ class KnownServers:
             self._places.put(url.text, base)
         else:
             self._places.pop(url.text)
+
+
+def _habit_key(endpoint: tuple[str, str, int]) -> str:
+    scheme, host, port = endpoint
+    return f"{_HABIT} {scheme} {host} {port}"

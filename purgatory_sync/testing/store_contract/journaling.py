@@ -6,7 +6,7 @@ import attrs
 
 from ...errors import NaughtyScope
 from ...nostr.filters import Filter
-from ...records import NaughtyRecord, Placeholder, Tombstone
+from ...records import NaughtyRecord, Placeholder, ServerNote, Tombstone
 from ...store.protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
 from ..events import announcement, note, pull_request, state
 from .rows import ALICE, BOB, OID, held, served
@@ -45,6 +45,15 @@ async def test_b_2_7_who_made_a_repository_is_noted_and_forgotten(store: Store) 
     journal = await store.load()
     assert journal.made == (filled,)
     assert journal.git_folder == "3" * 32
+
+
+async def test_b_8_3_what_was_learnt_of_servers_is_noted_and_forgotten(store: Store) -> None:
+    one, two = ServerNote("habit https a 443", "slow", 9.5), ServerNote("ü", "{}", 2.0)
+    await store.apply(Change(server_notes=[one, two]))
+    assert (await store.load()).server_notes == (two, one)
+    newer = attrs.evolve(one, text="in order", at=1.0)
+    await store.apply(Change(server_notes=[newer], forget_server_notes=["ü", "not there"]))
+    assert (await store.load()).server_notes == (newer,)
 
 
 async def test_b_13_1_the_key_of_the_service_is_remembered(store: Store) -> None:

@@ -15,7 +15,7 @@ from purgatory_sync.hunt.manager import ThrottleManager
 from purgatory_sync.store.opening import open_store
 from purgatory_sync.store.protocol import Applied, Change, DomainRow
 from purgatory_sync.testing.log_capture import capture_logs
-from purgatory_sync.testing.mock_context import MockSyncContext
+from purgatory_sync.testing.mock_context import MockSyncContext, clock_at
 
 from ...world import World
 
@@ -27,7 +27,7 @@ async def test_a_store_that_cannot_note_a_start_does_not_occupy_the_place(
         raise StoreError("closed")
 
     monkeypatch.setattr(world.store, "note_domains", fails)
-    throttle_journal = ThrottleJournal(world.store, world.ledger)
+    throttle_journal = ThrottleJournal(world.store, world.ledger, clock_at(0.0))
     throttles = ThrottleManager(MockSyncContext(), on_change=throttle_journal.domain_changed)
     with capture_logs() as logs:
         place = throttles.start_request("a.example")
@@ -41,7 +41,7 @@ async def test_b_8_2_starts_survive_a_kill_though_nothing_else_is_written(
     tmp_path: Path, world: World, autojump_clock: MockClock
 ) -> None:
     async with aclosing(await open_store(tmp_path / "live")) as store, trio.open_nursery() as here:
-        throttle_journal = ThrottleJournal(store, world.ledger)
+        throttle_journal = ThrottleJournal(store, world.ledger, clock_at(0.0))
         here.start_soon(throttle_journal.run)
         for row in (DomainRow("a.example", (10.0,)), DomainRow("a.example", (10.0, 11.0), 90.0)):
             throttle_journal.domain_changed(row.domain, row.starts, row.resting_until)
@@ -62,7 +62,7 @@ async def test_a_store_that_could_not_write_starts_is_asked_again(
         raise StoreError("full")
 
     monkeypatch.setattr(world.store, "apply", apply)
-    throttle_journal = ThrottleJournal(world.store, world.ledger)
+    throttle_journal = ThrottleJournal(world.store, world.ledger, clock_at(0.0))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(throttle_journal.run)
         with capture_logs() as logs:
