@@ -95,6 +95,7 @@ class Conversation:
         self._steps = Steps(self._note_contact, self._note_answer)
         self._contacted = self._answered = self._was_unanswered = False
         self._answer = FetchAnswer()
+        self._file_bytes = 0
         self._absent: frozenset[str] = frozenset()
         self._kept: tuple[str, ...] = ()
 
@@ -113,9 +114,8 @@ class Conversation:
         try:
             proven = await self._converse()
         except (BadPack, TooLarge, ObjectsRefused) as failure:
-            if self._answer.pack_bytes and (
-                self._refs is not None or self._answer.pack_bytes >= _MUCH_BYTES
-            ):
+            came = self._answer.pack_bytes or self._file_bytes
+            if came and (self._refs is not None or came >= _MUCH_BYTES):
                 with suppress(AttemptFailed):
                     self._note_fruitless(await self._shown_refs(), self._wish.wanted, failure)
             raise
@@ -285,11 +285,15 @@ class Conversation:
         """Fetch from a server that has files only: what is new of them makes one pack."""
         async with self._wish.open_sink() as sink:
             place = FilePlace(
-                self._http, self._base, self._steps, self._wish, sink, self._note_received
+                self._http, self._base, self._steps, self._wish, sink, self._note_file_bytes
             )
             await DumbFetch(place, self._settings.max_refs_bytes).run(self._wish.wanted)
             self._note_body_ended()
             return await sink.prove(self._wish.wanted)
+
+    def _note_file_bytes(self, pack_bytes: int) -> None:
+        self._file_bytes += pack_bytes
+        self._note_received(pack_bytes)
 
     def _note_received(self, pack_bytes: int) -> None:
         self._observer.received(pack_bytes)

@@ -30,8 +30,10 @@ from purgatory_sync.git.dumb.dumb_files import loose_path
 from purgatory_sync.git.fetch.client import GitClient
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
+from purgatory_sync.testing.packs import encode_pack
 
 from ..local_repos import add_loose, add_pack, git, history, new_repository
+from ..packs import blob, commit, oid_of, tree
 
 pytestmark = pytest.mark.real
 
@@ -210,6 +212,19 @@ async def test_a_file_that_is_another_object_is_refused(place: Place) -> None:
     error = await place.fails(STEPS[3].oid)
     assert isinstance(error, BadPack)
     assert "holds another object" in str(error)
+
+
+async def test_b_8_3_what_is_refused_is_not_fetched_again(place: Place) -> None:
+    large = blob(b"x" * 1000)
+    root = tree((b"100644", b"..", large))
+    tip = commit(root)
+    command = ["git", "-C", str(place.there), "index-pack", "--stdin"]
+    await trio.run_process(command, stdin=encode_pack([large, root, tip]), capture_stdout=True)
+    place.shows(oid_of(tip))
+    assert isinstance(await place.fails(oid_of(tip)), BadPack)
+    before = len(place.asked)
+    assert "was not repeated" in str(await place.fails(oid_of(tip)))
+    assert place.asked[before:] == ["info/refs?service=git-upload-pack"]
 
 
 async def test_a_damaged_pack_is_refused(place: Place) -> None:
