@@ -14,6 +14,7 @@ from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -22,7 +23,7 @@ from ..world import NOW, World
 from .pushes.pushing_support import pack, pusher_of
 from .upkeep.test_sweep import sweeper
 
-ANNA, BEN, CARL, LEAD = (Author.from_seed(n) for n in (1, 2, 3, 4))
+ANNA, BEN, CARL, LEAD, DORA = (Author.from_seed(n) for n in (1, 2, 3, 4, 5))
 MAIN = "refs/heads/main"
 OURS, THEIRS, MORE = (history(1, seed)[0] for seed in ("ours", "theirs", "more"))
 Roles = list[tuple[str, Author, *tuple[str, ...]]]
@@ -411,3 +412,93 @@ async def test_b_1_8_an_older_acceptance_does_not_come_back(world: World) -> Non
     await world.offer(BEN.sign(5, "", [("e", again.id)], NOW - 30))
     for each in (accepted, again):
         assert (await world.offer(each)).message == "invalid: deleted by its author"
+
+
+@pytest.mark.parametrize("ends", ["forgotten", "delisted", "deleted"])
+async def test_b_2_7_what_only_a_held_one_named_leaves_with_it(
+    world: World, autojump_clock: MockClock, ends: str
+) -> None:
+    """Ben accepted Anna's invitation, Carl his; only Carl is named by a served owner, too."""
+    held = await world.announce(ANNA, maintainers=[BEN])
+    bens = await world.announce(BEN, maintainers=[ANNA, CARL], listed=False)
+    carls = await world.announce(CARL, maintainers=[BEN, LEAD], listed=False)
+    await world.announce(LEAD, maintainers=[CARL])
+    await serve(world, LEAD, OURS, -50, LEAD)
+    assert {bens.id, carls.id} <= await world.served()
+    if ends == "delisted":
+        await world.offer(
+            ANNA.sign(30617, "", [("d", "repo"), ("maintainers", BEN.pubkey)], NOW - 40)
+        )
+    elif ends == "deleted":
+        await world.offer(ANNA.sign(5, "", [("e", held.id)], NOW - 40))
+    else:
+        for _ in range(2):
+            await trio.sleep(25 * 3600)
+            await sweeper(world).sweep()
+    assert held.id not in await world.held()
+    assert bens.id in await world.served(), "Carl names him, who is the lead's member"
+    await world.announce(LEAD, created_at=NOW - 30)
+    assert {bens.id, carls.id} <= await world.served(), "who was named by a served owner stays"
+
+
+@pytest.mark.parametrize("ends", ["forgotten", "delisted", "deleted"])
+async def test_b_2_7_what_no_other_owner_names_leaves_with_the_held_one(
+    world: World, autojump_clock: MockClock, ends: str
+) -> None:
+    held = await world.announce(ANNA, maintainers=[BEN])
+    bens = await world.announce(BEN, maintainers=[ANNA, CARL], listed=False)
+    carls = await world.announce(CARL, maintainers=[BEN], listed=False)
+    own = await world.announce(LEAD, maintainers=[DORA])
+    await serve(world, LEAD, OURS, -50, LEAD)
+    doras = await world.announce(DORA, maintainers=[LEAD], listed=False)
+    if ends == "delisted":
+        await world.offer(ANNA.sign(30617, "", [("d", "repo")], NOW - 40))
+    elif ends == "deleted":
+        await world.offer(ANNA.sign(5, "", [("e", held.id)], NOW - 40))
+    else:
+        for _ in range(2):
+            await trio.sleep(25 * 3600)
+            await sweeper(world).sweep()
+    served = await world.served()
+    assert not {bens.id, carls.id} & served
+    assert {own.id, doras.id} <= served
+    await world.announce(ANNA, maintainers=[BEN], created_at=NOW - 30)
+    assert (await world.offer(bens)).outcome is Outcome.SERVED, "nothing bars it"
+
+
+async def test_b_2_2_a_bar_of_what_was_refused_is_forgotten_after_seven_days(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Ben withdrew an acceptance that never came here; then he may come back by the old one."""
+    await world.announce(ANNA, maintainers=[CARL])
+    await serve(world, ANNA, OURS, -90, ANNA)
+    old = events.announcement(BEN, "repo", maintainers=[ANNA], created_at=NOW - 80)
+    refused = events.announcement(BEN, "repo", created_at=NOW - 70)
+    assert (await world.offer(refused, Origin.SYNC)).outcome is Outcome.REFUSED
+    await world.announce(ANNA, maintainers=[BEN], created_at=NOW - 60)
+    sweep = sweeper(world)
+    for hours, outcome in (
+        (0, Outcome.REFUSED),
+        (7 * 24 - 2, Outcome.REFUSED),
+        (4, Outcome.SERVED),
+    ):
+        await trio.sleep(hours * 3600)
+        await sweep.sweep()
+        assert (await world.offer(old, Origin.SYNC)).outcome is outcome, hours
+
+
+async def test_b_2_10_what_was_private_before_leaves_when_a_newer_private_one_comes(
+    world: World,
+) -> None:
+    """A former version served it; until a newer one comes it keeps what it has."""
+    plain = await world.announce(ANNA)
+    ours = await serve(world, ANNA, OURS, -80, ANNA)
+    pr = events.pull_request(BEN, [ANNA.coordinate("repo")], OURS.oid, created_at=NOW - 75)
+    assert (await world.offer(pr)).outcome is Outcome.SERVED
+    private = ANNA.sign(30617, "", [*plain.tags, ("private", "true")], NOW - 70)
+    await world.ledger.apply(Change(save=[private]))
+    assert {private.id, ours.id, pr.id} <= await world.served()
+    newer = ANNA.sign(30617, "", [*plain.tags, ("private", "yes")], NOW - 60)
+    assert (await world.offer(newer)).outcome is Outcome.REFUSED
+    assert not {private.id, newer.id, ours.id, pr.id} & await world.served()
+    assert (await world.offer(private, Origin.SYNC)).outcome is Outcome.REFUSED

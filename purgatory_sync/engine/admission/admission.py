@@ -30,6 +30,7 @@ from ...purgatory.entries import (
     Origin,
     as_hunted,
 )
+from ...release.beside import end_beside
 from ...release.commit import Core, forget, tell
 from ...release.index.held_rows import row_of
 from ...release.making import (
@@ -173,8 +174,12 @@ class Admission:
         entry = _entry_of(parsed, verdict, origin, now)
         # What is begun is ended: journal, memory, disk, refs.
         with trio.CancelScope(shield=True), self._room_for(entry):
+            unruled = _unruled(parsed, verdict, targets)
+            before = [await self.core.index.data(each) for each in unruled if verdict.evicts]
             answer = await self._follow(parsed, origin, verdict, entry)
-            for identifier in _unruled(parsed, verdict, targets):
+            for each in before:
+                await end_beside(self.core, each)
+            for identifier in unruled:
                 await self.releaser.process_locked(identifier, bring_up=True)
             await self._note_what_leaves(verdict, targets)
             for identifier in verdict.removes:

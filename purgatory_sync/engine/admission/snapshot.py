@@ -16,6 +16,7 @@ from ...nostr.parsed import Deletion, Parsed, Vanish
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.kinds.deletions import bar_targets, is_barred, is_of_vanished
+from ...policy.rules.hosting import hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored, referrer_filters
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
@@ -115,6 +116,7 @@ class SnapshotBuilder:
             targets_served=targets.served,
             targets_held=targets.held,
             left_alone=await self._left_alone(parsed, data),
+            announced_by_author=await self._announced(parsed),
             unannounced=await self._unannounced(event.pubkey, targets),
         )
         return self._with_room(known, event)
@@ -139,16 +141,14 @@ class SnapshotBuilder:
             return ()
         identifier, owner = parsed.identifier, parsed.owner
         known = data[identifier]
-        hosted = [o for o, each in known.known.items() if each.is_hosted]
-        if owner not in hosted:
-            return ()
-        others = known.sets.members_of_any(o for o in hosted if o != owner)
+        hosted = [o for o, each in known.known.items() if each.is_hosted and o != owner]
+        others = known.sets.members_of_any(hosted)
         mine = known.maintainer_set(owner) - others
         states = await self.index.served_states(identifier)
         found = [state.event.id for state in states if state.author in mine]
         for pr in await self.index.served_pull_requests(identifier):
             owners = known.owners_of_pr(pr) if pr.identifiers == (identifier,) else ()
-            if [o for o in owners if known.known[o].is_hosted] == [owner]:
+            if owner in owners and not any(o in owners for o in hosted):
                 found.append(pr.event.id)
         return tuple(found)
 
@@ -199,6 +199,13 @@ class SnapshotBuilder:
         announcements = await self.index.announcements(announced)
         others = [e for e in found if e.kind != kinds.ANNOUNCEMENT]
         return is_anchored(event, [*announcements, *others], self.service, known, self.lists)
+
+    async def _announced(self, parsed: Parsed) -> int:
+        """How many announcements its author has here, if this one takes room beside others."""
+        if not isinstance(parsed, Announcement) or hosts(parsed, self.service, self.lists):
+            return 0
+        kind, author = frozenset((kinds.ANNOUNCEMENT,)), frozenset((parsed.owner,))
+        return await self.store.count([Filter(kinds=kind, authors=author)])
 
     async def _unannounced(self, owner: str, targets: Targets) -> tuple[str, ...]:
         """The owner's repositories that no announcement names but those that leave."""

@@ -25,6 +25,7 @@ from ...purgatory.expiry import (
     time_is_up,
 )
 from ...records import Placeholder
+from ...release.beside import end_beside
 from ...release.commit import Core, ReleaseReport, forget, serve
 from ...release.index.held_rows import row_of
 from ...release.index.missing_objects import identify_missing_oids
@@ -39,6 +40,7 @@ from ...store.protocol import Change, Expired
 from ..pushes.in_flight import PushesInFlight, Waiting
 
 SWEEP_SECS = 60
+PRUNE_SECS = 3600
 log = get_logger(__name__)
 
 
@@ -60,6 +62,7 @@ class Sweeper:
     started_at: float
     in_flight: PushesInFlight = attrs.field(factory=PushesInFlight)
     _epoch: float = attrs.field(init=False)
+    _pruned_at: float = attrs.field(default=0.0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._epoch = self.clock.epoch
@@ -97,6 +100,10 @@ class Sweeper:
         with _alone():
             if gone := self.core.purgatory.expired.prune(now):
                 await self.core.ledger.apply(Change(forget_expired=gone))
+        if abs(now - self._pruned_at) >= PRUNE_SECS:
+            with _alone():
+                await self.core.ledger.apply(Change(tombstones_ended=now))
+                self._pruned_at = now
 
     def _follow_clock(self, now: float) -> None:
         """The system's clock may have been set, or have gone on while the machine slept (B 9)."""
@@ -183,12 +190,14 @@ class Sweeper:
                 await serve(self.core, ReleaseReport(), [held.event_id])
             else:
                 # Where others announce it, an older version may be a withdrawn acceptance.
-                bars = bars_of_ending(held.event) if len(data.known) > 1 else ()
                 older = await self.core.index.served_versions(announcement.owner, held.identifier)
+                bars = bars_of_ending(held.event, now, served=bool(older))
+                bars = bars if len(data.known) > 1 else ()
                 await self.core.ledger.apply(
                     Change(unhold=[held.event_id], delete=older, tombstones=bars)
                 )
                 forget(purgatory, held)
+                await end_beside(self.core, data)
             # The keys that it authorised have no authority now: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)
         elif step is AnnouncementStep.SOFT_EXPIRE:

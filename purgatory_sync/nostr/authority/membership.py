@@ -141,6 +141,26 @@ class Membership:
                 found.update(self.roles[member].named, self.roles[member].moderators)
         return frozenset(found)
 
+    def seen_by_any(self, owners: Iterable[str]) -> frozenset[str]:
+        """Whose announcements matter for one of the owners: `seen`, for all of them at once."""
+        asked = frozenset(owners)
+        met: dict[str, None] = {}
+        for owner in asked:
+            self.paths.walk(owner, met)
+        found = set(met)
+        inside = dict[Component, int]()
+        for ruling in self._rulings.all():
+            if not asked.isdisjoint(ruling.pointing):
+                had = inside.get(ruling.component, 0)
+                inside[ruling.component] = had | ruling.group.members
+        members = _NONE.union(*(each.keys_of(bits) for each, bits in inside.items()))
+        for key in asked & self.roles.keys():
+            found.update(self.roles[key].named)
+        for key in members:
+            found.add(key)
+            found.update(self.roles[key].named, self.roles[key].moderators)
+        return frozenset(found)
+
     def owners_seeing(self, author: str) -> frozenset[str]:
         """The owners for whom the author is `seen`; of all at once, for they may be many."""
         naming = {key for key, roles in self.roles.items() if author in roles.names}

@@ -58,12 +58,16 @@ class Paths:
 
     def way(self, owner: str) -> tuple[str, ...]:
         """Every key that is met from the owner on, also a last one of which nothing is known."""
-        way = {owner: None}
-        lead = self._lead(owner)
-        while lead is not None and lead not in way:
-            way[lead] = None
-            lead = self._lead(lead)
+        way: dict[str, None] = {}
+        self.walk(owner, way)
         return tuple(way)
+
+    def walk(self, owner: str, met: dict[str, None]) -> None:
+        """Add the keys of an owner's way, up to one that is among those met already."""
+        key: str | None = owner
+        while key is not None and key not in met:
+            met[key] = None
+            key = self._lead(key)
 
     def pointing(self) -> Mapping[str, list[str]]:
         """By lead, who points at it."""

@@ -90,12 +90,13 @@ class RepositoryData:
         return tuple(sorted(self.sets.owners_seeing(author) - {author}))
 
     def needed_by_served(self, author: str) -> bool:
-        """Whether another owner's announcement is served whose set needs the author's.
+        """Whether another owner is served, with a repository, whose set needs the author's.
 
         He is a member of it, or its pointers go through him: without his it would be another.
+        Where there is no repository no ref depends on it.
         """
         return any(
-            self.known[owner].standing is Standing.SERVED
+            self.known[owner].standing is Standing.SERVED and self.known[owner].has_repository
             for owner in self.sets.owners_needing(author) - {author}
             if owner in self.known
         )

@@ -17,6 +17,7 @@ from ..rules.lacking import lacks_announcement
 from ..rules.limits import judge_room
 from ..rules.verdict import HELD_MESSAGE, Action, Verdict, address_text, duplicate, refuse
 
+BAR_SECS = 7 * 24 * 3600
 PRIVATE = "restricted: private repositories need a service that lists GRASP-08"
 NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
 
@@ -29,7 +30,7 @@ def judge_announcement(
     if held is not None and event.order < held.order:
         return duplicate("a newer announcement of this repository is held")
     if not hosts(announcement, known.service, lists):
-        return _judge_unlisted(announcement, known)
+        return _judge_unlisted(announcement, known, settings)
     if _has_proven_data(announcement, known):
         return Verdict(Action.SERVE, with_repository=True)
     verdict = Verdict(Action.HOLD, HELD_MESSAGE, with_repository=True)
@@ -51,11 +52,13 @@ def judge_private(announcement: Announcement, known: Known) -> Verdict:
         refuse(f"{PRIVATE}; this repository is no longer served here" if was_here else PRIVATE),
         deletes=() if served is None else (served.id, *known.left_alone),
         evicts=() if held is None else (held.id,),
-        bars=_bars(announcement.event, held, served),
+        bars=_bars(announcement.event, known.now, held, served),
     )
 
 
-def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
+def _judge_unlisted(
+    announcement: Announcement, known: Known, settings: PurgatorySettings
+) -> Verdict:
     """B 2.2: any older version here leaves for good; the new one stays only by 2.2 (b).
 
     The bar leaves the new one out where it can, so that 2.2 (b) may admit it later (B 2.8).
@@ -65,6 +68,8 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
     verdict = refuse(NOT_LISTED.format(service=known.service), lacks)
     data = known.data.get(announcement.identifier)
     if data is not None and is_named(data, event.pubkey):
+        if served is None and (full := _judge_many(data, known, event.pubkey, settings)):
+            return full
         verdict = Verdict(Action.SERVE)
     elif served is not None:
         verdict = attrs.evolve(verdict, deletes=(served.id,))
@@ -72,7 +77,21 @@ def _judge_unlisted(announcement: Announcement, known: Known) -> Verdict:
         verdict = attrs.evolve(verdict, evicts=(held.id,))
     if held is None and served is None and not _may_be_replayed(verdict, data):
         return verdict
-    return attrs.evolve(verdict, bars=_bars(event, held, served))
+    return attrs.evolve(verdict, bars=_bars(event, known.now, held, served))
+
+
+def _judge_many(
+    data: RepositoryData, known: Known, author: str, settings: PurgatorySettings
+) -> Verdict | None:
+    """Refuse what only a held announcement names where its author has too many (B 1.9)."""
+    limit = settings.max_events_per_author
+    served = (o for o, each in data.known.items() if each.standing is Standing.SERVED)
+    if known.held_by_author + known.announced_by_author < limit or is_named(data, author, served):
+        return None
+    return refuse(
+        "rate-limited: too many announcements of this author are here: try again later",
+        transient=True,
+    )
 
 
 def _may_be_replayed(verdict: Verdict, data: RepositoryData | None) -> bool:
@@ -83,15 +102,26 @@ def _may_be_replayed(verdict: Verdict, data: RepositoryData | None) -> bool:
     return verdict.action is Action.REFUSE and data is not None and bool(data.known)
 
 
-def bars_of_ending(event: Event) -> tuple[Tombstone, ...]:
-    """What keeps out versions older than a held announcement that ends: their author left them."""
-    return (Tombstone(address_text(event) or "", event.pubkey, event.created_at - 1),)
+def bars_of_ending(event: Event, now: float, *, served: bool) -> tuple[Tombstone, ...]:
+    """What keeps out versions older than a held announcement that ends: their author left them.
+
+    Args:
+      now: Unix seconds.
+      served: whether an older version was served here; else the bar lasts for seven days.
+    """
+    ends = None if served else now + BAR_SECS
+    return (Tombstone(address_text(event) or "", event.pubkey, event.created_at - 1, ends),)
 
 
-def _bars(event: Event, *older: Event | None) -> tuple[Tombstone, ...]:
-    """What keeps the older versions from coming in, or back, and not the new one."""
-    until = max(event.created_at - 1, *(each.created_at for each in older if each is not None), 0)
-    return (Tombstone(address_text(event) or "", event.pubkey, until),)
+def _bars(event: Event, now: float, *older: Event | None) -> tuple[Tombstone, ...]:
+    """What keeps the older versions from coming in, or back, and not the new one.
+
+    For ever where an older one was here; else for seven days, for any key can send such events.
+    """
+    here = [each.created_at for each in older if each is not None]
+    ends = None if here else now + BAR_SECS
+    until = max(event.created_at - 1, *here, 0)
+    return (Tombstone(address_text(event) or "", event.pubkey, until, ends),)
 
 
 def is_named(data: RepositoryData, author: str, owners: Iterable[str] | None = None) -> bool:

@@ -29,6 +29,8 @@ class Known:
       held_total: how many events are held.
       held_by_author: how many of them are this author's.
       held_bytes, held_bytes_by_author: the same in bytes of their JSON.
+      announced_by_author: how many of its announcements are served; looked at for announcements
+        that do not list us.
       objects_here: every object of this state or PR is here (B 3.6).
       referenced: it refers to something served, or something served refers to it (B 5); not
         looked for where a repository of the event's identifiers decides.
@@ -54,6 +56,7 @@ class Known:
     held_by_author: int = 0
     held_bytes: int = 0
     held_bytes_by_author: int = 0
+    announced_by_author: int = 0
     objects_here: bool = False
     referenced: bool = False
     left_alone: tuple[str, ...] = ()

@@ -95,6 +95,11 @@ class RepositoryIndex:
         served = await self._read(identifier)
         return [a.event.id for a, _ in served.announcements if a.owner == owner]
 
+    async def owners_beside(self, identifier: str) -> frozenset[str]:
+        """The owners whose served announcements do not list us: served for others (B 2.2 b)."""
+        served = await self._read(identifier)
+        return frozenset(each.owner for each, hosted in served.announcements if not hosted)
+
     async def hosted_owners(self, identifier: str) -> tuple[str, ...]:
         """The owners whose served announcements have their repository here, made or not.
 

@@ -185,6 +185,7 @@ def agree(sets: Membership) -> None:
         keys = [key(each) for each in some]
         having = {o for o in sets.roles if not sets.members(o).isdisjoint(keys)}
         assert sets.owners_authorising(*keys) == having
+        assert sets.seen_by_any(keys) == frozenset().union(*map(sets.seen, keys))
         assert sets.members_of_any(keys) == frozenset().union(*map(sets.members, keys))
         assert sets.first_of(keys) == {
             o: next(k for k in keys if k in sets.members(o)) for o in having
@@ -235,6 +236,7 @@ def steps_by_edge(graph: Numbered) -> float:
         sets = Membership(roles, frozenset(keys))
         sets.first_of(keys)
         sets.members_of_any(keys)
+        sets.seen_by_any(keys)
         sets.owners_authorising(*keys)
         for author in (keys[0], keys[len(keys) // 2], keys[-1]):
             sets.members(author)

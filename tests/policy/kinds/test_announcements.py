@@ -26,6 +26,7 @@ from ..support import (
 )
 
 HELD, SERVED, SOFT = Standing.HELD, Standing.SERVED, Standing.SOFT_EXPIRED
+WEEK = 7 * 24 * 3600
 HELD_TEXT = "purgatory: won't be served until git data arrives"
 
 
@@ -110,7 +111,7 @@ def test_b_2_10_a_private_one_is_refused_also_when_members_name_it(values: list[
             assert verdict == Verdict(
                 Action.REFUSE,
                 "restricted: private repositories need a service that lists GRASP-08",
-                bars=(Tombstone(coordinate(BOB), BOB, NOW - 1),),
+                bars=(Tombstone(coordinate(BOB), BOB, NOW - 1, NOW + WEEK),),
             )
     public = make(BOB, 30617, [*plain.tags, ["private", "false"]])
     assert verdict_on(public, known(data())).action is Action.HOLD
@@ -138,7 +139,7 @@ def test_b_2_2_what_a_refused_one_replaced_does_not_come_in_where_others_announc
     withdrawn = announcement(BOB, listed=False)
     accepted = announcement(BOB, listed=False, maintainers=[ALICE], created_at=NOW - 10)
     verdict = verdict_on(withdrawn, known(data((announcement(ALICE), SERVED))))
-    assert verdict.bars == (Tombstone(coordinate(BOB), BOB, NOW - 1),)
+    assert verdict.bars == (Tombstone(coordinate(BOB), BOB, NOW - 1, NOW + WEEK),)
     (bar,) = verdict.bars
     assert [covers(bar, each) for each in (accepted, withdrawn)] == [True, False]
     named = known(data((announcement(ALICE, maintainers=[BOB]), SERVED)))
@@ -273,3 +274,21 @@ def test_b_2_5_a_newer_one_that_no_longer_lists_us_evicts() -> None:
 def test_b_2_2_a_delisted_announcement_that_is_replayed_revives_nothing() -> None:
     verdict = verdict_on(announcement(created_at=NOW - 10), known(data(), deleted=True))
     assert verdict == Verdict(Action.REFUSE, "invalid: deleted by its author")
+
+
+@pytest.mark.parametrize(("standing", "served_here"), [(SERVED, True), (HELD, False)])
+def test_b_1_9_what_only_a_held_one_names_counts_among_what_its_author_holds(
+    standing: Standing, served_here: bool
+) -> None:
+    of = data((announcement(ALICE, maintainers=[BOB]), standing))
+    settings = PurgatorySettings(max_events_per_author=3)
+    for held, served in ((0, 3), (1, 2), (3, 0)):
+        snapshot = known(of, held_by_author=held, announced_by_author=served)
+        verdict = judge_offer(announcement(BOB, listed=False), "sync", snapshot, settings)
+        assert (verdict.action is Action.SERVE) == served_here
+        if not served_here:
+            assert verdict.message.startswith("rate-limited: too many announcements")
+            assert verdict.transient
+    snapshot = known(of, held_by_author=1, announced_by_author=1)
+    verdict = judge_offer(announcement(BOB, listed=False), "sync", snapshot, settings)
+    assert verdict.action is Action.SERVE
