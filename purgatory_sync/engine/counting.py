@@ -26,12 +26,14 @@ class Counts:
     """Events since the start: released ones by kind, offered ones by outcome.
 
     Attributes:
+      private: refused announcements of private repositories, by outcome (B 2.10).
       outsiders: refused states by what their authors are who are no members (B 3.1).
     """
 
     released: Counter[str] = attrs.field(factory=Counter)
     offered: Counter[str] = attrs.field(factory=Counter)
     outsiders: Counter[str] = attrs.field(factory=Counter)
+    private: Counter[str] = attrs.field(factory=Counter)
 
     def totals(self, throttles: ThrottleManager) -> dict[str, int]:
         """All that is counted, by the names of `HourCounters.counts`."""

@@ -77,6 +77,8 @@ class PurgatorySync:
         self._counts.offered[answer.outcome] += 1
         if answer.outsider is not None:
             self._counts.outsiders[answer.outsider] += 1
+        if answer.private:
+            self._counts.private[answer.outcome] += 1
         return answer
 
     async def query(self, filters: Sequence[Filter], limit: int = QUERY_LIMIT) -> list[Event]:
@@ -165,7 +167,12 @@ class PurgatorySync:
           events: whether each held event is reported on; the counters alone are cheap.
         """
         found = self.explainer.statistics(self._counts.released, events=events)
-        return attrs.evolve(found, states_refused=dict(self._counts.outsiders))
+        return attrs.evolve(
+            found,
+            states_refused=dict(self._counts.outsiders),
+            private_refused=self._counts.private.total(),
+            unruled=self._core.index.unruled.counts(),
+        )
 
     async def hosted(self, npub: str, identifier: str) -> Path | None:
         """The repository that git clients may read under this name; None when it is not here.

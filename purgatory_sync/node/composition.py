@@ -171,6 +171,8 @@ def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> Metri
         held=now.held,
         released=now.released,
         states_refused=now.states_refused,
+        private_refused=now.private_refused,
+        unruled=now.unruled,
         domains=[
             DomainMetrics(domain, each.in_flight, each.requests_total, each.tokens)
             for domain, each in now.hunt.domains.items()

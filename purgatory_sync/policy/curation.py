@@ -61,7 +61,7 @@ def judge_repositories(parsed: Parsed, known: Known, lists: CurationSettings) ->
 def _judge_announcement(
     announcement: Announcement, known: Known, lists: CurationSettings
 ) -> Verdict | None:
-    if _is_blacklisted(coordinate_of(announcement), lists):
+    if is_blacklisted(coordinate_of(announcement), lists):
         return refuse(BLOCKED_REPOSITORY)
     if is_taken(announcement, lists) or not hosts(announcement, known.service, lists):
         return None
@@ -113,18 +113,18 @@ def _judge_concerned(
     identifiers = [*(each.identifier for each in concerned), *(each.identifier for each in named)]
     lacks = lacks_announcement(*dict.fromkeys(identifiers))
     if not concerned:
-        blacklisted = bool(named) and all(_is_blacklisted(each, lists) for each in named)
+        blacklisted = bool(named) and all(is_blacklisted(each, lists) for each in named)
         return refuse(BLOCKED_REPOSITORY, lacks) if blacklisted else None
     if any(is_taken(each, lists) for each in concerned):
         return None
-    blacklisted = all(_is_blacklisted(coordinate_of(each), lists) for each in concerned)
+    blacklisted = all(is_blacklisted(coordinate_of(each), lists) for each in concerned)
     return refuse(BLOCKED_REPOSITORY if blacklisted else NOT_NAMED, lacks)
 
 
 def is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
     """Whether the operator takes the repository, wherever it is listed (B 5.1, GRASP-05)."""
     repository = coordinate_of(announcement)
-    if _is_blacklisted(repository, lists):
+    if is_blacklisted(repository, lists):
         return False
     if wants(announcement, lists):
         return True
@@ -132,7 +132,8 @@ def is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
     return named and not lists.read_only
 
 
-def _is_blacklisted(repository: RepositoryId, lists: CurationSettings) -> bool:
+def is_blacklisted(repository: RepositoryId, lists: CurationSettings) -> bool:
+    """Whether the operator's blacklists name a repository or its owner (B 5.1)."""
     return _is_blocked(repository.owner, lists) or names(lists.repository_blacklist, repository)
 
 

@@ -119,13 +119,20 @@ async def serve(
 
 
 def _filled(core: Core, promoted: Sequence[HeldEvent]) -> list[Made]:
-    """The notes that the repositories of announcements have data from now on."""
-    repositories = [
-        core.ledger.made(held.announcement.owner, held.announcement.identifier)
-        for held in promoted
-        if isinstance(held, HeldAnnouncement)
-    ]
-    return [attrs.evolve(made, filled=True) for made in repositories if made is not None]
+    """The notes that the repositories of announcements have data from now on, or are not here.
+
+    A start makes none for the latter, which serve only as acceptances (B 2.7, 3.8, 9).
+    """
+    notes = []
+    for held in promoted:
+        if isinstance(held, HeldAnnouncement):
+            owner, identifier = held.announcement.owner, held.announcement.identifier
+            made = core.ledger.made(owner, identifier)
+            if not core.repositories.exists(owner, identifier):
+                notes.append(Made(owner, identifier, ""))
+            elif made is not None:
+                notes.append(attrs.evolve(made, filled=True))
+    return notes
 
 
 async def drop(core: Core, entry: HuntedEvent) -> None:

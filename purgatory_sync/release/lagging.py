@@ -13,6 +13,20 @@ from .making import make_repository
 from .repository_sync import choose_head
 
 
+async def hosted_owners(core: Core, identifier: str) -> tuple[str, ...]:
+    """The owners whose served announcements have their repository here, or ought to.
+
+    One that was served as an acceptance only, when its repository had gone, has none (B 9).
+    """
+    found = []
+    for owner in await core.index.hosted_owners(identifier):
+        note = core.ledger.made(owner, identifier)
+        without = note is not None and not (note.token or note.filled)
+        if not without or core.repositories.exists(owner, identifier):
+            found.append(owner)
+    return tuple(found)
+
+
 async def make_hosted(core: Core, identifier: str) -> None:
     """Make the repositories of served announcements that are not on this disk.
 
@@ -20,7 +34,7 @@ async def make_hosted(core: Core, identifier: str) -> None:
       RepositoryError: the disk refuses.
     """
     repositories = core.repositories
-    for owner in await core.index.hosted_owners(identifier):
+    for owner in await hosted_owners(core, identifier):
         if not repositories.exists(owner, identifier):
             await make_repository(core, owner, identifier, served=True)
 
@@ -34,7 +48,7 @@ async def lags(core: Core, identifier: str) -> bool:
     Raises:
       RepositoryError, StoreError: a repository or the store cannot be read.
     """
-    owners = await core.index.hosted_owners(identifier)
+    owners = await hosted_owners(core, identifier)
     states = await core.index.ruling_states(identifier)
     ruled = [(core.repositories.path(owner, identifier), states.get(owner)) for owner in owners]
     return bool(ruled) and await core.repositories.run(_any_lags, ruled)

@@ -151,6 +151,41 @@ async def test_b_3_1_states_of_non_members_are_counted_by_what_they_are(
         assert engine.statistics().states_refused == {"invited": 1, "stranger": 1}
 
 
+async def test_b_3_7_served_owners_that_no_key_rules_are_counted_by_why(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home, (step,) = Home(tmp_path), history(1)
+
+    def with_tags(*tags: tuple[str, ...], at: int) -> Event:
+        return OWNER.sign(30617, "", [*announce().tags, *tags], NOW + at)
+
+    async with home.running() as engine:
+        await engine.offer(announce(), "user")
+        add_pack(home.path(), step.objects)
+        await engine.offer(events.state(OWNER, "repo", {MAIN: step.oid}, created_at=NOW), "user")
+        assert engine.statistics().unruled == {}
+        await engine.offer(with_tags(("m", OWNER.pubkey, "1", "2"), at=-50), "user")
+        assert engine.statistics().unruled == {"inactive": 1}
+        pointing = with_tags(("M", MAINTAINER.pubkey), at=-40)
+        await engine.offer(pointing, "user")
+        assert engine.statistics().unruled == {"lead-unknown": 1}
+    async with home.running() as engine:
+        await trio.sleep(1)
+        assert engine.statistics().unruled == {"lead-unknown": 1}, "a start looks at all"
+        await engine.offer(OWNER.sign(5, "", [("e", pointing.id)], NOW), "user")
+        assert engine.statistics().unruled == {}
+
+
+async def test_b_2_10_private_repositories_that_are_refused_are_counted(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with Home(tmp_path).running() as engine:
+        private = OWNER.sign(30617, "", [*announce().tags, ("private", "true")], NOW)
+        for number in (1, 2):
+            assert (await engine.offer(private, "sync")).outcome is Outcome.REFUSED
+            assert engine.statistics().private_refused == number
+
+
 async def test_a_user_event_is_hunted_after_180_seconds(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -14,6 +14,7 @@ from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.release.lagging import lags, make_hosted
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -502,3 +503,30 @@ async def test_b_2_10_what_was_private_before_leaves_when_a_newer_private_one_co
     assert (await world.offer(newer)).outcome is Outcome.REFUSED
     assert not {private.id, newer.id, ours.id, pr.id} & await world.served()
     assert (await world.offer(private, Origin.SYNC)).outcome is Outcome.REFUSED
+
+
+async def test_b_2_7_an_acceptance_served_without_a_repository_gets_none_at_a_start(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """It serves for others; its own repository comes with a newer announcement (B 2.3)."""
+    await world.announce(ANNA)
+    await serve(world, ANNA, OURS, -90, ANNA)
+    theirs = await world.announce(BEN, maintainers=[ANNA], created_at=NOW - 80)
+    await trio.sleep(1801)
+    await sweeper(world).sweep()
+    assert not is_repository(world.path(BEN))
+    await world.announce(ANNA, maintainers=[BEN], created_at=NOW - 70)
+    await trio.sleep(25 * 3600)
+    await sweeper(world).sweep()
+    assert theirs.id in await world.served()
+    for _ in range(2):
+        assert not await lags(world.core, "repo")
+        await make_hosted(world.core, "repo")
+        await world.releaser.process("repo", bring_up=True)
+        assert not is_repository(world.path(BEN))
+        world.ledger.restore_made((await world.store.load()).made)
+    await world.announce(BEN, maintainers=[ANNA], created_at=NOW - 60)
+    assert await rules(world, BEN, OURS), "a newer one is filled at once"
+    world.repositories.remove(BEN.pubkey, "repo")
+    await make_hosted(world.core, "repo")
+    assert is_repository(world.path(BEN)), "what it had once is made again"

@@ -104,7 +104,7 @@ def _invited(data: RepositoryData, graph: Numbered) -> None:
 
 
 def _relays(data: RepositoryData, graph: Numbered) -> None:
-    beside = MembersBeside(lambda announcement: int(announcement.owner, 16) % 3 == 0)
+    beside = MembersBeside(lambda each: int(each.owner, 16) % 3 == 0, lambda each: False)
     for known in data.known.values():
         beside.announced(known.announcement)
     beside.counting("repo")

@@ -81,6 +81,7 @@ class Answer:
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
       forged: its id or signature is wrong; its sender lies or is broken.
       outsider: of a state, what its author is who is no member; None where that is no reason.
+      private: it is refused because its repository is private (B 2.10).
       transient: of a refusal, whether trying again may help although nothing came that it lacked.
     """
 
@@ -90,6 +91,7 @@ class Answer:
     forged: bool = False
     transient: bool = False
     outsider: Position | None = None
+    private: bool = False
 
     @property
     def accepted(self) -> bool:
@@ -224,6 +226,7 @@ class Admission:
                 verdict.lacks,
                 transient=verdict.transient,
                 outsider=verdict.outsider,
+                private=verdict.private,
             )
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)

@@ -170,6 +170,8 @@ class Statistics:
       released: events released since the start, by kind.
       hunt: domains, attempts by result, OIDs fetched.
       states_refused: states of authors who are no members since the start, by what they are.
+      private_refused: announcements of private repositories that were refused since the start.
+      unruled: served repositories that no key rules now, by why (`PathProblem`).
       events: why each event is held; without what it lacks, which only a look at the disk tells.
     """
 
@@ -179,3 +181,5 @@ class Statistics:
     hunt: HuntStatistics
     events: tuple[HeldStatus, ...]
     states_refused: Mapping[str, int] = attrs.field(factory=dict)
+    private_refused: int = 0
+    unruled: Mapping[str, int] = attrs.field(factory=dict)

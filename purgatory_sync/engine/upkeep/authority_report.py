@@ -16,6 +16,7 @@ from ...nostr.keys import encode_npub
 from ...nostr.state import State
 from ...policy.rules.position_words import why_no_authority
 from ...release.commit import Core
+from ...release.lagging import hosted_owners
 
 MOVES_SHOWN = 100
 
@@ -147,7 +148,7 @@ async def refs_that_go_back(core: Core, identifier: str) -> tuple[GoingBack, ...
     states = await core.index.served_states(identifier)
     ruled = await core.index.ruling_states(identifier)
     found = []
-    for owner in await core.index.hosted_owners(identifier):
+    for owner in await hosted_owners(core, identifier):
         path = core.repositories.path(owner, identifier)
         ruling = ruled.get(owner)
         moves = await core.repositories.run(ref_moves, path, ruling)

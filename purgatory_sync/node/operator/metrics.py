@@ -43,6 +43,8 @@ class MetricsSnapshot:
       held: held events by kind (`announcement`, `state`, `pr`).
       released: released events by kind.
       states_refused: states of authors who are no members, by what they are instead.
+      private_refused: announcements of private repositories that were refused.
+      unruled: served repositories that no key rules now, by why.
       domains: the git domains that the throttles know.
       pushes: pushes that came to an end by result (`accepted`, `refused`, `broken`).
       push_bytes: what they sent.
@@ -58,6 +60,8 @@ class MetricsSnapshot:
     held: Mapping[str, int] = attrs.field(factory=dict)
     released: Mapping[str, int] = attrs.field(factory=dict)
     states_refused: Mapping[str, int] = attrs.field(factory=dict)
+    private_refused: int = 0
+    unruled: Mapping[str, int] = attrs.field(factory=dict)
     domains: Sequence[DomainMetrics] = ()
     pushes: Mapping[str, int] = attrs.field(factory=dict)
     push_bytes: int = 0
@@ -108,6 +112,12 @@ class _Collector(Collector):
         yield _counters("purgatory_released", "Released events.", "kind", now.released)
         refused = now.states_refused
         yield _counters("purgatory_states_refused", "States of non-members.", "reason", refused)
+        yield CounterMetricFamily(
+            "purgatory_private_refused", "Private repositories refused.", now.private_refused
+        )
+        yield _gauges(
+            "purgatory_owners_unruled", "Served owners with an empty set.", "reason", now.unruled
+        )
         yield _counters("purgatory_pushes", "Pushes.", "result", now.pushes)
         yield CounterMetricFamily("purgatory_push_bytes", "Bytes that pushes sent.", now.push_bytes)
         yield CounterMetricFamily(

@@ -14,7 +14,8 @@ from ...errors import AttemptFailed, ConfigurationError, InvalidUrl
 from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.keys import SecretKey
-from ...policy.rules.hosting import hosts
+from ...policy.curation import is_blacklisted
+from ...policy.rules.hosting import coordinate_of, hosts
 from ...policy.rules.lacking import brings
 from ...runtime.bounded import Bounded
 from ...runtime.clock import WallClock
@@ -86,6 +87,7 @@ class Upstream:
         self._roster = Roster(
             dict.fromkeys((settings.service, settings.bind_address)),
             hosts=lambda each: hosts(each, settings.service, settings.curation),
+            blocked=lambda each: is_blacklisted(coordinate_of(each), settings.curation),
         )
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)

@@ -90,6 +90,12 @@ class Membership:
         path = self.paths.of(owner)
         return attrs.evolve(path, problem=path.problem or PathProblem.FORWARDED)
 
+    def problems(self, owners: Iterable[str]) -> dict[str, PathProblem]:
+        """Why the sets of some of the owners are empty; those that are not are left out."""
+        ruled = _NONE.union(*(ruling.owners for ruling in self._rulings.all()))
+        empty = {owner: self.paths.of(owner).problem for owner in owners if owner not in ruled}
+        return {owner: problem or PathProblem.FORWARDED for owner, problem in empty.items()}
+
     def owners_authorising(self, *authors: str) -> frozenset[str]:
         """The owners whose set holds one of the authors."""
         found = tuple(each for each in self._rulings.holding(authors) if each.owners)

@@ -24,11 +24,18 @@ class Standing(enum.StrEnum):
 
 @attrs.frozen
 class KnownAnnouncement:
-    """An announcement with its standing and whether its repository is on this disk."""
+    """An announcement, where it stands, and what is here of its repository.
+
+    Attributes:
+      has_repository: whether its repository is on this disk.
+      blocked: the operator's blacklists name it or its author: it is in no set, and names no
+        other key (B 5.1).
+    """
 
     announcement: Announcement
     standing: Standing = Standing.SERVED
     has_repository: bool = True
+    blocked: bool = False
 
     @property
     def owner(self) -> str:
@@ -139,6 +146,6 @@ class RepositoryData:
 
 def _membership(known: Mapping[str, KnownAnnouncement]) -> Membership:
     return Membership(
-        {owner: each.announcement.roles for owner, each in known.items()},
+        {o: each.announcement.roles for o, each in known.items() if not each.blocked},
         frozenset(o for o, each in known.items() if each.standing is Standing.SERVED),
     )

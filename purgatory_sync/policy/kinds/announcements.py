@@ -50,6 +50,7 @@ def judge_private(announcement: Announcement, known: Known) -> Verdict:
     was_here = held is not None or served is not None
     return attrs.evolve(
         refuse(f"{PRIVATE}; this repository is no longer served here" if was_here else PRIVATE),
+        private=True,
         deletes=() if served is None else (served.id, *known.left_alone),
         evicts=() if held is None else (held.id,),
         bars=_bars(announcement.event, known.now, held, served),

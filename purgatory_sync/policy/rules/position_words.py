@@ -72,6 +72,8 @@ def why_no_authority(owner: str, data: RepositoryData) -> str | None:
     path = data.sets.why_no_authority(owner)
     if path is None:
         return None
+    if owner in data.known and data.known[owner].blocked:
+        return "the operator of this service takes nothing more of this repository"
     if path.problem is PathProblem.INACTIVE and path.at == owner:
         return "the owner has ended its own role, or its role tags for itself are broken"
     return _words(path)

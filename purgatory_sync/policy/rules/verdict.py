@@ -40,6 +40,7 @@ class Verdict:
       bars: what must not come back.
       lacks: of a refusal, what would have it judged again if it came (B 2.8; `lacking.py`).
       outsider: of a state that is refused because its author is no member: what he is instead.
+      private: it is refused because its repository is private (B 2.10).
       transient: of a refusal, whether the same event may be accepted later although nothing came.
     """
 
@@ -55,6 +56,7 @@ class Verdict:
     lacks: tuple[str, ...] = ()
     transient: bool = False
     outsider: Position | None = None
+    private: bool = False
 
     @property
     def accepted(self) -> bool:

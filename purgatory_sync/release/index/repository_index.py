@@ -15,8 +15,8 @@ from ...nostr.parsed import Parsed
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.authority import ruling_states
-from ...policy.curation import is_taken
-from ...policy.rules.hosting import hosts
+from ...policy.curation import is_blacklisted, is_taken
+from ...policy.rules.hosting import coordinate_of, hosts
 from ...purgatory.entries import HeldPr
 from ...purgatory.purgatory import Purgatory
 from ...records import Tombstone
@@ -25,6 +25,7 @@ from ...store.protocol import Change, Store
 from .index_cache import IndexCache, Served
 from .parsing import Parser
 from .repositories import Repositories
+from .unruled import Unruled
 
 EVERYTHING = 10_000_000
 
@@ -36,6 +37,7 @@ class RepositoryIndex:
 
     Attributes:
       parser: reads what comes out of the store.
+      unruled: counts the served repositories that no key rules.
 
     Args:
       service: our host[:port], by which an announcement lists us (B 2.1).
@@ -56,6 +58,7 @@ class RepositoryIndex:
         self._service = service
         self._lists = lists or CurationSettings()
         self.parser = Parser()
+        self.unruled = Unruled()
         self._served = IndexCache()
         self._reading: dict[str, object] = {}
 
@@ -68,6 +71,7 @@ class RepositoryIndex:
         state = (self._purgatory.announcements_version(identifier), self._repositories.removals)
         if (data := served.gathered.get(state)) is None:
             data, certain = self._gather(identifier, served)
+            self.unruled.note(data)
             if certain:
                 served.gathered.clear()
                 served.gathered[state] = data
@@ -83,7 +87,8 @@ class RepositoryIndex:
         known, certain = [], True
         for each, standing, hosted in wanted:
             there = hosted and self._repositories.exists(each.owner, identifier)
-            known.append(KnownAnnouncement(each, standing, there))
+            blocked = is_blacklisted(coordinate_of(each), self._lists)
+            known.append(KnownAnnouncement(each, standing, there, blocked))
             certain = certain and there == hosted
         return RepositoryData.of(identifier, known), certain
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import pytest
 
@@ -10,6 +12,8 @@ from purgatory_sync.engine.upkeep.list_enforcement import end_what_is_blocked
 from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.policy.rules.position_words import why_no_authority
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.release.index.held_rows import row_of
 from purgatory_sync.settings import CurationSettings
@@ -131,3 +135,41 @@ async def test_b_5_1_what_is_served_stays_served_beside_a_held_version_that_ends
     await end_what_is_blocked(world.core, CurationSettings(), "elsewhere.example.com")
     assert newer.id not in await world.held()
     assert await world.index.serves(accepts.id)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        CurationSettings(event_blacklist=(OTHER.npub,)),
+        CurationSettings(repository_blacklist=(OTHER.npub,)),
+        CurationSettings(repository_blacklist=(f"{OTHER.npub}/repo",)),
+    ],
+)
+async def test_b_5_1_who_is_blacklisted_is_a_member_of_nothing(
+    tmp_path: Path, lists: CurationSettings
+) -> None:
+    """What he announced stays served, and rules nothing from the start on that knows the list."""
+    world = World(tmp_path)
+    await world.announce(OWNER, maintainers=[OTHER])
+    accepts = await world.announce(OTHER, maintainers=[OWNER, STRANGER])
+    beyond = await world.announce(STRANGER, maintainers=[OTHER], listed=False)
+    old, new = history(2)
+    world.give(OWNER, [old, new])
+    for author, step, at in ((OWNER, old, -60), (OTHER, new, -50)):
+        event = events.state(author, "repo", {MAIN: step.oid}, created_at=NOW + at)
+        assert (await world.offer(event)).outcome is Outcome.SERVED
+    assert world.refs(OWNER) == world.refs(OTHER) == {MAIN: new.oid}
+    again = World(tmp_path, lists)
+    for event in await world.store.query([Filter()], 100):
+        await again.ledger.apply(Change(save=[event]))
+    data = await again.index.data("repo")
+    assert data.maintainer_set(OWNER.pubkey) == {OWNER.pubkey}
+    assert data.maintainer_set(OTHER.pubkey) == frozenset()
+    assert why_no_authority(OTHER.pubkey, data) == (
+        "the operator of this service takes nothing more of this repository"
+    )
+    await again.releaser.process("repo", bring_up=True)
+    assert again.refs(OWNER) == {MAIN: old.oid}
+    assert again.refs(OTHER) == {MAIN: new.oid}, "they stay as they are"
+    assert {accepts.id, beyond.id} <= await again.served()
+    assert data.owners_authorising(STRANGER.pubkey) == (STRANGER.pubkey,), "whom only he names"

@@ -24,6 +24,8 @@ def test_names_and_values() -> None:
             pushes={"accepted": 8, "refused": 9},
             push_bytes=1000,
             states_refused={"invited": 4},
+            private_refused=5,
+            unruled={"circle": 2},
             push_secs=1.5,
             client_bytes=77,
         )
@@ -36,6 +38,8 @@ def test_names_and_values() -> None:
         'purgatory_held{kind="state"} 5.0',
         'purgatory_released_total{kind="pr"} 6.0',
         'purgatory_states_refused_total{reason="invited"} 4.0',
+        "purgatory_private_refused_total 5.0",
+        'purgatory_owners_unruled{reason="circle"} 2.0',
         'purgatory_pushes_total{result="accepted"} 8.0',
         'purgatory_pushes_total{result="refused"} 9.0',
         "purgatory_push_bytes_total 1000.0",

@@ -112,6 +112,7 @@ def test_b_2_10_a_private_one_is_refused_also_when_members_name_it(values: list[
                 Action.REFUSE,
                 "restricted: private repositories need a service that lists GRASP-08",
                 bars=(Tombstone(coordinate(BOB), BOB, NOW - 1, NOW + WEEK),),
+                private=True,
             )
     public = make(BOB, 30617, [*plain.tags, ["private", "false"]])
     assert verdict_on(public, known(data())).action is Action.HOLD

@@ -17,6 +17,7 @@ Hosts = Callable[[Announcement], bool]
 class _Known:
     roles: Roles
     hosted: bool
+    blocked: bool
 
 
 @attrs.define
@@ -25,16 +26,20 @@ class MembersBeside:
 
     Attributes:
       hosts: whether an announcement has its repository here.
+      blocked: whether the operator's blacklists keep it out of every set (B 5.1).
     """
 
     hosts: Hosts
+    blocked: Hosts
     _known: dict[str, dict[str, _Known]] = attrs.field(factory=dict)
 
-    def announced(self, announcement: Announcement) -> None:
-        """Take an announcement in place of an older one of its author."""
+    def announced(self, announcement: Announcement) -> bool:
+        """Take an announcement in place of an older one of its author; whether it is hosted."""
         of_identifier = self._known.setdefault(announcement.identifier, {})
         hosted = self.hosts(announcement)
-        of_identifier[announcement.owner] = _Known(announcement.roles, hosted)
+        blocked = self.blocked(announcement)
+        of_identifier[announcement.owner] = _Known(announcement.roles, hosted, blocked)
+        return hosted
 
     def withdrawn(self, owner: str, identifier: str) -> None:
         """Forget an announcement that left."""
@@ -49,6 +54,7 @@ class MembersBeside:
         beside = [owner for owner, each in known.items() if not each.hosted]
         if not beside:
             return {}
-        sets = Membership({owner: each.roles for owner, each in known.items()}, known.keys())
+        roles = {owner: each.roles for owner, each in known.items() if not each.blocked}
+        sets = Membership(roles, roles.keys())
         members = sets.members_of_any(owner for owner, each in known.items() if each.hosted)
         return {owner: owner in members for owner in beside}

@@ -33,6 +33,10 @@ def _everything(announcement: Announcement) -> bool:
     return True
 
 
+def _nothing(announcement: Announcement) -> bool:
+    return False
+
+
 class Roster:
     """Knows who names which relay; no I/O.
 
@@ -41,17 +45,23 @@ class Roster:
       limit: how many relays are followed at once.
       hosts: whether an announcement has its repository here. The relays of others are followed
         where their author is a member of the set of one who has.
+      blocked: whether the operator's blacklists keep an announcement out of every set.
     """
 
     def __init__(
-        self, ours: Iterable[str], limit: int = MAX_RELAYS, hosts: Hosts = _everything
+        self,
+        ours: Iterable[str],
+        limit: int = MAX_RELAYS,
+        hosts: Hosts = _everything,
+        blocked: Hosts = _nothing,
     ) -> None:
-        self._beside = MembersBeside(hosts)
+        self._beside = MembersBeside(hosts, blocked)
         self._ours = tuple(ours)
         self._limit = limit
         self._pinned: dict[str, None] = {}
         self._listed: dict[tuple[int, str, str], _Listed] = {}
         self._addresses: dict[str, tuple[int, str, str]] = {}
+        self._unsettled: dict[str, None] = {}
         self._named_by: dict[str, dict[str, int]] = {}
         # By number of owners and by host, so that no crowd of URLs makes choosing slow.
         self._ranks: dict[int, dict[str, dict[str, None]]] = {}
@@ -75,16 +85,16 @@ class Roster:
         if old is not None and old.order >= event.order:
             return False
         relays = dict.fromkeys(self._usable(announcement.relays)[:MAX_RELAYS_OF_ANNOUNCEMENT])
-        self._beside.announced(announcement)
-        beside = self._beside.counting(announcement.identifier)
-        counts = beside.get(announcement.owner, True)
+        hosted = self._beside.announced(announcement)
+        # One that counted goes on counting until it is known better, so that it keeps its place.
+        counts = hosted or (old is not None and old.counts)
         for url in relays if counts else ():
             self._name(url, announcement.owner)
         if old is not None:
             self._unlist(address)
         self._listed[address] = _Listed(event.order, event.id, tuple(relays), counts)
         self._addresses[event.id] = address
-        self._count(announcement.identifier, beside)
+        self._unsettled[announcement.identifier] = None
         return True
 
     def withdrawn(self, event_ids: Iterable[str]) -> bool:
@@ -94,11 +104,12 @@ class Roster:
             self._unlist(address)
             _, owner, identifier = address
             self._beside.withdrawn(owner, identifier)
-            self._count(identifier, self._beside.counting(identifier))
+            self._unsettled[identifier] = None
         return bool(gone)
 
     def named(self, url: str) -> tuple[bool, int]:
         """Whether the operator named a relay, and how many owners' announcements do."""
+        self._settle()
         return url in self._pinned, len(self._named_by.get(url, ()))
 
     def chosen(self) -> tuple[str, ...]:
@@ -106,6 +117,7 @@ class Roster:
 
         Owners count, not announcements, so that no author fills the places with one list.
         """
+        self._settle()
         chosen = dict.fromkeys(self._pinned)
         of_host = Counter(parse_web_url(url, RELAY_SCHEMES).host for url in chosen)
         for owners in sorted(self._ranks, reverse=True):
@@ -123,6 +135,12 @@ class Roster:
         del self._addresses[listed.event_id]
         for url in listed.relays if listed.counts else ():
             self._unname(url, address[1])
+
+    def _settle(self) -> None:
+        """Find out who counts where something changed: once, however many announcements came."""
+        for identifier in self._unsettled:
+            self._count(identifier, self._beside.counting(identifier))
+        self._unsettled.clear()
 
     def _count(self, identifier: str, beside: Mapping[str, bool]) -> None:
         """Follow for members who came, and no more for those who went."""
