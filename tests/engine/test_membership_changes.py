@@ -13,7 +13,8 @@ from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.disk.repository import is_repository
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.purgatory.entries import Origin
+from purgatory_sync.purgatory.entries import HeldState, Origin
+from purgatory_sync.release.index.missing_objects import concern_of
 from purgatory_sync.release.lagging import lags, make_hosted
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.testing import events
@@ -164,6 +165,71 @@ async def test_b_6_7_who_is_removed_while_he_pushes_has_pushed_nothing(
     assert await rules(world, ANNA, OURS)
 
 
+async def test_b_6_7_who_accepts_while_the_other_pushes_has_the_newer_state(world: World) -> None:
+    """Anna's push was begun when her state was the newest of her set; Ben's is newer."""
+    await world.announce(BEN)
+    await serve(world, BEN, THEIRS, -50, BEN)
+    await world.announce(ANNA, maintainers=[BEN])
+    await serve(world, ANNA, OURS, -80, ANNA)
+    assert (await world.offer(state(ANNA, MORE, -60))).outcome is Outcome.HELD
+    pieces, begun = pack([MORE]), False
+
+    async def read() -> bytes:
+        nonlocal begun
+        if not begun:
+            begun = True
+            await world.announce(BEN, maintainers=[ANNA], created_at=NOW - 40)
+            assert await rules(world, ANNA, THEIRS)
+        return await pieces()
+
+    with pytest.raises(PushRefused):
+        await pusher_of(world).receive(RepositoryId(ANNA.pubkey, "repo"), {MAIN: MORE.oid}, read)
+    assert begun
+    assert await rules(world, ANNA, THEIRS)
+
+
+async def test_b_3_7_a_moderator_rules_nothing_and_sets_statuses(world: World) -> None:
+    """Clients judge who may set a status (B 5); refs are for maintainers."""
+    await world.announce(ANNA, roles=[("M", ANNA), ("o", CARL)])
+    await world.announce(CARL, roles=[("M", ANNA), ("o", CARL)], listed=False)
+    await serve(world, ANNA, OURS, -80, ANNA)
+    world.give(ANNA, [MORE])
+    request = events.pull_request(DORA, [ANNA.coordinate("repo")], MORE.oid, created_at=NOW - 75)
+    assert (await world.offer(request)).outcome is Outcome.SERVED
+    refused = await world.offer(state(CARL, MORE, -70))
+    assert refused.message.startswith("restricted: author not authorized for this repository: ")
+    with pytest.raises(PushRefused):
+        await pusher_of(world).receive(
+            RepositoryId(ANNA.pubkey, "repo"), {MAIN: MORE.oid}, pack([MORE])
+        )
+    status = events.note(CARL, kind=1632, tags=[("e", request.id)], created_at=NOW - 60)
+    assert (await world.offer(status)).outcome is Outcome.SERVED
+    assert await rules(world, ANNA, OURS)
+
+
+@pytest.mark.parametrize("origin", list(Origin))
+async def test_b_2_2_b_a_member_that_delists_stays_one(world: World, origin: Origin) -> None:
+    """Its membership never lapses, its repository is not served any more and stays on the disk."""
+    await world.announce(ANNA, maintainers=[BEN])
+    hosted = await world.announce(BEN, maintainers=[ANNA])
+    await serve(world, ANNA, OURS, -80, ANNA)
+    await serve(world, BEN, THEIRS, -70, BEN)
+    assert await rules(world, ANNA, THEIRS)
+    beside = await world.announce(
+        BEN, maintainers=[ANNA], created_at=NOW - 60, listed=False, origin=origin
+    )
+    assert {beside.id} == {beside.id, hosted.id} & await world.served()
+    assert await rules(world, ANNA, THEIRS)
+    assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {
+        ANNA.pubkey,
+        BEN.pubkey,
+    }
+    assert is_repository(world.path(BEN))
+    assert (await world.offer(hosted, origin)).outcome is not Outcome.SERVED
+    await serve(world, BEN, MORE, -50, ANNA)
+    assert await rules(world, ANNA, MORE)
+
+
 Leave = Callable[[World], Awaitable[object]]
 
 
@@ -210,6 +276,10 @@ async def test_b_3_8_who_goes_rules_no_more_and_comes_back(world: World, way: st
     assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {ANNA.pubkey}
     assert bens.id in await world.served()
     assert held.id in await world.held(), "it waits for its end, or his return"
+    waiting = world.purgatory.get(held.id)
+    assert isinstance(waiting, HeldState)
+    concern = await concern_of(waiting, world.index, world.repositories)
+    assert concern.repositories == (), "it is hunted for no more"
     for author in (BEN, CARL):
         later = await world.offer(state(author, MORE, -20))
         assert way == "he names nobody" or later.outcome is Outcome.REFUSED, later.message
@@ -340,7 +410,7 @@ async def test_b_2_7_what_a_path_only_passes_through_does_not_end_either(
     assert (await world.index.data("repo")).maintainer_set(ANNA.pubkey) == {LEAD.pubkey}
 
 
-@pytest.mark.parametrize("how", ["removes everybody", "deletes itself", "names nobody"])
+@pytest.mark.parametrize("how", ["removes everybody", "deletes itself", "names nobody", "vanishes"])
 async def test_b_3_8_a_lead_that_goes_empties_nothing(world: World, how: str) -> None:
     """Anna points at the lead, in whose group she is; afterwards she frees herself."""
     await world.announce(LEAD, roles=[("M", LEAD), ("m", ANNA)])
@@ -350,6 +420,9 @@ async def test_b_3_8_a_lead_that_goes_empties_nothing(world: World, how: str) ->
     assert await rules(world, ANNA, THEIRS)
     if how == "deletes itself":
         await world.offer(LEAD.sign(5, "", [("a", f"30617:{LEAD.pubkey}:repo")], NOW - 60))
+    elif how == "vanishes":
+        await world.offer(events.vanish(LEAD, created_at=NOW - 60))
+        assert not is_repository(world.path(LEAD))
     else:
         roles: Roles = [("M", LEAD)] if how == "removes everybody" else [("m", LEAD)]
         await world.announce(LEAD, roles=roles, created_at=NOW - 60)
