@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -10,11 +11,12 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from ..engine.keeping.caretaker import ListedRepository
+from ..engine.keeping.manifest import Manifest
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
 from ..engine.upkeep.authority_report import RepositoryAuthority
-from ..engine.upkeep.caretaker import ListedRepository
-from ..errors import NodeUnreachable
+from ..errors import ConfigurationError, NodeUnreachable
 from ..node.operator.control import SOCKET, Question
 from ..node.operator.node_status import NodeStatus
 
@@ -30,6 +32,7 @@ class NoNode(NodeUnreachable):
 class _Answer:
     result: msgspec.Raw = _NULL
     error: str | None = None
+    bad_request: bool = False
 
 
 class Asker:
@@ -115,10 +118,19 @@ class Asker:
         answer: tuple[RepositoryAuthority, ...] = self._ask(Question("authority", name), kind)
         return answer
 
-    def _ask(self, request: Question, kind: Any) -> Any:
+    def backup(self, folder: Path, tell: Callable[[str], None]) -> Manifest:
+        """Make a backup in a folder, by its path from the root; it takes as long as it takes."""
+        self._socket.settimeout(None)
+        answer: Manifest = self._ask(Question("backup", str(folder)), Manifest, tell)
+        return answer
+
+    def _ask(self, request: Question, kind: Any, tell: Callable[[str], None] | None = None) -> Any:
         try:
             self._socket.sendall(msgspec.json.encode(request) + b"\n")
             line = self._lines.readline()
+            while tell is not None and line.startswith(b'{"progress":'):
+                tell(str(msgspec.json.decode(line)["progress"]))
+                line = self._lines.readline()
         except OSError as error:
             raise NodeUnreachable(f"the node does not answer: {error.strerror or error}") from error
         if not line.endswith(b"\n"):
@@ -127,6 +139,8 @@ class Asker:
             )
         try:
             answer = msgspec.json.decode(line, type=_Answer)
+            if answer.error is not None and answer.bad_request:
+                raise ConfigurationError(answer.error)
             if answer.error is not None:
                 raise NodeUnreachable(f"the node could not answer: {answer.error}")
             return msgspec.json.decode(answer.result, type=kind)

@@ -36,7 +36,7 @@ def _authority(
     found = ask_or_open(
         settings,
         lambda node: node.authority(repository),
-        lambda keeper: keeper.authority(repository),
+        lambda keepers: keepers.caretaker.authority(repository),
     )
     print_json(found) if json else print_text(tell_authority(found))
     return 0 if found or not repository else 1

@@ -11,12 +11,14 @@ import trio
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from ..engine.upkeep.caretaker import Caretaker
-from ..engine.upkeep.offline import open_offline
+from ..engine.keeping.backup_restore import restore_backup
+from ..engine.keeping.keepers import Keepers
+from ..engine.keeping.offline import open_offline
 from ..settings import Settings
 from ..settings_loader import load_settings
 from .asking import Asker, NoNode
 from .operating import AsJson, Folder, print_json, print_text
+from .printing import showing
 from .telling import plain, tell_repositories
 
 T = TypeVar("T")
@@ -37,13 +39,17 @@ def add_keeping_commands(app: App) -> None:
     app.command(_list, name="list", help=said)
     said = "Remove a repository that is neither served nor held, no matter who put it there."
     app.command(_remove, name="remove", help=said)
+    said = "Back up store and repositories, of a running node too."
+    app.command(_backup, name="backup", help=said)
+    said = "Fill two empty folders from a backup."
+    app.command(_restore, name="restore", help=said)
 
 
 def _list(
     *, json: AsJson = False, relay_data_path: Folder = None, git_data_path: GitFolder = None
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
-    listed = ask_or_open(settings, Asker.list, Caretaker.list)
+    listed = ask_or_open(settings, Asker.list, lambda keepers: keepers.caretaker.list())
     print_json(listed) if json else print_text(tell_repositories(listed))
     return 0
 
@@ -57,16 +63,65 @@ def _remove(
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
     ask_or_open(
-        settings, lambda node: node.remove(repository), lambda keeper: keeper.remove(repository)
+        settings,
+        lambda node: node.remove(repository),
+        lambda keepers: keepers.caretaker.remove(repository),
     )
     print_text(Text(f"removed {plain(repository)}"))
+    return 0
+
+
+def _backup(
+    folder: Annotated[Path, Parameter(help="A new folder, or one that is empty.")],
+    /,
+    *,
+    json: AsJson = False,
+    relay_data_path: Folder = None,
+    git_data_path: GitFolder = None,
+) -> int:
+    settings = settings_of(relay_data_path, git_data_path)
+    target = folder.absolute()
+    with showing("backing up") as tell:
+        made = ask_or_open(
+            settings,
+            lambda node: node.backup(target, tell),
+            lambda keepers: keepers.backup.make(target, tell),
+        )
+    if json:
+        print_json(made)
+    else:
+        counted = f"{made.repositories} repositories, {made.served} events served, {made.held} held"
+        print_text(Text(f"backed up to {target}: {counted}"))
+    return 0
+
+
+def _restore(
+    folder: Annotated[Path, Parameter(help="The folder of a backup.")],
+    /,
+    *,
+    json: AsJson = False,
+    relay_data_path: Folder = None,
+    git_data_path: GitFolder = None,
+) -> int:
+    settings = settings_of(relay_data_path, git_data_path)
+    with showing("restoring") as tell:
+        made = restore_backup(folder.absolute(), settings, tell)
+    if json:
+        print_json(made)
+    else:
+        print_text(
+            Text(
+                f"restored {made.repositories} repositories to {settings.git_data_path} and"
+                f" {made.served + made.held} events to {settings.relay_data_path}: start the node"
+            )
+        )
     return 0
 
 
 def ask_or_open(
     settings: Settings,
     ask: Callable[[Asker], T],
-    offline: Callable[[Caretaker], Awaitable[T]],
+    offline: Callable[[Keepers], Awaitable[T]],
 ) -> T:
     """Let the running node do it, or do it under the locks of one that is stopped."""
 

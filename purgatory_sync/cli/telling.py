@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
+from ..engine.keeping.caretaker import ListedRepository
 from ..engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
-from ..engine.upkeep.caretaker import ListedRepository
 from ..node.operator.node_status import NodeStatus
 from ..node.operator.wording import (
     ago,

@@ -41,11 +41,13 @@ from .admission.snapshot import SnapshotBuilder
 from .context import RealSyncContext
 from .counting import Counts, Telling
 from .engine import PurgatorySync
+from .keeping.backup import Backup
+from .keeping.caretaker import Caretaker
+from .keeping.keepers import Keepers
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .status.explainer import Explainer
 from .status.served_recently import ServedRecently
-from .upkeep.caretaker import Caretaker
 from .upkeep.catching_up import catch_up
 from .upkeep.list_enforcement import end_what_is_blocked
 from .upkeep.pairing import pair
@@ -295,6 +297,7 @@ async def _put_together(
         partial(counts.totals, throttles),
         served,
     )
+    repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)
     engine = PurgatorySync(
         settings,
         store,
@@ -302,13 +305,15 @@ async def _put_together(
         purgatory,
         _make_pusher(given, core, releaser, in_flight),
         explainer,
-        Caretaker(core, releaser),
+        Keepers(
+            Caretaker(core, releaser),
+            Backup(core, releaser, settings, clock, lambda: repacker.still),
+        ),
         core,
         releaser,
         _make_admission(given, core, releaser, throttles.naughty),
         counts,
     )
-    repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)
     upkeep = (sweeper.run, repacker.run, throttle_journal.run, explainer.run)
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 

@@ -28,11 +28,11 @@ from ..settings import Settings
 from ..store.protocol import Store
 from .admission.admission import Admission, Answer
 from .counting import Counts
+from .keeping.keepers import Keepers
 from .pushes.pushing import Pusher
 from .status.explainer import Explainer
 from .status.models import Statistics
 from .status.repository_status import RepositoryStatus, repository_status
-from .upkeep.caretaker import Caretaker
 
 QUERY_LIMIT = 500
 
@@ -47,7 +47,7 @@ class PurgatorySync:
       purgatory: what is held; to be read only.
       pusher: takes pushes; `push` is its short form.
       explainer: says why events are held.
-      caretaker: what the operator does to repositories.
+      keepers: what operators do to repositories, and backups.
     """
 
     settings: Settings
@@ -56,7 +56,7 @@ class PurgatorySync:
     purgatory: Purgatory
     pusher: Pusher
     explainer: Explainer
-    caretaker: Caretaker
+    keepers: Keepers
     _core: Core
     _releaser: Releaser
     _admission: Admission

@@ -182,7 +182,7 @@ async def _serving(
         heard.add(following)
         async with (
             trio.open_nursery() as nursery,
-            control(settings, engine.explainer, engine.caretaker, following.relays),
+            control(settings, engine.explainer, engine.keepers, following.relays),
         ):
             nursery.start_soon(following.run, keys[0].key)
             nursery.start_soon(give_back_memory)

@@ -13,7 +13,7 @@ import trio
 
 from purgatory_sync.cli import run_command
 from purgatory_sync.engine import PurgatorySync, open_engine
-from purgatory_sync.engine.upkeep.offline import open_offline
+from purgatory_sync.engine.keeping.offline import open_offline
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.git.disk.repository import create_bare
 from purgatory_sync.node.operator.control import control
@@ -42,7 +42,7 @@ async def node(folder: Path) -> AsyncIterator[PurgatorySync]:
             announced = events.announcement(ALICE, "r", clone=clone, relays=["wss://git.example"])
             assert (await engine.offer(announced, "user")).accepted
             create_bare(folder / "git" / BOB.npub / "ü x.git", folder / "git/.tmp")
-            async with control(settings, engine.explainer, engine.caretaker):
+            async with control(settings, engine.explainer, engine.keepers):
                 yield engine
 
 
@@ -117,3 +117,26 @@ async def test_no_store_is_a_sentence_and_none_is_made(
     assert await run(tmp_path, "list") == 2
     assert "no store is there" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
+
+
+async def back_up_and_restore(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "backup", str(folder / name)) == 0
+    said = capsys.readouterr().out
+    assert said == f"backed up to {folder / name}: 2 repositories, 0 events served, 1 held\n"
+    assert await run(folder, "backup", str(folder / name)) == 2
+    assert "is not empty: name a folder that is" in capsys.readouterr().err
+    again = folder / f"again-{name}"
+    assert await run(again, "restore", str(folder / name), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["held"] == 1
+    assert await run(again, "list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+async def test_b_13_5_backup_and_restore_of_a_running_node_and_of_a_stopped_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path):
+        await back_up_and_restore(tmp_path, "running", capsys)
+    await back_up_and_restore(tmp_path, "stopped", capsys)
+    assert await run(tmp_path / "x", "restore", str(tmp_path / "nothing")) == 2
+    assert "nothing is no backup, or one that was not finished" in capsys.readouterr().err

@@ -32,11 +32,13 @@ class Repacker:
 
     Attributes:
       min_free_bytes: bytes that must stay free on the disk.
+      still: while it is held, nothing is repacked or dropped.
     """
 
     core: Core
     releaser: Releaser
     min_free_bytes: int
+    still: trio.Lock = attrs.field(factory=trio.Lock)
     repositories: Repositories = attrs.field(init=False)
     _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
     _dropper: Dropper = attrs.field(init=False)
@@ -66,10 +68,12 @@ class Repacker:
         """
         leaving, many = await blocking(self._place, self._find, trio.current_time())
         for path in leaving:
-            await self._dropper.drop(path)
+            async with self.still:
+                await self._dropper.drop(path)
         for path, count in many:
             try:
-                await self._repack(path)
+                async with self.still:
+                    await self._repack(path)
             except (PurgatorySyncError, OSError) as error:
                 self._given_up[path] = count
                 log.warning("not repacked", path=str(path), packs=count, error=str(error))

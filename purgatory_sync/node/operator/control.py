@@ -1,8 +1,10 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
-`hunt`, `remove` or `authority`; the answer `{"result": …}` or `{"error": "a sentence"}`. All
-reasons are told: a user who may open the socket may read the data beside it.
+`hunt`, `remove`, `authority` or `backup`; the answer `{"result": …}` or `{"error": "a sentence"}`,
+with `bad_request` where the request is at fault. How far a long one is comes in lines before it:
+`{"progress": "a sentence"}`. All reasons are told: a user who may open the socket may read the
+data beside it.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import attrs
 import msgspec
 import trio
 
+from ...engine.keeping.keepers import Keepers
 from ...engine.status.explainer import Explainer
-from ...engine.upkeep.caretaker import Caretaker
-from ...errors import PurgatorySyncError
+from ...errors import ConfigurationError, PurgatorySyncError
 from ...runtime.logger import get_logger
 from ...settings import Settings
 from ..upstream.state.relay_health import RelayStatus
@@ -33,6 +35,7 @@ Relays = Callable[[], tuple[RelayStatus, ...]]
 SOCKET: Final = "control.sock"
 MAX_REQUEST_BYTES: Final = 4096
 MAX_CONNECTIONS: Final = 16
+TELL_SECS: Final = 1.0
 _MODE: Final = 0o600
 
 log = get_logger(__name__)
@@ -43,10 +46,10 @@ class Question:
     """One line of a client.
 
     `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier,
-    `authority`: either, or empty).
+    `authority`: either, or empty, `backup`: the path of a folder).
     """
 
-    do: Literal["status", "why", "fate", "hunt", "list", "remove", "authority"]
+    do: Literal["status", "why", "fate", "hunt", "list", "remove", "authority", "backup"]
     name: str = ""
 
 
@@ -59,7 +62,7 @@ class _Desk:
     """Who knows the answers."""
 
     explainer: Explainer
-    caretaker: Caretaker
+    keepers: Keepers
     relays: Relays
 
 
@@ -67,7 +70,7 @@ class _Desk:
 async def control(
     settings: Settings,
     explainer: Explainer,
-    caretaker: Caretaker,
+    keepers: Keepers,
     relays: Relays = _no_relays,
 ) -> AsyncIterator[None]:
     """Answer on the socket while the block runs; to be used while the engine holds the folder.
@@ -85,7 +88,7 @@ async def control(
     ours = os.stat(_path(settings))
     try:
         async with trio.open_nursery() as nursery:
-            desk = _Desk(explainer, caretaker, relays)
+            desk = _Desk(explainer, keepers, relays)
             handler = partial(_serve, desk, trio.CapacityLimiter(MAX_CONNECTIONS))
             nursery.start_soon(trio.serve_listeners, handler, [listener])
             yield
@@ -145,9 +148,45 @@ async def _serve(
         rest = bytearray()
         try:
             while (line := await _line(stream, rest)) is not None:
-                await stream.send_all(await _answer(desk, line) + b"\n")
+                await stream.send_all(await _answer(desk, line, Progress(stream)) + b"\n")
         except trio.BrokenResourceError:
             pass
+
+
+class Progress:
+    """Tells a client how far its request is, at most once a second."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._said: str | None = None
+
+    def tell(self, sentence: str) -> None:
+        """So far it is; only the newest is sent."""
+        self._said = sentence
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Send what is told while the block runs; a client that left is no error."""
+        raised: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send)
+            try:
+                yield
+            except Exception as error:
+                raised = error
+            nursery.cancel_scope.cancel()
+        if raised is not None:
+            raise raised
+
+    async def _send(self) -> None:
+        while True:
+            await trio.sleep(TELL_SECS)
+            said, self._said = self._said, None
+            if said is not None:
+                try:
+                    await self._stream.send_all(msgspec.json.encode({"progress": said}) + b"\n")
+                except trio.BrokenResourceError:
+                    return
 
 
 async def _line(stream: trio.SocketStream, rest: bytearray) -> bytes | None:
@@ -161,20 +200,23 @@ async def _line(stream: trio.SocketStream, rest: bytearray) -> bytes | None:
     return line
 
 
-async def _answer(desk: _Desk, line: bytes) -> bytes:
+async def _answer(desk: _Desk, line: bytes, progress: Progress) -> bytes:
     try:
         request = msgspec.json.decode(line, type=Question)
-        return msgspec.json.encode({"result": await _do(desk, request)})
+        async with progress.telling():
+            result = await _do(desk, request, progress)
+        return msgspec.json.encode({"result": result})
     except msgspec.MsgspecError as error:
         return msgspec.json.encode({"error": f"not understood: {error}"})
     except PurgatorySyncError as error:
-        return msgspec.json.encode({"error": str(error)})
+        at_fault = {"bad_request": True} if isinstance(error, ConfigurationError) else {}
+        return msgspec.json.encode({"error": str(error), **at_fault})
     except Exception:
         log.exception("control request crashed")
         return msgspec.json.encode({"error": "failed inside: the node's log says why"})
 
 
-async def _do(desk: _Desk, request: Question) -> Any:
+async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
     if request.do == "status":
         return NodeStatus.of(await desk.explainer.look(), desk.relays())
     if request.do == "why":
@@ -182,13 +224,15 @@ async def _do(desk: _Desk, request: Question) -> Any:
     if request.do == "fate":
         return await desk.explainer.fate(request.name)
     if request.do == "list":
-        return await desk.caretaker.list()
+        return await desk.keepers.caretaker.list()
     if request.do == "authority":
-        return await desk.caretaker.authority(request.name)
+        return await desk.keepers.caretaker.authority(request.name)
     if request.do == "remove":
-        removed = await desk.caretaker.remove(request.name)
+        removed = await desk.keepers.caretaker.remove(request.name)
         log.info("repository removed by hand", repository=request.name)
         return removed
+    if request.do == "backup":
+        return await desk.keepers.backup.make(Path(request.name), progress.tell)
     hunted = await desk.explainer.hunt(request.name)
     if hunted is not None:
         log.info("hunt by hand", identifier=request.name, forgiven=len(hunted.forgiven))

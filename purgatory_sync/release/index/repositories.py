@@ -72,6 +72,7 @@ class Repositories:
 
     Attributes:
       removals: how many repositories were removed, or begun to be, since the start.
+      before_removal: called with the path of a repository that is about to be removed.
       exact_names: whether the file system tells names apart that differ in case or Unicode's form.
     """
 
@@ -84,6 +85,7 @@ class Repositories:
         self._walked: Bounded[tuple[Path, str], bool] = Bounded(REMEMBERED_WALKS)
         self._existing: set[Path] = set()
         self.removals = 0
+        self.before_removal: Callable[[Path], None] | None = None
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run synchronous git work in a thread; see `runtime.blocking`."""
@@ -213,6 +215,8 @@ class Repositories:
           RepositoryError: the disk refuses.
         """
         path = self.path(owner, identifier)
+        if self.before_removal is not None:
+            self.before_removal(path)
         self._existing.discard(path)
         self.removals += 1
         remove_repository(path, self.tmp)

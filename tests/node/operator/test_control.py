@@ -40,7 +40,7 @@ async def controlled(folder: Path) -> AsyncIterator[PurgatorySync]:
     with trio.fail_after(20):
         async with (
             open_engine(settings, store=MemoryStore()) as engine,
-            control(settings, engine.explainer, engine.caretaker),
+            control(settings, engine.explainer, engine.keepers),
         ):
             yield engine
 

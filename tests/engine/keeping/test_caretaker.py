@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from purgatory_sync.engine.upkeep.caretaker import Caretaker
+from purgatory_sync.engine.keeping.caretaker import Caretaker
 from purgatory_sync.errors import RepositoryError
 from purgatory_sync.release.index.repository_index import RepositoryIndex
 from purgatory_sync.testing.events import Author

@@ -15,7 +15,7 @@ from ...release.commit import Core
 from ...release.index.repositories import Repositories
 from ...release.releaser import Releaser
 from ...store.protocol import Change, Made
-from .authority_report import RepositoryAuthority, report_authority
+from ..upkeep.authority_report import RepositoryAuthority, report_authority
 
 _STANDINGS: dict[Standing, Literal["served", "held", "expired"]] = {
     Standing.SERVED: "served",

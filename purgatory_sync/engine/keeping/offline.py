@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 
 import trio
 
@@ -19,17 +19,20 @@ from ...release.index.locks import IdentifierLocks
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import RepositoryIndex
 from ...release.releaser import Releaser
+from ...runtime.clock import WallClock
 from ...settings import Settings
 from ...store.opening import DATABASE, open_store
 from ...store.protocol import Journal, Store
+from ..upkeep.pairing import require_pair
+from .backup import Backup
 from .caretaker import Caretaker
-from .pairing import require_pair
+from .keepers import Keepers
 
 GIT_THREADS = 4
 
 
 @asynccontextmanager
-async def open_offline(settings: Settings) -> AsyncIterator[Caretaker]:
+async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
     """What the node of these settings has on disk, while the block runs; it cannot start meanwhile.
 
     Raises:
@@ -48,7 +51,9 @@ async def open_offline(settings: Settings) -> AsyncIterator[Caretaker]:
             journal = await store.load()
             await require_pair(store, journal, repositories, settings)
             core = _core(store, journal, repositories, settings)
-            yield Caretaker(core, Releaser(core, IdentifierLocks()))
+            releaser = Releaser(core, IdentifierLocks())
+            backup = Backup(core, releaser, settings, WallClock.from_system(), nullcontext)
+            yield Keepers(Caretaker(core, releaser), backup)
         finally:
             os.close(lock)
 

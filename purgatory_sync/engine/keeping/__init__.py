@@ -1,0 +1,1 @@
+"""What an operator keeps: backups, and what is brought back from them."""
