@@ -70,7 +70,7 @@ class Backup:
             backup is being made.
           RepositoryError, StoreError: the disk refuses.
 
-        Whatever ends it, cancellation too, leaves no half backup.
+        An error or cancellation leaves no half backup.
         """
         self._judge(target)
         self._busy = True
