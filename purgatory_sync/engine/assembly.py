@@ -49,6 +49,7 @@ from .pushes.pushing import Pusher
 from .status.explainer import Explainer
 from .status.served_recently import ServedRecently
 from .upkeep.catching_up import catch_up
+from .upkeep.expiring import Expirer
 from .upkeep.list_enforcement import end_what_is_blocked
 from .upkeep.pairing import pair
 from .upkeep.repacker import Repacker
@@ -314,7 +315,8 @@ async def _put_together(
         _make_admission(given, core, releaser, throttles.naughty),
         counts,
     )
-    upkeep = (sweeper.run, repacker.run, throttle_journal.run, explainer.run)
+    expirer = Expirer(store, core, releaser, clock)
+    upkeep = (sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run)
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -15,6 +16,8 @@ from .address import Address
 from .schnorr import VerifyingKey, is_signed_by, verifying_key
 
 MAX_CREATED_AT = 2**53
+_EXPIRATION = re.compile(r"[0-9]{1,16}")
+_NEVER_EXPIRING = frozenset((kinds.DELETION, kinds.VANISH, kinds.ANNOUNCEMENT, kinds.STATE))
 
 Hex32 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Hex64 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{128}\Z")]
@@ -57,6 +60,17 @@ class Event(msgspec.Struct, frozen=True):
         for tag in self.tags:
             if tag and tag[0] == name:
                 yield from tag[1:]
+
+    @property
+    def expires_at(self) -> int | None:
+        """Unix seconds from which on it is not to be served; None: never (NIP-40; B 5.3).
+
+        What rules refs, and requests, do not expire: refs would stay that no key vouches for.
+        """
+        text = self.first("expiration") or ""
+        if self.kind in _NEVER_EXPIRING or kinds.is_ephemeral(self.kind):
+            return None
+        return int(text) if _EXPIRATION.fullmatch(text) else None
 
     @property
     def is_protected(self) -> bool:

@@ -31,7 +31,12 @@ class Outlook:
 
 def time_is_up(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bool:
     """Whether the 30 minutes are over, so that its outlook is worth finding out."""
-    return now >= held.accepted_at + settings.expiry_secs
+    return now >= held.accepted_at + settings.expiry_secs or has_expired(held, now)
+
+
+def has_expired(held: HuntedEvent, now: float) -> bool:
+    """Whether its author wants it served no more (NIP-40); then no source is tried first."""
+    return held.event.expires_at is not None and held.event.expires_at <= now
 
 
 def untried_sources(held: HuntedEvent, outlook: Outlook) -> tuple[str, ...]:

@@ -12,7 +12,15 @@ from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
 from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
-from .rules import START_MEMORY_SECS, indexed_tags, is_kept, merged, wins_over
+from .rules import (
+    EXPIRATION,
+    START_MEMORY_SECS,
+    expiration,
+    indexed_tags,
+    is_kept,
+    merged,
+    wins_over,
+)
 
 
 class MemoryStore(Store):
@@ -93,6 +101,14 @@ class MemoryStore(Store):
         """How many served events match any of the filters; `limit` is ignored."""
         await self._begin()
         return len({event.id for wanted in filters for event in self._matching(wanted)})
+
+    async def expiring(self, now: float, limit: int) -> tuple[list[str], float | None]:
+        """Served events that expired by now, and when the next one does."""
+        await self._begin()
+        times = sorted(value for letter, value in self._by_tag if letter == EXPIRATION)
+        over = [value for value in times if value <= expiration(now)]
+        ids = [each for value in over for each in self._by_tag[EXPIRATION, value]]
+        return ids[:limit], float(times[len(over)]) if len(over) < len(times) else None
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""

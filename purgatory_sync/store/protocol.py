@@ -196,6 +196,16 @@ class Store(Protocol):
     async def count(self, filters: Sequence[Filter], *, most_work: int | None = None) -> int:
         """How many served events match any of the filters; `limit` is ignored."""
 
+    async def expiring(self, now: float, limit: int) -> tuple[list[str], float | None]:
+        """Served events that expired by now (NIP-40), and when the next one does.
+
+        Args:
+          now: Unix seconds.
+          limit: at most so many ids.
+
+        Returns (ids, Unix seconds): the time is None where no other event expires.
+        """
+
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""
 

@@ -10,6 +10,7 @@ from ..nostr.event import Event
 from ..records import Tombstone
 from .protocol import HeldRow
 
+EXPIRATION = "expiration"
 START_MEMORY_SECS = 60.0
 """Starts older than this no longer count against a domain (B 8.2)."""
 
@@ -25,8 +26,13 @@ def wins_over(event: Event, other: Event) -> bool:
 
 
 def indexed_tags(event: Event) -> frozenset[tuple[str, str]]:
-    """The (letter, value) pairs that filters can ask for: first values of one-letter tags."""
-    return frozenset(
+    """The (letter, value) pairs that filters can ask for: first values of one-letter tags.
+
+    And when it expires, which no filter can ask for, as a number of so many digits that texts are
+    in the order of the times (NIP-40).
+    """
+    expires = [] if event.expires_at is None else [(EXPIRATION, expiration(event.expires_at))]
+    return frozenset(expires).union(
         (tag[0], tag[1])
         for tag in event.tags
         if len(tag) > 1 and len(tag[0]) == 1 and tag[0].isascii() and tag[0].isalpha()
@@ -37,6 +43,11 @@ def merged(one: Tombstone, other: Tombstone) -> Tombstone:
     """What is kept of two tombstones of one target and author: what covers more, for longer."""
     ends = None if one.ends is None or other.ends is None else max(one.ends, other.ends)
     return attrs.evolve(one, until=max(one.until, other.until), ends=ends)
+
+
+def expiration(at: float) -> str:
+    """The value under which what expires at a time (Unix seconds) is found."""
+    return f"{int(at):020d}"
 
 
 def held_identifiers(row: HeldRow) -> tuple[str, ...]:

@@ -96,6 +96,10 @@ class SqliteStore(Store):
         """How many served events match any of the filters; `limit` is ignored."""
         return await self._read(sqlite_queries.count, filters, most_work=most_work)
 
+    async def expiring(self, now: float, limit: int) -> tuple[list[str], float | None]:
+        """Served events that expired by now, and when the next one does."""
+        return await self._read(sqlite_queries.expiring, now, limit)
+
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""
         return await self._read(sqlite_queries.served_ids, ids)

@@ -20,6 +20,7 @@ from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
 from .protocol import DomainRow, Expired, HeldRow, Journal, Made
+from .rules import EXPIRATION, expiration
 from .sqlite_values import listed, listed_numbers, searchable
 
 _IN = "IN (SELECT value FROM json_each(?))"
@@ -178,6 +179,22 @@ def served_ids(connection: sqlite3.Connection, ids: Sequence[str]) -> frozenset[
     """Which of the ids are served."""
     rows = connection.execute(f"SELECT id FROM event WHERE id {_IN}", [listed(ids)])  # noqa: S608
     return frozenset(name for (name,) in rows.fetchall())
+
+
+def expiring(
+    connection: sqlite3.Connection, now: float, limit: int
+) -> tuple[list[str], float | None]:
+    """The ids of events that expired by now, and when the next one does."""
+    rows = connection.execute(
+        "SELECT event.id FROM tag JOIN event ON event.number = tag.event"
+        " WHERE letter = ? AND value <= ? ORDER BY value LIMIT ?",
+        (EXPIRATION, expiration(now), limit),
+    )
+    ids = [name for (name,) in rows.fetchall()]
+    (following,) = connection.execute(
+        "SELECT min(value) FROM tag WHERE letter = ? AND value > ?", (EXPIRATION, expiration(now))
+    ).fetchone()
+    return ids, None if following is None else float(following)
 
 
 def tombstones(connection: sqlite3.Connection, targets: Sequence[str]) -> list[Tombstone]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 4
+VERSION = 5
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -108,11 +108,24 @@ CREATE TABLE server_note (
 ) WITHOUT ROWID;
 """
 
+# As `rules.indexed_tags` has it for what is saved now (NIP-40): the first tag counts.
+EXPIRING = """
+INSERT OR IGNORE INTO tag (letter, value, event)
+SELECT 'expiration', printf('%020d', CAST(at AS INTEGER)), number FROM (
+  SELECT event.number AS number, min(tags.key), json_extract(tags.value, '$[1]') AS at
+  FROM event, json_each(event.json, '$.tags') AS tags
+  WHERE event.json LIKE '%"expiration"%' AND event.kind NOT IN (5, 62, 30617, 30618)
+    AND json_extract(tags.value, '$[0]') = 'expiration'
+  GROUP BY event.number)
+WHERE at <> '' AND at NOT GLOB '*[^0-9]*' AND length(at) <= 16;
+"""
+
 # From the version that is the key to the next one.
 UPGRADES = {
     1: f"{MADE} ALTER TABLE expired ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
     2: f"{ENDS} ALTER TABLE made ADD COLUMN ending INTEGER NOT NULL DEFAULT 0;",
     3: SERVER_NOTES,
+    4: EXPIRING,
 }
 
 

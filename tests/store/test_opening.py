@@ -136,7 +136,7 @@ async def test_damage_at_run_time_is_typed(tmp_path: Path) -> None:
 async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
-        other.execute("UPDATE meta SET value = '5' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '6' WHERE key = 'schema'")
         other.commit()
     before = (tmp_path / DATABASE).read_bytes()
     with pytest.raises(ConfigurationError, match="written by a newer version") as caught:
@@ -197,6 +197,25 @@ async def test_b_8_3_what_version_3_wrote_is_brought_up(tmp_path: Path) -> None:
         await store.apply(Change(server_notes=[noted]))
     async with aclosing(await open_store(tmp_path)) as store:
         assert (await store.load()).server_notes == (noted,)
+
+
+async def test_b_5_3_what_version_4_served_expires_too(tmp_path: Path) -> None:
+    tags = {
+        "first": [("expiration", "70"), ("expiration", "60")],
+        "none": [("expiration", "soon"), ("expiration", "60")],
+        "long": [("expiration", "1" * 17)],
+        "never": [("x", "expiration")],
+    }
+    found = {name: note(ALICE, name, tags=each) for name, each in tags.items()}
+    async with aclosing(await open_store(tmp_path)) as store:
+        await store.apply(Change(save=[*found.values()]))
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+        other.executescript(
+            "DELETE FROM tag WHERE letter = 'expiration';"
+            " UPDATE meta SET value = '4' WHERE key = 'schema';"
+        )
+    async with aclosing(await open_store(tmp_path)) as store:
+        assert await store.expiring(1e15, 10) == ([found["first"].id], None)
 
 
 async def test_a_start_that_was_killed_early_can_be_repeated(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ...purgatory.expiry import (
     Outlook,
     announcement_step,
     event_ends,
+    has_expired,
     last_moment,
     placeholder_ends,
     time_is_up,
@@ -123,7 +124,7 @@ class Sweeper:
         purgatory = self.core.purgatory
         if purgatory.get(held.event_id) is not held:
             return
-        if not held.hopeless:
+        if not held.hopeless and not has_expired(held, now):
             outlook = await self._outlook(held)
             if not event_ends(held, outlook, now, self.started_at, self.settings):
                 return

@@ -16,7 +16,7 @@ AHEAD = "invalid: created_at is more than 15 minutes ahead: check the clock"
 
 
 def judge_form(event: Event, now: float) -> Verdict | None:
-    """Refuse what is too large or from the future (B 1.7); None when there is nothing against it.
+    """Refuse what is too large, expired or from the future (B 1.7, 5.3); else None.
 
     Cheap: it needs no snapshot.
 
@@ -25,6 +25,8 @@ def judge_form(event: Event, now: float) -> Verdict | None:
     """
     if event.created_at > now + MAX_SECONDS_AHEAD:
         return refuse(AHEAD, transient=True)
+    if event.expires_at is not None and event.expires_at <= now:
+        return refuse("invalid: expired")
     is_state = event.kind == kinds.STATE
     max_tags = MAX_STATE_TAGS if is_state else MAX_EVENT_TAGS
     if len(event.tags) > max_tags:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import trio
+
 from ...runtime.logger import get_logger
 from ...store.protocol import Applied, Change, Made, Store
 from .repository_index import RepositoryIndex
@@ -20,6 +22,9 @@ def _ignore(event_ids: frozenset[str]) -> None:
 class Ledger:
     """Writes every change of what is served, held and made.
 
+    Attributes:
+      expiring_came: set, and replaced, when an event comes that expires some time (NIP-40).
+
     Args:
       index: what it remembers of the store is forgotten with each change.
       gone: called with the ids of events that are neither held nor served any more.
@@ -30,6 +35,7 @@ class Ledger:
         self._index = index
         self._gone = gone
         self._made: dict[tuple[str, str], Made] = {}
+        self.expiring_came = trio.Event()
 
     def restore_made(self, rows: Iterable[Made]) -> None:
         """Take over from the journal which repositories were made for announcements."""
@@ -48,6 +54,9 @@ class Ledger:
         for made in change.forget_made:
             self._made.pop((made.owner, made.identifier), None)
         self._made |= {(made.owner, made.identifier): made for made in change.made}
+        if any(event.expires_at is not None for event in change.save):
+            self.expiring_came.set()
+            self.expiring_came = trio.Event()
         stay = {event.id for event in change.save}
         if gone := ({*change.unhold, *change.delete} - stay).union(applied.replaced):
             self._tell_gone(frozenset(gone))

@@ -124,3 +124,20 @@ async def test_hundreds_of_filters(store: Store) -> None:
     await store.apply(Change(save=events))
     filters = [Filter(since=i % 3, until=i % 3) for i in range(600)]
     assert await store.query(filters, 10) == events[::-1]
+
+
+async def test_b_5_3_what_expires_is_found_in_the_order_of_its_time(store: Store) -> None:
+    never = note(ALICE, kind=1111)
+    late, soon, first = (
+        note(ALICE, str(at), kind=1111, tags=[("expiration", str(at))]) for at in (3000, 200, 99)
+    )
+    ruling = note(ALICE, kind=30617, tags=[("d", "x"), ("expiration", "1")])
+    assert await store.expiring(1e9, 10) == ([], None)
+    await store.apply(Change(save=[never, late, soon, first, ruling]))
+    assert await store.expiring(98.9, 10) == ([], 99.0)
+    assert await store.expiring(99.0, 10) == ([first.id], 200.0)
+    assert await store.expiring(2999, 10) == ([first.id, soon.id], 3000.0)
+    assert (await store.expiring(2999, 1))[0] == [first.id]
+    assert await store.expiring(3000, 10) == ([first.id, soon.id, late.id], None)
+    await store.apply(Change(delete=[first.id, late.id]))
+    assert await store.expiring(1e9, 10) == ([soon.id], None)

@@ -335,3 +335,20 @@ async def test_nip_70_a_protected_event_is_taken_from_its_author_and_read_by_all
     assert await client.socket.hear() == ["OK", proof.id, True, ""]
     await published(client, mine)
     assert await client.ask({"kinds": [1111]}) == [mine.id]
+
+
+async def test_nip_62_a_request_to_vanish_takes_all_and_nothing_comes_back(
+    client: Client, autojump_clock: trio.testing.MockClock
+) -> None:
+    mine, others = event(), event(author=BOB)
+    await published(client, mine, others)
+    elsewhere = events.vanish(ALICE, relays=["wss://other.example"], created_at=NOW)
+    accepted, why = await client.publish(elsewhere)
+    assert (accepted, why[:9]) == (False, "invalid: ")
+    gone = events.vanish(ALICE, relays=[f"wss://{SERVICE}/"], created_at=NOW)
+    await published(client, gone)
+    assert await client.ask({}) == [gone.id, others.id]
+    for each in (mine, ANNOUNCED):
+        accepted, why = await client.publish(each)
+        assert (accepted, why[:9]) == (False, "blocked: ")
+    assert await client.count({"authors": [ALICE.pubkey]}) == 1
