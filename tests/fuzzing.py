@@ -49,7 +49,7 @@ def fuzz(seconds: float) -> tuple[int, float]:
     """Run all of them in turn, each time with other bytes; a failure raises with its example.
 
     Args:
-      seconds: after which no further test is begun; each runs once whatever it says.
+      seconds: after which no further test is begun; each runs at least once.
 
     Returns how often tests ran, and by how many MiB the process has grown since each ran once.
     """

@@ -27,7 +27,7 @@ class Done:
 
     @property
     def sentence(self) -> str:
-        """The last line of errors; there must be only one of ours."""
+        """The last line of errors; there must be only one from us."""
         told = [line for line in self.err.splitlines() if line.startswith("purgatory-sync: ")]
         assert len(told) == 1, self.err
         assert self.err.endswith(told[0] + "\n")

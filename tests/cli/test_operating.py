@@ -30,7 +30,7 @@ from purgatory_sync.testing.nostr_client import nostr_client
 
 ALICE = Author.from_seed(1)
 INSIDE = "http://127.0.0.1:1/r.git"
-# Programs are started one after another, beside whatever else the machine does.
+# Programs are started one after another, beside other work of the machine.
 HANGING_SECS = 240
 SECRET_REASON = "an address of the host is not public"
 

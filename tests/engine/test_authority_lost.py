@@ -21,7 +21,7 @@ OLD, NEW = history(1, "old")[0], history(1, "new")[0]
 
 
 async def ruled_by_the_newer(world: World, by: Author) -> tuple[Event, Event]:
-    """An older state of the owner and a newer one of somebody else, both served; returns them."""
+    """An older state of the owner and a newer one of another key, both served; returns them."""
     world.give(OWNER, [OLD, NEW])
     older = events.state(OWNER, "repo", {MAIN: OLD.oid}, created_at=NOW - 60)
     newer = events.state(by, "repo", {MAIN: NEW.oid}, created_at=NOW - 50)

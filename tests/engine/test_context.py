@@ -1,4 +1,4 @@
-"""The hunt's door to the real world: where objects go, what is linked before anybody is asked."""
+"""The hunt's door to the real world: where objects go, what is linked before a server is asked."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_b_8_8_the_target_concerns_every_event_of_the_source(world: World)
     await world.announce(BETWEEN, maintainers=[SECOND, FIRST], listed=False)
     await announce(world, FIRST, SECOND)
     # The first's state concerns both repositories, the second's only its own, for the first does
-    # not name whoever named it.
+    # not name the key that named it.
     await hold(world, FIRST, "1" * 40)
     await hold(world, SECOND, "2" * 40)
     ctx = context(world)

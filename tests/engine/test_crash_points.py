@@ -132,7 +132,7 @@ def acts() -> dict[str, Act]:
         "delete what is held": offering(events.deletion(OWNER, ids=[spare.id])),
         "delete what is served": offering(events.deletion(STRANGER, ids=[early.id])),
         "repack": repack,
-        "push what nobody will name": pushing({f"refs/nostr/{'5' * 64}": STRAY.oid}, STRAY),
+        "push what no event will name": pushing({f"refs/nostr/{'5' * 64}": STRAY.oid}, STRAY),
         "announce and": offering(listing(OWNER, "evicted", 7)),
         "evict": offering(unlisted, accepted=False),
         "wait for many ends": waiting(250),
@@ -205,7 +205,7 @@ class Film:
         def before(*args: Any, **kwargs: Any) -> Any:
             writes = name != "open" or args[1] & os.O_CREAT
             if writes and not self._copying:
-                # What is built, judged or deleted beside the repositories is seen by nobody.
+                # What is built, judged or deleted beside the repositories is not seen.
                 paths = [str(each) for each in args if isinstance(each, str | Path)]
                 seen = any(p.startswith(f"{self.folder}/") and "/.tmp" not in p for p in paths)
                 if seen or self._changed:

@@ -1,4 +1,4 @@
-"""No credential reaches a log, a page or a column of ours, wherever strangers write one (N4)."""
+"""No credential reaches a log, a page or one of our columns, wherever strangers write one (N4)."""
 
 from __future__ import annotations
 

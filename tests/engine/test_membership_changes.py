@@ -1,4 +1,4 @@
-"""What follows when somebody is invited, accepts, goes, or points at others (B 3.8)."""
+"""What follows when a key is invited, accepts, goes, or points at others (B 3.8)."""
 
 from __future__ import annotations
 
@@ -286,14 +286,14 @@ async def test_b_3_8_who_goes_rules_no_more_and_comes_back(world: World, way: st
     assert await rules(world, ANNA, OURS)
     await world.announce(ANNA, roles=[("M", ANNA), ("m", BEN)], created_at=NOW - 10)
     await world.announce(BEN, maintainers=[ANNA], created_at=NOW - 10, listed=False)
-    # Who names nobody rules himself: what he signed meanwhile waited for his return.
+    # A key that names no other rules itself: what it signed meanwhile waited for its return.
     assert await rules(world, ANNA, MORE if way == "he names nobody" else THEIRS)
 
 
 async def test_b_3_4_where_no_state_is_left_refs_stay_and_the_roster_holds(
     world: World, autojump_clock: MockClock
 ) -> None:
-    """The owner has no state of its own: the removal stands all the same, whatever time passes."""
+    """The owner has no state of its own: the removal stands all the same, at any later time."""
     await world.announce_group(ANNA, BEN)
     await serve(world, BEN, THEIRS, -50, ANNA)
     await world.announce(ANNA, created_at=NOW - 40)
@@ -426,7 +426,7 @@ async def test_b_3_8_a_lead_that_goes_empties_nothing(world: World, how: str) ->
     else:
         roles: Roles = [("M", LEAD)] if how == "removes everybody" else [("m", LEAD)]
         await world.announce(LEAD, roles=roles, created_at=NOW - 60)
-    assert await rules(world, ANNA, THEIRS), "it points there still, or nobody rules"
+    assert await rules(world, ANNA, THEIRS), "it points there still, or no key rules"
     await world.announce(ANNA, roles=[("M", ANNA)], created_at=NOW - 50)
     assert await rules(world, ANNA, OURS)
 

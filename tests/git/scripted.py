@@ -51,7 +51,7 @@ class Seen:
 class Reply:
     """What is answered; `then` is what happens when it is sent: next, hang, cut.
 
-    `raw` and the pieces after it go out as they are, without HTTP of ours.
+    `raw` and the pieces after it go out as they are, without our HTTP.
     """
 
     body: bytes = b""
@@ -142,7 +142,7 @@ class World:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         except h11.RemoteProtocolError:
-            pass  # TLS, which nobody speaks here
+            pass  # TLS, which is not spoken here
         finally:
             self.open -= 1
             with trio.CancelScope(shield=True):

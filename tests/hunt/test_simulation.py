@@ -194,7 +194,7 @@ async def live(seed: int) -> None:
 def disturb(
     purgatory: Purgatory, ctx: MockSyncContext, identifier: str, dice: random.Random
 ) -> None:
-    """Something comes or goes while everybody hunts."""
+    """Something comes or goes while all hunts go on."""
     some_oid = 1 + int(identifier[1:]) * 10 + dice.randrange(4)
     match dice.randrange(5):
         case 0 | 1:

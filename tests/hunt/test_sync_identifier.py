@@ -279,7 +279,7 @@ async def test_b_8_2_a_refused_connection_costs_a_token_and_is_tried() -> None:
 
 
 async def test_b_8_7_a_proxy_that_fails_is_no_servers_fault() -> None:
-    """Nobody is contacted or naughty, and it counts for no event as tried (8.9)."""
+    """No server is contacted or naughty, and it counts for no event as tried (8.9)."""
     ctx = needing("oid1").fails(A, ProxyFailed("407")).fails(B, NotReachedByProxy("502"))
     throttles = manager(ctx)
     assert not await sync_identifier(ctx, REPO, throttles)

@@ -129,7 +129,7 @@ async def publish(node: NodeProcess, *offered: Event) -> list[str]:
 
 @attrs.define
 class Network:
-    """Whatever takes part; all of it ends with the block.
+    """All that takes part; it ends with the block.
 
     Attributes:
       relay: a relay, where events come from.
@@ -150,7 +150,7 @@ class Network:
     async def node(
         self, name: str, settings: Mapping[str, str] | None = None, *, follows: str | None = None
     ) -> NodeProcess:
-        """Start a node that follows a relay (somebody's, if none is named)."""
+        """Start a node that follows a relay (the test's own, if none is named)."""
         folder = self.folder / name
         folder.mkdir()
         always = {
@@ -192,7 +192,7 @@ class Network:
         return events.state(author, identifier, refs, head=MAIN, created_at=self.now())
 
     def check_logs(self) -> None:
-        """Nothing went wrong that nobody saw."""
+        """Nothing went wrong unseen."""
         for node in self._nodes:
             log = node.log.read_text()
             assert "Traceback" not in log, log
@@ -200,7 +200,7 @@ class Network:
 
 @asynccontextmanager
 async def network(folder: Path, *, secs: float = 40) -> AsyncIterator[Network]:
-    """Somebody's relay, and what is started in the block."""
+    """A relay, and what is started in the block."""
     relay = RelayServer()
     with trio.fail_after(secs):
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:

@@ -42,7 +42,7 @@ async def test_b_2_2_a_an_archive_copies_what_does_not_list_it(tmp_path: Path) -
     first = await make_tree(tree)
     async with network(tmp_path) as net:
         host = await net.node("host")
-        # It follows that service by itself; nobody tells it of a relay that knows anything.
+        # It follows that service by itself; it is told of no relay that knows anything.
         archive = await net.node("archive", {"NGIT_ARCHIVE_GRASP_SERVICES": host.address})
         url, mirror = (repository_url(node, ALICE) for node in (host, archive))
         announcement = net.announce(ALICE, host)

@@ -48,7 +48,7 @@ class Repository:
 
     Attributes:
       promised: the newest state of which a push was answered OK.
-      offered: every state that was sent, whatever came of it.
+      offered: every state that was sent, with any answer.
       requests: pull requests of which a push was answered OK → their commit.
       mirrored: whether a co-maintainer's announcement of it was answered OK.
     """

@@ -97,7 +97,7 @@ async def test_concurrent_state_and_pr_sync(tmp_path: Path) -> None:
         await served(node, announcement, state, request)
         found = await clone_and_check(repository_url(node, ALICE), tmp_path / "copy")
         assert found == {MAIN: tip, f"refs/nostr/{request.id}": change}
-        # One URL is asked once by either hunt: nobody looks at the same server side by side.
+        # One URL is asked once by either hunt: no two look at the same server side by side.
         for each in (server, fork):
             assert sum(r.path.endswith("git-upload-pack") for r in each.requests) <= 4
 

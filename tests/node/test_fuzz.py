@@ -1,4 +1,4 @@
-"""Whatever strangers send: no traceback, no 5xx that is not meant, and the next one is served."""
+"""Anything that strangers send: no traceback, no 5xx by mistake, and the next one is served."""
 
 from __future__ import annotations
 

@@ -34,5 +34,5 @@ TAGS = st.lists(
 
 
 def event(kind: int, tags: object) -> Event:
-    """An event nobody signed: the models judge what it says, not whose it is."""
+    """An event without a signature: the models judge what it says, not whose it is."""
     return Event("e" * 64, "f" * 64, 1, kind, tags, "", "0" * 128)  # type: ignore[arg-type]

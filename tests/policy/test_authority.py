@@ -56,7 +56,7 @@ def test_b_7_2_repositories_that_are_not_here_get_nothing() -> None:
 
 
 def test_b_3_4_an_owner_with_a_newer_served_state_keeps_it() -> None:
-    """Alice has the lead of a group, and a group of her own where she names nobody but Bob."""
+    """Alice has the lead of a group, and a group of her own where she names only Bob."""
     of = data(
         (announcement(ALICE, maintainers=[BOB]), SERVED),
         (announcement(BOB, maintainers=[ALICE, CAROL]), SERVED),

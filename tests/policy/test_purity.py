@@ -49,7 +49,7 @@ MODULES = sorted(
 
 
 def imported(module: Path) -> Iterator[str]:
-    """What a module imports, by the first word; of ours, by room."""
+    """What a module imports, by the first word; from this package, by room."""
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             yield from (each.name.partition(".")[0] for each in node.names)

@@ -21,7 +21,7 @@ class ProxyServer:
 
     Attributes:
       credentials: what it demands.
-      leads_to: connects there whatever it is asked for; None: where it is asked to.
+      leads_to: connects there for every request; None: where it is asked to.
       asked: the targets, in their order.
       heads: of CONNECT requests, as they came.
     """

@@ -1,4 +1,4 @@
-"""The published contract as somebody runs it who has a store of his own, by the text of api.md."""
+"""The published contract as the author of another store runs it, by the text of api.md."""
 
 from __future__ import annotations
 

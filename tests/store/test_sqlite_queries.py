@@ -1,4 +1,4 @@
-"""Whatever is asked, SQLite and memory find what `Filter.matches` says."""
+"""For every question, SQLite and memory find what `Filter.matches` says."""
 
 from __future__ import annotations
 

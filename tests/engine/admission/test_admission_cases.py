@@ -174,7 +174,7 @@ async def test_b_4_1_a_pr_that_only_refers_to_something_served_is_held(world: Wo
 async def test_b_4_1_a_pr_to_a_repository_that_is_not_here_may_refer_to_something_served(
     world: World,
 ) -> None:
-    """Somebody else's repository of the same name makes no difference."""
+    """Another owner's repository of the same name makes no difference."""
     await serve(world)
     issue = STRANGER.sign(1621, "bug", [("a", str(OWNER.coordinate("repo")))], NOW)
     assert (await world.offer(issue)).outcome is Outcome.SERVED

@@ -27,7 +27,7 @@ OID = "1" * 40
 
 
 async def hold(engine: PurgatorySync) -> str:
-    """An announcement with one source elsewhere, and a state whose object nobody has."""
+    """An announcement with one source elsewhere, and a state whose object no server has."""
     await engine.offer(announce(OWNER, FAR), "user")
     state = events.state(OWNER, "repo", {MAIN: OID}, created_at=NOW - 50)
     await engine.offer(state, "user")
@@ -129,8 +129,8 @@ async def test_why_nothing_would_release_it(tmp_path: Path, autojump_clock: Mock
         assert await obstacles() == ["no_refs", "unsatisfiable", "invited", None, None]
         assert f"invited by {OWNER.npub}" in (await remedies())[2]
         await engine.offer(announced(FAR, NOW - 80), "user")
-        nobodys = "unauthorised"
-        assert await obstacles() == [nobodys, "unsatisfiable", nobodys, nobodys, "unannounced"]
+        outsider = "unauthorised"
+        assert await obstacles() == [outsider, "unsatisfiable", outsider, outsider, "unannounced"]
 
 
 async def test_sources_are_those_of_the_event(tmp_path: Path, autojump_clock: MockClock) -> None:

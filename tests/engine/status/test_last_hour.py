@@ -1,4 +1,4 @@
-"""Counters of the last hour: exact to a minute, bounded whatever the age."""
+"""Counters of the last hour: exact to a minute, bounded at any age."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ EXPIRES_SECS = 1801
 async def test_b_8_9_what_is_whole_and_fails_here_does_not_expire(
     world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read-only disk for days costs nobody's event, for its objects are all here."""
+    """A read-only disk for days costs no event, for its objects are all here."""
 
     def fails(self: LockedRefs, changes: Mapping[str, str | None]) -> bool:
         raise RepositoryError("the file system is mounted read-only")
@@ -108,7 +108,7 @@ async def test_b_5_the_ref_of_a_deleted_pull_request_goes_in_every_repository(
         assert (await world.offer(each)).outcome is Outcome.SERVED
     ref = f"refs/nostr/{pr.id}"
     assert ref in world.refs(OWNER)
-    # A repository that nobody announces any more has it, too.
+    # A repository without an announcement has it, too.
     delisted = world.path(STRANGER)
     delisted.parent.mkdir()
     shutil.copytree(world.path(OWNER), delisted)
@@ -131,7 +131,7 @@ async def test_b_5_a_deletion_that_a_kill_interrupted_is_carried_out_at_the_star
     marker = path_marker.read_bytes()
     path_marker.unlink()
     await drop_deleted(world.store, world.core, world.releaser)
-    assert set(names) <= set(list_refs(path))  # somebody else writes here
+    assert set(names) <= set(list_refs(path))  # another program writes here
     path_marker.write_bytes(marker)
     await drop_deleted(world.store, world.core, world.releaser)
     assert names[0] not in list_refs(path)

@@ -1,4 +1,4 @@
-"""What expired events and placeholders left behind goes, and whatever may be needed stays."""
+"""What expired events and placeholders left behind goes, and what may be needed stays."""
 
 from __future__ import annotations
 
@@ -400,7 +400,7 @@ async def test_b_7_5_what_is_named_meanwhile_stays(
 
 
 async def unlocked(world: World, how: str) -> None:
-    """`name`, by whoever is inside the lock."""
+    """`name`, by the holder of the lock."""
     real = world.admission.releaser._locks
     world.admission.releaser._locks = IdentifierLocks()
     try:

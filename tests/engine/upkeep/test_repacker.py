@@ -1,4 +1,4 @@
-"""Repositories with many packs get few again, whatever goes on beside it."""
+"""Repositories with many packs get few again beside all other work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweep by itself: whatever fails in it stops nothing else."""
+"""The sweep by itself: a failure in it stops nothing else."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def hold_two(world: World) -> tuple[Event, Event]:
 
 
 async def hold_untried(world: World) -> Event:
-    """A state with a source that nobody tries."""
+    """A state with a source that is never tried."""
     event = events.announcement(
         OWNER,
         "repo",

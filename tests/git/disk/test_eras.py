@@ -165,7 +165,7 @@ def test_an_era_that_cannot_begin_leaves_the_last_one(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
 
         def full(_: int) -> None:
-            # Whoever reads now, too, sees the last one.
+            # A reader that starts now sees the last one.
             assert read_era(path) == last
             raise OSError(errno.ENOSPC, "disk full")
 

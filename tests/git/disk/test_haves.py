@@ -1,4 +1,4 @@
-"""What is here is not sent again, whatever the server knows of it; bytes are counted."""
+"""What is here is not sent again, known to the server or not; bytes are counted."""
 
 import subprocess
 from pathlib import Path
@@ -122,7 +122,7 @@ async def test_an_increment_downloads_nothing_that_is_here(
     protocol_v2: bool, lacking: bool, orphan: bool, apart: tuple[Path, Path], tmp_path: Path
 ) -> None:
     there, here = apart
-    if orphan:  # history that no branch of ours holds any more
+    if orphan:  # history that none of our branches holds any more
         git(here, "update-ref", f"refs/nostr/{'1' * 64}", "refs/heads/main")
         git(here, "update-ref", "-d", "refs/heads/main")
     feed(there, commits("pr", "refs/heads/main^0", 2, "theirs"))

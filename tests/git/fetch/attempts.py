@@ -36,7 +36,7 @@ GET = "GET git.example/a.git/info/refs"
 
 
 def smart(refs: dict[str, str], has: set[str], refusal: Reply) -> Answer:
-    """A server of all versions that gives the pack to whoever wants nothing that it has not."""
+    """A server of all versions that gives the pack to clients that want only what it has."""
 
     def answer(seen: Seen) -> Reply:
         version = seen.headers.get("git-protocol")

@@ -253,7 +253,7 @@ async def test_a_hundred_hung_servers_and_a_healthy_one(
             nursery.start_soon(client.fetch_oids, scene.here, url, [MADE_UP])
         with trio.fail_after(10):
             await trio.testing.wait_all_tasks_blocked(0.05)
-        # A second on a machine that is not busy; whoever waited for one of them would need 30.
+        # A second on a machine that is not busy; one that waits for another needs 30.
         with trio.fail_after(10):
             url = scene.server.url("r.git")
             assert (await client.fetch_oids(scene.here, url, [OIDS[2]])).obtained == {OIDS[2]}

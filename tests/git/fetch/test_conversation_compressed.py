@@ -1,4 +1,4 @@
-"""Answers that are compressed though nobody asked for it (B 8.4)."""
+"""Answers that are compressed without being asked (B 8.4)."""
 
 from __future__ import annotations
 

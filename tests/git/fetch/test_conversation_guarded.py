@@ -1,4 +1,4 @@
-"""Where attempts never go, whatever announcements, names and redirects say (N4)."""
+"""Where attempts never go, under any announcement, name or redirect (N4)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_forbidden_urls_are_not_contacted(url: str, repository: Path, tmp:
 async def test_all_forbidden_addresses_look_the_same_from_outside(
     repository: Path, tmp: Path
 ) -> None:
-    """No oracle: whether named, literal or redirected to, in whatever range."""
+    """No oracle: whether named, literal or redirected to, in any range."""
     looks = set()
     async with world(tmp) as place:
         for number, address in enumerate(INSIDE):
@@ -158,7 +158,7 @@ async def test_another_domain_is_entered_with_a_place_there(repository: Path, tm
 
 
 async def test_a_way_back_is_told_too(repository: Path, tmp: Path) -> None:
-    """Whoever is asked last is the one whose 429 counts (B 8.6)."""
+    """The host that is asked last is the one whose 429 counts (B 8.6)."""
 
     def answer(seen: Seen) -> Reply:
         if seen.host == "other.example":
@@ -307,7 +307,7 @@ async def test_no_credential_of_an_announcement_is_told(
     assert SECRET not in f"{logs} {caplog.text}"
 
 
-# Whatever a Location says
+# What a Location may say
 
 
 PIECES = st.sampled_from(

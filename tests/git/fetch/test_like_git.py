@@ -1,7 +1,7 @@
 """Our requests beside those of the installed git, at a server that records: header by header.
 
 Each difference is in a table here with its reason. What is in no table fails: another git, another
-httpx, a change of ours.
+httpx, one of our changes.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def random_file() -> bytes:
 
 
 def large_delta() -> bytes:
-    """A delta whose result nobody can judge without having it in memory."""
+    """A delta whose result no judge can judge without having it in memory."""
     pack = PackBuilder()
     base = pack.add(blob(bytes(65536)))
     pack.ofs_delta(base, copying_delta(65536, 200 * MIB // 65536))

@@ -64,7 +64,7 @@ def accepts(repository: Path, tmp: Path, object: GitObject) -> bool:
 
 
 def test_an_index_that_goes_while_limits_are_found_is_not_counted(tmp_path: Path) -> None:
-    """Somebody repacks beside us; this is what a look at it then meets."""
+    """Another program repacks beside us; this is what a look at it then meets."""
     repository = make_repository(tmp_path / "r.git")
     before = child_limits(repository, 1, SMALL, 1)
     (repository / "objects/pack/gone.idx").symlink_to("nowhere")

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a pack, it is refused by its own error and the repository is untouched."""
+"""A damaged pack of any kind is refused by its own error and the repository is untouched."""
 
 from __future__ import annotations
 

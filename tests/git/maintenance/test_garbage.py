@@ -281,7 +281,7 @@ def test_nothing_goes_while_another_process_joins(repository: Path, tmp: Path) -
 
 
 def closed(path: Path) -> None:
-    """Whatever is there is there with all its history."""
+    """What is there is there with all its history."""
     assert holes(path, [*MAIN, *STRAY]) == []
     assert complete_oids(path, [MAIN[-1].oid]) == {MAIN[-1].oid}
 
@@ -361,7 +361,7 @@ def test_who_shares_packs_goes_on_sharing(tmp_path: Path, tmp: Path) -> None:
         assert read_era(path)
     assert not read_era(stranger)
     git(second, "cat-file", "-e", history(1, "own")[0].oid)
-    # Whatever joins later stands behind it, here as there.
+    # What joins later stands behind it, here as there.
     add_pack(second, history(4)[3].objects)
     assert link_objects([second], third, [history(4)[3].oid])
     assert holes(third, history(4)) == []

@@ -1,4 +1,4 @@
-"""Many packs made one: nothing is lost, at no moment, whoever reads, whenever it is killed."""
+"""Many packs made one: nothing is lost, at no moment, for no reader, whenever it is killed."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ async def test_what_came_before_the_end_is_received_and_then_the_end(
 
 async def test_a_peer_that_does_not_end_is_not_waited_for(autojump_clock: MockClock) -> None:
     async with pumping() as ends:
-        await ends.peer.send_all(frame(0x81, b"x") * 10)  # nobody receives it
+        await ends.peer.send_all(frame(0x81, b"x") * 10)  # it is not received
         began = trio.current_time()
         await ends.pump.close(1001, "stop")
         assert trio.current_time() - began == LIMITS.close_secs

@@ -86,7 +86,7 @@ async def test_a_git_that_complains_a_lot_is_not_held_up(
 
 
 def _stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
-    """Put a program of ours where git is looked for; the file that `{write}` writes its pid to."""
+    """Put our own program where git is looked for; the file that `{write}` writes its pid to."""
     program, started = folder / "bin" / "git", folder / "pid"
     program.parent.mkdir()
     write = f"echo $$ > {started}.tmp && mv {started}.tmp {started}"

@@ -333,7 +333,7 @@ async def test_b_6_7_a_push_that_drips_gives_its_place_to_the_next(
             await pushing(home, b"0035shallow ") as drips,
             trio.open_nursery() as nursery,
         ):
-            for _ in range(10):  # nobody else is there: it may take its time
+            for _ in range(10):  # no other is there: it may take its time
                 await drips.send_all(b"0")
                 await trio.sleep(0.1)
             nursery.start_soon(home.push, "main")

@@ -53,7 +53,7 @@ NARROW_REQ = frame(b'["REQ","s",{"kinds":[10317]}]')
 
 @attrs.frozen
 class Case:
-    """What somebody does, and what becomes of it; in between others are served."""
+    """What a client does, and what becomes of it; in between others are served."""
 
     attack: Attack
     judge: Judge
@@ -116,7 +116,7 @@ def leaves(client: socket.socket) -> None:
 
 
 def still_speaks(client: socket.socket) -> None:
-    """Whatever it said before, it is answered."""
+    """It is answered, after anything that it said before."""
     client.sendall(frame(b'["REQ","alive",{"ids":[]}]'))
     heard = read_until(client, b'["EOSE","alive"]')
     assert b"\x88" not in heard[:1]
@@ -209,7 +209,7 @@ def gzip_bomb(victim: Victim) -> socket.socket:
 
 
 CASES: dict[str, Case] = {
-    # A request for git in place of one that nobody reads the body of.
+    # A request for git in place of one whose body is not read.
     **{
         name: Case(sends(request.replace(POST, UPLOAD)), answers(status))
         for name, (request, status) in MALFORMED.items()
@@ -255,7 +255,7 @@ CASES: dict[str, Case] = {
     "Expect, and no body": Case(
         sends(UPLOAD, b"Expect: 100-continue\r\nContent-Length: 4\r\n\r\n"), ends_in_time
     ),
-    "Expect, where nobody wants the body": Case(
+    "Expect, where the body is not wanted": Case(
         sends(
             UPLOAD.replace(b"repo", b"none"),
             LAST,
@@ -277,7 +277,7 @@ CASES: dict[str, Case] = {
     "reset inside a chunk": Case(
         sends(UPLOAD, b"Transfer-Encoding: chunked\r\n\r\n9\r\n", LIE[:5]), leaves
     ),
-    "reset inside a pack of ours": Case(clone_unread, leaves),
+    "reset inside our pack": Case(clone_unread, leaves),
     "reset inside a pack for us": Case(push_half, leaves),
     "half a pack for us": Case(push_half, ends_in_time),
     "reader of a pack that stops": Case(clone_unread, gives_up),
@@ -353,11 +353,9 @@ CASES: dict[str, Case] = {
         frames(frame(b"\xff\xff\xff\xff", 0xC1), deflate=True), closes(1002)
     ),
     "close inside a message": Case(frames(frame(b"a", 0x01), CLOSE), closes(1002)),
-    "close code of nobody": Case(frames(frame(b"\x13\x88", 0x88)), closes(1002)),
+    "close code that is not assigned": Case(frames(frame(b"\x13\x88", 0x88)), closes(1002)),
     "frames after a close": Case(frames(CLOSE, NARROW_REQ * 100), closes(1000)),
-    "pongs that nobody waits for": Case(
-        frames(frame(b"x" * 100, 0x8A) * 5_000, CLOSE), closes(1000)
-    ),
+    "pongs without a ping": Case(frames(frame(b"x" * 100, 0x8A) * 5_000, CLOSE), closes(1000)),
     "reserved bit of a continuation": Case(
         frames(frame(b"a", 0x01), frame(b"b", 0xC0)), closes(1002)
     ),
@@ -413,5 +411,5 @@ CASES: dict[str, Case] = {
 }
 
 
-# Whoever is not answered and sent away at once.
+# Clients that are not answered and sent away at once.
 STAYING = (leaves, ends_in_time, gives_up)

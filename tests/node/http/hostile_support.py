@@ -129,7 +129,7 @@ class Victim:
         return [line for line in _working_in(str(self.folder)) if "git" in line.split("\0")[0]]
 
     def serves_others(self, source: str = "127.0.0.9") -> None:
-        """A page, a subscription and a clone's first answer, for somebody else."""
+        """A page, a subscription and a clone's first answer, for another client."""
         for request in (INFO, get(REPOSITORY + "/info/refs?service=git-upload-pack")):
             with self.dial(request, source=source) as other:
                 assert read_to_end(other).startswith(b"HTTP/1.1 200 ")
@@ -286,7 +286,7 @@ def read_until(client: socket.socket, end: bytes) -> bytes:
 
 
 def flood(client: socket.socket, data: bytes, most_bytes: int) -> None:
-    """Send on and on until nobody takes it, the other side ends, or it is enough."""
+    """Send on and on until it is not taken, the other side ends, or it is enough."""
     client.settimeout(0.2)
     with suppress(OSError):
         for _ in range(0, most_bytes, len(data)):

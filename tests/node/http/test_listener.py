@@ -231,7 +231,7 @@ async def test_connections_of_one_address_are_limited() -> None:
 
 
 async def turned_away(place: Served) -> bytes:
-    """What somebody is told who has sent all before anybody listens to him."""
+    """What a client is told that has sent all before it is listened to."""
     client = socket.create_connection(("127.0.0.1", place.port))
     client.sendall(POST + b"Content-Length: 100000\r\n\r\n" + bytes(100_000))
     client.setblocking(False)

@@ -79,7 +79,7 @@ async def test_every_page_is_readable_on_a_phone_and_in_the_dark(tmp_path: Path)
 
 
 def keep(path: Path, picture: bytes) -> None:
-    """For whoever wants to look at it."""
+    """For people who want to look at it."""
     path.write_bytes(picture)
 
 

@@ -1,4 +1,4 @@
-"""What everybody may see, and what only the operator may."""
+"""What is public, and what only the operator may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How it stands with relays, for everybody: coarse classes, nothing that the gate refused."""
+"""The health of relays in public: coarse classes, nothing that the gate refused."""
 
 from __future__ import annotations
 

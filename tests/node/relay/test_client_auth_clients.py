@@ -1,4 +1,4 @@
-"""A client of somebody else that knows NIP-42 publishes what it protects (NIP-70)."""
+"""Another project's client that knows NIP-42 publishes what it protects (NIP-70)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real
 
 
 async def publish(url: str) -> str:
-    """The id of a protected event after the relay took it, though nobody told the client more."""
+    """The id of a protected event after the relay took it, though the client was told no more."""
     keys = nostr_sdk.Keys.generate()
     uniffi_set_event_loop(asyncio.get_running_loop())
     proves = nostr_sdk.SignerAuthenticator(keys)

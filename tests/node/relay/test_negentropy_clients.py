@@ -1,4 +1,4 @@
-"""Somebody else's negentropy against ours: nostr-sdk, over a real socket (NIP-77)."""
+"""Another project's negentropy against ours: nostr-sdk, over a real socket (NIP-77)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.real
 async def synchronise(
     path: Path, port: int, events: list[Event], direction: nostr_sdk.SyncDirection
 ) -> nostr_sdk.ClientSyncSummary:
-    """What nostr-sdk, having these events, learns of a relay of ours."""
+    """What nostr-sdk, having these events, learns of our relay."""
     # The library calls its database from threads of its own.
     uniffi_set_event_loop(asyncio.get_running_loop())
     database = await nostr_sdk.NostrLmdb.open(str(path))

@@ -67,7 +67,7 @@ async def test_b_10_3_the_public_sees_how_relays_are_and_the_operator_sees_why(
                 assert (relays[url]["refused"], relays[url]["history"]) == (1, "negentropy")
             else:
                 assert "AUTH refused: restricted: not known here" in relays[url]["reason"]
-            await trio.sleep(2.1)  # nobody looks more often
+            await trio.sleep(2.1)  # it is not looked up more often
             (shown,) = (await http.get(f"http://{address}/purgatory.json")).json()["relays"]
             assert (shown["url"], shown["trouble"]) == (url, None if known else "refused")
             page = (await http.get(f"http://{address}/purgatory")).text

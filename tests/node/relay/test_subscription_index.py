@@ -1,4 +1,4 @@
-"""Nobody who wants an event is missing, and few who do not are asked."""
+"""No subscriber that wants an event is missing, and few others are asked."""
 
 from __future__ import annotations
 

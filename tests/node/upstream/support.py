@@ -66,7 +66,7 @@ class ScriptedRelay:
       cap: most events that one filter yields.
       requests: the filters of every REQ with its time.
       connections: the times of connections.
-      lie: events that are sent with every REQ whatever it asks for.
+      lie: events that are sent with every REQ, asked for or not.
       mute: whether REQ gets no EOSE.
       closes: REQs whose subscription ids start with this are answered with CLOSED.
       refuses_until: connections before this time are closed at once.

@@ -52,7 +52,7 @@ async def dropped(upstream: Upstream, secs: float) -> RelayStatus:
 
 
 async def flood(relay: ScriptedRelay, messages: Iterable[object]) -> None:
-    """Send until it is over, whatever that does."""
+    """Send until it is over, with any effect."""
     with suppress(Gone):
         for message in messages:
             await relay.send(message)
@@ -194,7 +194,7 @@ async def test_a_relay_that_is_left_in_the_middle_of_a_flood_is_asked_again_late
 
 
 class Inventive(ScriptedRelay):
-    """Has an older event for whatever it is asked."""
+    """Has an older event for every question."""
 
     async def _answer(self, socket: Socket, message: list[Any]) -> None:
         name, subscription, *rest = message

@@ -144,7 +144,7 @@ unsigned.number = 1  # type: ignore[attr-defined]
 
 
 def serve_all(engine: Any) -> None:
-    """The engine serves whatever comes."""
+    """The engine serves all that comes."""
 
     async def judge(event: Event) -> Said:
         await trio.lowlevel.checkpoint()

@@ -268,7 +268,7 @@ async def test_b_10_2_who_leaves_and_comes_again_is_not_asked_more_often(
     fine = ScriptedRelay()
     hosts = {HOST: ScriptedRelay(), "fine.example": fine, "dead.example": None}
     async with start(hosts) as (upstream, _, network):
-        for number in range(20):  # somebody announces and deletes, again and again
+        for number in range(20):  # an author announces and deletes, again and again
             names = listed(OWNER, f"r{number}", "ws://fine.example", "ws://dead.example")
             upstream.announced(names)
             await trio.sleep(1.5)
@@ -506,7 +506,7 @@ async def test_a_relay_slower_than_what_it_is_asked_is_left(
 async def test_b_10_2_however_much_is_wanted_a_new_connection_asks_for_all_of_it(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever announces to thousands must not part us from all relays."""
+    """An author who announces to thousands must not part us from all relays."""
     monkeypatch.setattr(filters_wanted, "MAX_VALUES", 1)
     monkeypatch.setattr(walks, "MAX_WALKS", 10)
     monkeypatch.setattr(walks, "LITTLE_BY_LITTLE", 5)
@@ -673,7 +673,7 @@ async def test_d_relays_inside_that_announcements_name_are_never_dialled_unless_
         upstream.announced(listed(OWNER, "repo", *inside, f"ws://{HOST}"))
         await trio.sleep(100)
         looks = {each.url: each for each in upstream.looks()}
-        assert len(looks) == len(inside), "0x7f000001 is no address that anybody writes"
+        assert len(looks) == len(inside), "0x7f000001 is no address in a usual form"
         assert [each.url for each in looks.values() if each.connected] == [f"ws://{HOST}"]
         for url, look in looks.items():
             if url != f"ws://{HOST}":

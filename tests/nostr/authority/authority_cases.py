@@ -46,7 +46,7 @@ def tag(text: str) -> tuple[str, ...]:
 
 
 def event(letter: str, tags: Iterable[tuple[str, ...]], created_at: int = 1) -> Event:
-    """An announcement that nobody signed: the sets come of what it says."""
+    """An announcement without a signature: the sets come of what it says."""
     tags = (("d", "x"), *tags)
     return Event(f"{created_at:064x}", key(letter), created_at, 30617, tags, "", "0" * 128)
 

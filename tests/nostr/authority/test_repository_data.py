@@ -64,7 +64,7 @@ def of_event(event: Event, served: bool = True) -> KnownAnnouncement:
 
 Tags = list[tuple[str, ...]]
 FORMS: dict[str, tuple[Tags, Tags | None, str]] = {
-    # ngit 2.x lists everybody, whoever signs; the second one publishes by itself at its first push.
+    # ngit 2.x lists all maintainers; the second one publishes by itself at its first push.
     "ngit 2": ([("maintainers", "A", "B")], [("maintainers", "B", "A")], "A B"),
     "ngit 2, invited": ([("maintainers", "A", "B")], None, "A"),
     # ngit 3 writes roles, and a list for old readers that holds the invited ones already.
@@ -111,7 +111,7 @@ def test_b_3_7_the_forms_that_clients_write(form: str) -> None:
 
 
 def test_b_3_7_two_of_one_second() -> None:
-    """Case 37: the lowest id counts, which names nobody."""
+    """Case 37: the lowest id counts, which names no other key."""
     accepts = of_event(event("B", [tag("mt A")]))
     lists = of_event(attrs_of(event("A", [tag("mt B")]), id="f" * 64))
     alone = of_event(attrs_of(event("A", []), id="0" * 64))

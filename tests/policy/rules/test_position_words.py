@@ -1,4 +1,4 @@
-"""What somebody without authority is told fits his case, and says what to publish (B 3.1)."""
+"""What a key without authority is told fits its case, and says what to publish (B 3.1)."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ async def test_the_proxy_is_asked_for_the_address_that_was_judged() -> None:
         assert place.connected == ["10.0.0.9:3128"]
         assert place.heard == [b"CONNECT 8.8.8.8:443 HTTP/1.1\r\nHost: 8.8.8.8:443\r\n\r\n"]
         assert contacts == [1]
-        assert isinstance(stream, trio.StapledStream)  # nothing of ours around it
+        assert isinstance(stream, trio.StapledStream)  # none of our streams around it
 
 
 @pytest.mark.parametrize(

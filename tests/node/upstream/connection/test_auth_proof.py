@@ -40,7 +40,7 @@ class Asking(NegRelay):
       challenges: makes the next challenge, or None for none; told how many there were.
       first: whether the challenge comes before anything is asked, or after the refusal.
       says: what is answered to a proof: OK or its reason; None: nothing.
-      forgets: whether nobody is let in whatever he proves.
+      forgets: whether no client is let in, with any proof.
       proofs: the events that were sent.
     """
 

@@ -1,4 +1,4 @@
-"""Our negentropy against somebody else's relay: nostr-sdk's, over a real socket (NIP-77)."""
+"""Our negentropy against another project's relay: nostr-sdk's, over a real socket (NIP-77)."""
 
 from __future__ import annotations
 

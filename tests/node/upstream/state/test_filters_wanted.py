@@ -98,7 +98,7 @@ def test_b_10_2_what_left_is_not_asked_for_any_more() -> None:
     for event in (root, issue, state, second, root):
         wanted.came(event)
     assert wanted.withdrawn([first.id, root.id, "f" * 64])
-    assert len(wanted.coordinates) == 3, "whoever replaces it may be announced a moment later"
+    assert len(wanted.coordinates) == 3, "what replaces it may be announced a moment later"
     wanted.forget()
     assert [*wanted.coordinates] == [
         str(OWNER.coordinate("repo")),
