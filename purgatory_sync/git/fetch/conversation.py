@@ -18,10 +18,12 @@ from ...errors import (
     AttemptFailed,
     BadPack,
     BadStatus,
+    ConnectFailed,
     NotGit,
     ObjectsRefused,
     ProtocolBroken,
     RedirectRefused,
+    TimedOut,
     TooLarge,
     Unanswered,
 )
@@ -33,6 +35,7 @@ from ..http.http_client import Body, Elsewhere, GitHttpClient, Steps
 from ..http.http_rules import redirect_target
 from ..ingest.quarantine import Quarantined
 from ..ingest.sink import PackSink
+from ..pack.commits_ahead import CommitsAhead
 from .advertisement import REF_PREFIXES, Advertisement, RefListing, Server, ShownRefs
 from .file_place import FilePlace
 from .fruitless import Fruitless
@@ -57,6 +60,10 @@ FIRST_ANSWER_SECS: Final = 5.0
 
 # What is refused after less is not worth a look at the refs, so that it is not fetched again.
 _MUCH_BYTES: Final = 64 * 1024
+# A transfer that is cut before so much came is begun anew; beyond, it is fetched in steps.
+_MUCH_CUT: Final = 1 << 20
+_STEPS: Final = 6
+_CUT: Final = (ConnectFailed, TimedOut, ProtocolBroken)
 _NOT_OUR_REF: Final = re.compile(r"upload-pack: not our ref ([0-9a-f]{40})\b")
 
 
@@ -95,9 +102,10 @@ class Conversation:
         self._steps = Steps(self._note_contact, self._note_answer)
         self._contacted = self._answered = self._was_unanswered = False
         self._answer = FetchAnswer()
-        self._file_bytes = 0
+        self._file_bytes = self._packs_kept = 0
+        self._ahead = CommitsAhead()
         self._absent: frozenset[str] = frozenset()
-        self._kept: tuple[str, ...] = ()
+        self._kept = known.steps(wish.url)
 
     async def run(self) -> Quarantined:
         """Converse until a pack is proven, or there is nothing more to ask.
@@ -112,13 +120,14 @@ class Conversation:
             await self._learn(2)
         await self._require_news()
         try:
-            proven = await self._converse()
+            proven = await self._converse_in_steps()
         except (BadPack, TooLarge, ObjectsRefused) as failure:
             came = self._answer.pack_bytes or self._file_bytes
             if came and (self._refs is not None or came >= _MUCH_BYTES):
                 with suppress(AttemptFailed):
                     self._note_fruitless(await self._shown_refs(), self._wish.wanted, failure)
             raise
+        self._known.forget_steps(self._wish.url)
         lacking = [oid for oid in self._wish.wanted if oid not in proven.obtained]
         if lacking and self._refs is not None:
             said = ObjectsRefused("nothing that the server shows leads to it")
@@ -134,7 +143,7 @@ class Conversation:
         refs = await self._shown_refs()
         if refs.digest == before.refs:
             raise before.again()
-        self._refs, self._kept = refs, before.tips
+        self._refs, self._kept = refs, (*self._kept, *before.tips)
         fruitless.forget(self._wish.url.text)
 
     def _note_fruitless(
@@ -143,6 +152,44 @@ class Conversation:
         kept = refs.tips if isinstance(failure, ObjectsRefused) else ()
         attempt = Fruitless.of(failure, lacking, refs.digest, kept[:MAX_HAVES])
         self._known.fruitless.note(self._wish.url.text, attempt)
+
+    async def _converse_in_steps(self) -> Quarantined:
+        """Converse; a history that is cut when much of it came is fetched in smaller steps.
+
+        Each step is whole, proven and kept, so that the next request is for less (B 8.4).
+        """
+        for _ in range(_STEPS):
+            try:
+                return await self._converse()
+            except _CUT:
+                outcome = await self._fetch_older()
+                if outcome is None:
+                    raise
+                if isinstance(outcome, Quarantined):
+                    return outcome
+        return await self._converse()
+
+    async def _fetch_older(self) -> Quarantined | str | None:
+        """Fetch an older part of what was cut, smaller each time that this is cut as well.
+
+        Returns the commit that it leads to; what is wanted, if that came with it; None when there
+        is no such part, or it is not given.
+        """
+        commits = self._ahead.oids
+        while self._wish.keep and self._answer.pack_bytes >= _MUCH_CUT and len(commits) > 1:
+            commits = commits[len(commits) // 2 :]
+            kept = self._packs_kept
+            try:
+                return await self._ask(commits[:1])
+            except ObjectsRefused:
+                if self._packs_kept == kept:
+                    return None
+                self._kept = (*self._kept, commits[0])
+                self._known.note_step(self._wish.url, commits[0])
+                return commits[0]
+            except _CUT:
+                continue
+        return None
 
     async def _converse(self) -> Quarantined:
         if self._is_dumb:
@@ -252,7 +299,7 @@ class Conversation:
         self, request: bytes, answer: FetchAnswer, asked: Sequence[str]
     ) -> Quarantined | None:
         """Send a request and prove the pack that it brings; None for an answer without one."""
-        self._answer = answer
+        self._answer, self._ahead = answer, CommitsAhead()
         sink = self._wish.open_sink()
         version = self._server.version
         proven: Quarantined | None = None
@@ -272,6 +319,7 @@ class Conversation:
             if not proven.obtained:
                 if self._wish.keep is not None:
                     await self._wish.keep(proven)
+                    self._packs_kept += 1
                 raise ObjectsRefused("the pack holds nothing that is wanted")
             return proven
         except BaseException:
@@ -309,6 +357,7 @@ class Conversation:
             pack = self._answer.feed(piece)
             if pack:
                 self._note_received(len(pack))
+                self._ahead.feed(pack)
                 await sink.write(pack)
             if curious is not None and (objects := self._answer.pack_objects) is not None:
                 curious.pack_begun(objects)

@@ -15,6 +15,7 @@ from .advertisement import Server
 from .fruitless import MEMORY_SECS, Fruitless, FruitlessAttempts
 
 MAX_KNOWN: Final = 4096
+MAX_STEPS: Final = 16
 
 
 HABIT_SECS: Final = 30 * 24 * 3600.0
@@ -49,6 +50,7 @@ class KnownServers:
         self._servers: Bounded[tuple[str, str, int], Server] = Bounded(limit, by_use=True)
         self._places: Bounded[str, WebUrl] = Bounded(limit, by_use=True)
         self._habits: Bounded[tuple[str, str, int], Habit] = Bounded(limit, by_use=True)
+        self._steps: Bounded[str, tuple[str, ...]] = Bounded(limit)
         self.fruitless = FruitlessAttempts(limit)
         self.fruitless.on_change = self._note_fruitless
         self.on_note: Callable[[str, str | None], None] = lambda key, text: None
@@ -90,6 +92,18 @@ class KnownServers:
     def note_server(self, base: WebUrl, server: Server) -> None:
         """Remember how a server is spoken to."""
         self._servers.put((base.scheme, *base.endpoint), server)
+
+    def steps(self, url: WebUrl) -> tuple[str, ...]:
+        """What was fetched of a history that was cut, and kept (B 8.4)."""
+        return self._steps.get(url.text) or ()
+
+    def note_step(self, url: WebUrl, oid: str) -> None:
+        """Remember what was fetched of a history that is cut again and again."""
+        self._steps.put(url.text, (*self.steps(url)[-MAX_STEPS + 1 :], oid))
+
+    def forget_steps(self, url: WebUrl) -> None:
+        """The history is here."""
+        self._steps.pop(url.text)
 
     def habit(self, base: WebUrl) -> Habit | None:
         """What is known of how a repository's server takes a first request."""
