@@ -281,12 +281,20 @@ class RelaySettings:
     max_subscriptions: int = setting(
         64, "RELAY_MAX_SUBSCRIPTIONS", "subscriptions of one connection"
     )
-    max_filters: int = setting(32, "RELAY_MAX_FILTERS", "filters of one subscription")
+    max_filters: int = setting(64, "RELAY_MAX_FILTERS", "filters of one subscription")
     max_limit: int = setting(5000, "RELAY_MAX_LIMIT", "stored events one filter yields")
+    max_event_bytes: int = setting(
+        192 * KIB, "RELAY_MAX_EVENT_BYTES", "bytes of one event (a state may have 1 MiB)", size=True
+    )
     events_per_minute: int = setting(
         600,
         "RELAY_EVENTS_PER_MINUTE",
         "events that one connection may publish in any 60 seconds (0: as many as it likes)",
+    )
+    show_held_to_exact_queries: bool = setting(
+        False,
+        "SHOW_HELD_TO_EXACT_QUERIES",
+        "answer a query for exactly one held announcement with it (GRASP-01 forbids that)",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 import attrs
 import trio
@@ -14,11 +14,13 @@ from ..engine import PurgatorySync
 from ..engine.pushes.pushing import Changes, Read
 from ..engine.status.models import Statistics
 from ..errors import ResultClass, TooMuchWork
+from ..nostr import kinds
 from ..nostr.address import RepositoryId
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.keys import decode_npub
 from ..nostr.reconciliation.inventory import Inventory
+from ..purgatory.entries import HeldAnnouncement
 from ..runtime.clock import WallClock
 from ..settings import Network, Settings
 from .git_http.receive_pack_http import GitPush
@@ -100,16 +102,22 @@ def make_services(
         following.relays,
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
-    relay = Relay(_Backend(engine), subscriptions, settings.relay, identify)
+    show_held = settings.relay.show_held_to_exact_queries
+    relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify)
     elsewhere = settings.metrics_bind_address is not None
     return App(info, git, pages, metrics, metrics_elsewhere=elsewhere), relay
 
 
 class _Backend:
-    """The engine as the relay sees it."""
+    """The engine as the relay sees it.
 
-    def __init__(self, engine: PurgatorySync) -> None:
+    Args:
+      show_held: whether held announcements are found by those who name them exactly.
+    """
+
+    def __init__(self, engine: PurgatorySync, show_held: bool = False) -> None:
         self._engine = engine
+        self._show_held = show_held
         self._lanes = [(trio.CapacityLimiter(places), steps) for places, steps in LANES]
 
     async def offer(self, event: Event) -> tuple[bool, str]:
@@ -117,7 +125,24 @@ class _Backend:
         return answer.accepted, answer.message
 
     async def find(self, filters: Sequence[Filter], limit: int) -> list[str]:
-        return await self._ask(partial(self._engine.store.find, filters, limit))
+        found = await self._ask(partial(self._engine.store.find, filters, limit))
+        if self._show_held:
+            return [*dict.fromkeys([*self._held(filters), *found])]
+        return found
+
+    def _held(self, filters: Sequence[Filter]) -> Iterator[str]:
+        """Ids of held announcements that filters name exactly."""
+        for each in filters:
+            owner, identifier = _exactly(each)
+            if each.ids is not None:
+                for event_id in each.ids:
+                    held = self._engine.purgatory.get(event_id)
+                    if _is_shown(held) and each.matches(held.event):
+                        yield event_id
+            elif owner is not None and identifier is not None:
+                held = self._engine.purgatory.find_announcement(owner, identifier)
+                if _is_shown(held) and each.matches(held.event):
+                    yield held.event_id
 
     async def count(self, filters: Sequence[Filter]) -> int:
         return await self._ask(partial(self._engine.store.count, filters))
@@ -126,8 +151,11 @@ class _Backend:
         return await self._ask(partial(self._engine.store.inventory, [condition], limit))
 
     async def load(self, ids: Sequence[str]) -> list[Event]:
+        held = [self._engine.purgatory.get(each) for each in ids] if self._show_held else []
+        shown = [each.event for each in held if _is_shown(each)]
         async with self._lanes[0][0]:
-            return await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
+            served = await self._engine.store.query([Filter(ids=frozenset(ids))], len(ids))
+        return [*shown, *served]
 
     async def _ask(self, question: Callable[..., Awaitable[T]]) -> T:
         """Look up what a client asks; how much work that is shows only while it runs."""
@@ -138,6 +166,19 @@ class _Backend:
                     return await question(most_work=steps)
         async with last:
             return await question(most_work=most_steps)
+
+
+def _is_shown(held: object) -> TypeGuard[HeldAnnouncement]:
+    return isinstance(held, HeldAnnouncement) and held.soft_expired_at is None
+
+
+def _exactly(condition: Filter) -> tuple[str | None, str | None]:
+    """The owner and the identifier of the one announcement that a filter can mean."""
+    authors, names = condition.authors or (), condition.tags.get("d", ())
+    of_kind = condition.kinds == frozenset({kinds.ANNOUNCEMENT})
+    if len(authors) != 1 or len(names) != 1 or len(condition.tags) != 1 or not of_kind:
+        return None, None
+    return next(iter(authors)), next(iter(names))
 
 
 class _Pushes:

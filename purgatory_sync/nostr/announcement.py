@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import attrs
 
-from ..errors import InvalidEvent
-from ..urls import GIT_SCHEMES, RELAY_SCHEMES, names_service, usable_urls
+from ..errors import InvalidEvent, InvalidKey
+from ..urls import GIT_SCHEMES, RELAY_SCHEMES, names_service, parse_web_url, usable_urls
 from . import kinds
 from .address import check_identifier
 from .event import Event
+from .keys import decode_npub
 from .roles import Roles
 
 
@@ -64,7 +67,22 @@ class Announcement:
         )
 
     def lists(self, service: str) -> bool:
-        """Whether some clone URL and some relay URL name the service host[:port] (B 2.1)."""
-        return any(names_service(u, service, GIT_SCHEMES) for u in self.clone) and any(
-            names_service(u, service, RELAY_SCHEMES) for u in self.relays
-        )
+        """Whether some clone URL and some relay URL name the service host[:port] (B 2.1).
+
+        A clone URL there must be one that the service can answer.
+        """
+        return any(
+            names_service(u, service, GIT_SCHEMES) and _names_repository(u) for u in self.clone
+        ) and any(names_service(u, service, RELAY_SCHEMES) for u in self.relays)
+
+
+def _names_repository(url: str) -> bool:
+    """Whether a URL's path is `/<npub>/<identifier>.git`."""
+    owner, _, name = unquote(parse_web_url(url, GIT_SCHEMES).path).strip("/").partition("/")
+    if not name.endswith(".git") or "/" in name or len(name) <= len(".git"):
+        return False
+    try:
+        decode_npub(owner)
+    except InvalidKey:
+        return False
+    return True

@@ -24,27 +24,40 @@ from .kinds.vanishing import VANISHED, judge_vanish
 from .rules.hosting import NO_LISTS
 from .rules.known_facts import Known
 from .rules.lacking import lacks_reference
-from .rules.limits import judge_form
-from .rules.references import ALWAYS_ACCEPTED, UNREFERENCED
+from .rules.limits import MAX_EVENT_BYTES, judge_form
+from .rules.references import ALWAYS_ACCEPTED, UNREFERENCED, WAITS, carries_protected
 from .rules.verdict import Action, Verdict, duplicate, refuse
 
 PROOF = "invalid: kind 22242 proves who a client is: send it as AUTH"
 PROTECTED = "restricted: a protected event is taken from its author only: publish it here yourself"
+CARRIES_PROTECTED = (
+    "restricted: a repost must not carry a protected event: send it with empty content"
+)
 # Two relays that follow one another would tell each other for ever what neither of them keeps.
 PASSING = "invalid: ephemeral events are passed on for who publishes them here: publish it here"
 
 
-def judge_unread(event: Event, now: float, lists: CurationSettings = NO_LISTS) -> Verdict | None:
+def judge_unread(
+    event: Event,
+    now: float,
+    lists: CurationSettings = NO_LISTS,
+    max_event_bytes: int = MAX_EVENT_BYTES,
+) -> Verdict | None:
     """Refuse what needs neither parsing nor a snapshot to be refused (B 1.7, 5.1); else None.
 
     Args:
       event: its id and signature are verified already.
       now: Unix seconds.
+      max_event_bytes: of what is no state (settings).
     """
     blocked = judge_author(event.pubkey, lists)
     if blocked is not None and event.kind != kinds.VANISH:
         return blocked
-    return refuse(PROOF) if event.kind == kinds.CLIENT_AUTH else judge_form(event, now)
+    return (
+        refuse(PROOF)
+        if event.kind == kinds.CLIENT_AUTH
+        else judge_form(event, now, max_event_bytes)
+    )
 
 
 def judge(
@@ -76,6 +89,8 @@ def judge(
         return duplicate("a newer version is served")
     if origin == "sync" and event.is_protected:
         return refuse(PROTECTED)
+    if carries_protected(event):
+        return refuse(CARRIES_PROTECTED)
     if origin == "sync" and kinds.is_ephemeral(event.kind):
         return refuse(PASSING)
     if known.vanished:
@@ -96,4 +111,4 @@ def judge(
         return judge_deletion(parsed, known)
     if event.kind in ALWAYS_ACCEPTED or known.referenced:
         return Verdict(Action.SERVE)
-    return refuse(UNREFERENCED, lacks_reference(event))
+    return refuse(WAITS if known.refers_to_held else UNREFERENCED, lacks_reference(event))

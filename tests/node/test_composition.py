@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 import trio.testing
 
+from purgatory_sync.engine import open_engine
 from purgatory_sync.engine.status.models import Statistics
 from purgatory_sync.errors import ResultClass, TooMuchWork
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
@@ -16,8 +18,12 @@ from purgatory_sync.node.composition import LANES, _Backend, _snapshot
 from purgatory_sync.node.git_http.receive_pack_http import GitPush
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter
+from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.runtime.net.addresses import networks
+from purgatory_sync.settings import Settings
+from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.sqlite import READERS
+from purgatory_sync.testing.events import Author, announcement
 
 READS_AT_ONCE = sum(places for places, _ in LANES)
 
@@ -116,3 +122,37 @@ def test_b_10_3_metrics_tell_nothing_of_what_the_gate_refused() -> None:
     told = _snapshot(statistics, GitPush(pushes, 1), networks("10.1.0.0/16"))
     assert [each.domain for each in told.domains] == ["git.example", "10.1.1.1"]
     assert told.attempts == {"success": 1}
+
+
+async def test_b_10_1_a_held_announcement_is_shown_to_who_names_it_where_a_setting_says_so(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    owner, service = Author.from_seed(1), "grasp.example.com"
+    event = announcement(
+        owner,
+        "repo",
+        clone=[f"https://{service}/{owner.npub}/repo.git"],
+        relays=[f"wss://{service}"],
+    )
+    settings = Settings(domain=service, git_data_path=tmp_path / "git")
+    kind, author, name = frozenset({30617}), frozenset({owner.pubkey}), frozenset({"repo"})
+    exact = Filter(kinds=kind, authors=author, tags={"d": name})
+    near = [
+        Filter(kinds=kind),
+        Filter(kinds=kind, authors=author),
+        Filter(kinds=kind, tags={"d": name}),
+        Filter(authors=author, tags={"d": name}),
+        Filter(kinds=kind, authors=author, tags={"d": frozenset({"repo", "other"})}),
+        Filter(kinds=kind, authors=author, tags={"d": frozenset({"other"})}),
+        Filter(kinds=frozenset({1}), ids=frozenset({event.id})),
+    ]
+    with blocking_in_place():
+        async with open_engine(settings, store=MemoryStore(), notify=lambda _: None) as engine:
+            assert (await engine.offer(event, "user")).accepted
+            hidden, shown = _Backend(engine), _Backend(engine, show_held=True)
+            for each in (exact, Filter(ids=frozenset({event.id}))):
+                assert await hidden.find([each], 5) == []
+                assert await shown.find([each], 5) == [event.id]
+            assert await shown.find(near, 5) == []
+            assert await hidden.load([event.id]) == []
+            assert await shown.load([event.id]) == [event]

@@ -88,10 +88,10 @@ def test_another_kind_is_no_announcement() -> None:
 @pytest.mark.parametrize(
     ("clone", "relay", "listed"),
     [
-        ("https://grasp.example/npub1x/x.git", "wss://grasp.example", True),
-        ("http://GRASP.example/npub1x/x.git", "ws://grasp.example/", True),
-        ("https://grasp.example/npub1x/x.git", "wss://other.example", False),
-        ("https://other.example/npub1x/x.git", "wss://grasp.example", False),
+        (f"https://grasp.example/{ALICE.npub}/x.git", "wss://grasp.example", True),
+        (f"http://GRASP.example/{ALICE.npub}/x.git", "ws://grasp.example/", True),
+        (f"https://grasp.example/{ALICE.npub}/x.git", "wss://other.example", False),
+        (f"https://other.example/{ALICE.npub}/x.git", "wss://grasp.example", False),
         ("https://grasp.example.evil.example/x", "wss://grasp.example", False),
         ("https://evil.example/grasp.example", "wss://evil.example/grasp.example", False),
         ("https://grasp.example:8443/x", "wss://grasp.example", False),

@@ -14,6 +14,7 @@ from purgatory_sync.nostr.authority.repository_data import (
     Standing,
 )
 from purgatory_sync.nostr.event import Event, event_id
+from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.nostr.parsed import parse
 from purgatory_sync.nostr.state import State
 from purgatory_sync.policy.judge import judge, judge_unread
@@ -53,7 +54,7 @@ def announcement(
     host = SERVICE if listed else "elsewhere.example"
     tags = [
         ["d", identifier],
-        ["clone", f"https://{host}/x/{identifier}.git"],
+        ["clone", f"https://{host}/{encode_npub(author)}/{identifier}.git"],
         ["relays", f"wss://{host}"],
         ["maintainers", *maintainers],
     ]

@@ -124,9 +124,9 @@ class Admission:
     async def offer(self, event: Event, origin: Origin) -> Answer:
         """Judge an event and do what follows; see `PurgatorySync.offer`."""
         now, lists = self.clock.now(), self.settings.curation
-        parser = self.core.index.parser
+        parser, most = self.core.index.parser, self.settings.relay.max_event_bytes
         try:
-            read = await parser.offered(event, lambda event: _examine(event, now, lists))
+            read = await parser.offered(event, lambda event: _examine(event, now, lists, most))
             if isinstance(read, Answer):
                 return read
             parsed = parser.share(read)
@@ -396,7 +396,9 @@ class Admission:
         return Answer(Outcome.HELD, HELD_MESSAGE)
 
 
-def _examine(event: Event, now: float, lists: CurationSettings) -> Parsed | Answer:
+def _examine(
+    event: Event, now: float, lists: CurationSettings, max_event_bytes: int
+) -> Parsed | Answer:
     """Verify and read an event, unless it is refused before it is read.
 
     Raises:
@@ -406,7 +408,7 @@ def _examine(event: Event, now: float, lists: CurationSettings) -> Parsed | Answ
         verify_event(event)
     except InvalidEvent as error:
         return Answer(Outcome.REFUSED, f"invalid: {error}", forged=True)
-    if (unread := judge_unread(event, now, lists)) is not None:
+    if (unread := judge_unread(event, now, lists, max_event_bytes)) is not None:
         return _refused(unread)
     return parse(event)
 

@@ -18,7 +18,7 @@ from ...nostr.state import State
 from ...policy.kinds.deletions import bar_targets, is_barred, is_of_vanished
 from ...policy.rules.hosting import hosts
 from ...policy.rules.known_facts import Known
-from ...policy.rules.references import anchor_filters, is_anchored, referrer_filters
+from ...policy.rules.references import anchor_filters, is_anchored, references_of, referrer_filters
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import concern_in
@@ -113,6 +113,7 @@ class SnapshotBuilder:
             known,
             objects_here=await self._objects_here(parsed, data),
             referenced=asked and await self._referenced(event, data, found, anchoring),
+            refers_to_held=asked and self._refers_to_held(event),
             targets_served=targets.served,
             targets_held=targets.held,
             left_alone=await self._left_alone(parsed, data),
@@ -120,6 +121,16 @@ class SnapshotBuilder:
             unannounced=await self._unannounced(event.pubkey, targets),
         )
         return self._with_room(known, event)
+
+    def _refers_to_held(self, event: Event) -> bool:
+        ids, coordinates = references_of(event)
+        if any(self.purgatory.get(each) is not None for each in ids):
+            return True
+        addresses = filter(None, map(Address.parse, coordinates))
+        return any(
+            kind in JUDGED_BY_KIND and self.purgatory.find_announcement(owner, name) is not None
+            for kind, owner, name in addresses
+        )
 
     def _with_room(self, known: Known, event: Event) -> Known:
         """What no lock keeps from changing: looked at last, so that it is true when judged."""

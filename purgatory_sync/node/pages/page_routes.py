@@ -101,10 +101,12 @@ class PageRoutes:
             if (look := await self._find(exchange)) is None:
                 return False
             await self._repository_json(exchange, look)
-        elif not wants_page(accept):
-            return False
-        else:
+        elif wants_page(accept):
             await self._repository_page(exchange)
+        elif wants_anything(accept) and (look := await self._find(exchange)) is not None:
+            await self._show(exchange, look)
+        else:
+            return False
         return True
 
     async def _written(self) -> _Written:
@@ -186,3 +188,8 @@ def wants_json(accept: str) -> bool:
 def wants_page(accept: str) -> bool:
     """Whether an Accept header names HTML, as browsers' do and git's never does."""
     return any(choice.partition(";")[0].strip().lower() in _PAGES for choice in accept.split(","))
+
+
+def wants_anything(accept: str) -> bool:
+    """Whether an Accept header names nothing, or `*/*` alone: curl, monitors; git never does."""
+    return accept.partition(";")[0].strip() in ("", "*/*")

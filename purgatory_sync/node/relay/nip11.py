@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from ...policy.rules.limits import MAX_EVENT_BYTES, MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
+from ...policy.rules.limits import MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
 from ...settings import CurationSettings, ListenerSettings, RelaySettings
 from ...urls import scheme_of
 from ...version import __version__
@@ -99,7 +99,7 @@ def document(info: RelayInfo) -> bytes:
             "max_limit": limits.max_limit,
             "default_limit": limits.max_limit,
             "max_subid_length": MAX_SUBSCRIPTION_ID_CHARS,
-            "max_event_bytes": MAX_EVENT_BYTES,
+            "max_event_bytes": limits.max_event_bytes,
             "max_event_tags": MAX_EVENT_TAGS,
             "created_at_upper_limit": MAX_SECONDS_AHEAD,
             **({"max_events_per_minute": per_minute} if per_minute else {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
@@ -49,6 +49,13 @@ class Inventory:
     def id_at(self, index: int) -> bytes:
         """The id at a position."""
         return self._ids[ID_BYTES * index : ID_BYTES * (index + 1)]
+
+    def oldest_but(self, ids: Collection[str]) -> int | None:
+        """Unix seconds of the oldest event that is none of these; None where all are."""
+        for index, created_at in enumerate(self._times):
+            if self.id_at(index).hex() not in ids:
+                return created_at
+        return None
 
     def ids_between(self, start: int, end: int) -> bytes:
         """The ids at these positions, one after the other."""

@@ -34,6 +34,7 @@ class Known:
       objects_here: every object of this state or PR is here (B 3.6).
       referenced: it refers to something served, or something served refers to it (B 5); not
         looked for where a repository of the event's identifiers decides.
+      refers_to_held: where it is not referenced: it refers to something that is held.
       left_alone: ids of served states and pull requests that concern no other repository here
         than the author's; looked at for private announcements only.
       unannounced: identifiers of the author's repositories on the disk that nothing announces
@@ -59,6 +60,7 @@ class Known:
     announced_by_author: int = 0
     objects_here: bool = False
     referenced: bool = False
+    refers_to_held: bool = False
     left_alone: tuple[str, ...] = ()
     unannounced: tuple[str, ...] = ()
     targets_served: tuple[Parsed, ...] = ()

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from ...nostr import kinds
 from ...nostr.event import Event, encode_event
-from ...settings import KIB, MIB, PurgatorySettings
+from ...settings import KIB, MIB, PurgatorySettings, RelaySettings
 from .known_facts import Known
 from .verdict import Verdict, refuse
 
 MAX_SECONDS_AHEAD = 15 * 60
-MAX_EVENT_BYTES, MAX_STATE_BYTES = 128 * KIB, MIB
+MAX_EVENT_BYTES, MAX_STATE_BYTES = RelaySettings().max_event_bytes, MIB
 MAX_EVENT_TAGS, MAX_STATE_TAGS = 5_000, 20_000
 
 AHEAD = "invalid: created_at is more than 15 minutes ahead: check the clock"
 
 
-def judge_form(event: Event, now: float) -> Verdict | None:
+def judge_form(event: Event, now: float, max_event_bytes: int = MAX_EVENT_BYTES) -> Verdict | None:
     """Refuse what is too large, expired or from the future (B 1.7, 5.3); else None.
 
     Cheap: it needs no snapshot.
 
     Args:
       now: Unix seconds.
+      max_event_bytes: of what is no state (settings).
     """
     if event.created_at > now + MAX_SECONDS_AHEAD:
         return refuse(AHEAD, transient=True)
@@ -31,7 +32,7 @@ def judge_form(event: Event, now: float) -> Verdict | None:
     max_tags = MAX_STATE_TAGS if is_state else MAX_EVENT_TAGS
     if len(event.tags) > max_tags:
         return refuse(f"invalid: more than {max_tags} tags: send fewer")
-    max_bytes = MAX_STATE_BYTES if is_state else MAX_EVENT_BYTES
+    max_bytes = max(MAX_STATE_BYTES, max_event_bytes) if is_state else max_event_bytes
     if len(encode_event(event)) > max_bytes:
         return refuse(f"invalid: larger than {max_bytes // KIB} KiB: send a smaller event")
     return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+import msgspec
+
 from ...nostr import kinds
 from ...nostr.address import Address, is_hex_key
 from ...nostr.announcement import Announcement
@@ -16,7 +18,12 @@ from .hosting import NO_LISTS, hosts
 from .verdict import address_text
 
 UNREFERENCED = "invalid: must reference an accepted repository or event"
+WAITS = (
+    "invalid: its repository waits for git data: send it again when it is served: "
+    "push the data, or wait until it was fetched"
+)
 ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION, kinds.VANISH})
+REPOSTS = frozenset({6, 16})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")
 
@@ -34,6 +41,30 @@ def references_of(event: Event) -> tuple[tuple[str, ...], tuple[str, ...]]:
         v for name in COORDINATE_TAGS for v in event.values(name) if Address.parse(v) is not None
     )
     return tuple(dict.fromkeys(ids)), tuple(dict.fromkeys(coordinates))
+
+
+def carries_protected(event: Event) -> bool:
+    """Whether a repost (kinds 6, 16) carries a protected event whole (NIP-18, NIP-70)."""
+    if event.kind not in REPOSTS or not event.content:
+        return False
+    try:
+        return _carried(event.content).is_protected
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+
+
+class _Carried(msgspec.Struct):
+    """What a repost carries: only its tags matter here."""
+
+    tags: list[list[str]]
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether it is its author's alone to publish."""
+        return any(tag[:1] == ["-"] for tag in self.tags)
+
+
+_carried = msgspec.json.Decoder(_Carried).decode
 
 
 def anchor_filters(event: Event) -> tuple[Filter, ...]:

@@ -34,7 +34,7 @@ def announcing(author: Author, created_at: int) -> Event:
     return events.announcement(
         author,
         "repo",
-        clone=["https://grasp.example.com/x"],
+        clone=[f"https://grasp.example.com/{OWNER.npub}/repo.git"],
         relays=["wss://grasp.example.com"],
         created_at=created_at,
     )
@@ -58,7 +58,10 @@ async def test_an_event_that_cannot_be_stored_is_refused(
 
     monkeypatch.setattr(world.store, "apply", fails)
     event = events.announcement(
-        OWNER, "repo", clone=["https://grasp.example.com/x"], relays=["wss://grasp.example.com"]
+        OWNER,
+        "repo",
+        clone=[f"https://grasp.example.com/{OWNER.npub}/repo.git"],
+        relays=["wss://grasp.example.com"],
     )
     answer = await world.offer(event)
     assert (answer.outcome, answer.message) == (
@@ -79,7 +82,7 @@ async def test_an_announcement_whose_repository_cannot_be_made_is_refused_and_fo
     event = events.announcement(
         OWNER,
         "repo",
-        clone=["https://grasp.example.com/x"],
+        clone=[f"https://grasp.example.com/{OWNER.npub}/repo.git"],
         relays=["wss://grasp.example.com"],
         created_at=NOW,
     )

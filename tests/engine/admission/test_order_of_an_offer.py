@@ -113,7 +113,7 @@ async def test_what_comes_in_is_read_once_with_every_verdict(
     announcement = events.announcement(
         OWNER,
         "repo",
-        clone=["https://grasp.example.com/x"],
+        clone=[f"https://grasp.example.com/{OWNER.npub}/repo.git"],
         relays=["wss://grasp.example.com"],
         created_at=NOW - 9,
     )

@@ -20,7 +20,11 @@ MAIN = "refs/heads/main"
 def announcement(*, listed: bool = True, created_at: int = NOW) -> Event:
     host = "grasp.example.com" if listed else "elsewhere.example.com"
     return events.announcement(
-        OWNER, "repo", clone=[f"https://{host}/x"], relays=[f"wss://{host}"], created_at=created_at
+        OWNER,
+        "repo",
+        clone=[f"https://{host}/{OWNER.npub}/repo.git"],
+        relays=[f"wss://{host}"],
+        created_at=created_at,
     )
 
 

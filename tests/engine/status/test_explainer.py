@@ -321,12 +321,13 @@ async def test_b_6_4_the_page_of_a_repository(tmp_path: Path, autojump_clock: Mo
         )
         assert await engine.repository("npub1nonsense", "repo") is None
         tags = [("d", "long"), ("name", "n" * 201), ("description", "d" * 2001)]
-        tags += [("clone", f"https://{SERVICE}/x.git"), ("relays", f"wss://{SERVICE}")]
+        tags += [("clone", f"https://{SERVICE}/{OWNER.npub}/x.git"), ("relays", f"wss://{SERVICE}")]
         await engine.offer(OWNER.sign(30617, "", tags, NOW - 100), "user")
         look = await engine.repository(OWNER.npub, "long")
         assert look is not None
         assert (look.name, look.description) == ("n" * 199 + "…", "d" * 1999 + "…")
-        tags = [("d", "open"), ("clone", f"http://{SERVICE}/x.git"), ("relays", f"ws://{SERVICE}")]
+        clone = f"http://{SERVICE}/{OWNER.npub}/x.git"
+        tags = [("d", "open"), ("clone", clone), ("relays", f"ws://{SERVICE}")]
         await engine.offer(OWNER.sign(30617, "", tags, NOW - 100), "user")
         look = await engine.repository(OWNER.npub, "open")
         assert look is not None

@@ -120,10 +120,17 @@ async def test_b_6_4_what_is_not_hosted_is_a_404_page(
     assert "<script" not in body
 
 
-@pytest.mark.parametrize("accept", ["*/*", "", "application/x-git-upload-pack-advertisement, */*"])
-@pytest.mark.parametrize("path", [f"/{ALICE.npub}/repo.git", "/nothing"])
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        (f"/{ALICE.npub}/repo.git", "application/x-git-upload-pack-advertisement, */*"),
+        (f"/{ALICE.npub}/other.git", "*/*"),
+        ("/nothing", "*/*"),
+        ("/nothing", ""),
+    ],
+)
 async def test_b_6_4_who_wants_no_page_gets_a_line(
-    accept: str, path: str, autojump_clock: trio.testing.MockClock
+    path: str, accept: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     status, headers, body = await ask(make_pages(hosted=repository()), path, accept)
     assert (status, body) == (404, "nothing is served at this path\n")
@@ -232,3 +239,15 @@ async def test_b_6_4_the_landing_page_is_escaped(autojump_clock: trio.testing.Mo
 )
 def test_wants_page(accept: str, wants: bool) -> None:
     assert wants_page(accept) is wants
+
+
+@pytest.mark.parametrize("accept", ["", "*/*"])
+async def test_b_6_4_whoever_accepts_anything_gets_the_page(
+    accept: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    pages = make_pages(hosted=repository())
+    status, headers, _ = await ask(pages, f"/{ALICE.npub}/repo.git", accept=accept)
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    status, headers, _ = await ask(pages, "/nothing/here", accept=accept)
+    assert status == 404
+    assert "html" not in headers["content-type"], "git clients meet no page"

@@ -24,6 +24,7 @@ def test_b_10_document() -> None:
         max_subscriptions=2,
         max_filters=3,
         max_limit=4,
+        max_event_bytes=5000,
         description="d",
         events_per_minute=5,
     )
@@ -45,7 +46,7 @@ def test_b_10_document() -> None:
             "max_limit": 4,
             "default_limit": 4,
             "max_subid_length": 64,
-            "max_event_bytes": 131072,
+            "max_event_bytes": 5000,
             "max_event_tags": 5000,
             "created_at_upper_limit": 900,
             "max_events_per_minute": 5,

@@ -6,6 +6,7 @@ import pytest
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.verdict import Action, Verdict, covers
 from purgatory_sync.records import Tombstone
@@ -63,20 +64,27 @@ def test_b_1_6_on_a_tie_the_lowest_id_is_the_newer() -> None:
     assert verdict_on(low, snapshot).action is Action.SERVE
 
 
+NPUB = encode_npub(ALICE)
+
+
 @pytest.mark.parametrize(
     ("clone", "relay", "service", "listed"),
     [
-        ("https://grasp.example/n/r.git", "wss://grasp.example", SERVICE, True),
-        ("https://GRASP.example:443/n/r.git", "wss://Grasp.Example:443/", SERVICE, True),
-        ("http://grasp.example/n/r.git", "ws://grasp.example", SERVICE, True),
-        ("https://grasp.example:8443/n/r.git", "wss://grasp.example", SERVICE, False),
-        ("https://grasp.example.evil/n/r.git", "wss://grasp.example", SERVICE, False),
+        (f"https://grasp.example/{NPUB}/r", "wss://grasp.example", SERVICE, False),
+        (f"https://grasp.example/prs/{NPUB}/r.git", "wss://grasp.example", SERVICE, False),
+        ("https://grasp.example/n/r.git", "wss://grasp.example", SERVICE, False),
+        (f"https://grasp.example/{NPUB}/.git", "wss://grasp.example", SERVICE, False),
+        (f"https://grasp.example/{NPUB}/r.git", "wss://grasp.example", SERVICE, True),
+        (f"https://GRASP.example:443/{NPUB}/r.git", "wss://Grasp.Example:443/", SERVICE, True),
+        (f"http://grasp.example/{NPUB}/r.git", "ws://grasp.example", SERVICE, True),
+        (f"https://grasp.example:8443/{NPUB}/r.git", "wss://grasp.example", SERVICE, False),
+        (f"https://grasp.example.evil/{NPUB}/r.git", "wss://grasp.example", SERVICE, False),
         ("https://evil.example/grasp.example", "wss://grasp.example", SERVICE, False),
         ("https://user:pw@grasp.example/r.git", "wss://grasp.example", SERVICE, False),
-        ("https://grasp.example/n/r.git", "wss://other.example", SERVICE, False),
-        ("ssh://grasp.example/n/r.git", "wss://grasp.example", SERVICE, False),
-        ("http://127.0.0.1:7334/n/r.git", "ws://127.0.0.1:7334", "127.0.0.1:7334", True),
-        ("http://127.0.0.1:7335/n/r.git", "ws://127.0.0.1:7334", "127.0.0.1:7334", False),
+        (f"https://grasp.example/{NPUB}/r.git", "wss://other.example", SERVICE, False),
+        (f"ssh://grasp.example/{NPUB}/r.git", "wss://grasp.example", SERVICE, False),
+        (f"http://127.0.0.1:7334/{NPUB}/r.git", "ws://127.0.0.1:7334", "127.0.0.1:7334", True),
+        (f"http://127.0.0.1:7335/{NPUB}/r.git", "ws://127.0.0.1:7334", "127.0.0.1:7334", False),
     ],
 )
 def test_b_2_1_listed(clone: str, relay: str, service: str, listed: bool) -> None:

@@ -31,13 +31,19 @@ def _sized(kind: int, size: int) -> Event:
 
 @pytest.mark.parametrize(
     ("kind", "limit"),
-    [(kinds.ANNOUNCEMENT, 131_072), (1, 131_072), (1618, 131_072), (kinds.STATE, 1_048_576)],
+    [(kinds.ANNOUNCEMENT, 196_608), (1, 196_608), (1617, 196_608), (kinds.STATE, 1_048_576)],
 )
 def test_b_1_7_bytes(kind: int, limit: int) -> None:
     assert judge_form(_sized(kind, limit), NOW) is None
     verdict = judge_form(_sized(kind, limit + 1), NOW)
     assert verdict is not None
     assert verdict.message.startswith("invalid: larger than")
+
+
+def test_b_1_7_the_operator_says_how_many_bytes() -> None:
+    assert judge_form(_sized(1, 200_000), NOW, 200_000) is None
+    assert judge_form(_sized(1, 200_001), NOW, 200_000) is not None
+    assert judge_form(_sized(kinds.STATE, 1_048_576), NOW, 200_000) is None
 
 
 @pytest.mark.parametrize(("kind", "limit"), [(1, 5_000), (kinds.STATE, 20_000)])

@@ -63,12 +63,22 @@ class Walk(BackfillPages):
     Args:
       condition: what is asked for.
       since: Unix seconds below which nothing is asked for, or None.
+      whole: whether it is reconciled without `since`, where negentropy is spoken.
+      plain: it is not reconciled.
 
     Attributes:
       condition: with `since`, and without the limits of a page.
     """
 
-    def __init__(self, condition: Filter, since: int | None = None) -> None:
+    def __init__(
+        self,
+        condition: Filter,
+        since: int | None = None,
+        *,
+        whole: bool = False,
+        plain: bool = False,
+    ) -> None:
+        self.whole, self.plain = whole, plain
         self.condition = attrs.evolve(condition, since=since, limit=None)
         self._page = attrs.evolve(self.condition, limit=PAGE_EVENTS)
         self._pages = 0
@@ -84,7 +94,14 @@ class Walk(BackfillPages):
         """The same in forms that the relay takes; empty when it takes it as it is."""
         asked = self.question
         fitting = form.fit(asked)
-        return [] if fitting == [asked] else [Walk(each, each.since) for each in fitting]
+        if fitting == [asked]:
+            return []
+        return [Walk(each, each.since, whole=self.whole, plain=self.plain) for each in fitting]
+
+    @property
+    def reconciled(self) -> Filter:
+        """What is reconciled."""
+        return attrs.evolve(self.condition, since=None) if self.whole else self.condition
 
     def begin_page(self, most: int = PAGE_EVENTS) -> Filter:
         """The filter to ask for, of so many events; the same once more when it was cut short."""
@@ -123,6 +140,42 @@ class Walk(BackfillPages):
         return True
 
 
+@attrs.define
+class Shown:
+    """What a relay showed of what matches a filter.
+
+    Attributes:
+      oldest: Unix seconds; None where it showed nothing.
+    """
+
+    oldest: int | None
+
+    def note(self, event: Event) -> None:
+        """It has this event."""
+        oldest = event.created_at if self.oldest is None else self.oldest
+        self.oldest = min(oldest, event.created_at)
+
+
+@attrs.frozen
+class Below:
+    """What lies below the oldest event that reconciling showed: some relays reconcile only so much.
+
+    Where there is nothing, one page tells.
+    """
+
+    walk: Walk
+    shown: Shown
+
+    def walks(self) -> list[Walk]:
+        """Asked for when all that was named is here."""
+        since, oldest = self.walk.condition.since, self.shown.oldest
+        looked_at_gap_only = since is not None and not self.walk.whole
+        if oldest is None or oldest <= (since or 0) or looked_at_gap_only:
+            return []
+        condition = attrs.evolve(self.walk.condition, until=oldest - 1)
+        return [Walk(condition, since, plain=True)]
+
+
 class IdBatch(BackfillPages):
     """Ids that are fetched, asked for again while some of them come; no I/O.
 
@@ -131,9 +184,14 @@ class IdBatch(BackfillPages):
     """
 
     def __init__(
-        self, ids: Iterable[str], of_kinds: frozenset[int] | None = None, tries: int = 0
+        self,
+        ids: Iterable[str],
+        of_kinds: frozenset[int] | None = None,
+        tries: int = 0,
+        shown: Shown | None = None,
     ) -> None:
         self.tries = tries
+        self._shown = shown
         self._left = frozenset(ids)
         self._kinds = of_kinds
         self._came: set[str] = set()
@@ -149,7 +207,7 @@ class IdBatch(BackfillPages):
         fitting = form.fit(asked)
         if fitting == [asked]:
             return []
-        return [IdBatch(each.ids or (), each.kinds, self.tries) for each in fitting]
+        return [IdBatch(each.ids or (), each.kinds, self.tries, self._shown) for each in fitting]
 
     def begin_page(self, most: int = PAGE_EVENTS) -> Filter:
         """The filter to ask for; what came meanwhile is not asked for once more."""
@@ -163,6 +221,8 @@ class IdBatch(BackfillPages):
         if event.id not in self._left:
             return False
         self._came.add(event.id)
+        if self._shown is not None:
+            self._shown.note(event)
         self._count += 1
         return True
 
@@ -181,7 +241,7 @@ class IdBatch(BackfillPages):
         return bool(self._came) and len(self._came) < len(self._left)
 
 
-def in_batches(ids: Sequence[str]) -> Iterator[IdBatch]:
-    """Cut ids so that each page asks for no more than it may yield."""
+def in_batches(ids: Sequence[str], shown: Shown | None = None) -> Iterator[IdBatch]:
+    """Cut ids so that each page asks for no more than it may yield; `shown` notes what comes."""
     for start in range(0, len(ids), PAGE_EVENTS):
-        yield IdBatch(ids[start : start + PAGE_EVENTS])
+        yield IdBatch(ids[start : start + PAGE_EVENTS], shown=shown)

@@ -52,6 +52,18 @@ class _Conversation:
         self.heard, self.answer = trio.Event(), None
 
 
+@attrs.frozen
+class Lacking:
+    """What a relay has beyond what is here.
+
+    Attributes:
+      oldest: `created_at` of the oldest event that both have; None where there is none.
+    """
+
+    ids: list[str]
+    oldest: int | None
+
+
 class Reconciler:
     """Conversations with one relay over one connection.
 
@@ -69,8 +81,8 @@ class Reconciler:
         self._probing = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
 
-    async def lacking(self, condition: Filter) -> list[str] | None:
-        """Ids of matching events that the relay has and we neither serve, hold nor refused.
+    async def lacking(self, condition: Filter) -> Lacking | None:
+        """Matching events that the relay has and we neither serve, hold nor refused.
 
         None where pages have to tell: the relay does not offer it, or it would be too much.
         Cancelled, the relay may keep its side until the connection ends.
@@ -84,12 +96,14 @@ class Reconciler:
             return None
         shared.items += len(inventory)
         try:
-            needed = await self._converse(condition, inventory)
+            found = await self._converse(condition, inventory)
         finally:
             shared.items -= len(inventory)
-        if needed is None:
+        if found is None:
             return None
-        return [each for each in needed if not shared.local.holds(each) and not shared.knows(each)]
+        local = shared.local
+        needed = [each for each in found.ids if not local.holds(each) and not shared.knows(each)]
+        return Lacking(needed, found.oldest)
 
     def give_up(self, why: str) -> None:
         """Ask this relay by pages for a day, and say so."""
@@ -147,7 +161,7 @@ class Reconciler:
         progress.plain_until = 0.0
         return True
 
-    async def _converse(self, condition: Filter, inventory: Inventory) -> list[str] | None:
+    async def _converse(self, condition: Filter, inventory: Inventory) -> Lacking | None:
         await self._line.turn()
         name, conversation = self._begin()
         needed = None
@@ -164,9 +178,10 @@ class Reconciler:
 
     async def _reconcile(
         self, name: str, conversation: _Conversation, condition: Filter, inventory: Inventory
-    ) -> list[str] | None:
+    ) -> Lacking | None:
         """All ids that we lack, in the order in which they were learnt; None: too many."""
         needed: dict[str, None] = {}
+        ours_alone: set[str] = set()
         ask = neg_open(name, condition, open_message(inventory))
         ends = self._line.pace.reading_time() + ALL_ROUNDS_SECS
         for _ in range(MAX_ROUNDS):
@@ -175,10 +190,11 @@ class Reconciler:
             answer = await self._ask(conversation, ask, SILENCE_SECS)
             message, difference = await self._advance(inventory, answer)
             needed |= dict.fromkeys(difference.need)
+            ours_alone.update(difference.have)
             if len(needed) > MAX_NEEDED:
                 return None
             if message is None:
-                return [*needed]
+                return Lacking([*needed], inventory.oldest_but(ours_alone))
             ask = neg_message(name, message)
         self.give_up("rounds without end")
         self._line.end(Trouble.MISBEHAVED, "its negentropy has rounds without end")

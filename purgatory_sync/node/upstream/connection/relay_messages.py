@@ -97,7 +97,7 @@ def parse_relay_message(raw: str | bytes) -> Message:
         if name == "NEG-MSG":
             message = bytes.fromhex(_text.decode(parts[2]))
             return Reconciled(_text.decode(parts[1]), message)
-        if name == "NEG-ERR":
+        if name in ("NEG-ERR", "NEG-ERROR"):  # khatru and go-nostr write the second
             return Reconciled(_text.decode(parts[1]), None, _reason(parts, 2))
         if name == "AUTH":
             return Challenge(_text.decode(parts[1])[: MAX_CHALLENGE_CHARS + 1])

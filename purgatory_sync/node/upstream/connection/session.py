@@ -127,11 +127,12 @@ class Session:
             known = {v.letters: self._progress.walked.get(v.letters, 0) for v in self._values}
             if since is not None:
                 await self._listen_for_all()
-            self._walks.begin(nursery, EVERYTHING, since)
+            # What was published late has an old date: where negentropy is spoken, all is looked at.
+            self._walks.begin(nursery, EVERYTHING, since, whole=True)
             if since is not None:
                 for values in self._values:
                     past = values.between(0, known[values.letters])
-                    self._walks.begin_slowly(nursery, past, since)
+                    self._walks.begin_slowly(nursery, past, since, whole=True)
                 self._asked |= known
             nursery.start_soon(self._walk_daily, nursery)
             nursery.start_soon(self._poll, nursery)

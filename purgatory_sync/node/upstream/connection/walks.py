@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 import trio
@@ -15,7 +15,7 @@ from ..state.refusals import Meaning, meaning_of
 from ..state.relay_health import Trouble
 from ..state.relay_limits import POLICY_SECS, Form, shape_of, values_of
 from .auth_proof import Proof
-from .history import BackfillPages, IdBatch, Walk, in_batches
+from .history import BackfillPages, Below, IdBatch, Shown, Walk, in_batches
 from .misbehaviour import Wrong
 from .reconciler import Reconciler
 from .relay_connection import Line
@@ -31,6 +31,9 @@ MAX_WALKS = 5_000
 LITTLE_BY_LITTLE = 200
 MAX_UNANSWERED_IN_A_ROW = 6
 SILENT: Final = "a page was not answered to its end"
+
+
+Todo: TypeAlias = BackfillPages | Below
 
 
 @attrs.define(eq=False)
@@ -54,12 +57,14 @@ class _UnderWay:
 
     Attributes:
       since: how far back it goes.
+      whole: whether it is reconciled without `since`.
       begun: whether what is newest was asked for; then another walk does not come for nothing.
       again: whether it was wanted once more meanwhile.
     """
 
     condition: Filter
     since: int | None
+    whole: bool
     begun: bool = False
     again: bool = False
 
@@ -126,13 +131,23 @@ class Walks:
         """How many pages are being answered."""
         return sum(page.heard_at > page.begun_at for page in self._pages.values())
 
-    def begin(self, nursery: trio.Nursery, conditions: Iterable[Filter], since: int | None) -> None:
+    def begin(
+        self,
+        nursery: trio.Nursery,
+        conditions: Iterable[Filter],
+        since: int | None,
+        *,
+        whole: bool = False,
+    ) -> None:
         """Walk through all that matches, back to `since` (Unix seconds) or to the beginning.
 
         What is under way or refused already is not asked for by a second walk.
+
+        Args:
+          whole: where negentropy is spoken all is reconciled, however old.
         """
         for condition in conditions:
-            self._begin_one(nursery, condition, since)
+            self._begin_one(nursery, condition, since, whole=whole)
 
     def begin_all(self, nursery: trio.Nursery, all_pages: Iterable[BackfillPages]) -> None:
         """Ask for these pages, each of them to its end."""
@@ -142,33 +157,40 @@ class Walks:
                 nursery.start_soon(self._go, nursery, pages)
 
     def begin_slowly(
-        self, nursery: trio.Nursery, all_conditions: Iterable[Iterable[Filter]], since: int | None
+        self,
+        nursery: trio.Nursery,
+        all_conditions: Iterable[Iterable[Filter]],
+        since: int | None,
+        *,
+        whole: bool = False,
     ) -> None:
         """As `begin`, however many there are; some are begun when others have ended."""
         walks = (each for conditions in all_conditions for each in conditions)
         self._note_behind()
-        nursery.start_soon(self._begin_little_by_little, nursery, walks, since)
+        nursery.start_soon(self._begin_little_by_little, nursery, walks, since, whole)
 
     async def _begin_little_by_little(
-        self, nursery: trio.Nursery, walks: Iterable[Filter], since: int | None
+        self, nursery: trio.Nursery, walks: Iterable[Filter], since: int | None, whole: bool
     ) -> None:
         for condition in walks:
             while self._left - self._resting > LITTLE_BY_LITTLE:
                 await self._fewer.wait()
-            self._begin_one(nursery, condition, since)
+            self._begin_one(nursery, condition, since, whole=whole)
         self._note_less_behind()
 
-    def _begin_one(self, nursery: trio.Nursery, condition: Filter, since: int | None) -> None:
+    def _begin_one(
+        self, nursery: trio.Nursery, condition: Filter, since: int | None, *, whole: bool
+    ) -> None:
         shape = shape_of(condition)
         if shape in self._never_answered:
             since = None
         key = (shape, values_of(condition), condition.kinds)
         if (walk := self._under_way.get(key)) is not None:
             walk.since = None if since is None or walk.since is None else min(since, walk.since)
-            walk.again = walk.begun
+            walk.again, walk.whole = walk.begun, walk.whole or whole
             return
         if self._has_room():
-            walk = self._under_way[key] = _UnderWay(condition, since)
+            walk = self._under_way[key] = _UnderWay(condition, since, whole)
             self._note_begun()
             nursery.start_soon(self._go_until_done, nursery, key, walk)
 
@@ -243,7 +265,7 @@ class Walks:
     async def _go_until_done(self, nursery: trio.Nursery, key: Any, walk: _UnderWay) -> None:
         while True:
             walk.again = False
-            todo: list[BackfillPages] = [Walk(walk.condition, walk.since)]
+            todo: list[Todo] = [Walk(walk.condition, walk.since, whole=walk.whole)]
             await self._work_off(nursery, todo, walk)
             if not walk.again:
                 break
@@ -256,11 +278,14 @@ class Walks:
         self._note_ended()
 
     async def _work_off(
-        self, nursery: trio.Nursery, todo: list[BackfillPages], walk: _UnderWay | None = None
+        self, nursery: trio.Nursery, todo: list[Todo], walk: _UnderWay | None = None
     ) -> None:
         """Ask for the last of these until none is left; what is cut or learnt meanwhile, too."""
         while todo:
             pages = todo.pop()
+            if isinstance(pages, Below):
+                todo += pages.walks()
+                continue
             more = await self._step(pages, walk)
             self._fetching += sum(isinstance(each, IdBatch) for each in more)
             self._fetching -= isinstance(pages, IdBatch)
@@ -268,7 +293,7 @@ class Walks:
                 self._miss(nursery, pages)
             todo += reversed(more)
 
-    async def _step(self, pages: BackfillPages, walk: _UnderWay | None) -> list[BackfillPages]:
+    async def _step(self, pages: BackfillPages, walk: _UnderWay | None) -> list[Todo]:
         """Ask for pages; returns what is to be asked for then, the same where that was refused."""
         shape = shape_of(pages.question)
         form = self._limits.form(shape)
@@ -290,9 +315,7 @@ class Walks:
         if moment is not None:
             await trio.sleep(min(max(0.0, moment - self._now()), POLICY_SECS))
 
-    async def _try(
-        self, pages: BackfillPages, form: Form, walk: _UnderWay | None
-    ) -> list[BackfillPages]:
+    async def _try(self, pages: BackfillPages, form: Form, walk: _UnderWay | None) -> list[Todo]:
         given = self._proof.given
         self._places.total_tokens = self._limits.walks
         async with self._places:
@@ -344,15 +367,16 @@ class Walks:
         if self._unanswered_in_a_row >= MAX_UNANSWERED_IN_A_ROW:
             self._line.end(Trouble.MISBEHAVED, f"{SILENT}, again and again")
 
-    async def _history(self, pages: BackfillPages) -> tuple[str | None, list[BackfillPages]]:
+    async def _history(self, pages: BackfillPages) -> tuple[str | None, list[Todo]]:
         """Fetch what is lacking, or all: why it cannot go on, and what is to be asked for then."""
         if not isinstance(pages, Walk):
             return await self._ask(pages), []
-        lacking = await self._reconciler.lacking(pages.condition)
+        lacking = None if pages.plain else await self._reconciler.lacking(pages.reconciled)
         if lacking is None:
             return await self._ask(pages), []
-        self._line.log.debug("history reconciled", lacking=len(lacking))
-        return None, [*in_batches(lacking)]
+        self._line.log.debug("history reconciled", lacking=len(lacking.ids))
+        shown = Shown(lacking.oldest)
+        return None, [*in_batches(lacking.ids, shown), Below(pages, shown)]
 
     def _miss(self, nursery: trio.Nursery, batch: IdBatch) -> None:
         """The relay named these ids, or had them once: it is asked again a few times."""

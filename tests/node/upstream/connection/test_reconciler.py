@@ -18,7 +18,7 @@ from purgatory_sync.node.upstream.connection.reconciler import MAX_NEEDED, PROBE
 from purgatory_sync.node.upstream.state.filters_wanted import EVERYTHING
 from purgatory_sync.node.upstream.state.relay_limits import PAGE_EVENTS
 from purgatory_sync.node.upstream.state.shared import Shared
-from purgatory_sync.node.upstream.state.walk_progress import FULL_EVERY_SECS, OVERLAP_SECS
+from purgatory_sync.node.upstream.state.walk_progress import FULL_EVERY_SECS
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.filters import Filter, parse_filter
 from purgatory_sync.nostr.reconciliation.inventory import Inventory
@@ -38,6 +38,7 @@ class NegRelay(ScriptedRelay):
     Attributes:
       opened: the filters of NEG-OPEN.
       closed: how many sessions were closed.
+      reconciles: so many of the newest events, and says nothing of the others.
       says: makes what is sent instead of NEG-MSG; None: nothing.
     """
 
@@ -47,6 +48,7 @@ class NegRelay(ScriptedRelay):
         self.closed = 0
         self.says: Callable[[str, Inventory, bytes], object] = answer
         self._sessions: dict[str, Inventory] = {}
+        self.reconciles: int | None = None
 
     @property
     def asked(self) -> list[Filter]:
@@ -64,7 +66,8 @@ class NegRelay(ScriptedRelay):
             condition = parse_filter(rest.pop(0))
             self.opened.append(condition)
             found = [event for event in self.events if condition.matches(event)]
-            found = sorted(found, key=lambda e: -e.created_at)[: condition.limit]
+            found = sorted(found, key=lambda e: -e.created_at)
+            found = found[: self.reconciles or condition.limit]
             self._sessions[session] = Inventory((e.created_at, e.id) for e in found)
         said = self.says(session, self._sessions[session], bytes.fromhex(rest[0]))
         if said is not None:
@@ -118,7 +121,7 @@ async def test_only_what_is_lacking_is_fetched(autojump_clock: trio.testing.Mock
         assert engine.events[0] == EVENTS[-1], "the live subscription brings the newest"
         assert set(engine.events) == set(EVENTS[110:])
         assert {each.kinds for each in relay.asked[:2]} == {each.kinds for each in EVERYTHING}
-        by_ids = [each.ids for each in relay.pages()]
+        by_ids = [each.ids for each in relay.pages() if each.ids]
         assert by_ids == [frozenset(event.id for event in EVENTS[110:])]
         assert relay.closed == len(relay.opened)
         assert engine.upstream is not None
@@ -140,7 +143,7 @@ async def _all_of_them_come(relay: NegRelay, many: list[Event]) -> None:
         engine.identifiers.update(f"repo{n}" for n in range(len(many)))
         await trio.sleep(5)
         assert set(engine.events) == set(many)
-        assert [len(each.ids or ()) for each in relay.pages()] == [500, 200, 100]
+        assert [len(each.ids) for each in relay.pages() if each.ids] == [500, 200, 100]
 
 
 async def test_gaps_after_a_reconnect_are_filled_by_it(
@@ -156,8 +159,33 @@ async def test_gaps_after_a_reconnect_are_filled_by_it(
         await trio.sleep(100)
         assert engine.events[-1] == missed
         again = relay.asked[asked:]
-        assert {each.since for each in again if each.kinds} == {NOW + 100 - OVERLAP_SECS}
+        assert {each.since for each in again if each.kinds} == {None}
         assert {each.ids for each in relay.pages()[pages:]} <= {frozenset({missed.id})}
+
+
+async def test_b_10_2_a_reconciliation_is_not_believed_to_be_the_whole(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    relay = NegRelay(*EVENTS, cap=30)
+    relay.reconciles = 20
+    async with following(relay, Here(served=EVENTS[100:])) as engine:
+        await trio.sleep(10)
+        assert set(engine.events) >= set(EVENTS[:100])
+
+
+async def test_b_10_2_after_a_reconnect_what_was_published_late_is_found(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    relay = NegRelay(*EVENTS)
+    late = listed(OWNER, "late", created_at=NOW - 90_000)
+    async with following(relay, Here(served=EVENTS)) as engine:
+        await trio.sleep(100)
+        relay.events.append(late)
+        await relay.hang_up()
+        pages = len(relay.pages())
+        await trio.sleep(100)
+        assert late in engine.events
+        assert len(relay.pages()) - pages <= 3, "nothing else is lacking"
 
 
 async def test_gaps_of_a_subscription_that_the_relay_closed_are_filled_by_it(
@@ -172,7 +200,7 @@ async def test_gaps_of_a_subscription_that_the_relay_closed_are_filled_by_it(
         await trio.sleep(100)
         assert set(missed) <= set(engine.events)
         assert [each.limit for each in relay.asked if each.kinds] == [None] * 4
-        assert all(each.ids for each in relay.pages())
+        assert all(each.ids or each.until for each in relay.pages())
 
 
 def notice(_session: str, _inventory: Inventory, _message: bytes) -> object:

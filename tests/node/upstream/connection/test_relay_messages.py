@@ -45,6 +45,7 @@ def test_messages_are_read() -> None:
         "id", False, "restricted: no"
     )
     assert parse_relay_message('["NEG-ERR","n"]') == Reconciled("n", None)
+    assert parse_relay_message('["NEG-ERROR","n"]') == Reconciled("n", None)
     assert parse_relay_message('["NEG-MSG","n","61ff"]') == Reconciled("n", b"\x61\xff")
     assert parse_relay_message('["NEG-ERR","n","blocked: no"]') == Reconciled(
         "n", None, "blocked: no"
