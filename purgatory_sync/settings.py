@@ -188,6 +188,21 @@ class PurgatorySettings:
     expired_memory_secs: float = setting(
         604800.0, "EXPIRED_MEMORY_SECS", "seconds an expired id is remembered"
     )
+    requests_served_secs: float = setting(
+        2_592_000.0,
+        "DELETION_REQUEST_RETENTION_UNUSED_SERVED_SECS",
+        "seconds a deletion request that had no effect is served",
+    )
+    requests_gate_secs: float = setting(
+        15_552_000.0,
+        "DELETION_REQUEST_RETENTION_UNUSED_UNSERVED_GATING_ADDITIONAL_SECS",
+        "seconds it keeps out what it names after that",
+    )
+    max_requests_per_author: int = setting(
+        1_000,
+        "DELETION_REQUEST_MAX_PER_AUTHOR",
+        "deletion requests of one author beyond which those without effect are refused",
+    )
 
 
 @attrs.frozen

@@ -54,6 +54,7 @@ from .upkeep.list_enforcement import end_what_is_blocked
 from .upkeep.pairing import pair
 from .upkeep.repacker import Repacker
 from .upkeep.restore import held_identifiers, release_what_is_here, restore
+from .upkeep.spent_requests import RequestKeeper
 from .upkeep.sweep import Sweeper
 from .upkeep.throttle_journal import ThrottleJournal
 
@@ -316,7 +317,11 @@ async def _put_together(
         counts,
     )
     expirer = Expirer(store, core, releaser, clock)
-    upkeep = (sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run)
+    requests = RequestKeeper(store, core, clock, settings.purgatory)
+    upkeep = (
+        *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
+        requests.run,
+    )
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import attrs
+
 from ..nostr import kinds
 from ..nostr.announcement import Announcement
 from ..nostr.event import Event
@@ -96,7 +98,7 @@ def judge(
     if known.vanished:
         return refuse(VANISHED)
     if known.deleted:
-        return refuse("invalid: deleted by its author")
+        return attrs.evolve(refuse("invalid: deleted by its author"), bars=known.bars_used)
     if isinstance(parsed, Announcement) and parsed.is_private:
         return judge_private(parsed, known)
     if (curated := judge_repositories(parsed, known, lists)) is not None:
@@ -108,7 +110,7 @@ def judge(
     if isinstance(parsed, PullRequest):
         return judge_pr(parsed, origin, known, settings)
     if isinstance(parsed, Deletion):
-        return judge_deletion(parsed, known)
+        return judge_deletion(parsed, known, settings)
     if event.kind in ALWAYS_ACCEPTED or known.referenced:
         return Verdict(Action.SERVE)
     return refuse(WAITS if known.refers_to_held else UNREFERENCED, lacks_reference(event))

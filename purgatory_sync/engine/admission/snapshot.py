@@ -15,7 +15,13 @@ from ...nostr.filters import Filter
 from ...nostr.parsed import Deletion, Parsed, Vanish
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
-from ...policy.kinds.deletions import bar_targets, is_barred, is_of_vanished
+from ...policy.kinds.deletions import (
+    bar_targets,
+    is_barred,
+    is_of_vanished,
+    own_bars,
+    used_now,
+)
 from ...policy.rules.hosting import hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored, references_of, referrer_filters
@@ -85,7 +91,8 @@ class SnapshotBuilder:
         """
         event = parsed.event
         held = self.purgatory.get(event.id)
-        itself, bars = _itself_and_its_address(event), bar_targets(event)
+        itself = _itself_and_its_address(event)
+        bars = (*bar_targets(event), *_named_by(parsed))
         asked, anchoring = False, tuple[Filter, ...]()
         if isinstance(parsed, Announcement | State):  # nothing refers to them: one read is enough
             found, tombstones = await self.index.look(parsed.identifier, itself, bars)
@@ -103,6 +110,8 @@ class SnapshotBuilder:
             held=held is not None,
             expired=self.purgatory.expired.was_expired(event.id, now),
             deleted=is_barred(event, tombstones),
+            bars_used=used_now(event, tombstones),
+            request_bars=own_bars(parsed, tombstones) if isinstance(parsed, Deletion) else (),
             vanished=is_of_vanished(event, tombstones),
             newest_served=_newest_of_address(event, found),
             held_announcement=self._held_announcement(event),
@@ -114,6 +123,7 @@ class SnapshotBuilder:
             objects_here=await self._objects_here(parsed, data),
             referenced=asked and await self._referenced(event, data, found, anchoring),
             refers_to_held=asked and self._refers_to_held(event),
+            requests_by_author=await self._requests_of(parsed, targets),
             targets_served=targets.served,
             targets_held=targets.held,
             left_alone=await self._left_alone(parsed, data),
@@ -121,6 +131,12 @@ class SnapshotBuilder:
             unannounced=await self._unannounced(event.pubkey, targets),
         )
         return self._with_room(known, event)
+
+    async def _requests_of(self, parsed: Parsed, targets: Targets) -> int:
+        if not isinstance(parsed, Deletion) or targets.all:
+            return 0
+        kind, author = frozenset({kinds.DELETION}), frozenset({parsed.event.pubkey})
+        return await self.store.count([Filter(kinds=kind, authors=author)])
 
     def _refers_to_held(self, event: Event) -> bool:
         ids, coordinates = references_of(event)
@@ -306,3 +322,8 @@ def _held_targets(purgatory: Purgatory, deletion: Deletion) -> Sequence[HeldEven
         named += purgatory.find_announcements(identifier)
     found = {entry.event_id: entry for entry in named if entry is not None}
     return [entry for entry in found.values() if entry.event.pubkey == deletion.event.pubkey]
+
+
+def _named_by(parsed: Parsed) -> tuple[str, ...]:
+    """What a deletion request names."""
+    return (*parsed.ids, *parsed.addresses) if isinstance(parsed, Deletion) else ()

@@ -4,27 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from ...nostr import kinds
 from ...nostr.announcement import Announcement
 from ...nostr.event import Event
 from ...nostr.parsed import Deletion, Parsed, Vanish
 from ...records import Tombstone
+from ...settings import PurgatorySettings
 from ..rules.known_facts import Known
 from ..rules.verdict import (
     Action,
     Verdict,
     address_text,
     covers,
+    refuse,
     vanish_target,
     vanishing_with,
 )
 
+SPENT = "invalid: this deletion request had no effect for a long time: it is served no more"
+TOO_MANY = (
+    "rate-limited: too many deletion requests of this author are here: "
+    "name what is served here, or put more into one request"
+)
 
-def judge_deletion(deletion: Deletion, known: Known) -> Verdict:
+
+def judge_deletion(deletion: Deletion, known: Known, settings: PurgatorySettings) -> Verdict:
     """Serve the request, and name what it ends: the author's own events only (B 5).
 
-    A request that names a request has no effect on it (NIP-09).
+    A request that names a request has no effect on it (NIP-09). What had no effect so far is not
+    kept for ever: any key can send as many as it likes.
     """
+    verdict = _judge_targets(deletion, known)
+    if verdict.deletes or verdict.evicts or _was_used(deletion, known.request_bars):
+        return verdict
+    if known.request_bars and is_spent(deletion, known.request_bars, known.now, settings):
+        return refuse(SPENT)
+    if known.requests_by_author >= settings.max_requests_per_author:
+        return refuse(TOO_MANY, transient=True)
+    ends = known.now + settings.requests_served_secs + settings.requests_gate_secs
+    return attrs.evolve(verdict, bars=tuple(attrs.evolve(b, ends=ends) for b in verdict.bars))
+
+
+def own_bars(deletion: Deletion, tombstones: Iterable[Tombstone]) -> tuple[Tombstone, ...]:
+    """The tombstones that this author's requests left at what this one names."""
+    author, targets = deletion.event.pubkey, {*deletion.ids, *deletion.addresses}
+    return tuple(t for t in tombstones if t.author == author and t.target in targets)
+
+
+def is_spent(
+    deletion: Deletion, bars: Iterable[Tombstone], now: float, settings: PurgatorySettings
+) -> bool:
+    """Whether a request had no effect since it was first seen, and its time is over (B 5.4).
+
+    Args:
+      bars: what `own_bars` says.
+      now: Unix seconds.
+    """
+    return all(
+        bar.ends is not None and bar.ends - settings.requests_gate_secs <= now for bar in bars
+    )
+
+
+def used_now(event: Event, tombstones: Iterable[Tombstone]) -> tuple[Tombstone, ...]:
+    """Of tombstones that would end, those that keep out this event: from now on they stay.
+
+    Those at the address of an announcement need not be of a request (B 2.2), and stay as they are.
+    """
+    named = (event.id, None if event.kind == kinds.ANNOUNCEMENT else address_text(event))
+    found = (each for each in tombstones if each.ends is not None and each.target in named)
+    return tuple(attrs.evolve(each, ends=None) for each in found if covers(each, event))
+
+
+def _was_used(deletion: Deletion, bars: Iterable[Tombstone]) -> bool:
+    return any(bar.ends is None and bar.until >= deletion.event.created_at for bar in bars)
+
+
+def _judge_targets(deletion: Deletion, known: Known) -> Verdict:
     request = deletion.event
     targets = (*deletion.ids, *deletion.addresses)
     bars = tuple(Tombstone(target, request.pubkey, request.created_at) for target in targets)

@@ -9,6 +9,7 @@ import attrs
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
 from ...nostr.parsed import Parsed
+from ...records import Tombstone
 
 
 @attrs.frozen
@@ -24,6 +25,10 @@ class Known:
       expired: this id was held before and ended without its data (B 8.9).
       deleted: a tombstone of `bar_targets(event)` covers it (B 5).
       vanished: its author's request to vanish covers it (B 5.2).
+      bars_used: tombstones that keep it out and would end, as they stay from now on.
+      request_bars: of a deletion request: what its author's requests left at what it names.
+      requests_by_author: how many deletion requests of its author are served; looked at for
+        requests that name nothing here.
       newest_served: the served event of the same address.
       held_announcement: the held or soft-expired announcement of this owner and identifier.
       held_total: how many events are held.
@@ -51,6 +56,9 @@ class Known:
     expired: bool = False
     deleted: bool = False
     vanished: bool = False
+    bars_used: tuple[Tombstone, ...] = ()
+    request_bars: tuple[Tombstone, ...] = ()
+    requests_by_author: int = 0
     newest_served: Event | None = None
     held_announcement: Event | None = None
     held_total: int = 0
