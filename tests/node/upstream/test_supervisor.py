@@ -497,9 +497,9 @@ async def test_a_relay_slower_than_what_it_is_asked_is_left(
             await trio.sleep(2)
             upstream.announced(listed(OWNER, f"r{number}"))
         assert upstream.looks()[0].reason == "too slow"
-        connections, relay.mute = len(relay.connections), False
-        await trio.sleep(10)
-        assert len(relay.connections) == connections + 1
+        relay.mute = False
+        await trio.sleep(60)
+        assert len(relay.connections) > 1
         assert upstream.looks()[0].connected
 
 
