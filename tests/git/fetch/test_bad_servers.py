@@ -68,10 +68,14 @@ class Scene:
     async def fetch(self, *oids: str) -> frozenset[str]:
         return await self._fetch(self.patient, oids, "r.git")
 
-    async def failure(self, *oids: str, name: str = "r.git") -> AttemptFailed:
-        """The error of a fetch that must fail and leave nothing behind, nothing changed."""
+    async def failure(self, *oids: str, name: str = "r.git", hasty: bool = False) -> AttemptFailed:
+        """The error of a fetch that must fail and leave nothing behind, nothing changed.
+
+        Args:
+          hasty: for silence; what else is wrong shows at once, however slow the machine.
+        """
         with pytest.raises(AttemptFailed) as caught:
-            await self._fetch(self.hasty, oids, name)
+            await self._fetch(self.hasty if hasty else self.patient, oids, name)
         assert list(self.quarantine.glob("*")) == []
         assert list((self.here / "objects" / "pack").iterdir()) == []
         return caught.value
@@ -152,7 +156,7 @@ async def test_every_fault_has_its_error(
     fault: Fault, expected: type[AttemptFailed], scene: Scene
 ) -> None:
     scene.server.fail("r.git", fault)
-    error = await scene.failure()
+    error = await scene.failure(hasty=expected is TimedOut)
     assert isinstance(error, expected), error
     scene.server.heal()
     assert await scene.fetch() == {OIDS[2]}
