@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import product
+from typing import TypeVar
 
 import trio
 
@@ -22,12 +24,15 @@ from .rules import (
     wins_over,
 )
 
+K = TypeVar("K", bound=Hashable)
+
 
 class MemoryStore(Store):
     """What `SqliteStore` does, in the loop and without a disk."""
 
     def __init__(self) -> None:
         self._served: dict[str, Event] = {}
+        self._by_author: dict[tuple[int, str], dict[str, None]] = {}
         self._by_address: dict[tuple[int, str, str], str] = {}
         self._by_tag: dict[tuple[str, str], dict[str, None]] = {}
         self._held: dict[str, HeldRow] = {}
@@ -196,6 +201,7 @@ class MemoryStore(Store):
         self._served[event.id] = event
         if event.address is not None:
             self._by_address[event.address] = event.id
+        self._by_author.setdefault((event.kind, event.pubkey), {})[event.id] = None
         for tag in indexed_tags(event):
             self._by_tag.setdefault(tag, {})[event.id] = None
 
@@ -205,11 +211,9 @@ class MemoryStore(Store):
             return
         if event.address is not None:
             del self._by_address[event.address]
+        _forget(self._by_author, (event.kind, event.pubkey), event_id)
         for tag in indexed_tags(event):
-            having = self._by_tag[tag]
-            del having[event_id]
-            if not having:
-                del self._by_tag[tag]
+            _forget(self._by_tag, tag, event_id)
 
     def _matching(self, wanted: Filter) -> list[Event]:
         return [event for event in self._candidates(wanted) if wanted.matches(event)]
@@ -217,11 +221,25 @@ class MemoryStore(Store):
     def _candidates(self, wanted: Filter) -> Iterable[Event]:
         if wanted.ids is not None:
             return [self._served[name] for name in wanted.ids if name in self._served]
-        if wanted.tags:
-            letter, values = min(wanted.tags.items(), key=lambda item: (len(item[1]), item[0]))
-            names = {name for value in values for name in self._by_tag.get((letter, value), ())}
-            return [self._served[name] for name in names]
-        return self._served.values()
+        # Each group holds every event that matches: the smallest has the fewest in vain.
+        groups = [
+            [self._by_tag[each] for each in product((letter,), values) if each in self._by_tag]
+            for letter, values in sorted(wanted.tags.items())
+        ]
+        if wanted.kinds is not None and wanted.authors is not None:
+            pairs = product(wanted.kinds, wanted.authors)
+            groups.append([self._by_author[each] for each in pairs if each in self._by_author])
+        if not groups:
+            return self._served.values()
+        smallest = min(groups, key=lambda group: sum(map(len, group)))
+        return [self._served[name] for name in {name for having in smallest for name in having}]
+
+
+def _forget(groups: dict[K, dict[str, None]], key: K, event_id: str) -> None:
+    having = groups[key]
+    del having[event_id]
+    if not having:
+        del groups[key]
 
 
 def _newest_first(event: Event) -> tuple[int, str]:

@@ -98,7 +98,7 @@ class Membership:
 
     def owners_authorising(self, *authors: str) -> frozenset[str]:
         """The owners whose set holds one of the authors."""
-        found = tuple(each for each in self._rulings.holding(authors) if each.owners)
+        found = tuple(each for each in self._rulings.holding(*authors) if each.owners)
         if len(found) == 1:
             return found[0].owners
         # Many authors have the same: those who are in one group that many others take in, say.
@@ -173,5 +173,5 @@ class Membership:
         found = naming | reach(author, self.paths.pointing().get)
         naming |= {key for key, roles in self.roles.items() if author in roles.moderators}
         naming.add(author)
-        found.update(*(each.pointing for each in self._rulings.holding(naming)))
+        found.update(*(each.pointing for each in self._rulings.holding(*naming)))
         return frozenset(found & self.roles.keys())

@@ -40,6 +40,7 @@ class Rulings:
     _components: dict[str, Component] = attrs.field(factory=dict)
     _roots: dict[Component, dict[str, list[str]]] = attrs.field(factory=dict)
     _found: dict[Component, tuple[Ruling, ...]] = attrs.field(factory=dict)
+    _held_by: dict[str, tuple[Ruling, ...]] = attrs.field(factory=dict)
 
     def members(self, root: str) -> frozenset[str]:
         """The group of a key that can be a member."""
@@ -51,8 +52,20 @@ class Rulings:
         for component in self._by_component():
             yield from self.of(component)
 
-    def holding(self, keys: Iterable[str]) -> tuple[Ruling, ...]:
-        """The groups that rule a repository and hold one of the keys."""
+    def holding(self, *keys: str) -> tuple[Ruling, ...]:
+        """The groups that rule a repository and hold one of the keys.
+
+        Those of one key are looked for once: an author publishes again and again.
+        """
+        if len(keys) != 1:
+            return self._look_for(keys)
+        if keys[0] not in self._by_key():
+            return ()
+        if keys[0] not in self._held_by:
+            self._held_by[keys[0]] = self._look_for(keys)
+        return self._held_by[keys[0]]
+
+    def _look_for(self, keys: Iterable[str]) -> tuple[Ruling, ...]:
         return tuple(
             ruling
             for component, of_it in self.apart(keys).items()
