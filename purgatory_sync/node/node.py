@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from ..urls import split_address
 from .composition import make_services
 from .event_listeners import EventListeners
 from .front import Front
-from .http.exchange import Exchange
 from .http.listener import Listener
 from .operator.control import control
 from .operator.health import Checks, NodeHealth
@@ -119,29 +118,34 @@ async def _work(
     spare_the_collector()
     front = Front(how.health)
     async with trio.open_nursery() as nursery:
-        port = _Port(front.answer, settings, stop)
+        most = settings.relay.max_message_bytes
+        public = Listener(front.answer, front.serve, settings.listener, most, is_open=front.is_open)
+        port = _Port(public, stop)
         bound = await nursery.start(port.serve, settings.bind_address)
         if settings.metrics_bind_address is not None:
-            operators = _Port(front.answer_operator, settings, stop)
-            await nursery.start(operators.serve, settings.metrics_bind_address)
+            operators = Listener(
+                front.answer_operator, front.serve, settings.listener, most, is_open=_never
+            )
+            await nursery.start(_Port(operators, stop).serve, settings.metrics_bind_address)
         nursery.start_soon(how.health.watch)
         nursery.start_soon(how.manager.keep_alive)
-        async with _serving(settings, how, front, port.listener, new_identity):
+        async with _serving(settings, how, front, new_identity):
             task_status.started(bound)
             await port.ended.wait()
         nursery.cancel_scope.cancel()
     log.info("stopped")
 
 
+async def _never() -> bool:
+    return False
+
+
 class _Port:
     """A listener, and the moment at which it has ended."""
 
-    def __init__(
-        self, answer: Callable[[Exchange], Awaitable[None]], settings: Settings, stop: trio.Event
-    ) -> None:
-        most = settings.relay.max_message_bytes
-        self.listener = Listener(answer, None, settings.listener, most)
+    def __init__(self, listener: Listener, stop: trio.Event) -> None:
         self.ended = trio.Event()
+        self._listener = listener
         self._stop = stop
 
     async def serve(
@@ -149,15 +153,15 @@ class _Port:
     ) -> None:
         """Listen there until the stop, and let connections end."""
         host, port = split_address(address)
-        await self.listener.serve(host, port, self._stop, task_status=task_status)
+        await self._listener.serve(host, port, self._stop, task_status=task_status)
         self.ended.set()
 
 
 @asynccontextmanager
 async def _serving(
-    settings: Settings, how: _How, front: Front, listener: Listener, new_identity: bool
+    settings: Settings, how: _How, front: Front, new_identity: bool
 ) -> AsyncIterator[None]:
-    """Serve what is asked at the listener while the block runs, from an engine of its own."""
+    """Serve what is asked at the front while the block runs, from an engine of its own."""
     heard, subscriptions, keys = EventListeners(), Subscriptions(), list[Found]()
 
     def notify(event: Event) -> None:
@@ -186,10 +190,10 @@ async def _serving(
         ):
             nursery.start_soon(following.run, keys[0].key)
             nursery.start_soon(give_back_memory)
-            front.app, relay = make_services(
+            app, relay = make_services(
                 settings, engine, following, subscriptions, keys[0].key.pubkey
             )
-            listener.websocket = relay.serve
+            front.open(app, relay.serve)
             how.health.checks = Checks(
                 partial(_use_store, engine.store),
                 settings.git_data_path,

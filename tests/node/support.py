@@ -78,14 +78,16 @@ class Served:
 @asynccontextmanager
 async def served(
     http: Callable[[Exchange], Awaitable[None]] = hello,
-    websocket: Callable[[Socket], Awaitable[None]] | None = echo,
+    websocket: Callable[[Socket], Awaitable[None]] = echo,
     settings: ListenerSettings | None = None,
     *,
     real: bool = False,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    is_open: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncIterator[Served]:
     """Run a listener in memory, or on a free port of 127.0.0.1."""
-    listener = Listener(http, websocket, settings or ListenerSettings(), max_message_bytes)
+    more = {} if is_open is None else {"is_open": is_open}
+    listener = Listener(http, websocket, settings or ListenerSettings(), max_message_bytes, **more)
     memory, stop = MemoryListener(), trio.Event()
     async with trio.open_nursery() as nursery:
         listeners = None if real else [memory]

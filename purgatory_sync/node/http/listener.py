@@ -57,26 +57,33 @@ class _SayOnce(logging.Filter):
 logging.getLogger("trio.serve_listeners").addFilter(_SayOnce())
 
 
+async def _always() -> bool:
+    return True
+
+
 class Listener:
     """Accepts connections, answers their requests with `http`, hands upgraded ones to `websocket`.
 
     Args:
       http: answers one request; what it raises ends that connection only.
       websocket: talks to one socket until it returns; WebSockets are opened at path `/` only.
-        None opens none (503), until `websocket` is set.
       settings: limits of connections, heads, bodies and times.
       max_message_bytes: of one WebSocket message.
+      is_open: whether a WebSocket may be opened now (else 503); may take its time.
     """
 
     def __init__(
         self,
         http: Callable[[Exchange], Awaitable[None]],
-        websocket: Callable[[Socket], Awaitable[None]] | None,
+        websocket: Callable[[Socket], Awaitable[None]],
         settings: ListenerSettings,
         max_message_bytes: int,
+        *,
+        is_open: Callable[[], Awaitable[bool]] = _always,
     ) -> None:
         self._http = http
-        self.websocket = websocket
+        self._websocket = websocket
+        self._is_open = is_open
         self._settings = settings
         self._sockets = Sockets(max_message_bytes)
         self._places = Places(settings)
@@ -164,7 +171,7 @@ class Listener:
                     await wire.refuse(status)
                     return None
                 if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
-                    if self.websocket is None:
+                    if not await self._is_open():
                         await wire.refuse(503)
                         return None
                     return exchange
@@ -216,7 +223,7 @@ class Listener:
                 await wire.refuse(503)
 
     async def _open_socket(self, wire: Wire, exchange: Exchange) -> None:
-        request, websocket = exchange.request, self.websocket
+        request = exchange.request
         # A client waits for our answer before it speaks WebSocket; and a body has no place here.
         if wire.h11.trailing_data[0] or has_body(request):
             await wire.refuse(400)
@@ -226,14 +233,14 @@ class Listener:
             await wire.refuse(431)
             return
         pump = await self._sockets.open(wire, upgrade, self._settings.send_timeout_secs)
-        if pump is None or websocket is None:
+        if pump is None:
             return
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pump.run)
             nursery.start_soon(pump.keep_alive)
             try:
                 async with pump:
-                    await websocket(Socket(pump, exchange.peer))
+                    await self._websocket(Socket(pump, exchange.peer))
             finally:
                 self._sockets.forget(pump)
             nursery.cancel_scope.cancel()

@@ -12,12 +12,13 @@ import trio
 import trio.testing
 
 from purgatory_sync.errors import StoreError
-from purgatory_sync.node.front import Front
+from purgatory_sync.node.front import START_PATIENCE_SECS, Front
 from purgatory_sync.node.operator.health import Checks, NodeHealth
+from purgatory_sync.node.routes import App
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.testing.log_capture import capture_logs
 
-from ..support import UPGRADE, served, talk
+from ..support import UPGRADE, echo, read_until, served, talk
 from ..test_routes import make_app
 
 
@@ -56,11 +57,16 @@ async def ask(
     return int(head.split()[1]), head.decode().lower(), body
 
 
-def ready(folder: Path, store: Callable[[], Awaitable[None]] = fine, free: int = 0) -> Front:
+def ready(
+    folder: Path,
+    store: Callable[[], Awaitable[None]] = fine,
+    free: int = 0,
+    app: App | None = None,
+) -> Front:
     health = NodeHealth()
     health.checks = Checks(store, folder, free)
     front = Front(health)
-    front.app = make_app()
+    front.open(app or make_app(), echo)
     return front
 
 
@@ -128,7 +134,7 @@ async def test_b_13_3_a_stop_is_not_ready_at_once(
     assert (await health.report()).ready
     health.stopping = True
     front = Front(health)
-    front.app = make_app()
+    front.open(make_app(), echo)
     said = {"ready": False, "checks": {"stopping": "it was told to stop"}}
     assert await report_of(front) == (503, said)
     assert (await ask(front, "/purgatory"))[0] == 200
@@ -158,9 +164,34 @@ async def test_b_13_3_a_start_that_takes_long_says_what_it_does(
     said = "opening the store, 42 s so far"
     assert await report_of(front) == (503, {"ready": False, "checks": {"start": said}})
     for operator, path in ((False, "/"), (False, "/x.git/info/refs"), (True, "/metrics")):
+        asked = trio.current_time()
         status, head, body = await ask(front, path, operator=operator)
+        assert trio.current_time() - asked == START_PATIENCE_SECS == 10
         assert (status, "retry-after: 10" in head) == (503, True)
-        assert body == b"this service is starting (opening the store, 42 s so far)\n"
+        assert body.startswith(b"this service is starting (opening the store, ")
+
+
+async def test_b_13_3_what_is_asked_during_a_short_start_waits_for_its_end(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    front = Front(NodeHealth())
+    answers: list[int] = []
+
+    async def ask_early() -> None:
+        answers.append((await ask(front, "/purgatory"))[0])
+
+    async with (
+        served(front.answer, front.serve, is_open=front.is_open) as place,
+        await place.connect() as client,
+        trio.open_nursery() as nursery,
+    ):
+        await client.send_all(UPGRADE)
+        nursery.start_soon(ask_early)
+        await trio.sleep(9)
+        assert answers == []
+        front.open(make_app(), echo)
+        await read_until(client, b"101 Switching Protocols")
+    assert answers == [200]
 
 
 async def test_b_13_3_a_start_logs_what_it_does_every_ten_seconds(
@@ -183,15 +214,15 @@ async def test_b_13_3_a_start_logs_what_it_does_every_ten_seconds(
 async def test_b_13_3_no_websocket_is_opened_before_the_node_serves(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with served(Front(NodeHealth()).answer, None) as place:
+    front = Front(NodeHealth())
+    async with served(front.answer, front.serve, is_open=front.is_open) as place:
         assert (await talk(place, UPGRADE)).startswith(b"HTTP/1.1 503 ")
 
 
 async def test_b_13_3_metrics_may_have_an_address_of_their_own(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
-    front = ready(tmp_path)
-    front.app = make_app(elsewhere=True)
+    front = ready(tmp_path, app=make_app(elsewhere=True))
     assert (await ask(front, "/metrics"))[0] == 404
     assert (await ask(front, "/metrics", operator=True))[0] == 200
     assert (await ask(front, "/metrics", "POST", operator=True))[0] == 405
