@@ -35,7 +35,7 @@ from .relay.subscriptions import Subscriptions
 from .routes import App
 from .upstream.bridge import Following
 
-SUPPORTED_NIPS: Final = (1, 9, 11, 34, 40, 42, 45, 62, 70, 77)
+SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
 ARCHIVE: Final = "GRASP-05"
 # The store has six readers: what strangers ask for must not hold up admission and release, and

@@ -7,7 +7,7 @@ from .http.exchange import Exchange
 from .operator import metrics
 from .operator.metrics import Metrics
 from .pages.page_routes import STATUS, STATUS_JSON, PageRoutes
-from .relay import nip11
+from .relay import nip05, nip11
 from .relay.nip11 import RelayInfo
 
 _READING = ("GET", "HEAD")
@@ -37,7 +37,7 @@ class App:
         self._git = git
         self._pages = pages
         self._metrics = metrics
-        self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH}
+        self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH, nip05.PATH}
         self._metrics_here = metrics is not None and not metrics_elsewhere
         if self._metrics_here:
             self._only_read.add("/metrics")
@@ -50,6 +50,8 @@ class App:
             await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
         elif exchange.path == "/":
             await self._introduce(exchange)
+        elif exchange.path == nip05.PATH:
+            await nip05.answer(exchange, self._info)
         elif exchange.path == "/metrics" and self._metrics_here and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
         elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):

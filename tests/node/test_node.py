@@ -82,7 +82,7 @@ async def test_everything_answers_on_one_port(tmp_path: Path) -> None:
         found = service_key(settings, {}, document["pubkey"])
         assert document["pubkey"] == found.key.pubkey
         assert document["name"] == address
-        assert document["supported_nips"] == [1, 9, 11, 34, 40, 42, 45, 62, 70, 77]
+        assert document["supported_nips"] == [1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77]
         assert document["supported_grasps"] == ["GRASP-01", "GRASP-02"]
         assert 'purgatory_held{kind="state"} 0.0' in (await http.get(f"{base}/metrics")).text
         git = f"{base}/{ALICE.npub}/r.git/info/refs?service=git-upload-pack"
