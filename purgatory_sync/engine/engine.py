@@ -174,6 +174,11 @@ class PurgatorySync:
             unruled=self._core.index.unruled.counts(),
         )
 
+    @property
+    def offered(self) -> Mapping[str, int]:
+        """How many events were offered since the start, by outcome; it goes on counting."""
+        return self._counts.offered
+
     async def hosted(self, npub: str, identifier: str) -> Path | None:
         """The repository that git clients may read under this name; None when it is not here.
 

@@ -25,6 +25,7 @@ from ..runtime.clock import WallClock
 from ..settings import Network, Settings
 from .git_http.receive_pack_http import GitPush
 from .git_http.upload_pack_http import GitEndpoint
+from .operator.host_metrics import HostMetrics, LoopLag
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .pages.page_routes import PageRoutes
 from .pages.public import is_public, is_seen, shows_relay
@@ -52,6 +53,7 @@ def make_services(
     following: Following,
     subscriptions: Subscriptions,
     pubkey: str,
+    lag: LoopLag,
 ) -> tuple[App, Relay]:
     """What answers clients: NIP-01, NIP-11, NIP-45, NIP-77, git, pages, metrics.
 
@@ -60,6 +62,7 @@ def make_services(
       following: how it stands with upstream relays, for pages and metrics.
       subscriptions: its `broadcast` is called with each event that becomes served.
       pubkey: of the service, in hex.
+      lag: of the event loop, for metrics.
     """
     info = RelayInfo(
         service=settings.service,
@@ -93,7 +96,8 @@ def make_services(
         kept = subscriptions.budget.kept_bytes
         return attrs.evolve(_with_relays(snapshot, following, allow), client_bytes=kept)
 
-    metrics = Metrics(measured) if settings.metrics_enabled else None
+    host = HostMetrics(settings.git_data_path, lag, engine.offered, engine.keepers.backup.ended)
+    metrics = Metrics(measured, [host]) if settings.metrics_enabled else None
     pages = PageRoutes(
         info,
         engine.explainer.look,

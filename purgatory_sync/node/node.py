@@ -30,6 +30,7 @@ from .front import Front
 from .http.listener import Listener
 from .operator.control import control
 from .operator.health import Checks, NodeHealth
+from .operator.host_metrics import LoopLag
 from .process.ending import SignalEnding
 from .process.heap import give_back_memory, spare_the_collector
 from .process.open_files import allow_connections
@@ -163,6 +164,7 @@ async def _serving(
 ) -> AsyncIterator[None]:
     """Serve what is asked at the front while the block runs, from an engine of its own."""
     heard, subscriptions, keys = EventListeners(), Subscriptions(), list[Found]()
+    lag = LoopLag()
 
     def notify(event: Event) -> None:
         subscriptions.broadcast(event)
@@ -190,8 +192,9 @@ async def _serving(
         ):
             nursery.start_soon(following.run, keys[0].key)
             nursery.start_soon(give_back_memory)
+            nursery.start_soon(lag.watch)
             app, relay = make_services(
-                settings, engine, following, subscriptions, keys[0].key.pubkey
+                settings, engine, following, subscriptions, keys[0].key.pubkey, lag
             )
             front.open(app, relay.serve)
             how.health.checks = Checks(

@@ -48,6 +48,7 @@ class Backup:
 
     Attributes:
       still: while it is entered, nothing is repacked and no object is dropped.
+      ended: under `backup`, when the last one was whole, in Unix seconds.
     """
 
     core: Core
@@ -56,6 +57,7 @@ class Backup:
     clock: WallClock
     still: Callable[[], AbstractAsyncContextManager[object]]
     _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
+    ended: dict[str, float] = attrs.field(factory=dict)
     _busy: bool = False
 
     async def make(self, target: Path, tell: Tell) -> Manifest:
@@ -84,6 +86,7 @@ class Backup:
             self._busy = False
             with trio.CancelScope(shield=True):
                 await blocking(self._place, partial(shutil.rmtree, part, ignore_errors=True))
+        self.ended["backup"] = manifest.ended_at
         log.info("backed up", folder=str(target), repositories=manifest.repositories)
         return manifest
 

@@ -76,11 +76,16 @@ class Metrics:
 
     Args:
       statistics: read at each scrape.
+      more: what else is collected then.
     """
 
-    def __init__(self, statistics: Callable[[], MetricsSnapshot]) -> None:
+    def __init__(
+        self, statistics: Callable[[], MetricsSnapshot], more: Sequence[Collector] = ()
+    ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Collector(statistics))
+        for each in more:
+            self._registry.register(each)
         ProcessCollector(registry=self._registry)
 
     def render(self) -> bytes:
