@@ -26,6 +26,7 @@ from . import (
     politeness,
     repositories,
     trouble,
+    verifying,
     whole_node,
 )
 from .measuring import Effort, Line
@@ -47,6 +48,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "neighbourhood": whole_node.measure_small,
     "clones": clones.measure_clones,
     "connections": connections.measure_connections,
+    "verify": verifying.measure_verify,
     "hung": trouble.measure_hung,
     "busy": trouble.measure_busy,
     "three-sources": trouble.measure_three_sources,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from ..engine.keeping.caretaker import ListedRepository
+from ..engine.keeping.findings import Verified
 from ..engine.keeping.manifest import Manifest
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
@@ -122,6 +123,13 @@ class Asker:
         """Make a backup in a folder, by its path from the root; it takes as long as it takes."""
         self._socket.settimeout(None)
         answer: Manifest = self._ask(Question("backup", str(folder)), Manifest, tell)
+        return answer
+
+    def verify(self, names: Sequence[str], repair: bool, tell: Callable[[str], None]) -> Verified:
+        """Look whether repositories (none named: everything) are whole; as long as it takes."""
+        self._socket.settimeout(None)
+        question = Question("verify", names=tuple(names), repair=repair)
+        answer: Verified = self._ask(question, Verified, tell)
         return answer
 
     def _ask(self, request: Question, kind: Any, tell: Callable[[str], None] | None = None) -> Any:

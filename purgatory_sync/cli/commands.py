@@ -24,6 +24,7 @@ from .keeping import add_keeping_commands
 from .operating import add_operating_commands
 from .printing import printing
 from .telling import plain
+from .verifying import add_verifying_command
 
 Run: TypeAlias = Callable[..., int]
 
@@ -109,6 +110,7 @@ def _app(run: Run) -> App:
     add_operating_commands(app)
     add_keeping_commands(app)
     add_authority_command(app)
+    add_verifying_command(app)
     fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
     usage = f"Usage: {PROGRAM} fetch URL OID… --into PATH [OPTIONS]"
     app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.", usage=usage)

@@ -43,7 +43,9 @@ from .counting import Counts, Telling
 from .engine import PurgatorySync
 from .keeping.backup import Backup
 from .keeping.caretaker import Caretaker
+from .keeping.hole_filling import HoleFiller
 from .keeping.keepers import Keepers
+from .keeping.verifier import Verifier
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .status.explainer import Explainer
@@ -300,6 +302,7 @@ async def _put_together(
         served,
     )
     repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)
+    filler = HoleFiller(core, releaser, client, throttles, settings.service)
     engine = PurgatorySync(
         settings,
         store,
@@ -310,6 +313,7 @@ async def _put_together(
         Keepers(
             Caretaker(core, releaser),
             Backup(core, releaser, settings, clock, lambda: repacker.still),
+            Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch),
         ),
         core,
         releaser,

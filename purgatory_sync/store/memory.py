@@ -9,7 +9,7 @@ from typing import TypeVar
 import trio
 
 from ..errors import StoreError
-from ..nostr.event import Event
+from ..nostr.event import Event, encode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
@@ -114,6 +114,17 @@ class MemoryStore(Store):
         over = [value for value in times if value <= expiration(now)]
         ids = [each for value in over for each in self._by_tag[EXPIRATION, value]]
         return ids[:limit], float(times[len(over)]) if len(over) < len(times) else None
+
+    async def check(self) -> tuple[str, ...]:
+        """Nothing is wrong with memory."""
+        return ()
+
+    async def stored(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """All events, served and held, in the order of their ids."""
+        await self._begin()
+        every = self._served | {event_id: row.event for event_id, row in self._held.items()}
+        ids = sorted(event_id for event_id in every if event_id > after)[:limit]
+        return [(event_id, encode_event(every[event_id])) for event_id in ids]
 
     async def served_ids(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of the ids are served."""

@@ -217,6 +217,18 @@ class Store(Protocol):
         Tombstones come in the order of targets and authors.
         """
 
+    async def check(self) -> tuple[str, ...]:
+        """What is wrong with the store itself, as sentences; it may take minutes."""
+
+    async def stored(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """Events as they lie in the store, served and held, in the order of their ids.
+
+        Args:
+          after: only ids that come after this one; empty: from the first on.
+
+        Returns (id, JSON), at most `limit`; nothing of it is judged, so that it may be damaged.
+        """
+
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
         """Remember starts and rests with the next batch, without a sync; the newest row wins.
 

@@ -110,6 +110,14 @@ class SqliteStore(Store):
         """What `query` yields, and the tombstones of these ids and addresses, in one read."""
         return await self._read(sqlite_queries.look, filters, limit, targets)
 
+    async def check(self) -> tuple[str, ...]:
+        """What SQLite finds wrong with the file."""
+        return await self._read(sqlite_queries.check)
+
+    async def stored(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """Events as they lie in the store, served and held, in the order of their ids."""
+        return await self._read(sqlite_queries.stored, after, limit)
+
     def note_domains(self, rows: Sequence[DomainRow]) -> None:
         """Remember starts and rests with the next batch, without a sync; the newest row wins."""
         self._writer.note_domains(rows)

@@ -26,6 +26,7 @@ from .sqlite_values import listed, listed_numbers, searchable
 _IN = "IN (SELECT value FROM json_each(?))"
 
 MAX_KINDS_APART = 16
+MAX_FINDINGS = 100
 # SQLite's texts have a gigabyte at most, and events a mebibyte.
 MAX_TEXTS_AT_ONCE = 500
 
@@ -195,6 +196,22 @@ def expiring(
         "SELECT min(value) FROM tag WHERE letter = ? AND value > ?", (EXPIRATION, expiration(now))
     ).fetchone()
     return ids, None if following is None else float(following)
+
+
+def check(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """What SQLite finds wrong with the file; nothing where it says `ok`."""
+    rows = connection.execute(f"PRAGMA quick_check({MAX_FINDINGS})").fetchall()
+    return tuple(line for (line,) in rows if line != "ok")
+
+
+def stored(connection: sqlite3.Connection, after: str, limit: int) -> list[tuple[str, bytes]]:
+    """Ids and JSON of events, served and held, that come after an id."""
+    rows = connection.execute(
+        "SELECT id, CAST(json AS BLOB) FROM (SELECT id, json FROM event WHERE id > :after"
+        " UNION ALL SELECT id, json FROM held WHERE id > :after) ORDER BY id LIMIT :limit",
+        {"after": after, "limit": limit},
+    )
+    return rows.fetchall()
 
 
 def tombstones(connection: sqlite3.Connection, targets: Sequence[str]) -> list[Tombstone]:

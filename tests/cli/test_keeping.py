@@ -140,3 +140,39 @@ async def test_b_13_5_backup_and_restore_of_a_running_node_and_of_a_stopped_one(
     await back_up_and_restore(tmp_path, "stopped", capsys)
     assert await run(tmp_path / "x", "restore", str(tmp_path / "nothing")) == 2
     assert "nothing is no backup, or one that was not finished" in capsys.readouterr().err
+
+
+async def verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "verify") == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "2 repositories and 1 events looked at: 0 findings"
+    assert await run(folder, "verify", f"{BOB.npub}/ü x", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["repositories"] == 1
+    assert await run(folder, "verify", "r", "--all") == 2
+    assert "leave out the names" in capsys.readouterr().err
+    assert await run(folder, "verify", "nothing") == 2
+    assert "there is no repository nothing here" in capsys.readouterr().err
+    bob = folder / "git" / BOB.npub / "ü x.git"
+    (bob / "packed-refs").write_text(f"{'12' * 20} refs/heads/main\n")
+    assert await run(folder, "verify", "--all", "--repair") == 1
+    assert "missing: 1 objects are missing: 1212" in capsys.readouterr().out
+    (bob / "packed-refs").unlink()
+    alternates = bob / "objects/info/alternates"
+    alternates.parent.mkdir()
+    alternates.write_text("/nowhere\n")
+    assert await run(folder, "verify") == 3
+    assert f"not looked at: {BOB.npub}/ü x: " in capsys.readouterr().out
+    alternates.unlink()
+    alternates.parent.rmdir()
+
+
+async def test_b_13_6_a_running_node_and_a_stopped_one_are_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path):
+        capsys.readouterr()
+        await verify(tmp_path, capsys)
+    await verify(tmp_path, capsys)
+    (tmp_path / "relay/purgatory.sqlite3").write_bytes(b"no database" * 1000)
+    assert await run(tmp_path, "verify") == 3
+    assert "is damaged or not a database" in capsys.readouterr().err

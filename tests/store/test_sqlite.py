@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from msgspec import structs
 from purgatory_sync.errors import StoreError
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.runtime.blocking import blocking_in_place
-from purgatory_sync.store.opening import open_store
+from purgatory_sync.store.opening import DATABASE, open_store
 from purgatory_sync.store.protocol import Change
 from purgatory_sync.store.sqlite import READERS, SqliteStore
 from purgatory_sync.store.sqlite_queries import select
@@ -165,3 +167,18 @@ async def test_in_virtual_time_it_takes_none(
         await store.load()
         await store.aclose()
     assert trio.current_time() == start
+
+
+async def test_damage_of_the_file_is_told(tmp_path: Path) -> None:
+    async with aclosing(await open_store(tmp_path)) as store:
+        await store.apply(Change(save=[note(ALICE, str(n)) for n in range(200)]))
+    path = tmp_path / DATABASE
+    with closing(sqlite3.connect(path)) as connection:
+        number = "SELECT rootpage FROM sqlite_schema WHERE name = 'event_by_time'"
+        (page,) = connection.execute(number).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * size + 8 : (page - 1) * size + 100] = bytes(92)
+    path.write_bytes(content)
+    async with aclosing(await open_store(tmp_path)) as store:
+        assert await store.check()

@@ -6,6 +6,7 @@ import attrs
 
 from .backup import Backup
 from .caretaker import Caretaker
+from .verifier import Verifier
 
 
 @attrs.frozen
@@ -15,7 +16,9 @@ class Keepers:
     Attributes:
       caretaker: looks at the repositories and removes them.
       backup: makes backups.
+      verifier: looks whether all is whole and true.
     """
 
     caretaker: Caretaker
     backup: Backup
+    verifier: Verifier

@@ -27,6 +27,7 @@ from ..upkeep.pairing import require_pair
 from .backup import Backup
 from .caretaker import Caretaker
 from .keepers import Keepers
+from .verifier import Verifier
 
 GIT_THREADS = 4
 
@@ -52,8 +53,12 @@ async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
             await require_pair(store, journal, repositories, settings)
             core = _core(store, journal, repositories, settings)
             releaser = Releaser(core, IdentifierLocks())
-            backup = Backup(core, releaser, settings, WallClock.from_system(), nullcontext)
-            yield Keepers(Caretaker(core, releaser), backup)
+            clock = WallClock.from_system()
+            yield Keepers(
+                Caretaker(core, releaser),
+                Backup(core, releaser, settings, clock, nullcontext),
+                Verifier(store, core, releaser, clock, nullcontext),
+            )
         finally:
             os.close(lock)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from hashlib import sha1
 from pathlib import Path
 from typing import Final
@@ -21,9 +21,9 @@ from ..disk.layout import pack_dir, require_format
 from ..disk.object_lookup import existing
 from ..disk.object_reader import StoredObjects, TooBigToRead
 from ..ingest.index_git import find_git, git_environment
-from ..pack.format import BLOB, KIND_NAMES, TRAILER_BYTES
+from ..pack.format import BLOB, KIND_NAMES, TRAILER_BYTES, GitObject
 from ..pack.index import PackIndexReader
-from ..pack.object_links import object_links
+from ..pack.object_links import Link, object_links
 from ..pack.reader import object_name
 
 SMALL_OBJECTS: Final = 2_000
@@ -131,15 +131,9 @@ def _judge_pack(stem: str) -> int:
       BadPack, ValueError: its checksum, or that of its index, does not hold.
     """
     trailer = _checksum(f"{stem}.pack")
-    with open(f"{stem}.idx", "rb") as file:
-        file.seek(-2 * TRAILER_BYTES, os.SEEK_END)
-        if file.read(TRAILER_BYTES) != trailer:
-            raise BadPack("its index is that of another pack")
-    _checksum(f"{stem}.idx")
-    with ExitStack() as stack:
-        reader = PackIndexReader(f"{stem}.idx")
-        stack.callback(reader.close)
-        return reader.count
+    with closing(PackIndexReader(f"{stem}.idx")) as index:
+        index.require_sound(trailer)
+        return index.count
 
 
 def _checksum(path: str) -> bytes:
@@ -156,7 +150,7 @@ def _checksum(path: str) -> bytes:
             digest.update(last[:-TRAILER_BYTES])
             last = last[-TRAILER_BYTES:]
     if digest.digest() != last:
-        raise BadPack(f"the checksum of {os.path.basename(path)} does not hold")
+        raise BadPack("its checksum does not hold")
     return last
 
 
@@ -176,24 +170,31 @@ def _walk(stored: StoredObjects, tips: Collection[str]) -> Integrity:
             continue
         seen.add(name)
         try:
-            kind = stored.kind(name)
+            if wanted == BLOB:
+                kind, links = stored.kind(name), None
+            else:
+                object = stored.read(name, SMALL_OBJECT_BYTES)
+                kind, links = (None, None) if object is None else _judge(name, object)
             if kind is None:
                 missing[name.hex()] = None
-                continue
-            if wanted not in (None, kind):
+            elif wanted not in (None, kind):
                 damaged[f"{name.hex()} is a {_word(kind)}, not a {_word(wanted)}"] = None
-                continue
-            if kind != BLOB:
-                object = stored.read(name, SMALL_OBJECT_BYTES)
-                if object is None or object_name(*object) != name:
-                    damaged[f"the {_word(kind)} {name.hex()} has other bytes than its name says"] = (
-                        None
-                    )
-                    continue
-                todo.extend(object_links(*object))
+            else:
+                todo.extend(links or ())
         except (BadPack, LocalFailure) as error:
             damaged[f"{name.hex()}: {error}"] = None
     return Integrity(tuple(missing)[:NAMED_AT_MOST], tuple(damaged)[:NAMED_AT_MOST])
+
+
+def _judge(name: bytes, object: GitObject) -> tuple[int, list[Link]]:
+    """The type of an object and what it names.
+
+    Raises:
+      BadPack: it is another than its name says, or cannot be read.
+    """
+    if object_name(*object) != name:
+        raise BadPack(f"this {_word(object.kind)} has other bytes than its name says")
+    return object.kind, object_links(*object)
 
 
 def _word(kind: int | None) -> str:

@@ -108,6 +108,23 @@ class PackIndexReader:
         for at in range(start, start + self.count * self._stride, self._stride):
             yield bytes(self._buffer[at : at + 20])
 
+    def require_sound(self, pack_trailer: bytes) -> None:
+        """Require that nothing of the file rotted, and that it is the index of this pack.
+
+        Args:
+          pack_trailer: the pack's last 20 bytes.
+
+        Raises ValueError otherwise.
+        """
+        view = memoryview(self._buffer)
+        try:
+            if sha1(view[:-20], usedforsecurity=False).digest() != view[-20:]:
+                raise ValueError("the checksum of its index does not hold")
+            if view[-40:-20] != pack_trailer:
+                raise ValueError("its index is that of another pack")
+        finally:
+            view.release()
+
     def close(self) -> None:
         """Give the file back; nothing can be looked up after."""
         if isinstance(self._buffer, mmap.mmap):

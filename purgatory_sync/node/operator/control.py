@@ -1,10 +1,10 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
-`hunt`, `remove`, `authority` or `backup`; the answer `{"result": …}` or `{"error": "a sentence"}`,
-with `bad_request` where the request is at fault. How far a long one is comes in lines before it:
-`{"progress": "a sentence"}`. All reasons are told: a user who may open the socket may read the
-data beside it.
+`hunt`, `remove`, `authority` or `backup`, or `{"do": "verify", "names": […]}`; the answer
+`{"result": …}` or `{"error": "a sentence"}`, with `bad_request` where the request is at fault. How
+far a long one is comes in lines before it: `{"progress": "a sentence"}`. All reasons are told: a
+user who may open the socket may read the data beside it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,14 @@ class Question:
     """One line of a client.
 
     `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier,
-    `authority`: either, or empty, `backup`: the path of a folder).
+    `authority`: either, or empty, `backup`: the path of a folder). `names` are those of
+    repositories (`verify`; none: all), `repair` says whether to repair them.
     """
 
-    do: Literal["status", "why", "fate", "hunt", "list", "remove", "authority", "backup"]
+    do: Literal["status", "why", "fate", "hunt", "list", "remove", "authority", "backup", "verify"]
     name: str = ""
+    names: tuple[str, ...] = ()
+    repair: bool = False
 
 
 def _no_relays() -> tuple[RelayStatus, ...]:
@@ -233,6 +236,10 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
         return removed
     if request.do == "backup":
         return await desk.keepers.backup.make(Path(request.name), progress.tell)
+    if request.do == "verify":
+        return await desk.keepers.verifier.verify(
+            request.names, repair=request.repair, tell=progress.tell
+        )
     hunted = await desk.explainer.hunt(request.name)
     if hunted is not None:
         log.info("hunt by hand", identifier=request.name, forgiven=len(hunted.forgiven))

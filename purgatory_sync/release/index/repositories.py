@@ -107,6 +107,11 @@ class Repositories:
             self._existing.add(path)
         return True
 
+    def look_again(self, owner: str, identifier: str) -> None:
+        """Remember no more that the repository is on this disk: somebody may have taken it away."""
+        self._existing.discard(self.path(owner, identifier))
+        self.removals += 1
+
     def create(self, owner: str, identifier: str, token: str = "") -> None:
         """Make an empty bare repository unless it is there (B 2.4).
 

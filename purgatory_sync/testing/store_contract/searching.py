@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ...nostr.event import decode_event
 from ...nostr.filters import Filter
 from ...records import Tombstone
-from ...store.protocol import Change, Store
+from ...store.protocol import Change, HeldRow, Store
 from ..events import note
 from .rows import ALICE, BOB
 
@@ -124,6 +125,18 @@ async def test_hundreds_of_filters(store: Store) -> None:
     await store.apply(Change(save=events))
     filters = [Filter(since=i % 3, until=i % 3) for i in range(600)]
     assert await store.query(filters, 10) == events[::-1]
+
+
+async def test_all_that_lies_there_is_given_by_id(store: Store) -> None:
+    served, waiting = [note(ALICE, str(n)) for n in range(3)], note(ALICE, "held")
+    await store.apply(Change(save=served, hold=[HeldRow(waiting, "pr", "user", 1.0)]))
+    ids = sorted(event.id for event in (*served, waiting))
+    first = await store.stored("", 3)
+    assert [event_id for event_id, _ in first] == ids[:3]
+    rest = await store.stored(first[-1][0], 3)
+    assert [event_id for event_id, _ in rest] == ids[3:]
+    assert [decode_event(raw).id for _, raw in (*first, *rest)] == ids
+    assert await store.check() == ()
 
 
 async def test_b_5_3_what_expires_is_found_in_the_order_of_its_time(store: Store) -> None:

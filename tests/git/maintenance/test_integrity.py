@@ -100,7 +100,7 @@ def test_a_loose_commit_with_other_bytes_is_damage(tmp_path: Path) -> None:
 
     (sentence,) = judge(path, steps[1].oid).damaged
 
-    assert sentence == f"the commit {steps[0].oid} has other bytes than its name says"
+    assert sentence == f"{steps[0].oid}: this commit has other bytes than its name says"
 
 
 def test_a_repository_of_an_unknown_form_cannot_be_looked_at(tmp_path: Path) -> None:
