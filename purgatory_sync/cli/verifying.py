@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from ..engine.keeping.findings import Finding, Verified
+from ..engine.keeping.findings import Flaw, Verified
 from ..errors import ConfigurationError, PurgatorySyncError, StoreError
 from ..version import PROGRAM
 from .keeping import GitFolder, ask_or_open, settings_of
@@ -74,7 +74,7 @@ def tell_verified(found: Verified) -> Text:
     return Text("\n").join(lines)
 
 
-def _finding(each: Finding) -> Iterator[Text]:
+def _finding(each: Flaw) -> Iterator[Text]:
     style = "green" if each.repaired else "red"
     done = "repaired, " if each.repaired else ""
     yield Text(f"{plain(each.where)}  {done}{each.what}: {plain(each.detail)}", style=style)

@@ -22,7 +22,7 @@ REMEDIES: dict[What, str] = {
 
 
 @attrs.frozen
-class Finding:
+class Flaw:
     """One thing that is not as it should be.
 
     Attributes:
@@ -63,7 +63,7 @@ class Verified:
     ended: float
     repositories: int
     events: int
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Flaw, ...] = ()
     found: int = 0
     left: int = 0
     not_looked: tuple[str, ...] = ()

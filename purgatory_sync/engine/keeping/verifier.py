@@ -40,7 +40,7 @@ from ...runtime.logger import get_logger
 from ...store.protocol import Store
 from .backup import Tell
 from .examination import Examined, examine
-from .findings import Finding, Verified
+from .findings import Flaw, Verified
 
 FINDINGS_AT_MOST: Final = 1_000
 EVENTS_AT_ONCE: Final = 200
@@ -60,12 +60,12 @@ class _Tally:
 
     repositories: int = 0
     events: int = 0
-    findings: list[Finding] = attrs.field(factory=list)
+    findings: list[Flaw] = attrs.field(factory=list)
     found: int = 0
     left: int = 0
     not_looked: list[str] = attrs.field(factory=list)
 
-    def note(self, found: Iterable[Finding]) -> None:
+    def note(self, found: Iterable[Flaw]) -> None:
         for each in found:
             self.found += 1
             self.left += not each.repaired
@@ -126,7 +126,7 @@ class Verifier:
         if not names:
             tell("the store")
             for line in await self.store.check():
-                tally.note([Finding("store", "store", line)])
+                tally.note([Flaw("store", "store", line)])
             await self._verify_events(tally, tell)
         chosen = await self._chosen(names)
         asked = await self._with_pull_requests()
@@ -217,7 +217,7 @@ class Verifier:
                 except (PurgatorySyncError, OSError) as error:
                     tally.not_looked.append(f"{_name(each)}: {error}")
 
-    async def _verify_one(self, each: RepositoryId, asked: bool, repair: bool) -> list[Finding]:
+    async def _verify_one(self, each: RepositoryId, asked: bool, repair: bool) -> list[Flaw]:
         async with self.still():
             async with self.releaser.hold(each.identifier):
                 before = _findings(each, await self._look(each, asked))
@@ -290,23 +290,23 @@ def _examine_all(subjects: Sequence[_Subject], scratch: Path) -> list[Examined |
     return found
 
 
-def _findings(each: RepositoryId, looked: Examined | None) -> list[Finding]:
+def _findings(each: RepositoryId, looked: Examined | None) -> list[Flaw]:
     name = _name(each)
     if looked is None:
-        return [Finding(name, "absent", "its announcement is served, and it is not on the disk")]
-    found = [Finding(name, "refs", sentence) for sentence in looked.refs]
+        return [Flaw(name, "absent", "its announcement is served, and it is not on the disk")]
+    found = [Flaw(name, "refs", sentence) for sentence in looked.refs]
     if missing := looked.objects.missing:
         more = ", …" if len(missing) > _MISSING_SHOWN else ""
         detail = f"{len(missing)} objects are missing: {', '.join(missing[:_MISSING_SHOWN])}{more}"
-        found.append(Finding(name, "missing", detail))
-    return [*found, *(Finding(name, "damaged", sentence) for sentence in looked.objects.damaged)]
+        found.append(Flaw(name, "missing", detail))
+    return [*found, *(Flaw(name, "damaged", sentence) for sentence in looked.objects.damaged)]
 
 
-def _judge_events(rows: Sequence[tuple[str, bytes]]) -> list[Finding]:
+def _judge_events(rows: Sequence[tuple[str, bytes]]) -> list[Flaw]:
     return list(_bad_events(rows))
 
 
-def _bad_events(rows: Sequence[tuple[str, bytes]]) -> Iterator[Finding]:
+def _bad_events(rows: Sequence[tuple[str, bytes]]) -> Iterator[Flaw]:
     for event_id, raw in rows:
         try:
             event = decode_event(raw)
@@ -314,7 +314,7 @@ def _bad_events(rows: Sequence[tuple[str, bytes]]) -> Iterator[Finding]:
                 raise InvalidEvent(f"it is stored under the id of another: {event.id}")
             verify_event(event)
         except InvalidEvent as error:
-            yield Finding(event_id, "event", str(error))
+            yield Flaw(event_id, "event", str(error))
 
 
 def _name(each: RepositoryId) -> str:

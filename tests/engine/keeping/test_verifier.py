@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from purgatory_sync.engine import open_engine
-from purgatory_sync.engine.keeping.findings import Finding, Verified
+from purgatory_sync.engine.keeping.findings import Flaw, Verified
 from purgatory_sync.engine.keeping.verifier import Verifier
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.git.disk.refs import update_refs
@@ -233,7 +233,7 @@ async def test_b_13_6_what_is_missing_is_hunted_at_the_clone_urls(tmp_path: Path
         replace_pack(path, steps, without=oid_of(steps[0].tree))
         found = await engine.keepers.verifier.verify(repair=True)
         assert [attrs.evolve(each, detail="") for each in found.findings] == [
-            Finding(f"{OWNER.npub}/r", "missing", "", repaired=True)
+            Flaw(f"{OWNER.npub}/r", "missing", "", repaired=True)
         ]
         assert (await engine.keepers.verifier.verify()).found == 0
     left = [each.name for each in (tmp_path / "git/.tmp").iterdir() if each.name[:5] == "holes"]
