@@ -108,7 +108,7 @@ class Repositories:
         return True
 
     def look_again(self, owner: str, identifier: str) -> None:
-        """Remember no more that the repository is on this disk: somebody may have taken it away."""
+        """Look at the disk for it again: another program may have taken it away."""
         self._existing.discard(self.path(owner, identifier))
         self.removals += 1
 
