@@ -177,8 +177,8 @@ async def test_damage_of_the_file_is_told(tmp_path: Path) -> None:
         number = "SELECT rootpage FROM sqlite_schema WHERE name = 'event_by_time'"
         (page,) = connection.execute(number).fetchone()
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-    content = bytearray(path.read_bytes())
-    content[(page - 1) * size + 8 : (page - 1) * size + 100] = bytes(92)
-    path.write_bytes(content)
     async with aclosing(await open_store(tmp_path)) as store:
+        with path.open("r+b") as file:
+            file.seek((page - 1) * size + 8)
+            file.write(bytes(92))
         assert await store.check()
