@@ -166,7 +166,7 @@ async def verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     alternates.parent.rmdir()
 
 
-async def test_b_13_6_a_running_node_and_a_stopped_one_are_verified(
+async def test_b_13_7_a_running_node_and_a_stopped_one_are_verified(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with node(tmp_path):

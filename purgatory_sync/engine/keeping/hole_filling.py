@@ -1,4 +1,4 @@
-"""Missing objects of a repository, fetched whole beside it and linked in (B 13.6).
+"""Missing objects of a repository, fetched whole beside it and linked in (B 13.7).
 
 A server that is told what we have sends nothing that it takes to be there, and so fills no hole:
 the history is fetched into an empty repository.

@@ -1,7 +1,7 @@
 """Whether what is stored is whole and true: repositories against their states, the store, events.
 
 Looking takes no lock. What looks wrong is looked at again under the identifier's lock, while
-nothing is repacked or dropped, so that a push that is going on is no finding (B 13.6).
+nothing is repacked or dropped, so that a push that is going on is no finding (B 13.7).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a verification finds, and what a repair does about it (B 13.6)."""
+"""What a verification finds, and what a repair does about it (B 13.7)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def replace_pack(path: Path, steps: Sequence[Step], *, without: str) -> None:
     add_pack(path, [each for step in steps for each in step.objects if oid_of(each) != without])
 
 
-async def test_b_13_6_what_is_whole_has_no_findings(world: World) -> None:
+async def test_b_13_7_what_is_whole_has_no_findings(world: World) -> None:
     await serve(world, history(3), OWNER, OTHER)
     said: list[str] = []
 
@@ -77,7 +77,7 @@ async def test_b_13_6_what_is_whole_has_no_findings(world: World) -> None:
     assert said == ["the store", "3 events", "0 of 2 repositories"]
 
 
-async def test_b_13_6_refs_that_are_not_the_states_are_found_and_aligned(world: World) -> None:
+async def test_b_13_7_refs_that_are_not_the_states_are_found_and_aligned(world: World) -> None:
     steps = history(3)
     await serve(world, steps, OWNER)
     update_refs(world.path(OWNER), {MAIN: steps[0].oid, TAG: steps[0].oid})
@@ -95,7 +95,7 @@ async def test_b_13_6_refs_that_are_not_the_states_are_found_and_aligned(world: 
     assert (await verifier(world).verify()).found == 0
 
 
-async def test_b_13_6_a_hole_is_found_and_filled_from_another_repository_here(
+async def test_b_13_7_a_hole_is_found_and_filled_from_another_repository_here(
     world: World,
 ) -> None:
     steps = history(3)
@@ -112,7 +112,7 @@ async def test_b_13_6_a_hole_is_found_and_filled_from_another_repository_here(
     assert present_oids(world.path(OWNER), [gone])
 
 
-async def test_b_13_6_what_is_nowhere_stays_a_finding_and_nothing_is_invented(
+async def test_b_13_7_what_is_nowhere_stays_a_finding_and_nothing_is_invented(
     world: World,
 ) -> None:
     steps = history(3)
@@ -126,7 +126,7 @@ async def test_b_13_6_what_is_nowhere_stays_a_finding_and_nothing_is_invented(
     assert "ask" in found.findings[0].remedy
 
 
-async def test_b_13_6_a_repository_that_is_gone_is_found_and_made(world: World) -> None:
+async def test_b_13_7_a_repository_that_is_gone_is_found_and_made(world: World) -> None:
     await serve(world, history(2), OWNER, OTHER)
     shutil.rmtree(world.path(OTHER))
 
@@ -137,7 +137,7 @@ async def test_b_13_6_a_repository_that_is_gone_is_found_and_made(world: World) 
     assert world.refs(OTHER) == world.refs(OWNER)
 
 
-async def test_b_13_6_only_what_is_named_is_looked_at(world: World) -> None:
+async def test_b_13_7_only_what_is_named_is_looked_at(world: World) -> None:
     await serve(world, history(1), OWNER)
     await world.announce(STRANGER, "another")
 
@@ -149,7 +149,7 @@ async def test_b_13_6_only_what_is_named_is_looked_at(world: World) -> None:
         await verifier(world).verify(["repo", "nothing"])
 
 
-async def test_b_13_6_what_cannot_be_looked_at_is_said_and_stops_nothing(world: World) -> None:
+async def test_b_13_7_what_cannot_be_looked_at_is_said_and_stops_nothing(world: World) -> None:
     await serve(world, history(1), OWNER)
     await world.announce(STRANGER, "another")
     config = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
@@ -162,7 +162,7 @@ async def test_b_13_6_what_cannot_be_looked_at_is_said_and_stops_nothing(world: 
     assert (found.repositories, found.found) == (2, 0)
 
 
-async def test_b_13_6_a_push_that_is_going_on_is_no_finding(world: World) -> None:
+async def test_b_13_7_a_push_that_is_going_on_is_no_finding(world: World) -> None:
     """What looks wrong without the lock is looked at again under it."""
     steps = history(2)
     await serve(world, steps, OWNER)
@@ -179,7 +179,7 @@ async def test_b_13_6_a_push_that_is_going_on_is_no_finding(world: World) -> Non
     assert results[0].found == 0
 
 
-async def test_b_13_6_stored_events_prove_their_ids_and_signatures(tmp_path: Path) -> None:
+async def test_b_13_7_stored_events_prove_their_ids_and_signatures(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     announced = [announcement(name, "https://elsewhere.example/r.git") for name in ("r", "s", "t")]
     async with open_engine(settings) as engine:
@@ -217,7 +217,7 @@ def announcement(name: str, *others: str) -> Event:
     return events.announcement(OWNER, name, clone=clone, relays=["wss://git.example"])
 
 
-async def test_b_13_6_what_is_missing_is_hunted_at_the_clone_urls(tmp_path: Path) -> None:
+async def test_b_13_7_what_is_missing_is_hunted_at_the_clone_urls(tmp_path: Path) -> None:
     steps = history(3)
     there = new_repository(tmp_path / "server")
     add_pack(there, [each for step in steps for each in step.objects])
