@@ -363,6 +363,17 @@ class ListenerSettings:
 
 
 @attrs.frozen
+class KeepingSettings:
+    """What is done to keep in order what is stored (B 13)."""
+
+    verify_interval_days: float = setting(
+        30.0,
+        "VERIFY_INTERVAL_DAYS",
+        "days between verifications of everything (0: never)",
+    )
+
+
+@attrs.frozen
 class Settings:
     """All settings of a node; an embedder passes those that matter to it, `domain` above all."""
 
@@ -395,6 +406,7 @@ class Settings:
     push: PushSettings = attrs.field(factory=PushSettings)
     relay: RelaySettings = attrs.field(factory=RelaySettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)
+    keeping: KeepingSettings = attrs.field(factory=KeepingSettings)
 
     @property
     def service(self) -> str:

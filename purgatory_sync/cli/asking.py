@@ -12,11 +12,12 @@ import attrs
 import msgspec
 
 from ..engine.keeping.caretaker import ListedRepository
-from ..engine.keeping.findings import Verified
 from ..engine.keeping.manifest import Manifest
+from ..engine.keeping.purging import Purged
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
 from ..engine.upkeep.authority_report import RepositoryAuthority
+from ..engine.verifying.findings import Verified
 from ..errors import ConfigurationError, NodeUnreachable
 from ..node.operator.control import SOCKET, Question
 from ..node.operator.node_status import NodeStatus
@@ -123,6 +124,13 @@ class Asker:
         """Make a backup in a folder, by its path from the root; it takes as long as it takes."""
         self._socket.settimeout(None)
         answer: Manifest = self._ask(Question("backup", str(folder)), Manifest, tell)
+        return answer
+
+    def purge(self, name: str, *, execute: bool) -> Purged:
+        """Take out a repository, an author or an event, or tell what would go."""
+        self._socket.settimeout(None)
+        question = Question("purge", name, execute=execute)
+        answer: Purged = self._ask(question, Purged)
         return answer
 
     def verify(self, names: Sequence[str], repair: bool, tell: Callable[[str], None]) -> Verified:

@@ -1,4 +1,4 @@
-"""The commands about the git folder, of a running node or of one that is stopped: list, remove."""
+"""The commands that keep what is stored in order, of a running node or of one that is stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..settings_loader import load_settings
 from .asking import Asker, NoNode
 from .operating import AsJson, Folder, print_json, print_text
 from .printing import showing
-from .telling import plain, tell_repositories
+from .telling import plain, tell_purged, tell_repositories
 
 T = TypeVar("T")
 
@@ -43,6 +43,8 @@ def add_keeping_commands(app: App) -> None:
     app.command(_backup, name="backup", help=said)
     said = "Fill two empty folders from a backup."
     app.command(_restore, name="restore", help=said)
+    said = "Tell what goes with a repository, an author or an event; --execute takes it out."
+    app.command(_purge, name="purge", help=said)
 
 
 def _list(
@@ -92,6 +94,25 @@ def _backup(
     else:
         counted = f"{made.repositories} repositories, {made.served} events served, {made.held} held"
         print_text(Text(f"backed up to {target}: {counted}"))
+    return 0
+
+
+def _purge(
+    name: Annotated[str, Parameter(help="npub1…/identifier, npub1…, or the id of an event.")],
+    /,
+    *,
+    execute: Annotated[bool, Parameter(negative=(), help="Do it; there is no way back.")] = False,
+    json: AsJson = False,
+    relay_data_path: Folder = None,
+    git_data_path: GitFolder = None,
+) -> int:
+    settings = settings_of(relay_data_path, git_data_path)
+    purged = ask_or_open(
+        settings,
+        lambda node: node.purge(name, execute=execute),
+        lambda keepers: keepers.purger.purge(name, execute=execute),
+    )
+    print_json(purged) if json else print_text(tell_purged(purged))
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from ..engine.keeping.caretaker import ListedRepository
+from ..engine.keeping.purging import Purged
 from ..engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
 from ..node.operator.node_status import NodeStatus
 from ..node.operator.wording import (
@@ -33,6 +34,7 @@ _STANDINGS = {
     "none": "not announced",
 }
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
+_IDS_SHOWN = 10
 
 
 def plain(text: str) -> str:
@@ -97,6 +99,29 @@ def tell_repositories(listed: Sequence[ListedRepository]) -> Text:
     adopted = sum(not each.made for each in listed)
     lines.append(Text(f"{len(listed)} repositories: {served} served, {adopted} adopted"))
     return Text("\n").join(lines)
+
+
+def tell_purged(purged: Purged) -> Text:
+    """What went, or would go."""
+    return Text("\n").join(_purged(purged))
+
+
+def _purged(purged: Purged) -> Iterator[Text]:
+    did = "removed" if purged.executed else "would remove"
+    for name in purged.repositories:
+        yield Text(f"{did} the repository {plain(name)} with all its data")
+    yield Text(f"{did} {purged.served} served events and {purged.held} held ones")
+    for event_id in purged.event_ids[:_IDS_SHOWN]:
+        yield Text(f"  {event_id}")
+    if (more := purged.served + purged.held - _IDS_SHOWN) > 0:
+        yield Text(f"  … and {more} more")
+    if not purged.executed:
+        yield Text("nothing was changed: --execute does it")
+    else:
+        yield Text(
+            "relays that are followed send it again, unless a blacklist names it"
+            " (NGIT_EVENT_BLACKLIST, NGIT_REPOSITORY_BLACKLIST)"
+        )
 
 
 def _event(look: HeldStatus, now: float) -> Iterator[Text]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from ..engine.keeping.findings import Flaw, Verified
+from ..engine.verifying.findings import Flaw, Verified
 from ..errors import ConfigurationError, PurgatorySyncError, StoreError
 from ..version import PROGRAM
 from .keeping import GitFolder, ask_or_open, settings_of

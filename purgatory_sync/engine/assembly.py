@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 import attrs
@@ -34,7 +35,7 @@ from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
 from ..runtime.net.gate import Gate
 from ..settings import Settings
-from ..store.opening import open_store
+from ..store.opening import DATABASE, open_store
 from ..store.protocol import Change, Journal, Store
 from .admission.admission import Admission
 from .admission.snapshot import SnapshotBuilder
@@ -43,9 +44,8 @@ from .counting import Counts, Telling
 from .engine import PurgatorySync
 from .keeping.backup import Backup
 from .keeping.caretaker import Caretaker
-from .keeping.hole_filling import HoleFiller
 from .keeping.keepers import Keepers
-from .keeping.verifier import Verifier
+from .keeping.purging import Purger
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .status.explainer import Explainer
@@ -59,6 +59,10 @@ from .upkeep.restore import held_identifiers, release_what_is_here, restore
 from .upkeep.spent_requests import RequestKeeper
 from .upkeep.sweep import Sweeper
 from .upkeep.throttle_journal import ThrottleJournal
+from .verifying.hole_filling import HoleFiller
+from .verifying.verifier import Verifier
+from .verifying.verify_record import VerifyRecord
+from .verifying.verify_rounds import VerifyRounds
 
 ChooseKey: TypeAlias = Callable[[str | None], str]
 
@@ -302,7 +306,10 @@ async def _put_together(
         served,
     )
     repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)
+    record = VerifyRecord(_on_disk(settings))
+    await repositories.run(record.load)
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
+    verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
     engine = PurgatorySync(
         settings,
         store,
@@ -311,9 +318,10 @@ async def _put_together(
         _make_pusher(given, core, releaser, in_flight),
         explainer,
         Keepers(
-            Caretaker(core, releaser),
+            Caretaker(core, releaser, record),
             Backup(core, releaser, settings, clock, lambda: repacker.still),
-            Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch),
+            Purger(store, core, releaser, clock),
+            verifier,
         ),
         core,
         releaser,
@@ -322,11 +330,19 @@ async def _put_together(
     )
     expirer = Expirer(store, core, releaser, clock)
     requests = RequestKeeper(store, core, clock, settings.purgatory)
+    rounds = VerifyRounds(verifier, record, clock, settings.keeping.verify_interval_days)
     upkeep = (
         *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
         requests.run,
+        rounds.run,
     )
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
+
+
+def _on_disk(settings: Settings) -> Path | None:
+    """Where the store lies; None for one in memory, or of the embedder's."""
+    folder = settings.relay_data_path
+    return folder if (folder / DATABASE).exists() else None
 
 
 def _make_admission(

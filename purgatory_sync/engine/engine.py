@@ -172,6 +172,7 @@ class PurgatorySync:
             states_refused=dict(self._counts.outsiders),
             private_refused=self._counts.private.total(),
             unruled=self._core.index.unruled.counts(),
+            verify_findings=self.keepers.verifier.record.counts(),
         )
 
     @property

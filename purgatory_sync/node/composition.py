@@ -218,6 +218,7 @@ def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> Metri
         states_refused=now.states_refused,
         private_refused=now.private_refused,
         unruled=now.unruled,
+        verify_findings=now.verify_findings,
         domains=[
             DomainMetrics(domain, each.in_flight, each.requests_total, each.tokens)
             for domain, each in now.hunt.domains.items()

@@ -176,3 +176,34 @@ async def test_b_13_7_a_running_node_and_a_stopped_one_are_verified(
     (tmp_path / "relay/purgatory.sqlite3").write_bytes(b"no database" * 1000)
     assert await run(tmp_path, "verify") == 3
     assert "is damaged or not a database" in capsys.readouterr().err
+
+
+async def purge(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "purge", f"{ALICE.npub}/r") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"would remove the repository {ALICE.npub}/r with all its data"
+    assert said[1] == "would remove 0 served events and 1 held ones"
+    assert said[-1] == "nothing was changed: --execute does it"
+    assert (folder / "git" / ALICE.npub / "r.git").exists()
+    assert await run(folder, "purge", "r") == 2
+    assert "names nothing: write npub1" in capsys.readouterr().err
+
+
+async def test_b_13_8_a_running_node_and_a_stopped_one_purge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path / "one"):
+        capsys.readouterr()
+        await purge(tmp_path / "one", capsys)
+        assert await run(tmp_path / "one", "purge", f"{ALICE.npub}/r", "--execute", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["executed"] is True
+    async with node(tmp_path / "two"):
+        pass
+    capsys.readouterr()
+    await purge(tmp_path / "two", capsys)
+    assert await run(tmp_path / "two", "purge", ALICE.npub, "--execute") == 0
+    assert "removed 0 served events and 1 held ones" in capsys.readouterr().out
+    for name in ("one", "two"):
+        assert not (tmp_path / name / "git" / ALICE.npub).exists()
+        assert await run(tmp_path / name, "purge", ALICE.npub) == 2
+        assert f"nothing of {ALICE.npub} is here" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from ...release.index.repositories import Repositories
 from ...release.releaser import Releaser
 from ...store.protocol import Change, Made
 from ..upkeep.authority_report import RepositoryAuthority, report_authority
+from ..verifying.verify_record import VerifyRecord
 
 _STANDINGS: dict[Standing, Literal["served", "held", "expired"]] = {
     Standing.SERVED: "served",
@@ -32,7 +33,7 @@ class ListedRepository:
       made: whether it was made for an announcement here; else it was found and adopted.
       has_data: whether it has branches or tags.
       standing: of its announcement; `expired`: no data came in time, `none`: there is none.
-      problem: why it cannot be used, or None.
+      problem: why it cannot be used, or what the last verification found, or None.
     """
 
     npub: str
@@ -49,6 +50,7 @@ class Caretaker:
 
     core: Core
     releaser: Releaser
+    record: VerifyRecord = attrs.field(factory=lambda: VerifyRecord(None))
 
     async def list(self) -> tuple[ListedRepository, ...]:
         """Every repository on the disk, no matter who put it there, by owner and identifier.
@@ -123,6 +125,7 @@ class Caretaker:
         note = self.core.ledger.made(owner, identifier)
         made, has_data, problem = await repositories.run(_judge, repositories, path, note)
         standing = _STANDINGS[known.standing] if known is not None and hosted else "none"
+        problem = problem or self.record.problem(f"{encode_npub(owner)}/{identifier}")
         return ListedRepository(encode_npub(owner), identifier, made, has_data, standing, problem)
 
 

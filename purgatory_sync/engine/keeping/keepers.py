@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import attrs
 
+from ..verifying.verifier import Verifier
 from .backup import Backup
 from .caretaker import Caretaker
-from .verifier import Verifier
+from .purging import Purger
 
 
 @attrs.frozen
@@ -16,9 +17,11 @@ class Keepers:
     Attributes:
       caretaker: looks at the repositories and removes them.
       backup: makes backups.
+      purger: takes out what the operator names.
       verifier: looks whether all is whole and true.
     """
 
     caretaker: Caretaker
     backup: Backup
+    purger: Purger
     verifier: Verifier

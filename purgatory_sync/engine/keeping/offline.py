@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 
 import trio
 
 from ...errors import ConfigurationError, InvalidEvent
 from ...git.folder.folder_owner import lock_git_folder
 from ...nostr.announcement import Announcement
+from ...nostr.parsed import parse
+from ...nostr.pull_request import PullRequest
+from ...nostr.state import State
 from ...purgatory.entries import Origin
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Core
@@ -22,12 +25,14 @@ from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
 from ...settings import Settings
 from ...store.opening import DATABASE, open_store
-from ...store.protocol import Journal, Store
+from ...store.protocol import HeldRow, Journal, Store
 from ..upkeep.pairing import require_pair
+from ..verifying.verifier import Verifier
+from ..verifying.verify_record import VerifyRecord
 from .backup import Backup
 from .caretaker import Caretaker
 from .keepers import Keepers
-from .verifier import Verifier
+from .purging import Purger
 
 GIT_THREADS = 4
 
@@ -53,11 +58,13 @@ async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
             await require_pair(store, journal, repositories, settings)
             core = _core(store, journal, repositories, settings)
             releaser = Releaser(core, IdentifierLocks())
-            clock = WallClock.from_system()
+            clock, record = WallClock.from_system(), VerifyRecord(settings.relay_data_path)
+            await repositories.run(record.load)
             yield Keepers(
-                Caretaker(core, releaser),
+                Caretaker(core, releaser, record),
                 Backup(core, releaser, settings, clock, nullcontext),
-                Verifier(store, core, releaser, clock, nullcontext),
+                Purger(store, core, releaser, clock),
+                Verifier(store, core, releaser, clock, nullcontext, record=record),
             )
         finally:
             os.close(lock)
@@ -66,18 +73,25 @@ async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
 def _core(store: Store, journal: Journal, repositories: Repositories, settings: Settings) -> Core:
     purgatory = Purgatory(settings.purgatory, settings.sync)
     for row in journal.held:
-        if row.sort == "announcement":
-            try:
-                announcement = Announcement.parse(row.event)
-            except InvalidEvent:
-                continue
-            purgatory.add_announcement(
-                announcement,
-                Origin(row.origin),
-                row.accepted_at,
-                soft_expired_at=row.soft_expired_at,
-            )
+        with suppress(InvalidEvent):  # a start tells of it
+            _hold(row, purgatory)
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
     ledger = Ledger(store, index)
     ledger.restore_made(journal.made)
     return Core(index, ledger, purgatory, repositories, lambda _: None)
+
+
+def _hold(row: HeldRow, purgatory: Purgatory) -> None:
+    """Know that it is held; nothing is hunted for.
+
+    Raises:
+      InvalidEvent: it is not understood.
+    """
+    parsed, origin = parse(row.event), Origin(row.origin)
+    if isinstance(parsed, Announcement):
+        soft = row.soft_expired_at
+        purgatory.add_announcement(parsed, origin, row.accepted_at, soft_expired_at=soft)
+    elif isinstance(parsed, State):
+        purgatory.add_state(parsed, origin, row.accepted_at)
+    elif isinstance(parsed, PullRequest):
+        purgatory.add_pr(parsed, origin, row.accepted_at)

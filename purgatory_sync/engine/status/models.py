@@ -172,6 +172,7 @@ class Statistics:
       states_refused: states of authors who are no members since the start, by what they are.
       private_refused: announcements of private repositories that were refused since the start.
       unruled: served repositories that no key rules now, by why (`PathProblem`).
+      verify_findings: what the last verification found and is left, by what it is (B 13.7).
       events: why each event is held; without what it lacks, which only a look at the disk tells.
     """
 
@@ -183,3 +184,4 @@ class Statistics:
     states_refused: Mapping[str, int] = attrs.field(factory=dict)
     private_refused: int = 0
     unruled: Mapping[str, int] = attrs.field(factory=dict)
+    verify_findings: Mapping[str, int] = attrs.field(factory=dict)

@@ -1,7 +1,7 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
-`hunt`, `remove`, `authority` or `backup`, or `{"do": "verify", "names": […]}`; the answer
+`hunt`, `remove`, `authority`, `backup` or `purge`, or `{"do": "verify", "names": […]}`; the answer
 `{"result": …}` or `{"error": "a sentence"}`, with `bad_request` where the request is at fault. How
 far a long one is comes in lines before it: `{"progress": "a sentence"}`. All reasons are told: a
 user who may open the socket may read the data beside it.
@@ -47,13 +47,26 @@ class Question:
 
     `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier,
     `authority`: either, or empty, `backup`: the path of a folder). `names` are those of
-    repositories (`verify`; none: all), `repair` says whether to repair them.
+    repositories (`verify`; none: all), `repair` says whether to repair them; `execute` whether to
+    do it (`purge`, of a repository, an npub or an event id).
     """
 
-    do: Literal["status", "why", "fate", "hunt", "list", "remove", "authority", "backup", "verify"]
+    do: Literal[
+        "status",
+        "why",
+        "fate",
+        "hunt",
+        "list",
+        "remove",
+        "authority",
+        "backup",
+        "purge",
+        "verify",
+    ]
     name: str = ""
     names: tuple[str, ...] = ()
     repair: bool = False
+    execute: bool = False
 
 
 def _no_relays() -> tuple[RelayStatus, ...]:
@@ -236,6 +249,8 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
         return removed
     if request.do == "backup":
         return await desk.keepers.backup.make(Path(request.name), progress.tell)
+    if request.do == "purge":
+        return await desk.keepers.purger.purge(request.name, execute=request.execute)
     if request.do == "verify":
         return await desk.keepers.verifier.verify(
             request.names, repair=request.repair, tell=progress.tell

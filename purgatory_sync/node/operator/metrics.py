@@ -45,6 +45,7 @@ class MetricsSnapshot:
       states_refused: states of authors who are no members, by what they are instead.
       private_refused: announcements of private repositories that were refused.
       unruled: served repositories that no key rules now, by why.
+      verify_findings: what the last verification found and is left, by what it is.
       domains: the git domains that the throttles know.
       pushes: pushes that came to an end by result (`accepted`, `refused`, `broken`).
       push_bytes: what they sent.
@@ -62,6 +63,7 @@ class MetricsSnapshot:
     states_refused: Mapping[str, int] = attrs.field(factory=dict)
     private_refused: int = 0
     unruled: Mapping[str, int] = attrs.field(factory=dict)
+    verify_findings: Mapping[str, int] = attrs.field(factory=dict)
     domains: Sequence[DomainMetrics] = ()
     pushes: Mapping[str, int] = attrs.field(factory=dict)
     push_bytes: int = 0
@@ -123,6 +125,8 @@ class _Collector(Collector):
         yield _gauges(
             "purgatory_owners_unruled", "Served owners with an empty set.", "reason", now.unruled
         )
+        findings = now.verify_findings
+        yield _gauges("purgatory_verify_findings", "Of the last verification.", "what", findings)
         yield _counters("purgatory_pushes", "Pushes.", "result", now.pushes)
         yield CounterMetricFamily("purgatory_push_bytes", "Bytes that pushes sent.", now.push_bytes)
         yield CounterMetricFamily(

@@ -14,8 +14,8 @@ import pytest
 import trio
 
 from purgatory_sync.engine import open_engine
-from purgatory_sync.engine.keeping.findings import Flaw, Verified
-from purgatory_sync.engine.keeping.verifier import Verifier
+from purgatory_sync.engine.verifying.findings import Flaw, Verified
+from purgatory_sync.engine.verifying.verifier import Verifier
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.git.disk.repository import list_refs, present_oids

@@ -38,15 +38,17 @@ from ...runtime.blocking import blocking
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...store.protocol import Store
-from .backup import Tell
 from .examination import Examined, examine
 from .findings import Flaw, Verified
+from .verify_record import VerifyRecord
 
 FINDINGS_AT_MOST: Final = 1_000
 EVENTS_AT_ONCE: Final = 200
 READ_AT_ONCE: Final = 200
 LOOKED_AT_ONCE: Final = 16
 _MISSING_SHOWN: Final = 3
+
+Tell: TypeAlias = Callable[[str], None]
 
 Fetch: TypeAlias = Callable[[RepositoryId, frozenset[str]], Awaitable[None]]
 """Brings objects that a repository lacks from other servers; what it cannot get it leaves."""
@@ -89,6 +91,7 @@ class Verifier:
     Attributes:
       still: while it is entered, nothing is repacked and no object is dropped.
       fetch: gets missing objects from other servers; None where the node does not run.
+      record: remembers what was found.
     """
 
     store: Store
@@ -97,6 +100,7 @@ class Verifier:
     clock: WallClock
     still: Callable[[], AbstractAsyncContextManager[object]]
     fetch: Fetch | None = None
+    record: VerifyRecord = attrs.field(factory=lambda: VerifyRecord(None))
     _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
 
     async def verify(
@@ -135,7 +139,7 @@ class Verifier:
             since = trio.current_time()
             await self._verify_some(chosen[start : start + at_once], asked, repair, tally)
             await trio.sleep(rest * (trio.current_time() - since))
-        return Verified(
+        found = Verified(
             begun,
             self.clock.now(),
             tally.repositories,
@@ -145,6 +149,9 @@ class Verifier:
             tally.left,
             tuple(tally.not_looked),
         )
+        looked_at = [_name(each) for each in chosen] if names else None
+        await blocking(self._place, self.record.note, found, looked_at)
+        return found
 
     async def _verify_events(self, tally: _Tally, tell: Tell) -> None:
         last = ""

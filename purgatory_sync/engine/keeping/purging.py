@@ -1,0 +1,210 @@
+"""The operator's word that takes events and repositories out of the node (B 13.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+import trio
+
+from ...errors import ConfigurationError, InvalidKey
+from ...nostr import kinds
+from ...nostr.address import RepositoryId, is_hex_key
+from ...nostr.announcement import Announcement
+from ...nostr.event import Event
+from ...nostr.filters import Filter
+from ...nostr.keys import decode_npub, encode_npub
+from ...nostr.parsed import Parsed
+from ...nostr.pull_request import PullRequest
+from ...nostr.state import State
+from ...purgatory.entries import HeldEvent, Origin, as_hunted
+from ...release.commit import Core, forget
+from ...release.index.repository_index import EVERYTHING
+from ...release.making import remove_ending
+from ...release.pr_release import drop_deleted_pull_request_refs
+from ...release.releaser import Releaser
+from ...release.retention import note_what_ends
+from ...runtime.clock import WallClock
+from ...runtime.logger import get_logger
+from ...store.protocol import Change, Made, Store
+
+log = get_logger(__name__)
+
+
+@attrs.frozen
+class Purged:
+    """What a purge takes, or took.
+
+    Attributes:
+      executed: whether it was done; else nothing was changed.
+      repositories: `npub1…/identifier` of those that leave the disk, with all their data.
+      served, held: how many events are served, and held, no longer.
+      event_ids: their ids, at most 1,000.
+    """
+
+    executed: bool
+    repositories: tuple[str, ...]
+    served: int
+    held: int
+    event_ids: tuple[str, ...]
+
+
+IDS_SHOWN = 1_000
+
+
+@attrs.frozen
+class _Doomed:
+    """What is to leave."""
+
+    repositories: tuple[RepositoryId, ...]
+    served: tuple[Event, ...]
+    held: tuple[HeldEvent, ...]
+
+
+@attrs.frozen
+class Purger:
+    """Finds what one name stands for, and takes it out under the identifiers' locks."""
+
+    store: Store
+    core: Core
+    releaser: Releaser
+    clock: WallClock
+
+    async def purge(self, name: str, *, execute: bool) -> Purged:
+        """Take out a repository, all of an author, or one event.
+
+        A repository goes with its owner's announcements and states of it; what others wrote about
+        it stays. An author goes with all events and repositories. Nothing keeps what is purged
+        from coming back: that is what blacklists are for.
+
+        Args:
+          name: `npub1…/identifier`, an npub, or an event's id.
+          execute: else only what would go is told.
+
+        Raises:
+          ConfigurationError: it names nothing that is here.
+          StoreError: nothing was changed. RepositoryError: the events are gone; a repository
+            leaves at the next start.
+
+        Cancelled before it begins nothing has changed; what has begun is ended.
+        """
+        doomed = await self._find(name)
+        if not execute:
+            return _told(doomed, executed=False)
+        async with self.releaser.hold(*_identifiers(doomed)):
+            doomed = await self._find(name)
+            with trio.CancelScope(shield=True):
+                await self._carry_out(doomed)
+        log.info("purged", what=name, events=len(doomed.served) + len(doomed.held))
+        return _told(doomed, executed=True)
+
+    async def _find(self, name: str) -> _Doomed:
+        if is_hex_key(name):
+            doomed = await self._of_event(name)
+        else:
+            npub, slash, identifier = name.partition("/")
+            try:
+                owner = decode_npub(npub)
+            except InvalidKey as error:
+                raise ConfigurationError(
+                    f"{name} names nothing: write npub1…/identifier, npub1…, or an event's id"
+                    f" ({error})"
+                ) from error
+            found = self._of_repository(owner, identifier) if slash else self._of_author(owner)
+            doomed = await found
+        if not (doomed.repositories or doomed.served or doomed.held):
+            raise ConfigurationError(f"nothing of {name} is here")
+        return doomed
+
+    async def _of_event(self, event_id: str) -> _Doomed:
+        served = await self.store.query([Filter(ids=frozenset((event_id,)))], 1)
+        held = self.core.purgatory.get(event_id)
+        return _Doomed((), tuple(served), () if held is None else (held,))
+
+    async def _of_repository(self, owner: str, identifier: str) -> _Doomed:
+        condition = Filter(
+            kinds=frozenset((kinds.ANNOUNCEMENT, kinds.STATE)),
+            authors=frozenset((owner,)),
+            tags={"d": frozenset((identifier,))},
+        )
+        served = await self.store.query([condition], EVERYTHING)
+        held = [
+            each
+            for each in self._held_of(owner)
+            if isinstance(each.parsed, Announcement | State) and identifier in each.identifiers
+        ]
+        there = self.core.repositories.exists(owner, identifier)
+        repositories = (RepositoryId(owner, identifier),) if there else ()
+        return _Doomed(repositories, tuple(served), tuple(held))
+
+    async def _of_author(self, owner: str) -> _Doomed:
+        served = await self.store.query([Filter(authors=frozenset((owner,)))], EVERYTHING)
+        repositories = self.core.repositories
+        identifiers = await repositories.run(repositories.identifiers_of, owner)
+        named = tuple(RepositoryId(owner, each) for each in identifiers)
+        return _Doomed(named, tuple(served), tuple(self._held_of(owner)))
+
+    def _held_of(self, owner: str) -> list[HeldEvent]:
+        purgatory = self.core.purgatory
+        every: Sequence[HeldEvent] = (*purgatory.announcements(), *purgatory.hunted_events())
+        return [each for each in every if each.event.pubkey == owner]
+
+    async def _carry_out(self, doomed: _Doomed) -> None:
+        """One transaction; then memory, refs, and the repositories."""
+        core, ending = self.core, [self._ending(each) for each in doomed.repositories]
+        change = Change(
+            delete=[event.id for event in doomed.served],
+            unhold=[each.event_id for each in doomed.held],
+            made=ending,
+        )
+        await core.ledger.apply(change)
+        for each in doomed.held:
+            forget(core.purgatory, each)
+        parsed: list[Parsed] = [each.parsed for each in doomed.held]
+        parsed += await core.index.parser.stored(doomed.served)
+        for one in parsed:
+            if isinstance(one, PullRequest):
+                await drop_deleted_pull_request_refs(core, one)
+            if isinstance(one, State | PullRequest):
+                await note_what_ends(core, as_hunted(one, Origin.USER, self.clock.now()))
+        for note in ending:
+            await remove_ending(core, note)
+        for identifier in _identifiers(doomed):
+            await self.releaser.process_locked(identifier, bring_up=True)
+
+    def _ending(self, repository: RepositoryId) -> Made:
+        """A note, so that a crash does not keep it."""
+        made = self.core.ledger.made(repository.owner, repository.identifier)
+        made = made or Made(repository.owner, repository.identifier, "")
+        return attrs.evolve(made, ending=True)
+
+
+def _identifiers(doomed: _Doomed) -> list[str]:
+    found = {each.identifier for each in doomed.repositories}
+    for held in doomed.held:
+        found.update(held.identifiers)
+    found.update(_of_events(doomed.served))
+    return sorted(found)
+
+
+def _of_events(events: Iterable[Event]) -> Iterable[str]:
+    """The identifiers of announcements, states and pull requests."""
+    for event in events:
+        if event.kind in (kinds.ANNOUNCEMENT, kinds.STATE):
+            yield event.first("d") or ""
+        elif event.kind in kinds.PR_KINDS:
+            named = (
+                RepositoryId.parse(tag[1]) for tag in event.tags if len(tag) > 1 and tag[0] == "a"
+            )
+            yield from (each.identifier for each in named if each is not None)
+
+
+def _told(doomed: _Doomed, *, executed: bool) -> Purged:
+    ids = [*(event.id for event in doomed.served), *(each.event_id for each in doomed.held)]
+    return Purged(
+        executed,
+        tuple(f"{encode_npub(each.owner)}/{each.identifier}" for each in doomed.repositories),
+        len(doomed.served),
+        len(doomed.held),
+        tuple(ids[:IDS_SHOWN]),
+    )
