@@ -59,6 +59,7 @@ from .upkeep.restore import held_identifiers, release_what_is_here, restore
 from .upkeep.spent_requests import RequestKeeper
 from .upkeep.sweep import Sweeper
 from .upkeep.throttle_journal import ThrottleJournal
+from .upkeep.vanish_journal import VanishJournal
 from .verifying.hole_filling import HoleFiller
 from .verifying.verifier import Verifier
 from .verifying.verify_record import VerifyRecord
@@ -150,6 +151,8 @@ async def open_engine(
         await end_what_is_blocked(tasks.core, settings.curation, settings.service)
         begins("releasing what is here")
         await release_what_is_here(tasks.releaser, held_identifiers(engine.purgatory))
+        vanishing = VanishJournal(_on_disk(settings))
+        await vanishing.catch_up(given.store, lambda request: engine.offer(request, "user"))
         async with trio.open_nursery() as nursery:
             await tasks.start(nursery)
             try:
@@ -362,7 +365,10 @@ def _make_admission(
         settings.service,
         settings.curation,
     )
-    return Admission(core, releaser, snapshots, settings, given.clock, forgive, given.held)
+    vanished = VanishJournal(_on_disk(settings)).note
+    return Admission(
+        core, releaser, snapshots, settings, given.clock, forgive, given.held, vanished
+    )
 
 
 def _make_pusher(

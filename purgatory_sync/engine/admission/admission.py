@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import attrs
@@ -103,6 +103,10 @@ def _ignore(event: Event) -> None:
     """Default `held`: do nothing."""
 
 
+async def _note_nothing(event: Event) -> None:
+    """Default `vanished`: do nothing."""
+
+
 @attrs.frozen
 class Admission:
     """Lets events in, one at a time for each identifier.
@@ -110,6 +114,7 @@ class Admission:
     Attributes:
       announced: called with every announcement that is accepted (B 8.7 forgives its URLs).
       held: called with every event that begins to wait, before anything else becomes of it.
+      vanished: called with every request to vanish that is served, before it is answered.
     """
 
     core: Core
@@ -119,6 +124,7 @@ class Admission:
     clock: WallClock
     announced: Callable[[Announcement], None]
     held: Callable[[Event], None] = _ignore
+    vanished: Callable[[Event], Awaitable[None]] = _note_nothing
     _gate: AuthorGate = attrs.field(factory=AuthorGate, init=False)
 
     async def offer(self, event: Event, origin: Origin) -> Answer:
@@ -230,6 +236,8 @@ class Admission:
             )
         if verdict.action is Action.DUPLICATE:
             return Answer(Outcome.DUPLICATE, verdict.message)
+        if saved and isinstance(parsed, Vanish):
+            await self.vanished(parsed.event)
         if saved:
             await tell(self.core.notify, parsed.event)
         if isinstance(parsed, Announcement):

@@ -27,13 +27,14 @@ from ...runtime.logger import get_logger
 from ...settings import Settings
 from ...store.opening import DATABASE
 from ...version import __version__
+from ..upkeep.vanish_journal import VANISH_FILE
 from .manifest import FORMAT, GIT, RELAY, Manifest, digest, write_manifest
 from .store_copy import copy_database
 
 Tell = Callable[[str], None]
 
 # Beside the database in NGIT_RELAY_DATA_PATH, where they are there.
-KEPT_FILES: Final = ("service.nsec",)
+KEPT_FILES: Final = ("service.nsec", VANISH_FILE)
 _OWN_MODE: Final = 0o700
 
 log = get_logger(__name__)
