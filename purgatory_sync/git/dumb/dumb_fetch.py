@@ -10,25 +10,27 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from hashlib import sha1
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import attrs
 
 from ...errors import BadPack, BadStatus, ObjectsRefused, TooLarge
 from ..pack.format import HEADER_BYTES, TRAILER_BYTES, GitObject, read_count
 from ..pack.index import PackIndexReader
-from ..pack.object_links import object_links
 from ..pack.thin_packs import encode_entry
-from .dumb_files import PACKS, listed_packs, loose_path, read_loose
+from .dumb_files import PACKS, listed_packs, loose_path, named_by, read_loose
 
 MAX_PACKS: Final = 64
 MAX_LOOSE: Final = 2_000
 MAX_LOOSE_BYTES: Final = 64 << 20
+# Of all that loose objects name, here or not: a tree of 64 MiB names two million.
+MAX_NAMES: Final = 300_000
 _MAX_LIST_BYTES: Final = 1 << 20
 # 403 is what object stores say of a file that is not there.
 _ABSENT: Final = (403, 404, 410)
 
 Pieces = AsyncIterator[bytes]
+T = TypeVar("T")
 
 
 class FileSource(Protocol):
@@ -43,7 +45,7 @@ class FileSource(Protocol):
     async def write(self, pack: bytes) -> None:
         """Take the next bytes of the pack."""
 
-    async def in_thread(self, work: Callable[[], GitObject]) -> GitObject:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """Do some work beside the event loop."""
 
 
@@ -113,25 +115,24 @@ class DumbFetch:
         needs_packs, level, seen = False, list(wanted), set(wanted)
         while level:
             here = await self._source.here(level)
-            following: dict[str, None] = {}
-            for oid in level:
-                if oid in here:
-                    continue
-                name = bytes.fromhex(oid)
-                if any(pack.index.position(name) is not None for pack in packs):
-                    needs_packs = True
-                    continue
-                found = await self._fetch_loose(oid)
-                if found is not None:
-                    links = object_links(found.kind, found.data)
-                    following |= dict.fromkeys(link.name.hex() for link in links)
-                elif oid not in wanted:
+            new = [oid for oid in level if oid not in here]
+            loose = await self._source.in_thread(partial(_in_no_pack, new, packs))
+            needs_packs = needs_packs or len(loose) < len(new)
+            level = []
+            for oid in loose:
+                named = await self._fetch_loose(oid)
+                if named is None and oid not in wanted:
                     raise BadPack(f"the server's files lack the object {oid}")
-            level = [oid for oid in following if oid not in seen]
-            seen.update(level)
+                for name in named or ():
+                    if name not in seen:
+                        seen.add(name)
+                        level.append(name)
+                if len(seen) > MAX_NAMES:
+                    raise TooLarge(f"its loose objects name more than {MAX_NAMES} objects")
         return needs_packs
 
-    async def _fetch_loose(self, oid: str) -> GitObject | None:
+    async def _fetch_loose(self, oid: str) -> list[str] | None:
+        """Fetch an object; returns what it names, or None when it is not there."""
         if len(self._loose) >= MAX_LOOSE:
             raise TooLarge(
                 f"a repository without git-upload-pack and with more than {MAX_LOOSE} new "
@@ -141,10 +142,10 @@ class DumbFetch:
         file = await self._read(loose_path(oid), left)
         if file is None:
             return None
-        found = await self._source.in_thread(partial(read_loose, file, oid, left))
+        found, named = await self._source.in_thread(partial(_read_and_follow, file, oid, left))
         self._loose[oid] = found
         self._loose_bytes += len(found.data)
-        return found
+        return named
 
     async def _is_new(self, pack: _Pack) -> bool:
         """Whether a pack holds anything that is not here."""
@@ -197,3 +198,17 @@ class DumbFetch:
                 return None
             raise
         return bytes(content)
+
+
+def _read_and_follow(file: bytes, oid: str, max_bytes: int) -> tuple[GitObject, list[str]]:
+    found = read_loose(file, oid, max_bytes)
+    return found, named_by(found, MAX_NAMES)
+
+
+def _in_no_pack(oids: Collection[str], packs: Sequence[_Pack]) -> list[str]:
+    """Those of the objects that no pack's index has."""
+    return [
+        oid
+        for oid in oids
+        if all(pack.index.position(bytes.fromhex(oid)) is None for pack in packs)
+    ]

@@ -9,7 +9,8 @@ from hashlib import sha1
 from typing import Final
 
 from ...errors import BadPack, NotGit, TooLarge
-from ..pack.format import KIND_NAMES, KINDS_BY_NAME, GitObject
+from ..pack.format import KIND_NAMES, KINDS_BY_NAME, TREE, GitObject
+from ..pack.object_links import object_links, tree_entries
 
 PACKS: Final = "objects/info/packs"
 
@@ -98,6 +99,24 @@ def read_loose(file: bytes, oid: str, max_bytes: int) -> GitObject:
     if name_of(found) != oid:
         raise BadPack(f"the file of object {oid} holds another object")
     return found
+
+
+def named_by(found: GitObject, most: int) -> list[str]:
+    """The objects that an object points at, each once; gitlinks are left out.
+
+    Raises:
+      BadPack: it cannot be read.
+      TooLarge: it is a tree that names more than so many.
+    """
+    if found.kind != TREE:
+        return [link.name.hex() for link in object_links(found.kind, found.data)]
+    names: dict[str, None] = {}
+    for entry in tree_entries(found.data):
+        if entry.kind is not None:
+            names[entry.name.hex()] = None
+        if len(names) > most:
+            raise TooLarge(f"a loose tree names more than {most} objects")
+    return [*names]
 
 
 def name_of(found: GitObject) -> str:

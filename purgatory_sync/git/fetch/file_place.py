@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import attrs
 
@@ -12,8 +13,9 @@ from ...urls import WebUrl
 from ..disk.object_lookup import existing
 from ..http.http_client import Body, GitHttpClient, Steps
 from ..ingest.sink import PackSink
-from ..pack.format import GitObject
 from .wish import Wish
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -49,7 +51,7 @@ class FilePlace:
         self.received(len(pack))
         await self.sink.write(pack)
 
-    async def in_thread(self, work: Callable[[], GitObject]) -> GitObject:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """Do some work beside the event loop."""
-        made: GitObject = await self.wish.run(work)
+        made: T = await self.wish.run(work)
         return made

@@ -57,7 +57,10 @@ class CommitsAhead:
             raise BadPack("no commit")
         inflater = zlib.decompressobj()
         packed = self._rest[data_at : data_at + size + _MORE_BYTES]
-        content = inflater.decompress(packed)
+        # Not more than it says: 64 KiB may inflate to 64 MiB, here on the event loop.
+        content = inflater.decompress(packed, size + 1)
+        if len(content) > size:
+            raise BadPack("no entry")
         if not inflater.eof:
             if whole:
                 raise BadPack("no entry")

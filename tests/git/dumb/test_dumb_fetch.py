@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -25,15 +25,17 @@ from purgatory_sync.errors import (
     TooLarge,
 )
 from purgatory_sync.git.disk.refs import update_refs
-from purgatory_sync.git.dumb import dumb_fetch
+from purgatory_sync.git.dumb import dumb_fetch, dumb_files
 from purgatory_sync.git.dumb.dumb_files import loose_path
 from purgatory_sync.git.fetch.client import GitClient
+from purgatory_sync.git.pack.index import PackIndexReader
+from purgatory_sync.git.pack.object_links import tree_entries
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
 from purgatory_sync.testing.packs import encode_pack
 
 from ..local_repos import add_loose, add_pack, git, history, new_repository
-from ..packs import blob, commit, oid_of, tree
+from ..packs import blob, commit, oid_of, tree, write_loose
 
 pytestmark = pytest.mark.real
 
@@ -253,6 +255,46 @@ async def test_b_8_4_the_number_of_requests_is_bounded(
     add_pack(place.there, STEPS[1].objects)
     git(place.there, "update-server-info")
     assert "2 packs without git-upload-pack" in str(await place.fails(STEPS[3].oid))
+
+
+async def test_b_8_4_what_large_trees_name_is_bounded(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loosely(place.there)
+    files = [blob(b"%d" % number) for number in range(40)]
+    root = tree(*((b"100644", b"%02d" % at, each) for at, each in enumerate(files)))
+    tip = commit(root)
+    write_loose(place.there, [*files, root, tip])
+    place.shows(oid_of(tip))
+    monkeypatch.setattr(dumb_fetch, "MAX_NAMES", 41)
+    error = await place.fails(oid_of(tip))
+    assert isinstance(error, TooLarge)
+    assert "more than 41 objects" in str(error)
+    assert len(place.asked) == 2 + 2  # none of the files was asked for
+    monkeypatch.setattr(dumb_fetch, "MAX_NAMES", 42)
+    assert await place.fetch(oid_of(tip)) == {oid_of(tip)}
+
+
+async def test_n7_neither_large_trees_nor_many_packs_hold_up_the_loop(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tree of 64 MiB names two million objects, and each is looked for in 64 indexes."""
+    mixed(place.there)
+    place.shows(STEPS[3].oid)
+    beside: list[bool] = []
+
+    def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            beside.append(threading.current_thread() is not threading.main_thread())
+            return function(*args)
+
+        return call
+
+    monkeypatch.setattr(PackIndexReader, "position", noted(PackIndexReader.position))
+    monkeypatch.setattr(dumb_files, "tree_entries", noted(tree_entries))
+    assert await place.fetch(STEPS[3].oid) == {STEPS[3].oid}
+    assert len(beside) > 2
+    assert all(beside)
 
 
 async def test_stock_git_takes_the_same_files(place: Place, tmp_path: Path) -> None:

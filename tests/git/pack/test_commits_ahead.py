@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 from purgatory_sync.git.pack import commits_ahead
 from purgatory_sync.git.pack.commits_ahead import CommitsAhead
+from purgatory_sync.git.pack.format import COMMIT
 from purgatory_sync.testing.packs import encode_pack
 
 from ..local_repos import add_pack, git, history, new_repository
-from ..packs import blob, commit, oid_of, tree
+from ..packs import PackBuilder, blob, commit, oid_of, tree
 
 ROOT = tree((b"100644", b"file", blob(b"x")))
 COMMITS = [commit(ROOT, message=b"%d" % number) for number in range(5)]
@@ -61,3 +63,18 @@ def test_nonsense_is_left_alone(data: bytes, cut: int) -> None:
     ahead.feed(PACK[:cut])
     ahead.feed(data)
     ahead.feed(data)
+
+
+def test_b_8_4_what_inflates_to_more_than_it_says_is_not_inflated() -> None:
+    """64 KiB that stand for 64 MiB would hold up the loop each time that some bytes come."""
+    builder = PackBuilder()
+    builder.raw(COMMIT, 60_000, b"", b"\0" * (32 << 20))
+    pack = builder.build()
+    assert len(pack) < 60_000
+    ahead = CommitsAhead()
+    tracemalloc.start()
+    ahead.feed(pack)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ahead.oids == []
+    assert peak < 1 << 20
