@@ -276,6 +276,29 @@ async def test_b_10_5_a_relay_that_is_asked_too_much_rests_as_a_whole(
         assert sum(relay.refused.values()) / len(asked) < 0.1
 
 
+async def test_b_10_5_a_relay_without_a_place_for_any_question_is_left_in_peace(
+    autojump_clock: MockClock,
+) -> None:
+    """It takes live subscriptions, and says of each question that there are too many."""
+    patience = 500
+
+    class Full(Limited):
+        async def _answer(self, socket: Socket, message: list[Any]) -> None:
+            if message[0] == "REQ" and message[1].startswith("past"):
+                self.refused["past"] += 1
+                if self.refused["past"] >= patience:
+                    await trio.sleep_forever()
+                return await self._refuse(socket, message[1], "too many concurrent REQs")
+            await super()._answer(socket, message)
+
+    relay = Full("CLOSED")
+    async with start({HOST: relay}) as (upstream, engine, _):
+        serve_all(engine)
+        await trio.sleep(ALL_SECS)
+        assert 0 < relay.refused["past"] <= 40
+        assert "too many" in (upstream.looks()[0].reason or "")
+
+
 def test_b_10_5_what_a_relay_tells_of_its_limits() -> None:
     limits = RelayLimits()
     limits.told(b'{"limitation": {"max_subscriptions": 10, "max_filters": 1, "max_limit": 100}}')

@@ -189,8 +189,8 @@ class Listening:
         elif meaning is Meaning.RATE:
             return self._line.limited(f"subscription closed: {reason}")
         elif meaning is Meaning.PLACES or self._same_stands(live.piece):
-            if self._limits.subscriptions > 2:
-                return self._limits.too_many_open(self.standing)
+            if self._limits.too_many_open(self.standing):
+                return
         elif len(live.piece.filters) > 1:
             self._limits.filters = 1
             return

@@ -160,11 +160,12 @@ class Session:
             not_followed="; ".join(what),
         )
 
-    async def _make_room(self) -> None:
-        """The relay says that there are too many subscriptions."""
+    async def _make_room(self) -> bool:
+        """The relay says that there are too many subscriptions; whether there are fewer now."""
         stand = self._listening.standing + self._walks.standing
-        self._line.record.limits.too_many_open(stand)
+        fewer = self._line.record.limits.too_many_open(stand)
         await self._listening.adjust()
+        return fewer
 
     async def _walk_daily(self, nursery: trio.Nursery) -> None:
         """Look at all of history again: what is new there is old by its date, or was refused once.

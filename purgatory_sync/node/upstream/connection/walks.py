@@ -76,7 +76,7 @@ class Walks:
       reconciler: asked first what is lacking.
       proof: where the relay wants to know who asks.
       caught_up: called whenever no walk is left to end.
-      make_room: ends live subscriptions beyond what the relay allows.
+      make_room: ends live subscriptions beyond what the relay allows; whether it allows fewer now.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Walks:
         reconciler: Reconciler,
         proof: Proof,
         caught_up: Callable[[], None],
-        make_room: Callable[[], Awaitable[None]],
+        make_room: Callable[[], Awaitable[bool]],
     ) -> None:
         self._line = line
         self._limits = line.record.limits
@@ -342,7 +342,8 @@ class Walks:
         elif meaning is Meaning.RATE:
             return self._line.limited(f"history: {failure}")
         elif meaning is Meaning.PLACES:
-            return await self._make_room()
+            if await self._make_room():
+                return
         else:
             if failure == SILENT:
                 self._silent(pages.question, form)
@@ -354,7 +355,7 @@ class Walks:
             self._line.complain(Trouble.REFUSED, f"history: {failure}")
         if form.refused_until is None or form.refused_until <= self._now():
             form.reason = failure
-            by_policy = meaning not in (Meaning.FORM, Meaning.PROOF)
+            by_policy = meaning not in (Meaning.FORM, Meaning.PROOF, Meaning.PLACES)
             form.refuse(self._now(), by_policy=by_policy)
 
     def _silent(self, question: Filter, form: Form) -> None:

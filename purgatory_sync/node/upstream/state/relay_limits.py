@@ -234,9 +234,11 @@ class RelayLimits:
         if (length := told.get("max_message_length")) is not None:
             self.chars = max(100, min(self.chars, (length - 1024) // 4))
 
-    def too_many_open(self, stand: int) -> None:
-        """So many subscriptions stand, and there was one too many."""
-        self.subscriptions = max(2, min(self.subscriptions - 1, stand))
+    def too_many_open(self, stand: int) -> bool:
+        """So many subscriptions stand, and there was one too many; whether fewer may now."""
+        before, fewer = self.subscriptions, min(self.subscriptions - 1, stand)
+        self.subscriptions = min(before, max(2, fewer))
+        return self.subscriptions < before
 
     def limited(self, now: float) -> None:
         """The relay says that we ask too much (`rate-limited: `): it rests, longer each time."""
