@@ -11,7 +11,7 @@ from purgatory_sync.nostr.event import Event
 from purgatory_sync.policy.kinds.deletions import SPENT, TOO_MANY
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.store.protocol import Change
-from purgatory_sync.testing.events import Author
+from purgatory_sync.testing.events import Author, announcement
 from purgatory_sync.testing.mock_context import clock_at
 
 from ..world import NOW, World
@@ -84,3 +84,20 @@ async def test_b_5_4_so_many_of_one_author_and_none_about_nothing(
     assert (await world.offer(foreign)).accepted
     await later(world, 1)
     assert foreign.id not in await world.served()
+
+
+async def test_b_5_4_what_else_keeps_versions_out_makes_no_request_look_old(
+    tmp_path: Path,
+) -> None:
+    """A refused announcement bars older ones for seven days (B 2.2); its author may delete it."""
+    world = World(tmp_path)
+    await world.announce(OTHER)
+    elsewhere = announcement(
+        OWNER, "repo", clone=["https://x.example/r.git"], relays=["wss://x.example"], created_at=NOW
+    )
+    assert not (await world.offer(elsewhere)).accepted
+    asks = OWNER.sign(5, "", [("a", str(OWNER.coordinate("repo")))], NOW + 1)
+    answer = await world.offer(asks)
+    assert (answer.accepted, answer.message) == (True, "")
+    await later(world, SERVED - 10)
+    assert asks.id in await world.served()

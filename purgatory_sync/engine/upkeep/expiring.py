@@ -8,6 +8,7 @@ import trio
 from ...errors import RepositoryError, StoreError
 from ...nostr.filters import Filter
 from ...nostr.pull_request import PullRequest
+from ...policy.kinds.deletions import bars_of_expiring
 from ...purgatory.entries import Origin, as_hunted
 from ...release.commit import Core
 from ...release.pr_release import drop_deleted_pull_request_refs
@@ -58,7 +59,10 @@ class Expirer:
             for each in await self.core.index.parser.stored(found):
                 async with self.releaser.hold(*each.identifiers):
                     with trio.CancelScope(shield=True):
-                        await self.core.ledger.apply(Change(delete=[each.event.id]))
+                        bars = bars_of_expiring(each.event, now)
+                        await self.core.ledger.apply(
+                            Change(delete=[each.event.id], tombstones=bars)
+                        )
                         if isinstance(each, PullRequest):
                             await drop_deleted_pull_request_refs(self.core, each)
                             entry = as_hunted(each, Origin.USER, now)

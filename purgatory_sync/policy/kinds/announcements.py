@@ -15,9 +15,16 @@ from ..rules.hosting import hosts
 from ..rules.known_facts import Known
 from ..rules.lacking import lacks_announcement
 from ..rules.limits import judge_room
-from ..rules.verdict import HELD_MESSAGE, Action, Verdict, address_text, duplicate, refuse
+from ..rules.verdict import (
+    BAR_SECS,
+    HELD_MESSAGE,
+    Action,
+    Verdict,
+    address_text,
+    duplicate,
+    refuse,
+)
 
-BAR_SECS = 7 * 24 * 3600
 PRIVATE = "restricted: private repositories need a service that lists GRASP-08"
 NOT_LISTED = "invalid: clone and relays must both list this service: add {service} to them"
 

@@ -14,6 +14,7 @@ from ...records import Tombstone
 from ...settings import PurgatorySettings
 from ..rules.known_facts import Known
 from ..rules.verdict import (
+    BAR_SECS,
     Action,
     Verdict,
     address_text,
@@ -37,7 +38,7 @@ def judge_deletion(deletion: Deletion, known: Known, settings: PurgatorySettings
     kept for ever: any key can send as many as it likes.
     """
     verdict = _judge_targets(deletion, known)
-    if verdict.deletes or verdict.evicts or _was_used(deletion, known.request_bars):
+    if verdict.deletes or verdict.evicts or _was_used(known.request_bars):
         return verdict
     if known.request_bars and is_spent(deletion, known.request_bars, known.now, settings):
         return refuse(SPENT)
@@ -48,9 +49,14 @@ def judge_deletion(deletion: Deletion, known: Known, settings: PurgatorySettings
 
 
 def own_bars(deletion: Deletion, tombstones: Iterable[Tombstone]) -> tuple[Tombstone, ...]:
-    """The tombstones that this author's requests left at what this one names."""
+    """The tombstones that this request, or later ones of its author, left at what it names.
+
+    What a refused announcement left there reaches up to that one only (B 2.2).
+    """
     author, targets = deletion.event.pubkey, {*deletion.ids, *deletion.addresses}
-    return tuple(t for t in tombstones if t.author == author and t.target in targets)
+    since = deletion.event.created_at
+    found = (t for t in tombstones if t.author == author and t.target in targets)
+    return tuple(t for t in found if t.until >= since)
 
 
 def is_spent(
@@ -77,8 +83,21 @@ def used_now(event: Event, tombstones: Iterable[Tombstone]) -> tuple[Tombstone, 
     return tuple(attrs.evolve(each, ends=None) for each in found if covers(each, event))
 
 
-def _was_used(deletion: Deletion, bars: Iterable[Tombstone]) -> bool:
-    return any(bar.ends is None and bar.until >= deletion.event.created_at for bar in bars)
+def bars_of_expiring(event: Event, now: float) -> tuple[Tombstone, ...]:
+    """What keeps older versions of an event that expired from taking its place (B 5.3).
+
+    For seven days, for any key can send such events; one that it keeps out lets it stay.
+
+    Args:
+      now: Unix seconds.
+    """
+    if (address := address_text(event)) is None:
+        return ()
+    return (Tombstone(address, event.pubkey, event.created_at, now + BAR_SECS),)
+
+
+def _was_used(bars: Iterable[Tombstone]) -> bool:
+    return any(bar.ends is None for bar in bars)
 
 
 def _judge_targets(deletion: Deletion, known: Known) -> Verdict:

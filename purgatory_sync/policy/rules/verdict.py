@@ -12,6 +12,8 @@ from ...nostr.event import Event
 from ...records import Tombstone
 
 MOST_RECEIVERS = 100
+BAR_SECS = 7 * 24 * 3600
+"""How long older versions are kept out by what any key can send as often as it likes."""
 HELD_MESSAGE = "purgatory: won't be served until git data arrives"
 
 

@@ -99,3 +99,19 @@ async def test_b_5_3_a_held_pull_request_ends_when_it_expires(
         assert engine.purgatory.get(pr.id) is not None
         await trio.sleep(66)
         assert engine.purgatory.get(pr.id) is None
+
+
+async def test_b_5_3_no_older_version_comes_back_in_place_of_what_expired(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        older = STRANGER.sign(10317, "", [("g", "wss://a.example")], NOW - 20)
+        gone = ("expiration", str(NOW + 100))
+        newer = STRANGER.sign(10317, "", [("g", "wss://b.example"), gone], NOW - 10)
+        for each in (older, newer):
+            assert (await engine.offer(each, "user")).outcome is Outcome.SERVED
+        await trio.sleep_until(NOW - home.epoch + 101)
+        assert (await engine.offer(older, "sync")).outcome is Outcome.REFUSED
+        newest = STRANGER.sign(10317, "", [("g", "wss://c.example")], NOW + 50)
+        assert (await engine.offer(newest, "user")).outcome is Outcome.SERVED
