@@ -316,11 +316,7 @@ class Conversation:
                 self._note_body_ended()
                 # The end of the answer may arrive meanwhile; the verdict does not wait for it.
                 proven = await sink.prove(self._wish.wanted, asked)
-            if not proven.obtained:
-                if self._wish.keep is not None:
-                    await self._wish.keep(proven)
-                    self._packs_kept += 1
-                raise ObjectsRefused("the pack holds nothing that is wanted")
+            await self._require_wanted(proven)
             return proven
         except BaseException:
             with trio.CancelScope(shield=True):
@@ -328,6 +324,14 @@ class Conversation:
                     await proven.discard()
                 await sink.aclose()
             raise
+
+    async def _require_wanted(self, proven: Quarantined) -> None:
+        """What is whole and holds nothing that is wanted is kept, and is a refusal all the same."""
+        if not proven.obtained:
+            if self._wish.keep is not None:
+                await self._wish.keep(proven)
+                self._packs_kept += 1
+            raise ObjectsRefused("the pack holds nothing that is wanted")
 
     async def _fetch_files(self) -> Quarantined:
         """Fetch from a server that has files only: what is new of them makes one pack."""
@@ -337,7 +341,14 @@ class Conversation:
             )
             await DumbFetch(place, self._settings.max_refs_bytes).run(self._wish.wanted)
             self._note_body_ended()
-            return await sink.prove(self._wish.wanted)
+            proven = await sink.prove(self._wish.wanted)
+        try:
+            await self._require_wanted(proven)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await proven.discard()
+            raise
+        return proven
 
     def _note_file_bytes(self, pack_bytes: int) -> None:
         self._file_bytes += pack_bytes

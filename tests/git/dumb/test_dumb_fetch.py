@@ -28,7 +28,9 @@ from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.git.dumb import dumb_fetch, dumb_files
 from purgatory_sync.git.dumb.dumb_files import loose_path
 from purgatory_sync.git.fetch.client import GitClient
-from purgatory_sync.git.pack.index import PackIndexReader
+from purgatory_sync.git.ingest.quarantine import Quarantined
+from purgatory_sync.git.pack.format import PackEntry
+from purgatory_sync.git.pack.index import PackIndexReader, encode_index
 from purgatory_sync.git.pack.object_links import tree_entries
 from purgatory_sync.runtime.net.gate import Gate
 from purgatory_sync.settings import HuntSettings
@@ -193,6 +195,31 @@ async def test_b_8_3_what_is_nowhere_is_a_refusal(place: Place) -> None:
     assert isinstance(error, ObjectsRefused)
     assert error.result is ResultClass.NOTHING
     assert not any(path.endswith(".pack") for path in place.asked)
+
+
+async def test_b_8_3_an_index_that_names_what_its_pack_lacks_is_a_refusal(place: Place) -> None:
+    """What is whole of it is kept by the caller, and noted as left over; nothing else joins."""
+    packed(place.there)
+    place.shows(STEPS[3].oid)
+    (path,) = (place.there / "objects/pack").glob("*.idx")
+    index = PackIndexReader(path)
+    names = list(index.names())
+    entries = [PackEntry(n, 0, index.offset(at)) for at, n in enumerate(names)]
+    entries[0] = entries[0]._replace(name=bytes.fromhex(NOWHERE))
+    path.chmod(0o600)
+    path.write_bytes(encode_index(entries, path.with_suffix(".pack").read_bytes()[-20:]))
+    kept: list[frozenset[str]] = []
+
+    async def keep(proven: Quarantined) -> None:
+        kept.append(proven.obtained)
+        await proven.discard()
+
+    with pytest.raises(ObjectsRefused):
+        await place.client.fetch_oids(place.here, place.url, [NOWHERE], keep=keep)
+    assert kept == [frozenset()]
+    before = len(place.asked)
+    assert "was not repeated" in str(await place.fails(NOWHERE))
+    assert place.asked[before:] == ["info/refs?service=git-upload-pack"]
 
 
 async def test_n5_history_with_holes_does_not_join(place: Place) -> None:
