@@ -37,6 +37,7 @@ def _authority(
         settings,
         lambda node: node.authority(repository),
         lambda keepers: keepers.caretaker.authority(repository),
+        looks=True,
     )
     print_json(found) if json else print_text(tell_authority(found))
     return 0 if found or not repository else 1

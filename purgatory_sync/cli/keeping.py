@@ -51,7 +51,7 @@ def _list(
     *, json: AsJson = False, relay_data_path: Folder = None, git_data_path: GitFolder = None
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
-    listed = ask_or_open(settings, Asker.list, lambda keepers: keepers.caretaker.list())
+    listed = ask_or_open(settings, Asker.list, lambda keepers: keepers.caretaker.list(), looks=True)
     print_json(listed) if json else print_text(tell_repositories(listed))
     return 0
 
@@ -88,6 +88,7 @@ def _backup(
             settings,
             lambda node: node.backup(target, tell),
             lambda keepers: keepers.backup.make(target, tell),
+            looks=True,
         )
     if json:
         print_json(made)
@@ -143,11 +144,17 @@ def ask_or_open(
     settings: Settings,
     ask: Callable[[Asker], T],
     offline: Callable[[Keepers], Awaitable[T]],
+    *,
+    looks: bool = False,
 ) -> T:
-    """Let the running node do it, or do it under the locks of one that is stopped."""
+    """Let the running node do it, or do it under the locks of one that is stopped.
+
+    Args:
+      looks: it changes nothing, so that an older version can still read the store.
+    """
 
     async def work() -> T:
-        async with open_offline(settings) as keeper:
+        async with open_offline(settings, looks=looks) as keeper:
             return await offline(keeper)
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import trio
@@ -13,7 +14,7 @@ from ..runtime.blocking import blocking
 from ..runtime.folders import lock_file, make_folder
 from .sqlite import SqliteStore
 from .sqlite_errors import at_opening, unusable
-from .sqlite_schema import connect, judge, prepare_writer
+from .sqlite_schema import VERSION, connect, judge, prepare_writer
 
 DATABASE = "purgatory.sqlite3"
 LOCK = "purgatory.lock"
@@ -38,10 +39,15 @@ async def open_store(folder: Path, *, limiter: trio.CapacityLimiter | None = Non
     return SqliteStore(folder / DATABASE, connection, lock, limiter)
 
 
-def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
+def lock_store(folder: Path) -> int:
+    """Keep others out of the store in a folder, which is made; closing the descriptor ends it.
+
+    Raises:
+      StoreBusy, ConfigurationError: as `open_store`.
+    """
     try:
         make_folder(folder)
-        lock = lock_file(folder / LOCK)
+        return lock_file(folder / LOCK)
     except BlockingIOError as error:
         raise StoreBusy(
             f"another process uses {folder}: stop it, or give this node folders of its own by"
@@ -49,6 +55,23 @@ def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
         ) from error
     except OSError as error:
         raise unusable(folder, error) from error
+
+
+def is_older(folder: Path) -> bool:
+    """Whether an older version wrote the store in a folder; opening it would bring it up to date.
+
+    A damaged file, or one of another program, is not older: `open_store` says what it is.
+    """
+    try:
+        with closing(connect(folder / DATABASE, "ro")) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    except sqlite3.Error:
+        return False
+    return row is not None and row[0].isdecimal() and int(row[0]) < VERSION
+
+
+def _open(folder: Path) -> tuple[sqlite3.Connection, int]:
+    lock = lock_store(folder)
     try:
         return _open_database(folder / DATABASE), lock
     except BaseException:

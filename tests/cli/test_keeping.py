@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.git.disk.repository import create_bare
 from purgatory_sync.node.operator.control import control
 from purgatory_sync.settings import Settings
+from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 
@@ -109,6 +111,35 @@ async def test_b_2_7_a_stopped_one_does_so_under_its_locks(
         with pytest.raises(ConfigurationError):
             async with node(tmp_path):
                 pass
+
+
+async def test_b_9_who_only_looks_leaves_an_older_store_to_its_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator asks the new version before the upgrade, and may stay with the old one."""
+    async with node(tmp_path):
+        pass
+    database = tmp_path / "relay" / DATABASE
+    with closing(sqlite3.connect(database)) as other:
+        other.executescript(
+            "DROP TABLE server_note; ALTER TABLE made DROP COLUMN ending;"
+            " DROP INDEX tombstone_by_end; ALTER TABLE tombstone DROP COLUMN ends;"
+            " UPDATE meta SET value = '2' WHERE key = 'schema';"
+        )
+    files = set(os.listdir(tmp_path / "relay"))
+    capsys.readouterr()
+    await ask_who_rules(tmp_path, capsys)
+    assert await run(tmp_path, "list", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert await run(tmp_path, "backup", str(tmp_path / "backup")) == 0
+    for each in (database, tmp_path / "backup" / "relay" / DATABASE):
+        with closing(sqlite3.connect(each)) as other:
+            assert other.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == ("2",)
+    assert {name for name in os.listdir(tmp_path / "relay") if ".sqlite3-" not in name} == {
+        name for name in files if ".sqlite3-" not in name
+    }
+    async with node(tmp_path):
+        pass
 
 
 async def test_no_store_is_a_sentence_and_none_is_made(

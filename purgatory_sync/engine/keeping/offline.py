@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import trio
 
@@ -22,9 +24,10 @@ from ...release.index.locks import IdentifierLocks
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import RepositoryIndex
 from ...release.releaser import Releaser
+from ...runtime.blocking import blocking
 from ...runtime.clock import WallClock
 from ...settings import Settings
-from ...store.opening import DATABASE, open_store
+from ...store.opening import DATABASE, is_older, lock_store, open_store
 from ...store.protocol import HeldRow, Journal, Store
 from ..upkeep.pairing import require_pair
 from ..verifying.verifier import Verifier
@@ -33,13 +36,17 @@ from .backup import Backup
 from .caretaker import Caretaker
 from .keepers import Keepers
 from .purging import Purger
+from .store_copy import copy_database
 
 GIT_THREADS = 4
 
 
 @asynccontextmanager
-async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
+async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncIterator[Keepers]:
     """What the node of these settings has on disk, while the block runs; it cannot start meanwhile.
+
+    Args:
+      looks: nothing is changed: what an older version wrote stays as that version can read it.
 
     Raises:
       ConfigurationError: there is no store, a node uses it, or the git folder is another's.
@@ -50,7 +57,7 @@ async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
             f"no node runs on {settings.relay_data_path}, and no store is there: name the data"
             " folder of one (--relay-data-path, NGIT_RELAY_DATA_PATH)"
         )
-    async with aclosing(await open_store(settings.relay_data_path)) as store:
+    async with _opened(settings.relay_data_path, looks=looks) as store:
         repositories = Repositories(settings.git_data_path, trio.CapacityLimiter(GIT_THREADS))
         lock = await repositories.run(lock_git_folder, settings.git_data_path)
         try:
@@ -68,6 +75,24 @@ async def open_offline(settings: Settings) -> AsyncIterator[Keepers]:
             )
         finally:
             os.close(lock)
+
+
+@asynccontextmanager
+async def _opened(folder: Path, *, looks: bool) -> AsyncIterator[Store]:
+    """The store in a folder, or a copy that is brought up to date where an older one stays."""
+    if not (looks and is_older(folder)):
+        async with aclosing(await open_store(folder)) as store:
+            yield store
+        return
+    place = trio.CapacityLimiter(1)
+    lock = await blocking(place, lock_store, folder)
+    try:
+        with TemporaryDirectory(prefix=".look-", dir=folder) as copy:
+            await blocking(place, copy_database, folder / DATABASE, Path(copy) / DATABASE)
+            async with aclosing(await open_store(Path(copy))) as store:
+                yield store
+    finally:
+        os.close(lock)
 
 
 def _core(store: Store, journal: Journal, repositories: Repositories, settings: Settings) -> Core:
