@@ -178,7 +178,8 @@ class Verifier:
         ordered = sorted(every, key=lambda each: (each.identifier, each.owner))
         if not names:
             return ordered
-        chosen = [each for each in ordered if {each.identifier, _name(each)} & set(names)]
+        asked = frozenset(names)
+        chosen = [each for each in ordered if {each.identifier, _name(each)} & asked]
         known = {name for each in chosen for name in (each.identifier, _name(each))}
         if unknown := [name for name in names if name not in known]:
             raise ConfigurationError(
@@ -214,6 +215,7 @@ class Verifier:
     ) -> None:
         """Look at some in one go; then alone, and under the lock, at those that look wrong."""
         tally.repositories += len(some)
+        await self.core.index.read_ahead(each.identifier for each in some)
         subjects = [await self._subject(each, each.identifier in asked) for each in some]
         repositories = self.core.repositories
         found = await repositories.run(_examine_all, subjects, repositories.tmp)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+
+import attrs
 
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
@@ -161,6 +163,23 @@ class RepositoryIndex:
         condition = Filter(kinds=frozenset(kinds.PR_KINDS), tags={"a": coordinates})
         found = await self.parser.stored(await self._store.query([condition], EVERYTHING))
         return [each for each in found if isinstance(each, PullRequest)]
+
+    async def read_ahead(self, identifiers: Iterable[str]) -> None:
+        """Read what is served of many identifiers in one step, for questions that follow soon."""
+        wanted = [each for each in dict.fromkeys(identifiers) if self._served.get(each) is None]
+        if not wanted:
+            return
+        conditions = {each: _of_identifier(each) for each in wanted}
+        found: dict[str, list[Event]] = {each: [] for each in wanted}
+        with ExitStack() as stack:
+            tokens = {each: stack.enter_context(self._being_read(each)) for each in wanted}
+            all_of_them = attrs.evolve(conditions[wanted[0]], tags={"d": frozenset(wanted)})
+            for event in await self._store.query([all_of_them], EVERYTHING):
+                for name in found.keys() & set(event.values("d")):
+                    if conditions[name].matches(event):
+                        found[name].append(event)
+            for each, events in found.items():
+                await self._remember(each, events, tokens[each])
 
     async def serves(self, event_id: str) -> bool:
         """Whether an event of this id is served."""

@@ -100,3 +100,42 @@ async def test_what_changes_during_a_look_is_not_remembered_as_it_was(
         await world.ledger.apply(Change(save=[announcement]))
         let_go.set()
     assert list((await world.index.data("repo")).known) == [OWNER.pubkey]
+
+
+async def test_many_identifiers_are_read_ahead_in_one_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"r{number}" for number in range(5)]
+    for name in names[:4]:
+        await world.ledger.apply(Change(save=[events.announcement(OWNER, name, created_at=NOW)]))
+    asked: list[Sequence[Filter]] = []
+    working = world.store.query
+
+    async def counting(filters: Sequence[Filter], limit: int) -> list[Event]:
+        asked.append(filters)
+        return await working(filters, limit)
+
+    monkeypatch.setattr(world.store, "query", counting)
+    await world.index.read_ahead(names)
+    for name in names:
+        known = (await world.index.data(name)).known
+        assert list(known) == ([OWNER.pubkey] if name != "r4" else [])
+    await world.index.read_ahead(names)
+    assert len(asked) == 1
+    assert world.index._reading == {}
+
+
+async def test_what_changes_while_it_is_read_ahead_is_not_overlooked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = world.store.query
+
+    async def slow(filters: Sequence[Filter], limit: int) -> list[Event]:
+        found = await working(filters, limit)
+        await world.ledger.apply(Change(save=[events.announcement(OWNER, "r", created_at=NOW)]))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "query", slow)
+        await world.index.read_ahead(["r"])
+    assert list((await world.index.data("r")).known) == [OWNER.pubkey]
