@@ -17,7 +17,7 @@ import attrs
 
 from ...errors import BadPack, LocalFailure, RepositoryError
 from ...runtime.children import ChildLimits, run_child, stop_if_cancelled
-from ..disk.layout import pack_dir, require_format
+from ..disk.layout import pack_dir
 from ..disk.object_lookup import existing
 from ..disk.object_reader import StoredObjects, TooBigToRead
 from ..ingest.index_git import find_git, git_environment
@@ -68,16 +68,15 @@ def judge_objects(path: Path, tips: Collection[str], scratch: Path) -> Integrity
     only that they are there. Submodules' commits are not followed.
 
     Args:
-      path: a bare repository; nothing of it may be dropped meanwhile.
+      path: a bare repository of a form that is supported (its refs were read); nothing of it may
+        be dropped meanwhile.
       tips: the OIDs that refs and events name.
       scratch: a folder for what git prints.
 
     Raises:
-      RepositoryError: it could not be looked at: it is of a kind that is not supported, cannot be
-        read, or git is needed and is not there or gave up.
+      RepositoryError: it cannot be read, or git is needed and is not there or gave up.
       trio.Cancelled: the task that waits was cancelled.
     """
-    require_format(path)
     try:
         packs, count = _judge_packs(path)
         if packs:

@@ -103,15 +103,6 @@ def test_a_loose_commit_with_other_bytes_is_damage(tmp_path: Path) -> None:
     assert sentence == f"{steps[0].oid}: this commit has other bytes than its name says"
 
 
-def test_a_repository_of_an_unknown_form_cannot_be_looked_at(tmp_path: Path) -> None:
-    path = new_repository(tmp_path)
-    config = "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n"
-    (path / "config").write_text(config)
-
-    with pytest.raises(RepositoryError, match="sha256"):
-        judge(path)
-
-
 def test_without_git_a_large_one_cannot_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
