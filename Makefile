@@ -3,7 +3,7 @@ BIN := .venv/bin
 RUN_ARGS ?=
 SECS ?= 600
 
-.PHONY: run demo test unit test-without-git fuzz check bench fmt lock clean
+.PHONY: run demo test unit test-without-git fuzz check bench interop fmt lock clean
 
 run: .venv/run
 	$(BIN)/python -m purgatory_sync $(RUN_ARGS)
@@ -33,6 +33,10 @@ check: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks
+
+# Other software from registries, beside the node; writes docs/compatibility.md. A quarter of an hour.
+interop: .venv/dev
+	$(BIN)/python -m interop
 
 fmt: .venv/dev
 	$(BIN)/ruff check --fix .

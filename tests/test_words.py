@@ -13,6 +13,7 @@ WRITTEN = (
     "purgatory_sync/**/*.html",
     "benchmarks/*.py",
     "examples/*.py",
+    "interop/**/*.py",
     "docs/*.md",
     "*.md",
 )

@@ -1,0 +1,1 @@
+"""The node beside other software, for real: `make interop` writes docs/compatibility.md."""
