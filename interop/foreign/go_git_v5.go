@@ -10,6 +10,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	var err error
 	if os.Args[1] == "clone" {
 		_, err = git.PlainClone(os.Args[3], false, &git.CloneOptions{URL: os.Args[2]})

@@ -14,6 +14,7 @@ import (
 )
 
 func main() {
+	log.SetFlags(0)
 	var err error
 	if os.Args[1] == "serve" {
 		loader := transport.NewFilesystemLoader(osfs.New(os.Args[2]), false)

@@ -25,7 +25,7 @@ from .kinds.states import judge_state
 from .kinds.vanishing import VANISHED, judge_vanish
 from .rules.hosting import NO_LISTS
 from .rules.known_facts import Known
-from .rules.lacking import lacks_reference
+from .rules.lacking import lacks_reference, lacks_release
 from .rules.limits import MAX_EVENT_BYTES, judge_form
 from .rules.references import ALWAYS_ACCEPTED, UNREFERENCED, WAITS, carries_protected
 from .rules.verdict import Action, Verdict, duplicate, refuse
@@ -113,4 +113,6 @@ def judge(
         return judge_deletion(parsed, known, settings)
     if event.kind in ALWAYS_ACCEPTED or known.referenced:
         return Verdict(Action.SERVE)
-    return refuse(WAITS if known.refers_to_held else UNREFERENCED, lacks_reference(event))
+    if known.refers_to_held:
+        return refuse(WAITS, lacks_release(event))
+    return refuse(UNREFERENCED, lacks_reference(event))

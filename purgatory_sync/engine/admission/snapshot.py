@@ -122,7 +122,7 @@ class SnapshotBuilder:
             known,
             objects_here=await self._objects_here(parsed, data),
             referenced=asked and await self._referenced(event, data, found, anchoring),
-            refers_to_held=asked and self._refers_to_held(event),
+            refers_to_held=asked and await self._refers_to_held(event),
             requests_by_author=await self._requests_of(parsed, targets),
             targets_served=targets.served,
             targets_held=targets.held,
@@ -138,15 +138,18 @@ class SnapshotBuilder:
         kind, author = frozenset({kinds.DELETION}), frozenset({parsed.event.pubkey})
         return await self.store.count([Filter(kinds=kind, authors=author)])
 
-    def _refers_to_held(self, event: Event) -> bool:
+    async def _refers_to_held(self, event: Event) -> bool:
+        """Whether it names something held, or a member of the set of an owner who is held."""
         ids, coordinates = references_of(event)
         if any(self.purgatory.get(each) is not None for each in ids):
             return True
-        addresses = filter(None, map(Address.parse, coordinates))
-        return any(
-            kind in JUDGED_BY_KIND and self.purgatory.find_announcement(owner, name) is not None
-            for kind, owner, name in addresses
-        )
+        for kind, key, name in filter(None, map(Address.parse, coordinates)):
+            if kind in JUDGED_BY_KIND and (held := self.purgatory.find_announcements(name)):
+                owners = {each.event.pubkey for each in held}
+                data = await self.index.data(name)
+                if key in owners or not owners.isdisjoint(data.owners_authorising(key)):
+                    return True
+        return False
 
     def _with_room(self, known: Known, event: Event) -> Known:
         """What no lock keeps from changing: looked at last, so that it is true when judged."""

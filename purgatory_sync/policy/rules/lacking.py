@@ -8,6 +8,7 @@ served event that refers to this id or address.
 from __future__ import annotations
 
 from ...nostr import kinds
+from ...nostr.address import Address
 from ...nostr.event import Event
 from .references import references_of
 from .verdict import address_text
@@ -27,6 +28,16 @@ def lacks_reference(event: Event) -> tuple[str, ...]:
     own = (event.id,) if (address := address_text(event)) is None else (event.id, address)
     keys = [f"r:{name}" for name in own] + [f"a:{name}" for name in coordinates]
     return tuple(keys + [f"e:{name}" for name in ids])[:MAX_LACKS]
+
+
+def lacks_release(event: Event) -> tuple[str, ...]:
+    """The keys of an event that waits for the release of a repository which it refers to.
+
+    It may name a member only, whose announcement is served already; so the owner's counts too.
+    """
+    addresses = filter(None, map(Address.parse, references_of(event)[1]))
+    names = dict.fromkeys(name for kind, _, name in addresses if kind == kinds.ANNOUNCEMENT)
+    return (*lacks_announcement(*names), *lacks_reference(event))[:MAX_LACKS]
 
 
 def brings(event: Event, *, served: bool) -> tuple[str, ...]:

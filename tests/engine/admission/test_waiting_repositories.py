@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from purgatory_sync.policy.rules.lacking import brings
 from purgatory_sync.policy.rules.references import UNREFERENCED, WAITS
 from purgatory_sync.purgatory.entries import Origin
 from purgatory_sync.testing import events
@@ -11,7 +12,7 @@ from purgatory_sync.testing.events import Author
 
 from ...world import NOW, World
 
-OWNER, OTHER = Author.from_seed(1), Author.from_seed(2)
+OWNER, OTHER, MEMBER = (Author.from_seed(n) for n in (1, 2, 3))
 
 
 async def test_b_5_what_refers_to_something_held_is_told_to_come_again(tmp_path: Path) -> None:
@@ -30,3 +31,16 @@ async def test_b_5_what_refers_to_something_held_is_told_to_come_again(tmp_path:
     assert f"e:{request.id}" in said.lacks, "its release has it judged again (B 2.8)"
     nothing = OTHER.sign(1111, "", [("E", "e" * 64)], NOW)
     assert (await world.offer(nothing)).message == UNREFERENCED
+
+
+async def test_b_5_what_names_a_member_only_waits_for_the_owner_too(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    event = await world.announce_group(OWNER, MEMBER)
+    assert await world.held() == {event.id}, "the member's announcement is served already"
+    at = str(MEMBER.coordinate("repo"))
+    said = await world.offer(OTHER.sign(1621, "", [("a", at)], NOW), Origin.SYNC)
+    assert said.message == WAITS
+    assert set(said.lacks) >= {"d:repo", f"a:{at}"}
+    assert set(said.lacks) & set(brings(event, served=True)), "judged again then (B 2.8)"
+    stranger = OTHER.sign(1621, "", [("a", str(OTHER.coordinate("repo")))], NOW)
+    assert (await world.offer(stranger)).message == UNREFERENCED
