@@ -65,10 +65,10 @@ class NaughtyRecord:
 
 @attrs.frozen
 class ServerNote:
-    """What was learnt of a git server and is worth a restart (B 8.3, 8.4).
+    """What was learnt of a git server (B 8.3, 8.4) or a relay (B 10.2) and is worth a restart.
 
     Attributes:
-      key: what it is about; only `git/fetch/` reads it.
+      key: what it is about; only who wrote it reads it.
       text: what is remembered.
       at: Unix seconds.
     """

@@ -48,6 +48,7 @@ from .keeping.keepers import Keepers
 from .keeping.purging import Purger
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
+from .relay_notes import RelayNotes
 from .status.explainer import Explainer
 from .status.served_recently import ServedRecently
 from .upkeep.catching_up import catch_up
@@ -283,7 +284,8 @@ async def _put_together(
     throttle_journal = ThrottleJournal(store, ledger, clock)
     known = KnownServers()
     known.on_note = throttle_journal.server_noted
-    known.restore(journal.server_notes, clock.now())
+    relay_notes = RelayNotes(throttle_journal.server_noted)
+    known.restore(relay_notes.restore(journal.server_notes, clock.now()), clock.now())
     client = GitClient(
         settings.hunt,
         given.gate,
@@ -326,6 +328,7 @@ async def _put_together(
             Purger(store, core, releaser, clock),
             verifier,
         ),
+        relay_notes,
         core,
         releaser,
         _make_admission(given, core, releaser, throttles.naughty),

@@ -30,6 +30,7 @@ from .admission.admission import Admission, Answer
 from .counting import Counts
 from .keeping.keepers import Keepers
 from .pushes.pushing import Pusher
+from .relay_notes import RelayNotes
 from .status.explainer import Explainer
 from .status.models import Statistics
 from .status.repository_status import RepositoryStatus, repository_status
@@ -48,6 +49,7 @@ class PurgatorySync:
       pusher: takes pushes; `push` is its short form.
       explainer: says why events are held.
       keepers: what operators do to repositories, and backups.
+      relay_notes: what is remembered of relays over a restart.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class PurgatorySync:
     pusher: Pusher
     explainer: Explainer
     keepers: Keepers
+    relay_notes: RelayNotes
     _core: Core
     _releaser: Releaser
     _admission: Admission

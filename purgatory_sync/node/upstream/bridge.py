@@ -101,6 +101,12 @@ class _Here:
     def holds(self, event_id: str) -> bool:
         return self._engine.purgatory.get(event_id) is not None
 
+    def pages_until(self, url: str) -> float:
+        return self._engine.relay_notes.pages_until(url)
+
+    def ask_by_pages(self, url: str, until: float) -> None:
+        self._engine.relay_notes.ask_by_pages(url, until)
+
 
 async def _stored(store: Store, of_kinds: frozenset[int] | None) -> AsyncIterator[Event]:
     """Every served event of these kinds (None: of all), page by page; some may come twice."""

@@ -110,6 +110,7 @@ class Reconciler:
         self._offers = False
         now = self._line.common.clock.now()
         self._line.record.progress.plain_until = now + FULL_EVERY_SECS
+        self._remember()
         self._line.complain(Trouble.MISBEHAVED, f"negentropy: {why}")
 
     def heard(self, message: Reconciled) -> bool:
@@ -129,8 +130,24 @@ class Reconciler:
     async def _offered(self) -> bool:
         async with self._probing:
             if self._offers is None:
+                self._recall()
                 self._offers = await self._probe()
+                if not self._offers:
+                    self._remember()
             return self._offers
+
+    def _recall(self) -> None:
+        """Know what a run before a restart found out."""
+        record, shared = self._line.record, self._shared
+        if shared is not None:
+            before = shared.local.pages_until(record.url)
+            record.progress.plain_until = max(record.progress.plain_until, before)
+
+    def _remember(self) -> None:
+        """Once it is clear: while the relay is asked, it may be we who end."""
+        if self._shared is not None:
+            record = self._line.record
+            self._shared.local.ask_by_pages(record.url, record.progress.plain_until)
 
     async def _probe(self) -> bool:
         progress, now = self._line.record.progress, self._line.common.clock.now()

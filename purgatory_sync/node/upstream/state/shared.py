@@ -28,6 +28,12 @@ class Local(Protocol):
     def holds(self, event_id: str) -> bool:
         """Whether the event is held, and so need not be fetched."""
 
+    def pages_until(self, url: str) -> float:
+        """Unix seconds until which an earlier run asks a relay by pages only; 0: not known."""
+
+    def ask_by_pages(self, url: str, until: float) -> None:
+        """Remember over a restart that a relay does not answer by negentropy."""
+
 
 @attrs.define(eq=False)
 class Shared:

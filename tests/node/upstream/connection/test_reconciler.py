@@ -88,6 +88,7 @@ class Here:
 
     served: list[Event] = attrs.field(factory=list)
     held: list[Event] = attrs.field(factory=list)
+    by_pages: dict[str, float] = attrs.field(factory=dict)
 
     async def inventory(self, condition: Filter, limit: int) -> Inventory:
         await trio.lowlevel.checkpoint()
@@ -96,6 +97,12 @@ class Here:
 
     def holds(self, event_id: str) -> bool:
         return any(event.id == event_id for event in self.held)
+
+    def pages_until(self, url: str) -> float:
+        return self.by_pages.get(url, 0.0)
+
+    def ask_by_pages(self, url: str, until: float) -> None:
+        self.by_pages[url] = until
 
 
 @asynccontextmanager
@@ -264,6 +271,32 @@ async def test_a_relay_that_hangs_up_over_it_is_asked_by_pages_then(
         await trio.sleep(60)
         assert (relay.opened, len(relay.connections)) == ([PROBE], 2)
         assert set(engine.events) == set(EVENTS)
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_b_10_2_a_relay_that_does_not_offer_it_is_known_after_a_restart(
+    autojump_clock: trio.testing.MockClock, hangs_up: bool
+) -> None:
+    relay, here = NegRelay(*EVENTS), Here()
+    relay.says = lambda *_: None
+    async with following(relay, here):
+        await trio.sleep(PROBE_SECS / 2)
+        if hangs_up:
+            await relay.hang_up()
+        assert here.by_pages == {}, "it is not clear yet: we may be the one who ends"
+        await trio.sleep(60)
+        assert relay.opened == [PROBE]
+    ((url, until),) = here.by_pages.items()
+    assert (url, int(until)) == ("ws://relay.example", NOW + FULL_EVERY_SECS)
+    again = NegRelay(*EVENTS)
+    async with following(again, here) as engine:
+        await trio.sleep(60)
+        assert again.opened == []
+        assert set(engine.events) == set(EVENTS)
+    here.by_pages[url] = NOW - 1.0
+    async with following(relay := NegRelay(*EVENTS), here):
+        await trio.sleep(60)
+        assert relay.asked, "a day later it is tried again"
 
 
 async def test_a_welcome_is_no_refusal(autojump_clock: trio.testing.MockClock) -> None:
