@@ -12,6 +12,7 @@ import trio
 
 from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.keeping.backup_restore import restore_backup
+from purgatory_sync.engine.upkeep import vanish_journal
 from purgatory_sync.errors import RepositoryError
 from purgatory_sync.nostr.event import Event, decode_event, encode_event
 from purgatory_sync.nostr.filters import Filter
@@ -67,6 +68,39 @@ async def test_b_13_5_a_request_is_noted_before_it_is_answered(tmp_path: Path) -
         assert (await engine.offer(gone(BOB), "sync")).accepted
     assert noted(tmp_path) == [gone(ALICE).id, gone(BOB).id]
     assert (tmp_path / "relay" / FILE).stat().st_mode & 0o777 == 0o600
+
+
+async def test_b_13_5_the_file_keeps_the_newest_request_of_each_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one key fills the disk, and each request costs what all before it did."""
+    monkeypatch.setattr(vanish_journal, "MIN_COMPACT_BYTES", 2_000)
+    reads = 0
+
+    def read(path: Path) -> list[Event]:
+        nonlocal reads
+        reads += 1
+        return whole(path)
+
+    whole = vanish_journal._read
+    monkeypatch.setattr(vanish_journal, "_read", read)
+    requests = [events.vanish(ALICE, created_at=1_700_000_000 + n) for n in range(60)]
+    async with engine_in(tmp_path) as engine:
+        assert (await engine.offer(gone(BOB), "user")).accepted
+        with (tmp_path / "relay" / FILE).open("ab") as file:
+            file.write(b"no event\n")
+        for each in requests:
+            assert (await engine.offer(each, "user")).accepted
+    lines = (tmp_path / "relay" / FILE).read_bytes().splitlines()
+    assert len(lines) < 15
+    assert b"no event" in lines
+    found = [decode_event(line).id for line in lines if line != b"no event"]
+    assert (found[0], found[-1]) == (gone(BOB).id, requests[-1].id)
+    assert reads == 1  # at the start
+    async with engine_in(tmp_path) as engine:
+        assert (await engine.offer(requests[-2], "user")).message.startswith("duplicate")
+    lines = (tmp_path / "relay" / FILE).read_bytes().splitlines()
+    assert len(lines) == 3
 
 
 async def test_b_13_5_a_restored_older_store_obeys_what_it_does_not_know(tmp_path: Path) -> None:
