@@ -188,6 +188,17 @@ class PurgatorySettings:
     expired_memory_secs: float = setting(
         604800.0, "EXPIRED_MEMORY_SECS", "seconds an expired id is remembered"
     )
+    expired_retry_secs: float = setting(
+        3600.0,
+        "EXPIRED_RETRY_SECS",
+        "seconds until the git data of an expired event is looked for again",
+    )
+    expired_max_bytes: int = setting(
+        16 * MIB,
+        "EXPIRED_MAX_BYTES",
+        "bytes of the JSON of expired events that are kept to look for their data again",
+        size=True,
+    )
     requests_served_secs: float = setting(
         2_592_000.0,
         "DELETION_REQUEST_RETENTION_UNUSED_SERVED_SECS",
@@ -233,7 +244,7 @@ class CurationSettings:
     archive_read_only: bool | None = setting(
         None,
         "ARCHIVE_READ_ONLY",
-        "take events from relays only, and no pushes (unset: yes for an archive)",
+        "no pushes to copies (unset: yes for an archive); true: copies are all that is taken",
     )
 
     @property
@@ -243,8 +254,13 @@ class CurationSettings:
 
     @property
     def read_only(self) -> bool:
-        """Whether users may neither publish nor push here."""
+        """Whether copies take no push (B 2.9)."""
         return self.archives and self.archive_read_only is not False
+
+    @property
+    def only_copies(self) -> bool:
+        """Whether repositories that list this service are not hosted: the operator said so."""
+        return self.archives and self.archive_read_only is True
 
 
 @attrs.frozen

@@ -85,7 +85,8 @@ def _why(
     elif looks:
         print_text(tell_why(looks, time.time()))
     elif fate is not None:
-        print_text(tell_fate(fate, time.time()))
+        told = tell_fate(fate, time.time())
+        print_text(told if fate.event_id == name else Text(f"{fate.event_id} ") + told)
     if looks or fate is not None:
         return 0
     if is_hex_key(name):

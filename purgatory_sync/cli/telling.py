@@ -79,6 +79,8 @@ def tell_fate(fate: Fate, now: float) -> Text:
     told = f"expired at{when} without data"
     if fate.reason:
         told = f"ended at{when}: {plain(fate.reason)}"
+    if fate.next_at is not None:
+        told += f", asked again every hour, next at {utc(fate.next_at)}"
     if fate.until is not None:
         told += f"; until {utc(fate.until)} it is taken from users only"
     return Text(told)

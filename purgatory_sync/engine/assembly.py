@@ -38,6 +38,7 @@ from ..settings import Settings
 from ..store.opening import DATABASE, open_store
 from ..store.protocol import Change, Journal, Store
 from .admission.admission import Admission
+from .admission.asking_again import AskAgain
 from .admission.snapshot import SnapshotBuilder
 from .context import RealSyncContext
 from .counting import Counts, Telling
@@ -315,6 +316,7 @@ async def _put_together(
     await repositories.run(record.load)
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
     verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
+    admission = _make_admission(given, core, releaser, throttles.naughty)
     engine = PurgatorySync(
         settings,
         store,
@@ -331,16 +333,16 @@ async def _put_together(
         relay_notes,
         core,
         releaser,
-        _make_admission(given, core, releaser, throttles.naughty),
+        admission,
         counts,
     )
     expirer = Expirer(store, core, releaser, clock)
     requests = RequestKeeper(store, core, clock, settings.purgatory)
     rounds = VerifyRounds(verifier, record, clock, settings.keeping.verify_interval_days)
+    again = AskAgain(core, admission, clock, settings.purgatory)
     upkeep = (
         *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
-        requests.run,
-        rounds.run,
+        *(requests.run, rounds.run, again.run),
     )
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 
@@ -386,7 +388,8 @@ def _make_pusher(
         settings.push,
         given.clock,
         in_flight,
-        settings.curation.read_only,
+        settings.service,
+        settings.curation,
     )
 
 

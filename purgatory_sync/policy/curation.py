@@ -23,20 +23,11 @@ from .rules.verdict import Action, Verdict, refuse
 BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
 BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"
 NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
-READ_ONLY = (
-    "restricted: this is a read-only archive: publish to a relay that the repository's "
-    "announcement names"
-)
 
 
 def judge_author(author: str, lists: CurationSettings) -> Verdict | None:
     """Refuse every event of a blacklisted author; None for other authors."""
     return refuse(BLOCKED_AUTHOR) if _is_blocked(author, lists) else None
-
-
-def judge_origin(origin: str, lists: CurationSettings) -> Verdict | None:
-    """Refuse what a user sends to a read-only archive (GRASP-05); None for everything else."""
-    return refuse(READ_ONLY) if origin == "user" and lists.read_only else None
 
 
 def judge_repositories(parsed: Parsed, known: Known, lists: CurationSettings) -> Verdict | None:
@@ -129,7 +120,7 @@ def is_taken(announcement: Announcement, lists: CurationSettings) -> bool:
     if wants(announcement, lists):
         return True
     named = not lists.repository_whitelist or names(lists.repository_whitelist, repository)
-    return named and not lists.read_only
+    return named and not lists.only_copies
 
 
 def is_blacklisted(repository: RepositoryId, lists: CurationSettings) -> bool:

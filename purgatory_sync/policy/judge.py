@@ -17,7 +17,7 @@ from ..nostr.parsed import Deletion, Parsed, Vanish
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import CurationSettings, PurgatorySettings
-from .curation import judge_author, judge_origin, judge_repositories
+from .curation import judge_author, judge_repositories
 from .kinds.announcements import judge_announcement, judge_private
 from .kinds.deletions import judge_deletion
 from .kinds.pull_requests import judge_pr
@@ -84,8 +84,6 @@ def judge(
         return duplicate("already held, waiting for git data")
     if isinstance(parsed, Vanish) and not (origin == "sync" and event.is_protected):
         return judge_vanish(parsed, known)
-    if (not_taken := judge_origin(origin, lists)) is not None:
-        return not_taken
     newest = known.newest_served
     if newest is not None and event.order <= newest.order:
         return duplicate("a newer version is served")

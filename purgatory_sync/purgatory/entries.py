@@ -92,9 +92,11 @@ class _Hunted(_Held):
 
     Attributes:
       tried: by URL, what became of the last attempt there; empty after a restart.
+      again: it expired before, and waits until each source was asked once more (B 8.12).
     """
 
     tried: dict[str, Tried] = attrs.field(factory=dict, kw_only=True)
+    again: bool = attrs.field(default=False, kw_only=True)
 
 
 @attrs.define(eq=False)

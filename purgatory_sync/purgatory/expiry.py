@@ -21,17 +21,27 @@ class Outlook:
       excused: those of them that need no try: naughty ones, and those that have no target.
       push_in_hand: a push that it authorises is being received (B 6.7).
       release_failed: every object is here, and its release failed here (B 7.4).
+      in_hand: its identifier is being hunted at this moment.
     """
 
     sources: Collection[str] = ()
     excused: Collection[str] = ()
     push_in_hand: bool = False
     release_failed: bool = False
+    in_hand: bool = False
 
 
 def time_is_up(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bool:
-    """Whether the 30 minutes are over, so that its outlook is worth finding out."""
-    return now >= held.accepted_at + settings.expiry_secs or has_expired(held, now)
+    """Whether the 30 minutes are over, so that its outlook is worth finding out.
+
+    One that expired before has none: it waits for one round of its sources (B 8.12).
+    """
+    return held.again or is_old(held, now, settings) or has_expired(held, now)
+
+
+def is_old(held: HuntedEvent, now: float, settings: PurgatorySettings) -> bool:
+    """Whether it was accepted 30 minutes ago; `now` in Unix seconds."""
+    return now >= held.accepted_at + settings.expiry_secs
 
 
 def has_expired(held: HuntedEvent, now: float) -> bool:
@@ -75,7 +85,7 @@ def event_ends(
     if outlook.push_in_hand or outlook.release_failed or not time_is_up(held, now, settings):
         return False
     if not untried_sources(held, outlook):
-        return True
+        return not outlook.in_hand or is_old(held, now, settings)
     return now >= last_moment(held, started_at, settings)
 
 

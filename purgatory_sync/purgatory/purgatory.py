@@ -27,6 +27,7 @@ from .entries import (
     Tried,
 )
 from .expired import ExpiredIds
+from .overdue import Overdue
 from .placeholders import Placeholders
 from .queue import SyncQueue
 
@@ -48,7 +49,7 @@ class HeldCounts:
 
 
 class Purgatory:
-    """Held events, the queue of their identifiers, expired ids and placeholders.
+    """Held events, the queue of their identifiers, expired events and placeholders.
 
     All methods are done in one step. Nothing is durable here: who calls
     journals first. `room` counts what is held; the way in keeps it within its bounds.
@@ -68,6 +69,7 @@ class Purgatory:
         self.sync = sync or SyncSettings()
         self.sync_queue = SyncQueue(clock)
         self.expired = ExpiredIds(self.settings.expired_memory_secs)
+        self.overdue = Overdue(self.settings.expired_max_bytes, self.settings.expired_retry_secs)
         self.placeholders = Placeholders()
         self._clock = clock
         self._changes = Changes()
@@ -163,6 +165,7 @@ class Purgatory:
                 held.soft_expired_at = min(held.soft_expired_at, now)
         self.placeholders.clamp_timestamps(now)
         self.expired.clamp_timestamps(now)
+        self.overdue.clamp_timestamps(now)
 
     def enqueue_sync(self, identifier: str, delay: float) -> None:
         """Hunt for the identifier after `delay` seconds, as if a new event had come."""
@@ -183,6 +186,22 @@ class Purgatory:
         for identifier in lost:
             self.trigger_immediate_sync(identifier)
         return lost
+
+    def is_known_by_id(self, event_id: str, now: float) -> bool:
+        """Whether nothing but its id is left of an event whose data did not come (B 8.12).
+
+        Its data cannot be looked for, so that relays may bring it again, after an hour (B 8.9).
+        """
+        expired = self.expired.was_expired(event_id, now) and not self.expired.reason(event_id)
+        return expired and event_id not in self.overdue
+
+    def is_refused_from_relays(self, event_id: str, now: float) -> bool:
+        """Whether it expired, and relays that repeat it are refused (B 8.9); Unix seconds."""
+        at = self.expired.expired_at(event_id, now)
+        if at is None:
+            return False
+        by_id = self.is_known_by_id(event_id, now)
+        return not by_id or now < at + self.settings.expired_retry_secs
 
     def find_state(self, identifier: str) -> list[HeldState]:
         """The states held under the identifier, oldest first (NIP-01 on a tie)."""

@@ -13,7 +13,17 @@ from ..nostr.event import Event, encode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
-from .protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
+from .protocol import (
+    Applied,
+    Change,
+    DomainRow,
+    Expired,
+    HeldRow,
+    Journal,
+    Made,
+    OverdueRow,
+    Store,
+)
 from .rules import (
     EXPIRATION,
     START_MEMORY_SECS,
@@ -37,6 +47,7 @@ class MemoryStore(Store):
         self._by_tag: dict[tuple[str, str], dict[str, None]] = {}
         self._held: dict[str, HeldRow] = {}
         self._expired: dict[str, Expired] = {}
+        self._overdue: dict[str, OverdueRow] = {}
         self._tombstones: dict[tuple[str, str], Tombstone] = {}
         self._placeholders: dict[tuple[str, str, str], Placeholder] = {}
         self._naughty: dict[tuple[str, str], NaughtyRecord] = {}
@@ -57,6 +68,7 @@ class MemoryStore(Store):
                 sorted(self._held.values(), key=lambda row: (row.accepted_at, row.event.id))
             ),
             expired=tuple(sorted(self._expired.values(), key=lambda e: (e.at, e.event_id))),
+            overdue=tuple(sorted(self._overdue.values(), key=lambda o: (o.since, o.event.id))),
             placeholders=tuple(
                 sorted(
                     self._placeholders.values(),
@@ -165,12 +177,15 @@ class MemoryStore(Store):
             self._held.pop(event_id, None)
         for event_id in change.forget_expired:
             self._expired.pop(event_id, None)
+        for event_id in (*change.forget_overdue, *change.delete, *(e.id for e in change.save)):
+            self._overdue.pop(event_id, None)
         for gone in change.forget_placeholders:
             self._placeholders.pop((gone.owner, gone.identifier, gone.event_id), None)
         for source in change.forget_naughty:
             self._naughty.pop(source, None)
         self._held |= {row.event.id: row for row in change.hold}
         self._expired |= {each.event_id: each for each in change.expire}
+        self._overdue |= {row.event.id: row for row in change.overdue}
         if (now := change.tombstones_ended) is not None:
             over = [k for k, t in self._tombstones.items() if t.ends is not None and t.ends <= now]
             for key in over:

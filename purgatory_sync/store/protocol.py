@@ -45,6 +45,18 @@ class Expired:
 
 
 @attrs.frozen
+class OverdueRow:
+    """An expired event that is kept whole, since its data is looked for again (B 8.12).
+
+    Attributes:
+      since: Unix seconds of its first end.
+    """
+
+    event: Event
+    since: float
+
+
+@attrs.frozen
 class DomainRow:
     """What a restart must remember of a git domain's limits (B 8.2, 8.6); times in Unix seconds."""
 
@@ -84,6 +96,8 @@ class Change:
       delete: ids that are no longer served.
       expire: ids to remember as expired.
       forget_expired: expired ids to forget.
+      overdue: expired events to keep whole; of one id the last is kept.
+      forget_overdue: ids of such events to forget; what is saved or deleted is forgotten, too.
       tombstones: of one target and author the latest `until` and `ends` are kept; one that never
         ends stays such a one.
       tombstones_ended: those that end by this time (Unix seconds) are forgotten.
@@ -105,6 +119,8 @@ class Change:
     delete: Sequence[str] = ()
     expire: Sequence[Expired] = ()
     forget_expired: Sequence[str] = ()
+    overdue: Sequence[OverdueRow] = ()
+    forget_overdue: Sequence[str] = ()
     tombstones: Sequence[Tombstone] = ()
     tombstones_ended: float | None = None
     placeholders: Sequence[Placeholder] = ()
@@ -144,6 +160,7 @@ class Journal:
 
     held: tuple[HeldRow, ...] = ()
     expired: tuple[Expired, ...] = ()
+    overdue: tuple[OverdueRow, ...] = ()
     placeholders: tuple[Placeholder, ...] = ()
     naughty: tuple[NaughtyRecord, ...] = ()
     domains: tuple[DomainRow, ...] = ()
@@ -162,7 +179,8 @@ class Store(Protocol):
     async def load(self) -> Journal:
         """Everything that is journaled; ids that are both served and held are un-held first.
 
-        Held, expired and server notes in the order of their times; the rest sorted by its keys.
+        Held, expired, overdue and server notes in the order of their times; the rest sorted by
+        its keys.
         """
 
     async def apply(self, change: Change) -> Applied:

@@ -70,6 +70,10 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
     many("DELETE FROM held WHERE id = ?", _each(change.unhold))
     many("DELETE FROM expired WHERE id = ?", _each(change.forget_expired))
     many(
+        "DELETE FROM overdue WHERE id = ?",
+        _each((*change.forget_overdue, *change.delete, *(event.id for event in change.save))),
+    )
+    many(
         "DELETE FROM placeholder WHERE owner = ? AND identifier = ? AND event_id = ?",
         ((p.owner, p.identifier, p.event_id) for p in change.forget_placeholders),
     )
@@ -88,6 +92,10 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
     many(
         "INSERT OR REPLACE INTO expired VALUES (?, ?, ?)",
         ((e.event_id, e.at, e.reason) for e in change.expire),
+    )
+    many(
+        "INSERT OR REPLACE INTO overdue VALUES (?, ?, ?)",
+        ((row.event.id, row.since, _json(row.event)) for row in change.overdue),
     )
     many(
         "DELETE FROM tombstone WHERE ends <= ?",

@@ -19,7 +19,7 @@ from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
 from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
-from .protocol import DomainRow, Expired, HeldRow, Journal, Made
+from .protocol import DomainRow, Expired, HeldRow, Journal, Made, OverdueRow
 from .rules import EXPIRATION, expiration
 from .sqlite_values import listed, listed_numbers, searchable
 
@@ -246,6 +246,12 @@ def journal(connection: sqlite3.Connection) -> Journal:
             expired=tuple(
                 Expired(*row)
                 for row in connection.execute("SELECT id, at, reason FROM expired ORDER BY at, id")
+            ),
+            overdue=tuple(
+                OverdueRow(decode_event(json), since)
+                for json, since in connection.execute(
+                    "SELECT json, since FROM overdue ORDER BY since, id"
+                )
             ),
             placeholders=tuple(
                 Placeholder(*row)

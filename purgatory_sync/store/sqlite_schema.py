@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 5
+VERSION = 6
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -108,6 +108,14 @@ CREATE TABLE server_note (
 ) WITHOUT ROWID;
 """
 
+OVERDUE = """
+CREATE TABLE overdue (
+  id TEXT PRIMARY KEY,
+  since REAL NOT NULL,
+  json TEXT NOT NULL
+);
+"""
+
 # As `rules.indexed_tags` has it for what is saved now (NIP-40): the first tag counts.
 EXPIRING = """
 INSERT OR IGNORE INTO tag (letter, value, event)
@@ -126,6 +134,7 @@ UPGRADES = {
     2: f"{ENDS} ALTER TABLE made ADD COLUMN ending INTEGER NOT NULL DEFAULT 0;",
     3: SERVER_NOTES,
     4: EXPIRING,
+    5: OVERDUE,
 }
 
 
@@ -192,7 +201,7 @@ def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")
     if new:
         connection.executescript(
-            f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]} {SERVER_NOTES}"  # noqa: S608
+            f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]} {SERVER_NOTES} {OVERDUE}"  # noqa: S608
             f" INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
         )
         return

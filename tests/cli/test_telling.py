@@ -74,6 +74,10 @@ def test_fate() -> None:
         "expired at 2027-01-15T07:57:00Z (3 min ago) without data; "
         "until 2027-01-22T07:57:00Z it is taken from users only"
     )
+    assert tell_fate(Fate("e" * 64, "expired", at, next_at=NOW), NOW).plain == (
+        "expired at 2027-01-15T07:57:00Z (3 min ago) without data, "
+        "asked again every hour, next at 2027-01-15T08:00:00Z"
+    )
 
 
 def test_status() -> None:

@@ -54,29 +54,39 @@ async def test_b_2_2_a_an_archived_repository_is_held_released_and_served(archiv
     assert (await archive.offer(issue, Origin.SYNC)).outcome is Outcome.SERVED
 
 
-async def test_b_2_9_a_read_only_archive_takes_nothing_from_users(archive: World) -> None:
-    announcement = await archive.announce(OWNER, listed=False, origin=Origin.SYNC)
+async def test_b_2_9_users_may_publish_what_belongs_to_a_copy(archive: World) -> None:
+    """So a state comes that no relay told; its data comes from the announcement's servers."""
+    announcement = await archive.announce(OWNER, listed=False, origin=Origin.USER)
+    assert await archive.held() == {announcement.id}
     state = events.state(OWNER, "repo", {MAIN: "1" * 40}, created_at=NOW)
-    for event in (state, events.announcement(OTHER, "x", created_at=NOW)):
-        answer = await archive.offer(event)
-        assert (answer.outcome, answer.message[:12]) == (Outcome.REFUSED, "restricted: ")
-    assert (await archive.offer(announcement)).outcome is Outcome.DUPLICATE
+    assert (await archive.offer(state)).outcome is Outcome.HELD
+    other = events.announcement(OTHER, "x", created_at=NOW)
+    assert (await archive.offer(other)).outcome is Outcome.REFUSED
 
 
-@pytest.mark.parametrize("read_only", [True, False])
-async def test_b_2_9_a_read_only_archive_takes_no_push(archive: World, read_only: bool) -> None:
-    await archive.announce(OWNER, listed=False, origin=Origin.SYNC)
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("read_only", [None, False, True])
+async def test_b_2_9_a_copy_takes_no_push_and_what_lists_us_does(
+    archive: World, read_only: bool | None, listed: bool
+) -> None:
+    await archive.announce(OWNER, listed=listed, origin=Origin.SYNC)
     steps = history(1)
     state = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW)
     assert (await archive.offer(state, Origin.SYNC)).outcome is Outcome.HELD
-    pusher = attrs.evolve(pusher_of(archive), read_only=read_only)
-    if read_only:
+    lists = attrs.evolve(ARCHIVE, archive_read_only=read_only)
+    pusher = attrs.evolve(pusher_of(archive), service=SERVICE, lists=lists)
+    if read_only or (read_only is None and not listed):
         said = await refusal(pusher, {MAIN: steps[0].oid}, pack(steps))
-        assert said == "this is a read-only archive: push to a server that the announcement names"
+        assert said == "this is a read-only copy: push to a server that the announcement names"
         assert archive.refs(OWNER) == {}
     else:
         await pusher.receive(TARGET, {MAIN: steps[0].oid}, pack(steps))
         assert archive.refs(OWNER) == {MAIN: steps[0].oid}
+
+
+async def test_b_2_9_an_archive_hosts_what_lists_it(archive: World) -> None:
+    await archive.announce(OTHER, "other")
+    assert is_repository(archive.path(OTHER, "other"))
 
 
 @pytest.mark.parametrize("lists", [CurationSettings(), CurationSettings(archive_whitelist=("x",))])

@@ -47,8 +47,9 @@ MAIN, DEV, TAG = "refs/heads/main", "refs/heads/dev", "refs/tags/v1"
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 CHANGES: Final = ("mkdir", "rename", "replace", "link", "symlink", "unlink", "rmdir", "utime")
 SETTLING_SECS: Final = 5
+# What expired is not kept: a start would hold it once more.
 ENDS_SOON: Final = PurgatorySettings(
-    expiry_secs=180, soft_expiry_secs=1800, placeholder_expiry_secs=120
+    expiry_secs=180, soft_expiry_secs=1800, placeholder_expiry_secs=120, expired_max_bytes=1
 )
 
 (STRAY,) = history(1, "stray")

@@ -61,23 +61,20 @@ async def test_b_2_2_a_an_archive_copies_what_does_not_list_it(tmp_path: Path) -
         found = {MAIN: second, f"refs/nostr/{request.id}": second}
         assert await clone_and_check(mirror, tmp_path / "two") == found
 
-        newest = net.state(ALICE, {MAIN: first})
-        async with nostr_client(archive.relay_url) as client:
-            accepted, message = await client.publish(newest)
-        assert (accepted, message[:12]) == (False, "restricted: ")
         done = await trio.run_process(
             ["git", "-C", str(tree), "push", "-q", "--force", mirror, f"{first}:{MAIN}"],
             env=ENVIRONMENT,
             check=False,
             capture_stderr=True,
         )
-        assert b"this is a read-only archive" in done.stderr
+        assert b"this is a read-only copy" in done.stderr
         assert done.returncode != 0
         assert await clone_and_check(mirror, tmp_path / "three") == found
 
         said = await nip11(archive)
         assert "GRASP-05" in said["supported_grasps"]  # type: ignore[operator]
-        assert said["curation"] == "read-only copy of all repositories of some services"
+        assert "What is only a copy takes no pushes." in str(said["repo_acceptance_criteria"])
+        assert "curation" not in said
         said = await nip11(host)
         assert "GRASP-05" not in said["supported_grasps"]  # type: ignore[operator]
         assert "curation" not in said

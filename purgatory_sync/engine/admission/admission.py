@@ -127,8 +127,12 @@ class Admission:
     vanished: Callable[[Event], Awaitable[None]] = _note_nothing
     _gate: AuthorGate = attrs.field(factory=AuthorGate, init=False)
 
-    async def offer(self, event: Event, origin: Origin) -> Answer:
-        """Judge an event and do what follows; see `PurgatorySync.offer`."""
+    async def offer(self, event: Event, origin: Origin, *, again: bool = False) -> Answer:
+        """Judge an event and do what follows; see `PurgatorySync.offer`.
+
+        Args:
+          again: it expired here, and its data is looked for once more (B 8.12).
+        """
         now, lists = self.clock.now(), self.settings.curation
         parser, most = self.core.index.parser, self.settings.relay.max_event_bytes
         try:
@@ -137,7 +141,9 @@ class Admission:
                 return read
             parsed = parser.share(read)
             async with self._pass_gate(parsed), self._hold_locks(parsed) as targets:
-                return await self._offer_locked(parsed, targets, origin)
+                if origin is Origin.USER:
+                    await self._give_time(event.id)
+                return await self._offer_locked(parsed, targets, origin, again=again)
         except InvalidEvent as error:
             return Answer(Outcome.REFUSED, f"invalid: {error}")
         except StoreError as error:
@@ -175,11 +181,24 @@ class Admission:
                     yield targets
                     return
 
-    async def _offer_locked(self, parsed: Parsed, targets: Targets, origin: Origin) -> Answer:
+    async def _give_time(self, event_id: str) -> None:
+        """What is held for one more round of its sources has 30 minutes when a user sends it."""
+        held, now = self.core.purgatory.get(event_id), self.clock.now()
+        if isinstance(held, HuntedEvent) and held.again:
+            await self.core.ledger.apply(Change(hold=[attrs.evolve(row_of(held), accepted_at=now)]))
+            held.again, held.accepted_at = False, now
+
+    async def _offer_locked(
+        self, parsed: Parsed, targets: Targets, origin: Origin, *, again: bool
+    ) -> Answer:
         now, lists = self.clock.now(), self.settings.curation
         known = await self.snapshots.look(parsed, targets, now)
+        if again:
+            known = attrs.evolve(known, expired=False)
         verdict = judge(parsed, origin.value, known, self.settings.purgatory, lists)
         entry = _entry_of(parsed, verdict, origin, now)
+        if isinstance(entry, HuntedEvent):
+            entry.again = again
         # What is begun is ended: journal, memory, disk, refs.
         with trio.CancelScope(shield=True), self._room_for(entry):
             unruled = _unruled(parsed, verdict, targets)
@@ -308,6 +327,7 @@ class Admission:
         if verdict.replaces and isinstance(entry, HeldAnnouncement):
             await self._make_repository(entry.announcement)
         applied = await self.core.ledger.apply(change)
+        purgatory.overdue.forget(*verdict.deletes, *applied.saved)
         for placeholder in pushed:
             purgatory.placeholders.remove(placeholder)
         for held in leaving:
@@ -350,9 +370,11 @@ class Admission:
         """
         purgatory = self.core.purgatory
         if isinstance(entry, HeldState):
-            purgatory.add_state(entry.state, entry.origin, entry.accepted_at)
+            state = purgatory.add_state(entry.state, entry.origin, entry.accepted_at)
+            state.again = entry.again
         elif isinstance(entry, HeldPr):
-            purgatory.add_pr(entry.pr, entry.origin, entry.accepted_at)
+            pr = purgatory.add_pr(entry.pr, entry.origin, entry.accepted_at)
+            pr.again = entry.again
         else:
             if planned is not None:
                 try:
@@ -376,6 +398,7 @@ class Admission:
         """Judge again what was waiting for it (B 2.6, 2.8); its sources are new ones (B 8.11)."""
         identifier = announcement.identifier
         self.announced(announcement)
+        self.core.purgatory.overdue.hasten(identifier, self.clock.now())
         await self.releaser.process_locked(identifier, bring_up=True)
         if self.core.purgatory.has_pending_events(identifier):
             sync = self.settings.sync

@@ -12,7 +12,7 @@ from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
 from ...nostr.filters import Filter
-from ...nostr.parsed import Deletion, Parsed, Vanish
+from ...nostr.parsed import Deletion, Parsed, Vanish, parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...policy.kinds.deletions import (
@@ -25,6 +25,7 @@ from ...policy.kinds.deletions import (
 from ...policy.rules.hosting import hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored, references_of, referrer_filters
+from ...policy.rules.verdict import address_text
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import concern_in
@@ -108,7 +109,8 @@ class SnapshotBuilder:
             data=data,
             served=any(e.id == event.id for e in found),
             held=held is not None,
-            expired=self.purgatory.expired.was_expired(event.id, now),
+            expired=self.purgatory.is_refused_from_relays(event.id, now),
+            known_by_id=self.purgatory.is_known_by_id(event.id, now),
             deleted=is_barred(event, tombstones),
             bars_used=used_now(event, tombstones),
             request_bars=own_bars(parsed, tombstones) if isinstance(parsed, Deletion) else (),
@@ -273,7 +275,10 @@ class SnapshotBuilder:
         )
         return Targets(
             await self.index.parser.stored(served),
-            tuple(entry.parsed for entry in held if entry.event.created_at <= until),
+            (
+                *(entry.parsed for entry in held if entry.event.created_at <= until),
+                *(e for e in _overdue(self.purgatory, author) if e.event.created_at <= until),
+            ),
             await self.repositories.run(self.repositories.identifiers_of, author),
         )
 
@@ -287,7 +292,14 @@ class SnapshotBuilder:
         served = await self.store.query(filters, len(ids) + len(addresses) + 1) if filters else []
         return Targets(
             await self.index.parser.stored(served),
-            tuple(entry.parsed for entry in _held_targets(self.purgatory, deletion)),
+            (
+                *(entry.parsed for entry in _held_targets(self.purgatory, deletion)),
+                *(
+                    each
+                    for each in _overdue(self.purgatory, deletion.event.pubkey)
+                    if each.event.id in ids or address_text(each.event) in addresses
+                ),
+            ),
         )
 
 
@@ -315,6 +327,12 @@ def _itself_and_its_address(event: Event) -> list[Filter]:
 def _newest_of_address(event: Event, found: Sequence[Event]) -> Event | None:
     same = [e for e in found if e.address is not None and e.address == event.address]
     return max(same, key=lambda e: e.order, default=None)
+
+
+def _overdue(purgatory: Purgatory, author: str) -> list[Parsed]:
+    """What expired and is kept of an author, but for what is held once more."""
+    kept = purgatory.overdue.of_author(author)
+    return [parse(each.event) for each in kept if purgatory.get(each.event_id) is None]
 
 
 def _held_targets(purgatory: Purgatory, deletion: Deletion) -> Sequence[HeldEvent]:

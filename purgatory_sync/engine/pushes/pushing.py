@@ -22,6 +22,7 @@ from ...git.ingest.sink import Ingest
 from ...nostr.address import RepositoryId
 from ...nostr.authority.repository_data import KnownAnnouncement, Standing
 from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
+from ...policy.rules.hosting import NO_LISTS, is_read_only
 from ...records import Placeholder
 from ...release.commit import Core
 from ...release.index.held_rows import row_of
@@ -29,7 +30,7 @@ from ...release.making import make_repository
 from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
-from ...settings import PushSettings
+from ...settings import CurationSettings, PushSettings
 from ...store.protocol import Change
 from .in_flight import PushesInFlight
 
@@ -37,7 +38,7 @@ Changes = Mapping[str, str | None]
 Read = Callable[[], Awaitable[bytes]]
 
 _OUR_FAULT = "the server could not do it now, try again later"
-_READ_ONLY = "this is a read-only archive: push to a server that the announcement names"
+_READ_ONLY = "this is a read-only copy: push to a server that the announcement names"
 log = get_logger(__name__)
 
 
@@ -67,7 +68,8 @@ class Pusher:
 
     Attributes:
       ingest: proves packs; its own limit of bytes is not below that of `settings`.
-      read_only: an archive that takes nothing from users (GRASP-05).
+      service: our host[:port].
+      lists: which repositories are copies that take no push (B 2.9).
     """
 
     core: Core
@@ -76,7 +78,8 @@ class Pusher:
     settings: PushSettings
     clock: WallClock
     in_flight: PushesInFlight
-    read_only: bool = False
+    service: str = ""
+    lists: CurationSettings = NO_LISTS
 
     async def refs(self, target: RepositoryId) -> dict[str, str] | None:
         """What a push builds on: ref → OID; None when the repository is not hosted (B 6.4).
@@ -104,8 +107,6 @@ class Pusher:
         Cancelled while the pack comes, nothing has changed; later, each event is held or released
         and each ref old or new, and the start after a crash ends what was begun.
         """
-        if self.read_only:
-            raise PushRefused(_READ_ONLY)
         try:
             await self._receive(target, changes, _Pack(read, self.settings.max_pack_bytes))
         except trio.TooSlowError as error:
@@ -117,6 +118,9 @@ class Pusher:
             raise PushRefused(_OUR_FAULT) from error
 
     async def _receive(self, target: RepositoryId, changes: Changes, pack: _Pack) -> None:
+        hosted = await self._announcement(target)
+        if hosted and is_read_only(hosted.announcement, self.service, self.lists):
+            raise PushRefused(_READ_ONLY)
         verdict = await self._judge(target, changes)
         state = verdict.state
         relied_on = [*event_ids_of(changes), *([state.event.id] if state is not None else [])]

@@ -123,8 +123,15 @@ class Explainer:
             looks.append(await self._judged(entry, missing, await self._sources(entry)))
         return tuple(looks)
 
-    async def fate(self, event_id: str) -> Fate | None:
-        """What became of an event that is not held; None for one that is not known here."""
+    async def fate(self, name: str) -> Fate | None:
+        """What became of an event that is not held; None for one that is not known here.
+
+        Args:
+          name: its id, or an identifier: then the newest that expired there and is looked for.
+        """
+        kept = self.core.purgatory.overdue
+        there = max(kept.of_identifier(name), key=lambda each: each.order, default=None)
+        event_id = name if there is None else there.event_id
         if not _EVENT_ID.fullmatch(event_id):
             return None
         if await self.core.index.serves(event_id):
@@ -133,7 +140,12 @@ class Explainer:
         at = expired.expired_at(event_id, self.clock.now())
         if at is None:
             return None
-        return Fate(event_id, "expired", at, at + expired.memory_secs, expired.reason(event_id))
+        fate = Fate(event_id, "expired", at, at + expired.memory_secs, expired.reason(event_id))
+        if (known := kept.get(event_id)) is not None:
+            return attrs.evolve(fate, until=None, next_at=known.due)
+        if self.core.purgatory.is_known_by_id(event_id, self.clock.now()):
+            return attrs.evolve(fate, until=at + self.settings.expired_retry_secs)
+        return fate
 
     async def hunt(self, identifier: str) -> Hunted | None:
         """Hunt now, naughty sources too (B 8.7: a fetch by hand); the limits of domains hold.

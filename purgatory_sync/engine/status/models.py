@@ -100,6 +100,7 @@ class Fate:
       at: Unix seconds since when; None where it is not known (served before the start).
       until: of what expired, Unix seconds until which relays that repeat it are refused.
       reason: why it ended, where it is not that its data did not come (B 7.4).
+      next_at: of what expired, Unix seconds at which its sources are asked again (B 8.12).
     """
 
     event_id: str
@@ -107,6 +108,7 @@ class Fate:
     at: float | None
     until: float | None = None
     reason: str = ""
+    next_at: float | None = None
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ from ...nostr.parsed import parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...purgatory.entries import HeldPr, Origin
+from ...purgatory.overdue import Kept
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Core
 from ...release.making import make_repository, remove_ending, remove_made_empty
@@ -37,19 +38,26 @@ async def restore(journal: Journal, core: Core, now: float) -> None:
     for made in journal.made:
         if made.ending:
             await remove_ending(core, made)
-    for row in journal.held:
+    for held in journal.held:
         try:
-            await _restore_row(row, core)
+            await _restore_row(held, core)
         except InvalidEvent as error:
-            log.error("held event not understood", event_id=row.event.id, error=str(error))
+            log.error("held event not understood", event_id=held.event.id, error=str(error))
         except RepositoryError as error:
-            log.error("repository not made or removed", event_id=row.event.id, error=str(error))
+            log.error("repository not made or removed", event_id=held.event.id, error=str(error))
     for expired in journal.expired:
         core.purgatory.expired.remember(expired.event_id, expired.at, expired.reason)
+    for row in journal.overdue:
+        try:
+            identifiers = parse(row.event).identifiers
+        except InvalidEvent as error:
+            log.error("expired event not understood", event_id=row.event.id, error=str(error))
+            continue
+        core.purgatory.overdue.add(Kept.of(row.event, identifiers, row.since, now))
     for each in journal.placeholders:
         core.purgatory.placeholders.add(each)
     core.purgatory.clamp_timestamps(now)
-    requests = (held for held in core.purgatory.hunted_events() if isinstance(held, HeldPr))
+    requests = (each for each in core.purgatory.hunted_events() if isinstance(each, HeldPr))
     await drop_other_pull_request_refs(core, requests)
 
 

@@ -37,7 +37,8 @@ from ...release.retention import note_what_ends, note_what_leaves
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import PurgatorySettings
-from ...store.protocol import Change, Expired
+from ...store.protocol import Change, Expired, OverdueRow
+from ..admission.asking_again import to_keep
 from ..pushes.in_flight import PushesInFlight, Waiting
 
 SWEEP_SECS = 60
@@ -130,10 +131,20 @@ class Sweeper:
                 return
         await note_what_ends(self.core, held)
         reason = (held.error or "") if held.hopeless else ""
-        change = Change(unhold=[held.event_id], expire=[Expired(held.event_id, now, reason)])
+        kept = await to_keep(self.core, held, now)
+        outdated = purgatory.overdue.older_than(kept) if kept else (held.event_id,)
+        change = Change(
+            unhold=[held.event_id],
+            expire=[Expired(held.event_id, now, reason)],
+            overdue=[OverdueRow(held.event, kept.since)] if kept else [],
+            forget_overdue=outdated,
+        )
         with trio.CancelScope(shield=True):  # journal and memory change together
             await self.core.ledger.apply(change)
             purgatory.expired.remember(held.event_id, now, reason)
+            purgatory.overdue.forget(*outdated)
+            if kept is not None:
+                purgatory.overdue.add(kept)
             forget(purgatory, held)
         log.info("expired", event_id=held.event_id, identifiers=held.identifiers, reason=reason)
 
@@ -154,6 +165,7 @@ class Sweeper:
             excused,
             push_in_hand=await self._is_pushed(held),
             release_failed=held.error is not None and await self._is_whole(held),
+            in_hand=any(self.throttles.hunts.get(i) is not None for i in held.identifiers),
         )
 
     async def _is_whole(self, held: HuntedEvent) -> bool:

@@ -25,6 +25,7 @@ NAMED_ONLY = " Only repositories that the operator named are taken: ask the oper
 ARCHIVED = (
     "Repositories that relays announce are copied here, whether they list this service or not."
 )
+NO_PUSHES = "What is only a copy takes no pushes."
 ICON_PATH = "/icon.svg"
 
 
@@ -63,10 +64,10 @@ class RelayInfo:
     def acceptance(self) -> str:
         """Which repositories are taken (`repo_acceptance_criteria`)."""
         lists = self.curation
-        if lists.read_only:
-            return ARCHIVED
         said = [ACCEPTANCE + (NAMED_ONLY if lists.repository_whitelist else "")]
-        return " ".join([*said, *([ARCHIVED] if lists.archives else [])])
+        said = [] if lists.only_copies else said
+        said += [ARCHIVED] if lists.archives else []
+        return " ".join([*said, *([NO_PUSHES] if lists.read_only else [])])
 
     @property
     def description(self) -> str:
@@ -117,7 +118,7 @@ def document(info: RelayInfo) -> bytes:
 def describe_curation(lists: CurationSettings) -> str:
     """What is curated beyond spam, without names; empty when nothing is (GRASP-01)."""
     said = (
-        (lists.read_only, f"read-only copy of {_archived(lists)}"),
+        (lists.only_copies, f"read-only copy of {_archived(lists)}"),
         (lists.repository_whitelist, "only repositories that the operator named are taken"),
         (lists.repository_blacklist, "some repositories are refused"),
         (lists.event_blacklist, "events of some authors are refused"),

@@ -30,5 +30,5 @@ def judge_pr(pr: PullRequest, origin: str, known: Known, settings: PurgatorySett
     if known.objects_here and repositories and not pr.unsatisfiable:
         return Verdict(Action.SERVE)
     if origin == "sync" and known.expired:
-        return refuse(EXPIRED_BEFORE)
+        return refuse(EXPIRED_BEFORE, transient=known.known_by_id)
     return judge_room(pr.event, known, settings) or Verdict(Action.HOLD, HELD_MESSAGE)

@@ -39,7 +39,7 @@ def judge_state(state: State, origin: str, known: Known, settings: PurgatorySett
     if known.objects_here and can_be_released(state, data, owners):
         return Verdict(Action.SERVE, revives=revives)
     if origin == "sync" and known.expired:
-        return refuse(EXPIRED_BEFORE)
+        return refuse(EXPIRED_BEFORE, transient=known.known_by_id)
     full = judge_room(state.event, known, settings)
     return full or Verdict(Action.HOLD, HELD_MESSAGE, revives=revives)
 

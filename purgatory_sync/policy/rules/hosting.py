@@ -32,6 +32,14 @@ def wants(announcement: Announcement, lists: CurationSettings) -> bool:
     )
 
 
+def is_read_only(announcement: Announcement, service: str, lists: CurationSettings) -> bool:
+    """Whether its repository is a copy that takes no push (B 2.9).
+
+    One that lists this service is hosted as any, where the operator does not keep copies only.
+    """
+    return lists.read_only and (lists.only_copies or not announcement.lists(service))
+
+
 def coordinate_of(announcement: Announcement) -> RepositoryId:
     """Owner and identifier of the repository that is announced."""
     return RepositoryId(announcement.owner, announcement.identifier)

@@ -22,7 +22,9 @@ class Known:
       data: for each of its identifiers, its announcements: served, held, soft-expired.
       served: an event of this id is served.
       held: an event of this id is held (soft-expired ones too).
-      expired: this id was held before and ended without its data (B 8.9).
+      expired: this id was held before and ended without its data; relays that repeat it are
+        refused (B 8.9).
+      known_by_id: only for an hour, for nothing else is left of it by which it could be looked for.
       deleted: a tombstone of `bar_targets(event)` covers it (B 5).
       vanished: its author's request to vanish covers it (B 5.2).
       bars_used: tombstones that keep it out and would end, as they stay from now on.
@@ -54,6 +56,7 @@ class Known:
     served: bool = False
     held: bool = False
     expired: bool = False
+    known_by_id: bool = False
     deleted: bool = False
     vanished: bool = False
     bars_used: tuple[Tombstone, ...] = ()

@@ -7,7 +7,17 @@ import attrs
 from ...errors import NaughtyScope
 from ...nostr.filters import Filter
 from ...records import NaughtyRecord, Placeholder, ServerNote, Tombstone
-from ...store.protocol import Applied, Change, DomainRow, Expired, HeldRow, Journal, Made, Store
+from ...store.protocol import (
+    Applied,
+    Change,
+    DomainRow,
+    Expired,
+    HeldRow,
+    Journal,
+    Made,
+    OverdueRow,
+    Store,
+)
 from ..events import announcement, note, pull_request, state
 from .rows import ALICE, BOB, OID, held, served
 
@@ -45,6 +55,25 @@ async def test_b_2_7_who_made_a_repository_is_noted_and_forgotten(store: Store) 
     journal = await store.load()
     assert journal.made == (filled,)
     assert journal.git_folder == "3" * 32
+
+
+async def test_b_8_12_an_overdue_event_is_kept_until_it_is_served_deleted_or_forgotten(
+    store: Store,
+) -> None:
+    rows = [OverdueRow(state(ALICE, name, {}), 9.0 - n) for n, name in enumerate("abc")]
+    await store.apply(Change(overdue=rows))
+    journal = await store.load()
+    assert journal.overdue == tuple(rows[::-1])
+    assert journal.held == ()
+    assert await served(store) == []
+    await store.apply(Change(save=[rows[0].event]))
+    assert (await store.load()).overdue == (rows[2], rows[1])
+    await store.apply(Change(delete=[rows[1].event.id]))
+    assert (await store.load()).overdue == (rows[2],)
+    await store.apply(Change(overdue=[attrs.evolve(rows[2], since=1.0)]))
+    assert [row.since for row in (await store.load()).overdue] == [1.0]
+    await store.apply(Change(forget_overdue=[rows[2].event.id]))
+    assert (await store.load()).overdue == ()
 
 
 async def test_b_8_3_what_was_learnt_of_servers_is_noted_and_forgotten(store: Store) -> None:

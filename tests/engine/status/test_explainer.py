@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -294,10 +295,13 @@ async def test_what_became_of_an_event(tmp_path: Path, autojump_clock: MockClock
         assert fate.outcome == "expired"
         assert fate.at is not None
         assert fate.at == pytest.approx(NOW + 1840, abs=65)
-        assert fate.until == fate.at + 604800
+        assert (fate.until, fate.next_at) == (None, fate.at + 3600)
     async with home.running() as engine:
         assert await engine.explainer.fate(good.id) == Fate(good.id, "served", None)
-        assert await engine.explainer.fate(other.id) == fate
+        again = await engine.explainer.fate(other.id)
+        assert again is not None
+        assert again.next_at is not None
+        assert attrs.evolve(again, next_at=fate.next_at) == fate
 
 
 def test_when_events_became_served_is_forgotten_at_last() -> None:

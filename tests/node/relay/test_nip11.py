@@ -81,13 +81,21 @@ def test_b_10_curation_is_said_only_if_curated_and_names_no_key() -> None:
 @pytest.mark.parametrize(
     ("fields", "curation"),
     [
-        ({"archive_all": True}, "read-only copy of all repositories that relays announce"),
+        ({"archive_all": True}, None),
         (
-            {"archive_whitelist": ("a",)},
+            {"archive_all": True, "archive_read_only": True},
+            "read-only copy of all repositories that relays announce",
+        ),
+        (
+            {"archive_whitelist": ("a",), "archive_read_only": True},
             "read-only copy of repositories that the operator named",
         ),
         (
-            {"archive_grasp_services": ("a.example",), "archive_whitelist": ("a",)},
+            {
+                "archive_grasp_services": ("a.example",),
+                "archive_whitelist": ("a",),
+                "archive_read_only": True,
+            },
             "read-only copy of repositories that the operator named and all repositories of some"
             " services",
         ),
@@ -102,7 +110,8 @@ def test_b_10_an_archive_says_what_it_copies(
     assert said.get("curation") == curation
     copied = "Repositories that relays announce are copied here"
     assert copied in said["repo_acceptance_criteria"]
-    assert said["repo_acceptance_criteria"].startswith(copied) is lists.read_only
+    assert said["repo_acceptance_criteria"].startswith(copied) is lists.only_copies
+    assert said["repo_acceptance_criteria"].endswith("takes no pushes.") is lists.read_only
 
 
 @pytest.mark.parametrize(

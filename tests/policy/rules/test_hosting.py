@@ -10,7 +10,7 @@ from purgatory_sync.nostr.announcement import Announcement
 from purgatory_sync.nostr.authority.repository_data import Standing
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import encode_npub
-from purgatory_sync.policy.rules.hosting import hosts
+from purgatory_sync.policy.rules.hosting import NO_LISTS, hosts, is_read_only
 from purgatory_sync.policy.rules.known_facts import Known
 from purgatory_sync.policy.rules.references import anchors
 from purgatory_sync.policy.rules.verdict import HELD_MESSAGE, Action, Verdict
@@ -36,11 +36,8 @@ HELD, SERVED = Standing.HELD, Standing.SERVED
 NPUB_A, NPUB_B = encode_npub(ALICE), encode_npub(BOB)
 WRITABLE = CurationSettings(archive_all=True, archive_read_only=False)
 READ_ONLY = CurationSettings(archive_whitelist=(f"{NPUB_A}/repo",))
+COPIES = attrs.evolve(READ_ONLY, archive_read_only=True)
 NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
-ARCHIVE = (
-    "restricted: this is a read-only archive: publish to a relay that the repository's "
-    "announcement names"
-)
 
 
 def verdict_on(
@@ -130,13 +127,14 @@ def test_b_2_2_a_an_archive_that_may_be_written_to_takes_what_lists_it() -> None
     assert verdict_on(announcement(), known(), lists, "user").action is Action.HOLD
 
 
-@pytest.mark.parametrize("kind", [0, 5, 1111, 1618, 10317, 30617, 30618])
-def test_b_2_9_a_read_only_archive_refuses_users_events(kind: int) -> None:
+@pytest.mark.parametrize("kind", [0, 5, 1111, 1618, 10317])
+@pytest.mark.parametrize("lists", [READ_ONLY, COPIES])
+def test_b_2_9_an_archive_takes_users_events_as_any_node(
+    kind: int, lists: CurationSettings
+) -> None:
     event = make(ALICE, kind, [*announcement().tags, ("c", A)])
     snapshot = known(referenced=True)
-    assert verdict_on(event, snapshot, READ_ONLY, "user") == Verdict(Action.REFUSE, ARCHIVE)
-    assert verdict_on(event, snapshot, READ_ONLY).message != ARCHIVE
-    assert verdict_on(event, snapshot, WRITABLE, "user").message != ARCHIVE
+    assert verdict_on(event, snapshot, lists, "user") == verdict_on(event, snapshot, NO_LISTS)
 
 
 def test_b_2_9_what_is_here_is_a_duplicate_for_users_too() -> None:
@@ -144,18 +142,34 @@ def test_b_2_9_what_is_here_is_a_duplicate_for_users_too() -> None:
     assert verdict.action is Action.DUPLICATE
 
 
-def test_b_2_9_a_read_only_archive_takes_only_what_it_was_told_to() -> None:
-    assert verdict_on(announcement(), known(), READ_ONLY).action is Action.HOLD
-    assert verdict_on(announcement(BOB), known(), READ_ONLY).message == NOT_NAMED
+def test_b_2_9_an_archive_hosts_what_lists_it_unless_copies_are_all_it_takes() -> None:
+    for lists in (READ_ONLY, COPIES):
+        assert verdict_on(announcement(), known(), lists).action is Action.HOLD
+        assert verdict_on(announcement(BOB, listed=False), known(), lists).action is Action.REFUSE
+    assert verdict_on(announcement(BOB), known(), READ_ONLY).action is Action.HOLD
+    assert verdict_on(announcement(BOB), known(), COPIES).message == NOT_NAMED
+
+
+@pytest.mark.parametrize(
+    ("lists", "listed", "read_only"),
+    [
+        (READ_ONLY, False, True),
+        (READ_ONLY, True, False),
+        (COPIES, True, True),
+        (WRITABLE, False, False),
+        (CurationSettings(), True, False),
+    ],
+)
+def test_b_2_9_what_takes_no_push(lists: CurationSettings, listed: bool, read_only: bool) -> None:
+    announced = Announcement.parse(announcement(listed=listed))
+    assert is_read_only(announced, SERVICE, lists) is read_only
 
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_b_2_9_co_maintainers_of_an_archived_repository_are_served(listed: bool) -> None:
     of = data((announcement(listed=False, maintainers=[BOB]), SERVED))
-    assert verdict_on(announcement(BOB, listed=listed), known(of), READ_ONLY) == Verdict(
-        Action.SERVE
-    )
-    assert verdict_on(announcement(CAROL, listed=listed), known(of), READ_ONLY).action is (
+    assert verdict_on(announcement(BOB, listed=listed), known(of), COPIES) == Verdict(Action.SERVE)
+    assert verdict_on(announcement(CAROL, listed=listed), known(of), COPIES).action is (
         Action.REFUSE
     )
 
@@ -163,6 +177,8 @@ def test_b_2_9_co_maintainers_of_an_archived_repository_are_served(listed: bool)
 def test_b_2_9_read_only_is_what_an_archive_is_unless_told_otherwise() -> None:
     assert CurationSettings(archive_all=True).read_only
     assert CurationSettings(archive_grasp_services=("a.example",)).read_only
+    assert not READ_ONLY.only_copies
+    assert COPIES.only_copies
     assert not WRITABLE.read_only
     assert not CurationSettings().read_only
     assert not CurationSettings(archive_read_only=True).archives
