@@ -398,6 +398,12 @@ class Settings:
         "DOMAIN",
         "host[:port] by which others know this service (from the address when unset)",
     )
+    base_path: str = setting(
+        "/",
+        "BASE_PATH",
+        "path below which relay, git and pages are served, such as /services/grasp",
+        empty_is_fatal=True,
+    )
     bind_address: str = setting("127.0.0.1:7334", "BIND_ADDRESS", "address and port to listen on")
     git_data_path: Path = setting(
         Path("data/git"), "GIT_DATA_PATH", "bare repositories, <npub>/<identifier>.git"
@@ -426,5 +432,10 @@ class Settings:
 
     @property
     def service(self) -> str:
-        """Our host[:port]: what announcements must list (B 2.1), never hunted (B 8.1)."""
-        return self.domain or self.bind_address
+        """Our host[:port][/base]: what announcements must list (B 2.1), never hunted (B 8.1)."""
+        return f"{self.domain or self.bind_address}{self.base}"
+
+    @property
+    def base(self) -> str:
+        """The base path as what stands before every path: empty for the root (B 13.9)."""
+        return "" if self.base_path == "/" else self.base_path

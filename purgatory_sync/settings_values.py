@@ -24,6 +24,8 @@ MOST: Final = 2**53
 _SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,6})?) ?([a-z]*)", re.IGNORECASE | re.ASCII)
 _INTEGER = re.compile(r"\d{1,17}", re.ASCII)
 _NUMBER = re.compile(r"\d{1,17}(?:\.\d{1,9})?", re.ASCII)
+_BASE_PATH: Final = re.compile(r"/|(?:/[A-Za-z0-9._~-]+)+")
+MAX_BASE_CHARS: Final = 200
 _PORT = re.compile(r"(.+):(\d{1,5})", re.ASCII)
 _UNITS = {
     "": 1,
@@ -177,6 +179,20 @@ def _service(text: str) -> str:
     return f"{host}:{url.port}" if _PORT.fullmatch(text) and not text.endswith("]") else host
 
 
+def _base_path(text: str) -> str:
+    """`/`, or slashes before segments of unreserved characters (RFC 3986), none of them dots."""
+    dots = any(segment in (".", "..") for segment in text.split("/"))
+    if len(text) > MAX_BASE_CHARS or dots or not _BASE_PATH.fullmatch(text):
+        raise Unacceptable
+    return text
+
+
+def _service_below(text: str) -> str:
+    """A host[:port] with or without a base path behind it."""
+    service, slash, path = text.partition("/")
+    return _service(service) + (_base_path(f"{slash}{path}") if path else "")
+
+
 def _address(text: str) -> str:
     service = _service(text)
     if not _PORT.fullmatch(service) or service.endswith("]"):
@@ -256,9 +272,15 @@ SERVICE: Final = Reader(
     "a host or host:port without scheme and path, such as git.example.org", "HOST[:PORT]", _service
 )
 SERVICES: Final = Reader(
-    "services as host or host:port without scheme and path, separated by commas",
-    "HOST[:PORT],…",
-    lambda text: _listed(text, _service),
+    "services as host, host:port or host:port/base without scheme, separated by commas",
+    "HOST[:PORT][/BASE],…",
+    lambda text: _listed(text, _service_below),
+)
+BASE_PATH: Final = Reader(
+    "/ or a path such as /services/grasp: letters, digits, - . _ ~ and slashes, none at the end,"
+    f" at most {MAX_BASE_CHARS} characters",
+    "/PATH",
+    _base_path,
 )
 ADDRESS: Final = Reader(
     "address:port with a port from 1 to 65535, such as 0.0.0.0:7334 or [::]:7334",

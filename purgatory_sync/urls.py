@@ -17,6 +17,8 @@ GIT_SCHEMES = ("http", "https")
 RELAY_SCHEMES = ("ws", "wss")
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 MAX_URL_CHARS = 2048
+REPOSITORY_SEGMENTS = 2
+"""Of a clone URL below the service: the owner's npub, and the identifier."""
 
 _CONTROL = re.compile(
     r"[\x00-\x20\x7f-\xa0\\<>\"^`{|}]|%(?:[01][0-9a-f]|7f|5c|c2%(?:[89][0-9a-f]|a0))", re.IGNORECASE
@@ -141,19 +143,51 @@ def extract_domain(url: str) -> str | None:
 
 
 def names_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
-    """Whether a URL names our service: hosts and ports parsed, never compared as text (B 2.1).
+    """Whether a URL names our service: parsed, never compared as text (B 2.1).
+
+    With a base path a clone URL is the base and two segments, a relay URL the base.
 
     Args:
       url: a clone or relay URL of an announcement.
-      service: our host[:port]; without a port it stands for the default port of either scheme.
+      service: our host[:port][/base]; without a port it stands for the default port of either
+        scheme.
       schemes: the schemes that count.
     """
+    below = _below_service(url, service, schemes)
+    if below is None or not base_of(service):
+        return below is not None
+    return len(below) == (0 if schemes == RELAY_SCHEMES else REPOSITORY_SEGMENTS)
+
+
+def leads_to_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
+    """Whether a URL leads to our host, port and base, wherever below: it is never dialled (B 8.1).
+
+    The arguments are those of `names_service`.
+    """
+    return _below_service(url, service, schemes) is not None
+
+
+def base_of(service: str) -> str:
+    """The base path of host[:port][/base], with its slash in front; empty for the root."""
+    _, slash, path = service.partition("/")
+    return f"{slash}{path}"
+
+
+def _below_service(url: str, service: str, schemes: tuple[str, ...]) -> list[str] | None:
+    """The segments of a URL's path below our base; None for what leads elsewhere."""
     try:
         there = parse_web_url(url, schemes)
         ours = parse_web_url(f"{there.scheme}://{service}", schemes)
     except InvalidUrl:
-        return False
-    return there.endpoint == ours.endpoint
+        return None
+    path, base = _segments(there.path), _segments(ours.path)
+    same = there.endpoint == ours.endpoint and path[: len(base)] == base
+    return path[len(base) :] if same else None
+
+
+def _segments(path: str) -> list[str]:
+    """A path's segments, decoded: an escape of what needs none changes nothing (RFC 3986)."""
+    return [unquote(each) for each in path.split("/")[1:]]
 
 
 def scheme_of(service: str) -> str:

@@ -115,6 +115,9 @@ GOOD = [
     ("NGIT_DOMAIN", "Git.Example.org", "git.example.org"),
     ("NGIT_DOMAIN", "git.example.org:443", "git.example.org:443"),
     ("NGIT_DOMAIN", "[2001:DB8::1]", "[2001:db8::1]"),
+    ("NGIT_BASE_PATH", "/", "/"),
+    ("NGIT_BASE_PATH", "/services/gr_a.s~p-1", "/services/gr_a.s~p-1"),
+    ("NGIT_ARCHIVE_GRASP_SERVICES", "A.example/x/y,b.example:1", ("a.example/x/y", "b.example:1")),
     ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "relay.example.org", "wss://relay.example.org"),
     ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "ws://127.0.0.1:7000/", "ws://127.0.0.1:7000"),
     ("NGIT_GIT_DATA_PATH", "some where/git", Path("some where/git")),
@@ -174,6 +177,11 @@ BAD = [
     ("NGIT_DOMAIN", "https://git.example.org", "without scheme"),
     ("NGIT_DOMAIN", "git.example.org/", "without scheme and path"),
     ("NGIT_DOMAIN", "two words", "a host"),
+    *(
+        ("NGIT_BASE_PATH", text, "/ or a path such as")
+        for text in ("grasp", "/grasp/", "//", "/a//b", "/a b", "/%61", "/a/../b", "/.", "/é")
+    ),
+    ("NGIT_ARCHIVE_GRASP_SERVICES", "a.example/x/", "services as host"),
     ("NGIT_SYNC_BOOTSTRAP_RELAY_URL", "https://relay.example.org", "a relay URL"),
     ("NGIT_HUNT_ALLOW_ADDRESSES", "127.0.0.1/8", "networks such as"),
     ("NGIT_HUNT_ALLOW_ADDRESSES", "everything", "networks such as"),
@@ -205,6 +213,14 @@ def test_a_bad_value_is_one_sentence_with_variable_value_and_what_is_accepted(
     assert accepted in sentence
     assert "\n" not in sentence
     assert sentence.isprintable()
+
+
+def test_b_13_9_a_base_path_has_at_most_200_characters() -> None:
+    assert load("NGIT_BASE_PATH", "/" + "a" * 199) == "/" + "a" * 199
+    with pytest.raises(ConfigurationError, match="at most 200 characters"):
+        load("NGIT_BASE_PATH", "/" + "a" * 200)
+    with pytest.raises(ConfigurationError, match="NGIT_BASE_PATH"):
+        load_settings({}, {"NGIT_BASE_PATH": ""}, NO_FILE)
 
 
 def test_a_bad_value_says_which_source_gave_it(tmp_path: Path) -> None:

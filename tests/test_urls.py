@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 
 from purgatory_sync.errors import InvalidUrl
 from purgatory_sync.urls import (
+    GIT_SCHEMES,
     MAX_URL_CHARS,
     RELAY_SCHEMES,
+    base_of,
     extract_domain,
+    leads_to_service,
     names_service,
     parse_web_url,
     split_address,
@@ -190,3 +193,53 @@ def test_b_1_2_usable_urls_keep_their_order_and_come_once() -> None:
 def test_split_address() -> None:
     assert split_address("127.0.0.1:7334") == ("127.0.0.1", 7334)
     assert split_address("[::1]:80") == ("::1", 80)
+
+
+BELOW = "grasp.example/services/grasp"
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "leads"),
+    [
+        ("https://grasp.example/services/grasp/npub1x/repo.git", True, True),
+        ("http://grasp.example:80/services/grasp/npub1x/a%20b.git/", True, True),
+        ("https://grasp.example/services/%67rasp/npub1x/repo.git", True, True),
+        ("https://grasp.example/services/grasp/npub1x/a%2Fb", True, True),
+        ("https://grasp.example/services/grasp", False, True),
+        ("https://grasp.example/services/grasp/prs/npub1x/repo.git", False, True),
+        ("https://grasp.example/services/grasp2/npub1x/repo.git", False, False),
+        ("https://grasp.example/services/npub1x/repo.git", False, False),
+        ("https://grasp.example/npub1x/repo.git", False, False),
+        ("https://grasp.example/Services/grasp/npub1x/repo.git", False, False),
+        ("https://grasp.example/services%2Fgrasp/npub1x/repo.git", False, False),
+        ("https://grasp.example:8443/services/grasp/npub1x/repo.git", False, False),
+        ("https://other.example/services/grasp/npub1x/repo.git", False, False),
+    ],
+)
+def test_b_13_9_a_clone_url_is_the_base_and_two_segments(
+    url: str, named: bool, leads: bool
+) -> None:
+    assert names_service(url, BELOW, GIT_SCHEMES) is named
+    assert leads_to_service(url, BELOW, GIT_SCHEMES) is leads
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "leads"),
+    [
+        ("wss://grasp.example/services/grasp", True, True),
+        ("wss://grasp.example/services/grasp/", True, True),
+        ("wss://grasp.example", False, False),
+        ("wss://grasp.example/services", False, False),
+        ("wss://grasp.example/services/grasp/relay", False, True),
+        ("wss://grasp.example/services/grasp2", False, False),
+    ],
+)
+def test_b_13_9_a_relay_url_is_the_base(url: str, named: bool, leads: bool) -> None:
+    assert names_service(url, BELOW, RELAY_SCHEMES) is named
+    assert leads_to_service(url, BELOW, RELAY_SCHEMES) is leads
+
+
+def test_b_13_9_the_base_of_a_service() -> None:
+    assert base_of("grasp.example:7334") == ""
+    assert base_of(BELOW) == "/services/grasp"
+    assert base_of("[::1]:80/x") == "/x"

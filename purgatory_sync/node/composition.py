@@ -38,6 +38,7 @@ from .upstream.bridge import Following
 
 SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
+NIP05: Final = 5
 ARCHIVE: Final = "GRASP-05"
 # The store has six readers: what strangers ask for must not hold up admission and release, and
 # what is much work to look up must not hold up what is little. So each question is tried among
@@ -64,15 +65,7 @@ def make_services(
       pubkey: of the service, in hex.
       lag: of the event loop, for metrics.
     """
-    info = RelayInfo(
-        service=settings.service,
-        pubkey=pubkey,
-        supported_nips=SUPPORTED_NIPS,
-        supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
-        settings=settings.relay,
-        curation=settings.curation,
-        listener=settings.listener,
-    )
+    info = describe(settings, pubkey)
     push = GitPush(
         _Pushes(engine),
         settings.push.max_pack_bytes,
@@ -110,6 +103,19 @@ def make_services(
     relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify)
     elsewhere = settings.metrics_bind_address is not None
     return App(info, git, pages, metrics, metrics_elsewhere=elsewhere), relay
+
+
+def describe(settings: Settings, pubkey: str) -> RelayInfo:
+    """What NIP-11 says: what is on and nothing else, as docs/profiles.md has it (B 10)."""
+    return RelayInfo(
+        service=settings.service,
+        pubkey=pubkey,
+        supported_nips=[n for n in SUPPORTED_NIPS if not (n == NIP05 and settings.base)],
+        supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
+        settings=settings.relay,
+        curation=settings.curation,
+        listener=settings.listener,
+    )
 
 
 class _Backend:

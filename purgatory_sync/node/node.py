@@ -120,7 +120,14 @@ async def _work(
     front = Front(how.health)
     async with trio.open_nursery() as nursery:
         most = settings.relay.max_message_bytes
-        public = Listener(front.answer, front.serve, settings.listener, most, is_open=front.is_open)
+        public = Listener(
+            front.answer,
+            front.serve,
+            settings.listener,
+            most,
+            is_open=front.is_open,
+            base=settings.base,
+        )
         port = _Port(public, stop)
         bound = await nursery.start(port.serve, settings.bind_address)
         if settings.metrics_bind_address is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from ..urls import base_of
 from .git_http.upload_pack_http import GitEndpoint
 from .http.exchange import Exchange
 from .operator import metrics
@@ -10,6 +13,8 @@ from .pages.page_routes import STATUS, STATUS_JSON, PageRoutes
 from .relay import nip05, nip11
 from .relay.nip11 import RelayInfo
 
+METRICS: Final = "/metrics"
+NOTHING: Final = b"nothing is served at this path\n"
 _READING = ("GET", "HEAD")
 
 
@@ -37,35 +42,48 @@ class App:
         self._git = git
         self._pages = pages
         self._metrics = metrics
-        self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH, nip05.PATH}
+        self._base = base_of(info.service)
+        self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH, *self._names}
         self._metrics_here = metrics is not None and not metrics_elsewhere
         if self._metrics_here:
-            self._only_read.add("/metrics")
+            self._only_read.add(METRICS)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """NIP-05's path, which belongs to the root of a domain."""
+        return () if self._base else (nip05.PATH,)
 
     async def answer(self, exchange: Exchange) -> None:
-        """Answer one request; what no route knows is 404."""
+        """Answer one request; what no route knows, and what lies outside of the base, is 404."""
+        at_root = exchange.path == METRICS
         if exchange.method == "OPTIONS":
             await exchange.respond(204)
-        elif exchange.path in self._only_read and exchange.method not in _READING:
+        elif at_root or exchange.enter(self._base):
+            await self._answer(exchange)
+        else:
+            await exchange.respond(404, NOTHING)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        if exchange.path in self._only_read and exchange.method not in _READING:
             await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
         elif exchange.path == "/":
             await self._introduce(exchange)
-        elif exchange.path == nip05.PATH:
+        elif exchange.path in self._names:
             await nip05.answer(exchange, self._info)
-        elif exchange.path == "/metrics" and self._metrics_here and self._metrics:
+        elif exchange.path == METRICS and self._metrics_here and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
         elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):
-            await exchange.respond(404, b"nothing is served at this path\n")
+            await exchange.respond(404, NOTHING)
 
     async def answer_operator(self, exchange: Exchange) -> None:
         """Answer what only operators ask, at an address of its own: metrics."""
-        if exchange.path == "/metrics" and self._metrics:
+        if exchange.path == METRICS and self._metrics:
             if exchange.method in _READING:
                 await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
             else:
                 await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
         else:
-            await exchange.respond(404, b"nothing is served at this path\n")
+            await exchange.respond(404, NOTHING)
 
     async def _introduce(self, exchange: Exchange) -> None:
         if nip11.wants_document(exchange.headers.get("accept", "")):

@@ -7,7 +7,14 @@ from urllib.parse import unquote
 import attrs
 
 from ..errors import InvalidEvent, InvalidKey
-from ..urls import GIT_SCHEMES, RELAY_SCHEMES, names_service, parse_web_url, usable_urls
+from ..urls import (
+    GIT_SCHEMES,
+    RELAY_SCHEMES,
+    base_of,
+    names_service,
+    parse_web_url,
+    usable_urls,
+)
 from . import kinds
 from .address import check_identifier
 from .event import Event
@@ -72,13 +79,15 @@ class Announcement:
         A clone URL there must be one that the service can answer.
         """
         return any(
-            names_service(u, service, GIT_SCHEMES) and _names_repository(u) for u in self.clone
+            names_service(u, service, GIT_SCHEMES) and _names_repository(u, service)
+            for u in self.clone
         ) and any(names_service(u, service, RELAY_SCHEMES) for u in self.relays)
 
 
-def _names_repository(url: str) -> bool:
-    """Whether a URL's path is `/<npub>/<identifier>.git`."""
-    owner, _, name = unquote(parse_web_url(url, GIT_SCHEMES).path).strip("/").partition("/")
+def _names_repository(url: str, service: str) -> bool:
+    """Whether a URL's path, which begins with the base, ends in `/<npub>/<identifier>.git`."""
+    path = unquote(parse_web_url(url, GIT_SCHEMES).path).removeprefix(base_of(service))
+    owner, _, name = path.strip("/").partition("/")
     if not name.endswith(".git") or "/" in name or len(name) <= len(".git"):
         return False
     try:

@@ -59,6 +59,10 @@ async def echo(socket: Socket) -> None:
         await socket.send(message.encode() if isinstance(message, str) else message)
 
 
+async def _always() -> bool:
+    return True
+
+
 @attrs.frozen
 class Served:
     """A listener that runs for a test."""
@@ -84,10 +88,17 @@ async def served(
     real: bool = False,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     is_open: Callable[[], Awaitable[bool]] | None = None,
+    base: str = "",
 ) -> AsyncIterator[Served]:
     """Run a listener in memory, or on a free port of 127.0.0.1."""
-    more = {} if is_open is None else {"is_open": is_open}
-    listener = Listener(http, websocket, settings or ListenerSettings(), max_message_bytes, **more)
+    listener = Listener(
+        http,
+        websocket,
+        settings or ListenerSettings(),
+        max_message_bytes,
+        is_open=is_open or _always,
+        base=base,
+    )
     memory, stop = MemoryListener(), trio.Event()
     async with trio.open_nursery() as nursery:
         listeners = None if real else [memory]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 import trio.testing
 
@@ -24,12 +25,14 @@ HEADERS = (
 )
 
 
-def make_app(*, metrics: bool = True, elsewhere: bool = False) -> App:
+def make_app(*, metrics: bool = True, elsewhere: bool = False, base: str = "") -> App:
     async def resolve(npub: str, identifier: str) -> Path | None:
         return None
 
     git, counted = GitEndpoint(resolve, 1), Metrics(MetricsSnapshot) if metrics else None
-    return App(make_info(), git, make_pages(), counted, metrics_elsewhere=elsewhere)
+    info = make_info()
+    info = attrs.evolve(info, service=f"{info.service}{base}")
+    return App(info, git, make_pages(), counted, metrics_elsewhere=elsewhere)
 
 
 async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[int, bytes, bytes]:
@@ -40,6 +43,29 @@ async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[in
     async with served(app.answer) as place:
         head, _, body = (await talk(place, request.encode())).partition(b"\r\n\r\n")
     return int(head.split()[1]), head.lower(), body
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/base", 200),
+        ("/base/", 200),
+        ("/base/purgatory", 200),
+        ("/base/icon.svg", 200),
+        ("/base/metrics", 200),
+        ("/metrics", 200),
+        ("/", 404),
+        ("/purgatory", 404),
+        ("/base2/", 404),
+        ("/bas%65/", 404),
+        ("/base/.well-known/nostr.json", 404),
+        ("/.well-known/nostr.json", 404),
+    ],
+)
+async def test_b_13_9_all_but_metrics_and_health_lies_below_the_base(
+    autojump_clock: trio.testing.MockClock, path: str, status: int
+) -> None:
+    assert (await ask(make_app(base="/base"), "GET", path))[0] == status
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,22 @@ def test_b_2_1_listed_means_a_clone_url_and_a_relay(clone: str, relay: str, list
     assert parsed.lists("grasp.example") is listed
 
 
+@pytest.mark.parametrize(
+    ("clone", "relay", "listed"),
+    [
+        (f"https://grasp.example/a/b/{ALICE.npub}/x.git", "wss://grasp.example/a/b", True),
+        (f"https://grasp.example/a/b/{ALICE.npub}/x%20y.git", "wss://grasp.example/a/b/", True),
+        (f"https://grasp.example/a/{ALICE.npub}/x.git", "wss://grasp.example/a/b", False),
+        (f"https://grasp.example/{ALICE.npub}/x.git", "wss://grasp.example/a/b", False),
+        (f"https://grasp.example/a/b/{ALICE.npub}/x.git", "wss://grasp.example", False),
+        ("https://grasp.example/a/b/x/y.git", "wss://grasp.example/a/b", False),
+    ],
+)
+def test_b_13_9_listed_below_a_base_path(clone: str, relay: str, listed: bool) -> None:
+    parsed = Announcement.parse(announcement(ALICE, "x", clone=[clone], relays=[relay]))
+    assert parsed.lists("grasp.example/a/b") is listed
+
+
 @given(TAGS)
 @settings(max_examples=50, deadline=None)
 def test_parsing_raises_only_its_own_error(tags: tuple[tuple[str, ...], ...]) -> None:

@@ -19,7 +19,7 @@ from ...errors import (
     RepositoryUnavailable,
 )
 from ...runtime.net.inflating import CODINGS
-from ...urls import GIT_SCHEMES, MAX_URL_CHARS, WebUrl, names_service, parse_web_url
+from ...urls import GIT_SCHEMES, MAX_URL_CHARS, WebUrl, leads_to_service, parse_web_url
 
 ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
 REQUEST: Final = "application/x-git-upload-pack-request"
@@ -137,6 +137,6 @@ def redirect_target(base: WebUrl, location: str | None, ours: str | None = None)
         raise RedirectRefused(f"a redirect to a URL that is never used: {error}") from error
     if base.scheme == "https" and target.scheme != "https":
         raise RedirectRefused("a redirect from https to http")
-    if ours is not None and names_service(target.text, ours, GIT_SCHEMES):
+    if ours is not None and leads_to_service(target.text, ours, GIT_SCHEMES):
         raise RedirectRefused("a redirect to ourselves")
     return target

@@ -8,12 +8,12 @@ from functools import lru_cache
 import attrs
 
 from ...nostr.authority.repository_data import RepositoryData
-from ...urls import GIT_SCHEMES, extract_domain, names_service
+from ...urls import GIT_SCHEMES, extract_domain, leads_to_service
 from .sync_context import Need, Source
 
 # Parsing a URL costs more than all the rest of a choice, and the same few come again and again.
 domain_of = lru_cache(maxsize=16_384)(extract_domain)
-_names_service = lru_cache(maxsize=16_384)(names_service)
+_leads_to_service = lru_cache(maxsize=16_384)(leads_to_service)
 
 
 @attrs.define(eq=False)
@@ -59,7 +59,7 @@ def find_sources(
         Source(url, domain, each.owner, each.oids, each.event_ids)
         for url, gathered in found.items()
         if (domain := domain_of(url)) is not None
-        and (our_domain is None or not _names_service(url, our_domain, GIT_SCHEMES))
+        and (our_domain is None or not _leads_to_service(url, our_domain, GIT_SCHEMES))
         for each in _with_a_home(gathered)
     )
 

@@ -18,7 +18,7 @@ class Exchange:
 
     Attributes:
       method: as sent.
-      path: as sent (percent-encoded), without query.
+      path: as sent (percent-encoded), without query; below the base once it was entered.
       query: as sent, without `?`.
       headers: names in lower case; values of repeated headers joined by a comma.
       peer: the client's address.
@@ -37,6 +37,13 @@ class Exchange:
             name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
             known = self.headers.get(name)
             self.headers[name] = value if known is None else f"{known}, {value}"
+
+    def enter(self, base: str) -> bool:
+        """Take the base path off the path; False for a path outside of it (B 13.9)."""
+        if self.path != base and not self.path.startswith(f"{base}/"):
+            return False
+        self.path = self.path[len(base) :] or "/"
+        return True
 
     @property
     def answered(self) -> bool:

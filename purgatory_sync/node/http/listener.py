@@ -22,7 +22,6 @@ from .websocket import Socket, Sockets, has_body
 
 StreamListener: TypeAlias = trio.abc.Listener[trio.abc.HalfCloseableStream]
 
-WEBSOCKET_PATH = "/"
 # Connections beyond the limit are answered for so long, so many at once.
 TURNED_AWAY_SECS, MAX_TURNED_AWAY = 1.0, 64
 _TURNED_AWAY_PIECES = 16
@@ -66,10 +65,11 @@ class Listener:
 
     Args:
       http: answers one request; what it raises ends that connection only.
-      websocket: talks to one socket until it returns; WebSockets are opened at path `/` only.
+      websocket: talks to one socket until it returns; WebSockets are opened at the base path only.
       settings: limits of connections, heads, bodies and times.
       max_message_bytes: of one WebSocket message.
       is_open: whether a WebSocket may be opened now (else 503); may take its time.
+      base: the path of WebSockets, with or without a slash behind it; empty for the root.
     """
 
     def __init__(
@@ -80,10 +80,12 @@ class Listener:
         max_message_bytes: int,
         *,
         is_open: Callable[[], Awaitable[bool]] = _always,
+        base: str = "",
     ) -> None:
         self._http = http
         self._websocket = websocket
         self._is_open = is_open
+        self._websocket_paths = (base, f"{base}/")
         self._settings = settings
         self._sockets = Sockets(max_message_bytes)
         self._places = Places(settings)
@@ -170,7 +172,7 @@ class Listener:
                 if (status := self._unacceptable(exchange.request)) is not None:
                     await wire.refuse(status)
                     return None
-                if exchange.wants_websocket() and exchange.path == WEBSOCKET_PATH:
+                if exchange.wants_websocket() and exchange.path in self._websocket_paths:
                     if not await self._is_open():
                         await wire.refuse(503)
                         return None

@@ -9,6 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...urls import base_of
 from ...version import __version__
 from ..http.server_stream import Headers
 from ..operator.wording import (
@@ -62,6 +63,7 @@ class Renderer:
         self.icon = loader.get_source(self._templates, "icon.svg")[0].encode()
         self._templates.globals.update(
             service=service,
+            base=base_of(service),
             version=__version__,
             style=Markup(style),  # noqa: S704  # our own files
             script=Markup(script),  # noqa: S704

@@ -85,7 +85,7 @@ class Upstream:
         self._make_tls = tls
         self._key: SecretKey | None = None
         self._roster = Roster(
-            dict.fromkeys((settings.service, settings.bind_address)),
+            dict.fromkeys((settings.service, f"{settings.bind_address}{settings.base}")),
             hosts=lambda each: hosts(each, settings.service, settings.curation),
             blocked=lambda each: is_blacklisted(coordinate_of(each), settings.curation),
         )

@@ -96,6 +96,12 @@ def test_many_events_and_many_urls_cost_their_sum_not_their_product() -> None:
     assert len({id(each.oids) for each in found}) == 1
 
 
+def test_b_8_1_another_base_of_our_host_is_hunted() -> None:
+    everything = data(known(ALICE, "https://us.example/us/n/r.git", "https://us.example/them/n/r"))
+    found = find_sources(everything, [need("e", "1")], {}, "us.example/us")
+    assert urls(found) == ["https://us.example/them/n/r"]
+
+
 def test_b_8_1_our_own_host_and_port_is_never_hunted() -> None:
     everything = data(
         known(

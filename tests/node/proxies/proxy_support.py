@@ -22,14 +22,19 @@ _NODE: Final = "127.0.0.1:7334"
 _TLS: Final = ("listen ", "ssl_certificate")
 
 
-def nginx_config(folder: Path, port: int, node: str, **changed: str) -> str:
-    """deploy/nginx.conf at a port of loopback without TLS; `changed` are other values of lines."""
+def nginx_config(folder: Path, port: int, node: str, base: str, changed: Mapping[str, str]) -> str:
+    """deploy/nginx.conf at a port of loopback without TLS; `changed` are other values of lines.
+
+    Args:
+      base: only what lies below it goes to the node.
+    """
     lines = []
     for line in (DEPLOY / "nginx.conf").read_text().splitlines():
         words = line.split()
         if words and words[0] in changed:
             line = f"{words[0]} {changed[words[0]]};"
         if not line.strip().startswith(_TLS):
+            line = line.replace("location / {", f"location {base or '/'} {{")
             lines.append(line.replace(_SERVER, "localhost").replace(_NODE, node))
         if line.strip().startswith("server_name"):
             lines.append(f"listen 127.0.0.1:{port};")
@@ -45,23 +50,26 @@ def nginx_config(folder: Path, port: int, node: str, **changed: str) -> str:
     )
 
 
-def caddy_config(port: int, node: str) -> str:
+def caddy_config(port: int, node: str, base: str = "") -> str:
     """deploy/Caddyfile at a port of loopback without TLS."""
     site = (DEPLOY / "Caddyfile").read_text()
     site = site.replace(f"{_SERVER} {{", f"http://127.0.0.1:{port} {{").replace(_NODE, node)
+    site = site.replace(
+        "reverse_proxy {$", f"reverse_proxy {base}* {{$" if base else "reverse_proxy {$"
+    )
     return f"{{\n\tadmin off\n\tauto_https off\n}}\n{site}"
 
 
 @asynccontextmanager
 async def proxy(
-    name: str, folder: Path, node: str, port: int = 0, **changed: str
+    name: str, folder: Path, node: str, port: int = 0, base: str = "", **changed: str
 ) -> AsyncIterator[str]:
     """Run `nginx` or `caddy` before a node; its address."""
     program = shutil.which(name)
     if program is None:
         pytest.skip(f"no {name} is installed")
     port = port or free_port()
-    command = [program, *_arguments(name, folder, port, node, changed)]
+    command = [program, *_arguments(name, folder, (port, node, base), changed)]
     environ = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / "log").open("wb") as log:
         process = await trio.lowlevel.open_process(
@@ -77,14 +85,14 @@ async def proxy(
 
 
 def _arguments(
-    name: str, folder: Path, port: int, node: str, changed: Mapping[str, str]
+    name: str, folder: Path, place: tuple[int, str, str], changed: Mapping[str, str]
 ) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config"
     if name == "nginx":
-        config.write_text(nginx_config(folder, port, node, **changed))
+        config.write_text(nginx_config(folder, *place, changed))
         return ["-p", str(folder), "-c", str(config)]
-    config.write_text(caddy_config(port, node))
+    config.write_text(caddy_config(*place))
     return ["run", "--config", str(config), "--adapter", "caddyfile"]
 
 

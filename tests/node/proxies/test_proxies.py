@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import quote
 
 import attrs
 import httpx
@@ -31,13 +32,14 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 @asynccontextmanager
-async def home_behind(name: str, folder: Path) -> AsyncIterator[Home]:
+async def home_behind(name: str, folder: Path, base: str = "") -> AsyncIterator[Home]:
     """A node that is known by the proxy's address, and an announced repository."""
     folder.joinpath("tree").mkdir()
     git("init", "-q", "-b", "main", folder / "tree")
     node, public = f"127.0.0.1:{free_port()}", free_port()
     settings = Settings(
         domain=f"127.0.0.1:{public}",
+        base_path=base or "/",
         bind_address=node,
         git_data_path=folder / "git",
         relay_data_path=folder / "relay",
@@ -45,10 +47,10 @@ async def home_behind(name: str, folder: Path) -> AsyncIterator[Home]:
         listener=ListenerSettings(trusted_proxy_cidrs=LOOPBACK, shutdown_grace_secs=0.5),
     )
     with trio.fail_after(120):
-        async with proxy(name, folder / name, node, public), trio.open_nursery() as nursery:
+        async with proxy(name, folder / name, node, public, base), trio.open_nursery() as nursery:
             await nursery.start(run_node, settings)
-            async with nostr_client(f"ws://127.0.0.1:{public}") as relay:
-                home = Home(settings, f"127.0.0.1:{public}", relay, folder / "tree")
+            async with nostr_client(f"ws://{settings.service}") as relay:
+                home = Home(settings, settings.service, relay, folder / "tree")
                 await home.announce()
                 yield home
             nursery.cancel_scope.cancel()
@@ -106,6 +108,57 @@ async def test_b_13_2_identifiers_pass_a_proxy_unchanged(
         await home.git("push", url, "main")
         await home.git("clone", "-q", url, tmp_path / "copy")
         assert git("-C", tmp_path / "copy", "rev-parse", "HEAD") == oid
+
+
+@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize(
+    ("identifier", "written"),
+    [("my repo", "my%20repo"), ("größe", "gr%C3%B6%C3%9Fe"), ("a%b", "a%25b")],
+)
+async def test_b_13_9_everything_works_below_a_base_path(
+    tmp_path: Path, name: str, identifier: str, written: str
+) -> None:
+    base = "/services/grasp"
+    async with (
+        home_behind(name, tmp_path, base) as home,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        url = f"http://{home.address}/{OWNER.npub}/{written}.git"
+        announced = events.announcement(
+            OWNER,
+            identifier,
+            clone=[url],
+            relays=[f"ws://{home.address}/"],
+            created_at=home.tick(),
+        )
+        await home.publish(announced)
+        oid = home.commit("a")
+        named = events.state(OWNER, identifier, {MAIN: oid}, created_at=home.tick())
+        await home.publish(named)
+        await home.git("push", url, "main")
+        await home.git("clone", "-q", url, tmp_path / "copy")
+        assert git("-C", tmp_path / "copy", "rev-parse", "HEAD") == oid
+
+        root = f"http://{home.settings.domain}"
+        document = {"accept": "application/nostr+json"}
+        for path in (base, f"{base}/"):
+            said = (await http.get(f"{root}{path}", headers=document)).json()
+            assert said["icon"] == f"{root}{base}/icon.svg"
+            assert 5 not in said["supported_nips"]
+        assert (await http.get(said["icon"])).status_code == 200
+        page = (await http.get(f"{root}{base}/purgatory", headers={"accept": "text/html"})).text
+        assert f'href="{base}/purgatory.json"' in page
+        page = (await http.get(url, headers={"accept": "text/html"})).text
+        assert url in page
+        assert quote(home.address, safe="") in page
+        node = f"http://{home.settings.bind_address}"
+        for path in ("/healthz", "/readyz", "/metrics", f"{base}/metrics"):
+            assert (await http.get(f"{node}{path}")).status_code == 200
+        for path in ("/", "/purgatory", "/icon.svg", f"/{OWNER.npub}/{written}.git", f"{base}2/"):
+            assert (await http.get(f"{node}{path}", headers=document)).status_code == 404
+        with pytest.raises(Exception, match="404"):
+            async with nostr_client(f"ws://{home.settings.bind_address}"):
+                pass
 
 
 @attrs.define

@@ -12,7 +12,7 @@ from ....errors import InvalidEvent
 from ....nostr import kinds
 from ....nostr.announcement import Announcement
 from ....nostr.event import Event
-from ....urls import RELAY_SCHEMES, names_service, parse_web_url, usable_urls
+from ....urls import RELAY_SCHEMES, leads_to_service, parse_web_url, usable_urls
 from .members_beside import Hosts, MembersBeside
 
 MAX_RELAYS = 200
@@ -186,5 +186,5 @@ class Roster:
         return [
             url
             for url in usable_urls(urls, RELAY_SCHEMES)
-            if not any(names_service(url, service, RELAY_SCHEMES) for service in self._ours)
+            if not any(leads_to_service(url, service, RELAY_SCHEMES) for service in self._ours)
         ]
