@@ -24,7 +24,7 @@ from .keeping import add_keeping_commands
 from .operating import add_operating_commands
 from .printing import printing
 from .telling import plain
-from .verifying import add_verifying_command
+from .verifying import add_peer_names, add_verifying_command
 
 Run: TypeAlias = Callable[..., int]
 
@@ -96,11 +96,11 @@ def _app(run: Run) -> App:
         version=f"{PROGRAM} {__version__}",
     )
     said = "Let the store take another key of the service than the one it knows."
-    app.default(
-        _with_settings_as_flags(
-            run, new_identity=Annotated[bool, Parameter(negative=(), help=said)]
-        )
+    node = _with_settings_as_flags(
+        run, new_identity=Annotated[bool, Parameter(negative=(), help=said)]
     )
+    app.default(node)
+    app.command(node, name="serve", help="Run the node, as without a command.")
     show = _with_settings_as_flags(
         _show,
         json=Annotated[bool, Parameter(negative=(), help="Print JSON.")],
@@ -111,6 +111,7 @@ def _app(run: Run) -> App:
     add_keeping_commands(app)
     add_authority_command(app)
     add_verifying_command(app)
+    add_peer_names(app)
     fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
     usage = f"Usage: {PROGRAM} fetch URL OID… --into PATH [OPTIONS]"
     app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.", usage=usage)

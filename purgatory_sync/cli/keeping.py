@@ -63,14 +63,18 @@ def _remove(
     relay_data_path: Folder = None,
     git_data_path: GitFolder = None,
 ) -> int:
-    settings = settings_of(relay_data_path, git_data_path)
-    ask_or_open(
-        settings,
-        lambda node: node.remove(repository),
-        lambda keepers: keepers.caretaker.remove(repository),
-    )
+    remove_by_hand(settings_of(relay_data_path, git_data_path), repository)
     print_text(Text(f"removed {plain(repository)}"))
     return 0
+
+
+def remove_by_hand(settings: Settings, name: str) -> None:
+    """Remove a repository that is neither served nor held."""
+    ask_or_open(
+        settings,
+        lambda node: node.remove(name),
+        lambda keepers: keepers.caretaker.remove(name),
+    )
 
 
 def _backup(

@@ -238,3 +238,53 @@ async def test_b_13_8_a_running_node_and_a_stopped_one_purge(
         assert not (tmp_path / name / "git" / ALICE.npub).exists()
         assert await run(tmp_path / name, "purge", ALICE.npub) == 2
         assert f"nothing of {ALICE.npub} is here" in capsys.readouterr().err
+
+
+async def call_by_the_peers_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "integrity-check", "--identifier", "r") == 0
+    assert capsys.readouterr().out == "1 repositories and 0 events looked at: 0 findings\n"
+    assert await run(folder, "event-integrity-check") == 0
+    assert capsys.readouterr().out == ""
+    assert await run(folder, "cleanup-empty-repos") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"would remove {BOB.npub}/ü x"
+    assert told[1] == "1 of 2 repositories; nothing was changed: --execute does it"
+    assert (folder / "git" / BOB.npub).exists()
+    assert await run(folder, "cleanup-empty-repos", "--execute") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 of 2 repositories"
+    assert not (folder / "git" / BOB.npub).exists()
+    create_bare(folder / "git" / BOB.npub / "y.git", folder / "git/.tmp")
+    assert await run(folder, "holding-eject", "--owner", BOB.npub, "--identifier", "y") == 0
+    assert not (folder / "git" / BOB.npub).exists()
+    assert await run(folder, "holding-eject", "--owner", ALICE.npub, "--identifier", "r") == 1
+    assert "is held: it can be removed when" in capsys.readouterr().err
+
+
+async def test_the_peers_names_of_commands_do_the_same_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path / "running"):
+        capsys.readouterr()
+        await call_by_the_peers_names(tmp_path / "running", capsys)
+    async with node(tmp_path / "stopped"):
+        pass
+    capsys.readouterr()
+    await call_by_the_peers_names(tmp_path / "stopped", capsys)
+
+
+async def test_a_bad_event_is_a_line_of_json_and_goes_with_execute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "relay/purgatory.sqlite3")) as database, database:
+        change = ('"content":""', '"content":"x"')
+        database.execute("UPDATE held SET json = replace(json, ?, ?)", change)
+    capsys.readouterr()
+    assert await run(tmp_path, "event-integrity-check") == 1
+    line = json.loads(capsys.readouterr().out)
+    assert (line["problem"], line["removed"]) == ("id is not the hash of the event", False)
+    assert await run(tmp_path, "event-integrity-check", "--execute") == 0
+    assert json.loads(capsys.readouterr().out)["removed"] is True
+    assert await run(tmp_path, "event-integrity-check") == 0
+    assert capsys.readouterr().out == ""
