@@ -33,6 +33,7 @@ def rendered(folder: Path) -> str:
         pushes={"broken": 1},
         relays={"connected": 1, "lost": 1},
         relay_events={"taken": 1},
+        verify_findings={"ref": 1},
     )
     host = HostMetrics(folder, LoopLag(), {"held": 1}, {"backup": 1.0}, ControlGroup(folder))
     return Metrics(lambda: snapshot, [host]).render().decode()
@@ -101,4 +102,4 @@ def test_promtool_takes_the_alarms() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 rules found" in done.stdout
+    assert "9 rules found" in done.stdout
