@@ -46,6 +46,7 @@ _ZERO_MAKES_SENSE: Final = frozenset(
         "SHUTDOWN_GRACE_SECS",
         "SYNC_DEFAULT_DELAY_SECS",
         "SYNC_IMMEDIATE_DELAY_MS",
+        "VERIFY_INTERVAL_DAYS",
     )
 )
 _READERS: Final = {

@@ -273,7 +273,7 @@ SERVICE: Final = Reader(
 )
 SERVICES: Final = Reader(
     "services as host, host:port or host:port/base without scheme, separated by commas",
-    "HOST[:PORT][/BASE],…",
+    "SERVICE,…",
     lambda text: _listed(text, _service_below),
 )
 BASE_PATH: Final = Reader(

@@ -437,6 +437,13 @@ def test_the_document_lists_every_setting_with_its_default() -> None:
     assert rows == documented()
 
 
+def test_what_means_nothing_at_zero_takes_a_zero() -> None:
+    """A meaning that names 0 is one that can be written."""
+    for setting in all_settings():
+        if "(0: " in setting.meaning:
+            assert setting.read("0", "here") == 0, setting.variable
+
+
 @pytest.mark.parametrize(
     "variable", ["NGIT_RELAY_OWNER_NSEC", "NGIT_RELAY_OWNER_NSEC_FILE", "NGIT_HUNT_PROXY_FILE"]
 )

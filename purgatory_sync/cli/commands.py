@@ -14,9 +14,10 @@ from typing import Annotated, Any, TypeAlias
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import ConfigurationError
-from ..settings_loader import Loaded, Setting, all_settings, load_settings
+from ..settings_loader import Loaded, SetBy, Setting, all_settings, load_settings
 from ..version import PROGRAM, __version__
 from .authority_command import add_authority_command
 from .fetching import fetch_by_hand
@@ -206,14 +207,17 @@ def _as_table(loaded: Loaded) -> Table:
     table = Table("variable", "value", "source", "meaning")
     for setting, value, source in _rows(loaded):
         style = "dim" if source == "default" else "bold"
-        table.add_row(setting.variable, value or "unset", source, setting.meaning, style=style)
+        # As text: a value or a meaning with brackets is no markup.
+        words = (setting.variable, value or "unset", source, setting.meaning)
+        table.add_row(*map(Text, words), style=style)
     return table
 
 
 def _as_env_file(loaded: Loaded) -> str:
     lines = []
     for setting, value, source in _rows(loaded):
-        off = "# " if not value or setting.secret else ""
+        is_default = loaded.sources[setting.variable] is SetBy.DEFAULT
+        off = "# " if is_default or not value or setting.secret else ""
         lines.append(f"{off}{setting.variable}={_quoted(value)}  # {source}: {setting.meaning}\n")
     return "".join(lines)
 

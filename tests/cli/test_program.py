@@ -89,9 +89,10 @@ def test_settings_on_a_terminal_are_a_table(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     secrets = ["--relay-owner-nsec", SECRET, "--hunt-proxy", f"socks5://{SECRET}:{SECRET}@h:1"]
-    assert run_command(["settings", *secrets]) == 0
+    assert run_command(["settings", *secrets, "--relay-name", "a [/name] [bold]"]) == 0
     out = capsys.readouterr().out
     assert SECRET not in out
+    assert "[/name]" in out
     assert out.startswith("┏")
     assert all(setting.variable in out for setting in all_settings())
 

@@ -210,7 +210,7 @@ async def test_b_9_a_store_that_fails_is_asked_again(
     "lists",
     [
         CurationSettings(repository_whitelist=(OWNER.npub,)),
-        CurationSettings(archive_whitelist=(OWNER.npub,)),
+        CurationSettings(archive_whitelist=(OWNER.npub,), archive_read_only=True),
     ],
     ids=["whitelist", "archive"],
 )
