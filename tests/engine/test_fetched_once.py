@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +37,10 @@ OWNER = Author.from_seed(1)
 MAIN, DEV = "refs/heads/main", "refs/heads/dev"
 NOWHERE = "12" * 20, "34" * 20
 UPLOAD = "application/x-git-upload-pack-request"
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("git") is None, reason="the server is git http-backend"
+)
 
 
 @attrs.define(eq=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tracemalloc
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_they_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ahead.oids) == 3
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git makes the pack")
 def test_a_pack_of_git_begins_with_its_commits(tmp_path: Path) -> None:
     there = new_repository(tmp_path)
     steps = history(200)
