@@ -251,7 +251,7 @@ def load_settings(
                 settings, **{room: attrs.evolve(getattr(settings, room), **changed)}
             )
     settings = attrs.evolve(settings, **rooms.get(NODE, {}))
-    settings = _with_proxy_of_file(settings)
+    settings = _with_proxy_of_file(settings, declared)
     _judge_together(settings)
     named = dict.fromkeys(name for name in (*from_file, *environ) if name.startswith(PREFIX))
     warnings = _warnings(named, {each.variable for each in declared})
@@ -260,7 +260,7 @@ def load_settings(
     return Loaded(settings, sources, warnings)
 
 
-def _with_proxy_of_file(settings: Settings) -> Settings:
+def _with_proxy_of_file(settings: Settings, declared: Iterable[Setting]) -> Settings:
     path = settings.hunt.proxy_file
     if path is None:
         return settings
@@ -274,7 +274,7 @@ def _with_proxy_of_file(settings: Settings) -> Settings:
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"NGIT_HUNT_PROXY_FILE: {path} is no text") from error
-    setting = next(each for each in all_settings() if each.variable == "NGIT_HUNT_PROXY")
+    setting = next(each for each in declared if each.variable == "NGIT_HUNT_PROXY")
     if not text:
         raise ConfigurationError(f"NGIT_HUNT_PROXY_FILE: {path} is empty: write the proxy into it")
     proxy = setting.read(text, "from NGIT_HUNT_PROXY_FILE")

@@ -15,7 +15,6 @@ from .relay.nip11 import RelayInfo
 
 METRICS: Final = "/metrics"
 NOTHING: Final = b"nothing is served at this path\n"
-_READING = ("GET", "HEAD")
 
 
 class App:
@@ -64,9 +63,9 @@ class App:
             await exchange.respond(404, NOTHING)
 
     async def _answer(self, exchange: Exchange) -> None:
-        if exchange.path in self._only_read and exchange.method not in _READING:
-            await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
-        elif exchange.path == "/":
+        if exchange.path in self._only_read and not await exchange.is_read():
+            return
+        if exchange.path == "/":
             await self._introduce(exchange)
         elif exchange.path in self._names:
             await nip05.answer(exchange, self._info)
@@ -77,13 +76,10 @@ class App:
 
     async def answer_operator(self, exchange: Exchange) -> None:
         """Answer what only operators ask, at an address of its own: metrics."""
-        if exchange.path == METRICS and self._metrics:
-            if exchange.method in _READING:
-                await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
-            else:
-                await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
-        else:
+        if exchange.path != METRICS or self._metrics is None:
             await exchange.respond(404, NOTHING)
+        elif await exchange.is_read():
+            await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
 
     async def _introduce(self, exchange: Exchange) -> None:
         if nip11.wants_document(exchange.headers.get("accept", "")):

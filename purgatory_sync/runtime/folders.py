@@ -1,4 +1,4 @@
-"""Folders whose names survive a power cut, and locks that keep other processes out of them."""
+"""Folders whose names survive a power cut, locks that keep others out, and what room there is."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ def lock_file(path: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes this user may still write on the disk of a folder; raises OSError."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DiskFull, LocalFailure, RepositoryError
+from ...runtime.folders import free_bytes
 from .layout import local_failure
 
 
@@ -39,8 +39,7 @@ def require_free_space(folder: Path, min_free_bytes: int, more: int = 0) -> None
     Raises:
       DiskFull: less than that is free.
     """
-    status = os.statvfs(folder)
-    free = status.f_bavail * status.f_frsize
+    free = free_bytes(folder)
     if free - more < min_free_bytes:
         raise DiskFull(
             f"{free} bytes are free beside the repositories, {min_free_bytes} must stay free: "

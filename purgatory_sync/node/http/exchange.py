@@ -106,6 +106,13 @@ class Exchange:
         allow = (b"allow", allowed.encode("ascii"))
         await self.respond(405, f"{sentence}\n".encode(), more=[allow, *(more or [])])
 
+    async def is_read(self) -> bool:
+        """Whether it is GET or HEAD; any other method is answered with 405."""
+        if self.method in ("GET", "HEAD"):
+            return True
+        await self.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
+        return False
+
     async def finish(self) -> bool:
         """End the response; says whether the connection can serve another request."""
         h = self._wire.h11

@@ -13,6 +13,7 @@ import trio
 
 from ...errors import PurgatorySyncError
 from ...runtime.blocking import blocking
+from ...runtime.folders import free_bytes
 from ...runtime.logger import get_logger
 from ..http.exchange import Exchange
 
@@ -86,9 +87,9 @@ class NodeHealth:
         """Answer `/healthz` and `/readyz`; False for other paths."""
         if exchange.path not in (HEALTHZ, READYZ):
             return False
-        if exchange.method not in ("GET", "HEAD"):
-            await exchange.refuse_method("GET, HEAD, OPTIONS", "this is read with GET")
-        elif exchange.path == HEALTHZ:
+        if not await exchange.is_read():
+            return True
+        if exchange.path == HEALTHZ:
             await exchange.respond(200, b"ok\n", more=[_NOT_CACHED])
         else:
             report = await self.report()
@@ -121,7 +122,7 @@ class NodeHealth:
         }
         if set(found.values()) != {OK}:
             return Report(ready=False, checks=found)
-        return Report(ready=True, warnings=_warnings(checks))
+        return Report(ready=True, warnings=await blocking(self._place, _warnings, checks))
 
     async def _writable(self, folder: Path) -> None:
         if not await blocking(self._place, os.access, folder, os.W_OK | os.X_OK):
@@ -142,8 +143,7 @@ async def _says(check: Callable[[], Awaitable[None]]) -> str:
 
 
 def _warnings(checks: Checks) -> tuple[str, ...]:
-    status = os.statvfs(checks.git_folder)
-    free = status.f_bavail * status.f_frsize
+    free = free_bytes(checks.git_folder)
     if free >= checks.min_free_bytes:
         return ()
     return (f"{free} bytes are free beside the repositories: nothing is hunted",)

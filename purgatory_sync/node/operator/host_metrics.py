@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ...runtime.folders import free_bytes
 from ...version import __version__
 
 LOOK_SECS: Final = 1.0
@@ -127,7 +128,8 @@ class HostMetrics(Collector):
         for what, at in self.backups.items():
             succeeded.add_metric([what], at)
         yield succeeded
-        if (free := _free_bytes(self.git_folder)) is not None:
+        with suppress(OSError):
+            free = free_bytes(self.git_folder)
             yield GaugeMetricFamily(
                 "purgatory_disk_free_bytes", "Free beside the repositories.", free
             )
@@ -139,11 +141,3 @@ class HostMetrics(Collector):
             yield GaugeMetricFamily(
                 "purgatory_cgroup_memory_bytes", "Of the service with its children.", used
             )
-
-
-def _free_bytes(folder: Path) -> int | None:
-    try:
-        status = os.statvfs(folder)
-    except OSError:
-        return None
-    return status.f_bavail * status.f_frsize
