@@ -32,8 +32,9 @@ class Front:
 
     async def is_open(self) -> bool:
         """Whether the node serves, or does so within START_PATIENCE_SECS."""
-        with trio.move_on_after(START_PATIENCE_SECS):
-            await self._open.wait()
+        if not self._open.is_set():
+            with trio.move_on_after(START_PATIENCE_SECS):
+                await self._open.wait()
         return self._open.is_set()
 
     async def answer(self, exchange: Exchange) -> None:

@@ -18,6 +18,8 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 def is_trusted(peer: str, proxies: Sequence[Network]) -> bool:
     """Whether the TCP peer is one of the proxies that the operator trusts (B 13.2)."""
+    if not proxies:
+        return False  # as most nodes have it: no address is read for nothing
     address = read_address(peer)
     return address is not None and _inside(address, proxies)
 
