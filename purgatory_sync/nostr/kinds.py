@@ -1,4 +1,4 @@
-"""Kinds and classes of kinds (NIP-01, NIP-09, NIP-34, NIP-59, NIP-62)."""
+"""Kinds and classes of kinds (NIP-01, NIP-09, NIP-34, NIP-59, NIP-62, NIP-98)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ PULL_REQUEST = 1618
 PULL_REQUEST_UPDATE = 1619
 USER_GRASP_LIST = 10317
 CLIENT_AUTH = 22242
+HTTP_AUTH = 27235
 ANNOUNCEMENT = 30617
 STATE = 30618
 

@@ -1,0 +1,1 @@
+"""Who sent an HTTP request, by a signed event in its header (NIP-98)."""

@@ -1,0 +1,55 @@
+"""Reading the event that an `Authorization` header carries; who may do what is judged elsewhere.
+
+Every validator of signed requests begins here, and has rules of its own behind it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from typing import Final
+
+from ...errors import InvalidEvent
+from ..event import Event, decode_event
+
+SCHEME: Final = "Nostr"
+MAX_TOKEN_CHARS: Final = 12 * 1024
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
+_STANDARD: Final = str.maketrans("-_", "+/")
+
+
+def event_of_header(header: str) -> Event:
+    """The event of `Nostr <base64>`, the scheme in any case (NIP-98).
+
+    Args:
+      header: the value of `Authorization`; empty where there is none.
+
+    Raises:
+      InvalidEvent: no header, another scheme, or what `event_of_token` raises.
+    """
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != SCHEME.lower():
+        raise InvalidEvent(f"no header `Authorization: {SCHEME} …` with a signed event (NIP-98)")
+    return event_of_token(token.strip())
+
+
+def event_of_token(token: str) -> Event:
+    """The event in a text of base64: standard or URL-safe, with or without padding.
+
+    Returns the event; its form is right, neither its id nor its signature is checked.
+
+    Raises:
+      InvalidEvent: longer than MAX_TOKEN_CHARS, no base64, or no event.
+    """
+    if len(token) > MAX_TOKEN_CHARS:
+        raise InvalidEvent(f"more than {MAX_TOKEN_CHARS} characters in the Authorization header")
+    standard = token.translate(_STANDARD)
+    if not _TOKEN.fullmatch(standard):
+        raise InvalidEvent("the Authorization header holds no base64")
+    bare = standard.rstrip("=")
+    try:
+        return decode_event(b64decode(bare + "=" * (-len(bare) % 4)))
+    except binascii.Error as error:
+        raise InvalidEvent("the Authorization header holds no base64") from error
