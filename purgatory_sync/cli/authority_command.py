@@ -11,7 +11,7 @@ from rich.text import Text
 from ..engine.upkeep.authority_report import RefMove, RepositoryAuthority
 from .keeping import GitFolder, ask_or_open, settings_of
 from .operating import AsJson, Folder, print_json, print_text
-from .telling import plain
+from .output.telling import plain
 
 _DIGITS = 10
 

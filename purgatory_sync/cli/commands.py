@@ -23,8 +23,8 @@ from .authority_command import add_authority_command
 from .fetching import fetch_by_hand
 from .keeping import add_keeping_commands
 from .operating import add_operating_commands
-from .printing import printing
-from .telling import plain
+from .output.printing import printing
+from .output.telling import plain
 from .verifying import add_peer_names, add_verifying_command
 
 Run: TypeAlias = Callable[..., int]

@@ -29,10 +29,10 @@ from ..runtime.net.gate import Gate
 from ..settings import HuntSettings
 from ..settings_loader import Loaded
 from ..version import PROGRAM
-from .fetch_progress import progress_on
-from .logs import configure_logging
-from .printing import printing
-from .telling import plain
+from .output.fetch_progress import progress_on
+from .output.logs import configure_logging
+from .output.printing import printing
+from .output.telling import plain
 
 LACKING: Final = 1
 

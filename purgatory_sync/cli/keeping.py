@@ -18,8 +18,8 @@ from ..settings import Settings
 from ..settings_loader import load_settings
 from .asking import Asker, NoNode
 from .operating import AsJson, Folder, print_json, print_text
-from .printing import showing
-from .telling import plain, tell_purged, tell_repositories
+from .output.printing import showing
+from .output.telling import plain, tell_purged, tell_repositories
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from ..nostr.address import is_hex_key
 from ..settings_loader import load_settings
 from ..version import PROGRAM
 from .asking import Asker
-from .printing import printing
-from .telling import plain, tell_fate, tell_status, tell_why
+from .output.printing import printing
+from .output.telling import plain, tell_fate, tell_status, tell_why
 
 WATCH_SECS: Final = 2.0
 

@@ -16,7 +16,7 @@ from ..node.node import run_node
 from ..runtime.logger import get_logger
 from ..settings_loader import Loaded, load_settings
 from ..version import PROGRAM
-from .logs import configure_logging
+from .output.logs import configure_logging
 
 FAILED: Final = 1
 BAD_CONFIGURATION: Final = 2

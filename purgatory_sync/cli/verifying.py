@@ -18,8 +18,8 @@ from ..version import PROGRAM
 from .asking import Asker
 from .keeping import GitFolder, ask_or_open, remove_by_hand, settings_of
 from .operating import AsJson, Folder, print_json, print_text
-from .printing import printing, showing
-from .telling import plain
+from .output.printing import printing, showing
+from .output.telling import plain
 
 FINDINGS: Final = 1
 COULD_NOT_LOOK: Final = 3

@@ -17,7 +17,7 @@ try:
 except ModuleNotFoundError as missing:
     exit_without_extra(missing)
 
-from ..cli.logs import configure_logging
+from ..cli.output.logs import configure_logging
 from ..testing.node_process import NodeFailed
 from ..testing.nostr_client import RelayFailed
 from .git import GitFailed, git_version

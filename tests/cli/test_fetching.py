@@ -17,7 +17,7 @@ import trio
 import trio.testing
 
 from purgatory_sync.cli import run_command
-from purgatory_sync.cli.fetch_progress import progress_on
+from purgatory_sync.cli.output.fetch_progress import progress_on
 from purgatory_sync.git.disk.repository import is_repository, present_oids
 from purgatory_sync.git.fetch.observer import PackObserver
 from purgatory_sync.testing import faults

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from purgatory_sync.cli.logs import configure_logging
+from purgatory_sync.cli.output.logs import configure_logging
 from purgatory_sync.runtime.logger import ROOT, get_logger
 
 LOG = get_logger(f"{ROOT}.somewhere")

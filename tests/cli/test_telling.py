@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from purgatory_sync.cli.telling import plain, tell_fate, tell_status, tell_why
+from purgatory_sync.cli.output.telling import plain, tell_fate, tell_status, tell_why
 from purgatory_sync.engine.status.models import DomainStatus, Fate, SourceStatus
 from purgatory_sync.errors import ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics

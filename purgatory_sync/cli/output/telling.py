@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
-from ..engine.keeping.caretaker import ListedRepository
-from ..engine.keeping.purging import Purged
-from ..engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
-from ..node.operator.node_status import NodeStatus
-from ..node.operator.wording import (
+from ...engine.keeping.caretaker import ListedRepository
+from ...engine.keeping.purging import Purged
+from ...engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
+from ...node.operator.node_status import NodeStatus
+from ...node.operator.wording import (
     ago,
     counter,
     ends,
@@ -21,7 +21,7 @@ from ..node.operator.wording import (
     utc,
     words,
 )
-from ..node.upstream import RelayStatus
+from ...node.upstream import RelayStatus
 
 _WAITS = {
     "announcement": "waits for a state or pull request with its data",

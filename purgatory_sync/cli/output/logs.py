@@ -11,7 +11,7 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 from structlog.typing import Processor
 
-from ..runtime.logger import ROOT, event_of
+from ...runtime.logger import ROOT, event_of
 
 Level = Literal["debug", "info", "warning", "error"]
 

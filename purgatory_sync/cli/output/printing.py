@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from ..errors import PurgatorySyncError
+from ...errors import PurgatorySyncError
 
 
 @contextmanager
