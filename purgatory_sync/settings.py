@@ -387,6 +387,16 @@ class KeepingSettings:
         "VERIFY_INTERVAL_DAYS",
         "days between verifications of everything (0: never)",
     )
+    deleted_retention_days: float = setting(
+        90.0,
+        "DELETED_RETENTION_DAYS",
+        "days that a deleted repository is kept, out of every path (never: it leaves by no time)",
+    )
+    deleted_evict: bool = setting(
+        False,
+        "DELETED_EVICT",
+        "where free space is short, delete those that were deleted first before their time",
+    )
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ from .urls import RELAY_SCHEMES, parse_web_url, split_address
 
 # Beyond this a number is a slip, and SQLite and timers would refuse it later with less to say.
 MOST: Final = 2**53
+
+NEVER: Final = "never"
 
 _SIZE = re.compile(r"(\d{1,16}(?:\.\d{1,6})?) ?([a-z]*)", re.IGNORECASE | re.ASCII)
 _INTEGER = re.compile(r"\d{1,17}", re.ASCII)
@@ -118,6 +121,11 @@ def _number(text: str, zero: bool) -> float:
     if not _NUMBER.fullmatch(text):
         raise Unacceptable
     return float(_within(float(text), zero))
+
+
+def _days(text: str) -> float:
+    """Days; `never` is infinity."""
+    return math.inf if text.lower() == NEVER else _number(text, zero=False)
 
 
 def _size(text: str, zero: bool) -> int:
@@ -266,6 +274,7 @@ def _identifier(text: str) -> str:
         raise Unacceptable(f"{text!a}: {error}") from error
 
 
+DAYS: Final = Reader("a number of days above 0, or never", "DAYS", _days)
 HEADER: Final = Reader("a name such as git/2.53.0", "NAME", _header)
 TEXT: Final = Reader("text in one line", "TEXT", _text)
 SERVICE: Final = Reader(
@@ -314,6 +323,8 @@ def shown(value: Any, *, size: bool = False) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if value == math.inf:
+        return NEVER
     if size:
         for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
             if value and value % unit == 0:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -139,6 +140,8 @@ GOOD = [
     ("NGIT_ARCHIVE_WHITELIST", f"{NPUB}/x, y", (f"{NPUB}/x", "y")),
     ("NGIT_ARCHIVE_GRASP_SERVICES", "Git.example, b.example:80", ("git.example", "b.example:80")),
     ("NGIT_ARCHIVE_READ_ONLY", "false", False),
+    ("NGIT_DELETED_RETENTION_DAYS", "Never", math.inf),
+    ("NGIT_DELETED_RETENTION_DAYS", "0.5", 0.5),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -50,7 +50,12 @@ async def is_held(locks: IdentifierLocks, identifier: str) -> bool:
 class World:
     """Everything that holds and releases, put together by hand."""
 
-    def __init__(self, folder: Path, lists: CurationSettings | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lists: CurationSettings | None = None,
+        retires: Callable[[], float] | None = None,
+    ) -> None:
         lists = lists or CurationSettings()
         self.settings = Settings(domain=SERVICE, curation=lists)
         self.store = MemoryStore()
@@ -65,6 +70,7 @@ class World:
             self.purgatory,
             self.repositories,
             lambda e: self.told.append(e.id),
+            retires,
         )
         self.locks = IdentifierLocks()
         self.releaser = Releaser(self.core, self.locks)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from ..engine.keeping.caretaker import ListedRepository
+from ..engine.keeping.caretaker import ListedDeleted, ListedRepository
 from ..engine.keeping.manifest import Manifest
 from ..engine.keeping.purging import Purged
 from ..engine.status.explainer import Hunted
@@ -109,6 +109,12 @@ class Asker:
         answer: tuple[ListedRepository, ...] = self._ask(Question("list"), kind)
         return answer
 
+    def list_deleted(self) -> tuple[ListedDeleted, ...]:
+        """Those that were deleted and are kept for a time."""
+        kind = tuple[ListedDeleted, ...]
+        answer: tuple[ListedDeleted, ...] = self._ask(Question("list", deleted=True), kind)
+        return answer
+
     def remove(self, name: str) -> ListedRepository:
         """Remove a repository that is neither served nor held."""
         answer: ListedRepository = self._ask(Question("remove", name), ListedRepository)
@@ -126,10 +132,10 @@ class Asker:
         answer: Manifest = self._ask(Question("backup", str(folder)), Manifest, tell)
         return answer
 
-    def purge(self, name: str, *, execute: bool) -> Purged:
+    def purge(self, name: str, *, execute: bool, at_once: bool) -> Purged:
         """Take out a repository, an author or an event, or tell what would go."""
         self._socket.settimeout(None)
-        question = Question("purge", name, execute=execute)
+        question = Question("purge", name, execute=execute, at_once=at_once)
         answer: Purged = self._ask(question, Purged)
         return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from ..errors import ConfigurationError
 from ..settings_loader import Loaded, SetBy, Setting, all_settings, load_settings
+from ..settings_values import NEVER
 from ..version import PROGRAM, __version__
 from .authority_command import add_authority_command
 from .fetching import fetch_by_hand
@@ -200,6 +202,8 @@ def _as_json(loaded: Loaded) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if value == math.inf:  # which JSON does not have
+        return NEVER
     return str(value) if isinstance(value, Path | IPv4Network | IPv6Network) else value
 
 

@@ -19,7 +19,7 @@ from ..settings_loader import load_settings
 from .asking import Asker, NoNode
 from .operating import AsJson, Folder, print_json, print_text
 from .output.printing import showing
-from .output.telling import plain, tell_purged, tell_repositories
+from .output.telling import plain, tell_deleted, tell_purged, tell_repositories
 
 T = TypeVar("T")
 
@@ -48,9 +48,21 @@ def add_keeping_commands(app: App) -> None:
 
 
 def _list(
-    *, json: AsJson = False, relay_data_path: Folder = None, git_data_path: GitFolder = None
+    *,
+    deleted: Annotated[
+        bool, Parameter(negative=(), help="Those that were deleted and are kept for a time.")
+    ] = False,
+    json: AsJson = False,
+    relay_data_path: Folder = None,
+    git_data_path: GitFolder = None,
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
+    if deleted:
+        kept = ask_or_open(
+            settings, Asker.list_deleted, lambda keepers: keepers.caretaker.deleted(), looks=True
+        )
+        print_json(kept) if json else print_text(tell_deleted(kept))
+        return 0
     listed = ask_or_open(settings, Asker.list, lambda keepers: keepers.caretaker.list(), looks=True)
     print_json(listed) if json else print_text(tell_repositories(listed))
     return 0
@@ -106,7 +118,13 @@ def _purge(
     name: Annotated[str, Parameter(help="npub1…/identifier, npub1…, or the id of an event.")],
     /,
     *,
-    execute: Annotated[bool, Parameter(negative=(), help="Do it; there is no way back.")] = False,
+    execute: Annotated[
+        bool, Parameter(negative=(), help="Do it; for events there is no way back.")
+    ] = False,
+    at_once: Annotated[
+        bool,
+        Parameter(negative=(), help="Delete repositories now, those deleted before too."),
+    ] = False,
     json: AsJson = False,
     relay_data_path: Folder = None,
     git_data_path: GitFolder = None,
@@ -114,8 +132,8 @@ def _purge(
     settings = settings_of(relay_data_path, git_data_path)
     purged = ask_or_open(
         settings,
-        lambda node: node.purge(name, execute=execute),
-        lambda keepers: keepers.purger.purge(name, execute=execute),
+        lambda node: node.purge(name, execute=execute, at_once=at_once),
+        lambda keepers: keepers.purger.purge(name, execute=execute, at_once=at_once),
     )
     print_json(purged) if json else print_text(tell_purged(purged))
     return 0

@@ -140,7 +140,7 @@ def _event_integrity_check(
 def _purge(settings: Settings, event_id: str) -> None:
     ask_or_open(
         settings,
-        lambda node: node.purge(event_id, execute=True),
+        lambda node: node.purge(event_id, execute=True, at_once=False),
         lambda keepers: keepers.purger.purge(event_id, execute=True),
     )
 

@@ -45,6 +45,7 @@ from .counting import Counts, Telling
 from .engine import PurgatorySync
 from .keeping.backup import Backup
 from .keeping.caretaker import Caretaker
+from .keeping.deleted_keeper import DeletedKeeper, retiring
 from .keeping.keepers import Keepers
 from .keeping.purging import Purger
 from .pushes.in_flight import PushesInFlight
@@ -280,7 +281,8 @@ async def _put_together(
     ledger = Ledger(store, index, given.gone)
     counts, served = Counts(), ServedRecently()
     told = Telling(given.notify, counts, served, clock)
-    core = Core(index, ledger, purgatory, repositories, told)
+    retires = retiring(settings.keeping, clock)
+    core = Core(index, ledger, purgatory, repositories, told, retires)
     releaser = Releaser(core, IdentifierLocks())
     throttle_journal = ThrottleJournal(store, ledger, clock)
     known = KnownServers()
@@ -325,7 +327,7 @@ async def _put_together(
         _make_pusher(given, core, releaser, in_flight),
         explainer,
         Keepers(
-            Caretaker(core, releaser, record),
+            Caretaker(core, releaser, record, settings.keeping),
             Backup(core, releaser, settings, clock, lambda: repacker.still),
             Purger(store, core, releaser, clock),
             verifier,
@@ -339,10 +341,12 @@ async def _put_together(
     expirer = Expirer(store, core, releaser, clock)
     requests = RequestKeeper(store, core, clock, settings.purgatory)
     rounds = VerifyRounds(verifier, record, clock, settings.keeping.verify_interval_days)
+    free = settings.hunt.min_free_bytes
+    deleted = DeletedKeeper(core, releaser, clock, settings.keeping, free)
     again = AskAgain(core, admission, clock, settings.purgatory)
     upkeep = (
         *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
-        *(requests.run, rounds.run, again.run),
+        *(requests.run, rounds.run, again.run, deleted.run),
     )
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 

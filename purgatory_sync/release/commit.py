@@ -30,6 +30,8 @@ class Core:
 
     Attributes:
       notify: told of every event that becomes served, after the transaction; may be async.
+      retires: the time (Unix seconds) for repositories that no announcement names any more, which
+        leave their place and are kept for a while; None: they stay where they are (B 13.10).
     """
 
     index: RepositoryIndex
@@ -37,6 +39,7 @@ class Core:
     purgatory: Purgatory
     repositories: Repositories
     notify: Notify
+    retires: Callable[[], float] | None = None
 
 
 @attrs.define

@@ -7,9 +7,12 @@ import secrets
 import attrs
 
 from ..errors import RepositoryError, StoreError
+from ..git.disk.layout import local_failure
 from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
 from .commit import Core
+from .index.retained_repositories import DeletedRepository, RetainedRepositories
+from .retiring import last_retained, remove_if_empty, take_back
 
 TOKEN_BYTES = 16
 log = get_logger(__name__)
@@ -46,12 +49,14 @@ class Planned:
     Attributes:
       token: by which it is known again.
       notes: what the store must have before it is made.
+      deleted: what is brought back instead of making one (B 13.10).
     """
 
     owner: str
     identifier: str
     token: str
     notes: tuple[Made, ...]
+    deleted: DeletedRepository | None = None
 
 
 async def plan_repository(
@@ -66,15 +71,20 @@ async def plan_repository(
       RepositoryError: it cannot be removed; nothing was changed.
       StoreError: as `Ledger.apply`.
     """
-    token, notes = new_token(), tuple[Made, ...]()
+    token, notes, deleted = new_token(), tuple[Made, ...](), None
     note = core.ledger.made(owner, identifier)
     if note is not None and note.ending:
         await _remove(core, note)  # what is announced now is another one
-    if not core.repositories.exists(owner, identifier):
+        note = None
+    if core.repositories.exists(owner, identifier):
+        # Without a token it says nothing of what is there, which was found.
+        if served and note is not None and note.token and not note.filled:
+            notes = (attrs.evolve(note, filled=True),)
+    elif (deleted := await last_retained(core, owner, identifier)) is None:
         notes = (Made(owner, identifier, token, served),)
-    elif served and note is not None and not note.filled:
+    elif note is not None and not note.filled:
         notes = (attrs.evolve(note, filled=True),)
-    return Planned(owner, identifier, token, notes)
+    return Planned(owner, identifier, token, notes, deleted)
 
 
 async def make_planned(core: Core, planned: Planned) -> None:
@@ -84,6 +94,8 @@ async def make_planned(core: Core, planned: Planned) -> None:
       RepositoryError: the disk refuses, or what is there cannot be used.
     """
     repositories = core.repositories
+    if planned.deleted is not None and await take_back(core, planned.deleted):
+        return
     await repositories.run(repositories.create, planned.owner, planned.identifier, planned.token)
 
 
@@ -96,11 +108,8 @@ async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:
     made = core.ledger.made(owner, identifier)
     repositories = core.repositories
     try:
-        if made is not None and not made.filled and not await _has_requests(core, made):
-            token = made.token
-            if await repositories.run(repositories.remove_made_empty, owner, identifier, token):
-                await core.ledger.apply(Change(forget_made=[made]))
-                return
+        if made is not None and await remove_if_empty(core, made):
+            return
         if repositories.exists(owner, identifier):
             log.info(
                 "repository kept: it was not made empty for the announcement that ended",
@@ -125,16 +134,9 @@ async def _remove(core: Core, made: Made) -> None:
     repositories = core.repositories
     if await repositories.run(repositories.path(made.owner, made.identifier).exists):
         await repositories.run(repositories.remove, made.owner, made.identifier)
+    retained = RetainedRepositories(repositories)
+    try:
+        await repositories.run(retained.remove_all, made.owner, made.identifier)
+    except OSError as error:
+        raise local_failure("remove deleted repositories", error) from error
     await core.ledger.apply(Change(forget_made=[made]))
-
-
-async def _has_requests(core: Core, made: Made) -> bool:
-    """Whether it has the commit of a pull request that is served or held: not its owner's alone."""
-    repositories = core.repositories
-    if not repositories.exists(made.owner, made.identifier):
-        return False
-    path = repositories.path(made.owner, made.identifier)
-    for each in await repositories.run(repositories.pull_request_ids, path):
-        if core.purgatory.get(each) is not None or await core.index.serves(each):
-            return True
-    return False

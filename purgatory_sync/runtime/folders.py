@@ -46,3 +46,19 @@ def free_bytes(folder: Path) -> int:
     """How many bytes this user may still write on the disk of a folder; raises OSError."""
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
+
+
+def folder_bytes(folder: Path) -> int:
+    """The bytes of all files below a folder; what goes meanwhile does not count. Raises OSError."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue
+    return total

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.upkeep import repacker
 from purgatory_sync.engine.upkeep.garbage_collector import AT_MOST_EVERY_SECS
 from purgatory_sync.engine.upkeep.repacker import Repacker
+from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.git.disk.repository import list_refs, present_oids, read_head
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
@@ -47,6 +48,7 @@ MAIN, DEV, TAG = "refs/heads/main", "refs/heads/dev", "refs/tags/v1"
 OWNER, MAINTAINER, STRANGER = (Author.from_seed(n) for n in (1, 2, 3))
 CHANGES: Final = ("mkdir", "rename", "replace", "link", "symlink", "unlink", "rmdir", "utime")
 SETTLING_SECS: Final = 5
+NOT_BARRED: Final = 600
 # What expired is not kept: a start would hold it once more.
 ENDS_SOON: Final = PurgatorySettings(
     expiry_secs=180, soft_expiry_secs=1800, placeholder_expiry_secs=120, expired_max_bytes=1
@@ -81,6 +83,11 @@ def waiting(secs: float) -> Act:
     return act
 
 
+async def purge(engine: PurgatorySync) -> None:
+    with suppress(ConfigurationError):  # done before: nothing of it is here
+        await engine.keepers.purger.purge(f"{OWNER.npub}/repo", execute=True)
+
+
 async def repack(engine: PurgatorySync) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repacker, "MANY_PACKS", 2)
@@ -113,6 +120,7 @@ def acts() -> dict[str, Act]:
     ref = {request: f"refs/nostr/{request.id}" for request in (early, late, other)}
     spare = state("spare", 6, {MAIN: one.oid})
     unlisted = events.announcement(OWNER, "evicted", created_at=NOW + 8)
+    deletion = events.deletion(OWNER, addresses=[f"30617:{OWNER.pubkey}:repo"], created_at=NOW + 12)
     return {
         "announce": offering(listing(OWNER, "repo", 0, MAINTAINER)),
         "hold a state": offering(state("repo", 1, first)),
@@ -141,13 +149,16 @@ def acts() -> dict[str, Act]:
         "wait for its second end": waiting(430),
         "wait until it is forgotten": waiting(1900),
         "delist": offering(events.announcement(MAINTAINER, "repo", created_at=NOW + 11)),
+        "delete the announcement": offering(deletion),
+        "announce it once more": offering(listing(OWNER, "repo", NOT_BARRED, MAINTAINER)),
+        "publish its state": offering(state("repo", NOT_BARRED + 1, second)),
+        "purge": purge,
     }
 
 
 NAMES: Final = tuple(acts())
 # Their transaction comes before the alignment that they bring (B 9).
 ALIGNED_LATER: Final = ("announce as a co-maintainer", "delist")
-EVICTED: Final = f"repository {OWNER.npub}/evicted.git"
 
 
 @attrs.frozen
@@ -264,6 +275,8 @@ async def look(engine: PurgatorySync) -> Look:
             read_head(path),
             proven,
         )
+    for path in engine.settings.git_data_path.glob(".deleted/npub1*/*"):
+        seen[f"deleted {path.parent.name}/{path.stem}"] = list_refs(path)
     return seen
 
 
@@ -287,8 +300,8 @@ def require_between(found: Look, old: Look, new: Look, act: str) -> None:
     for what in found.keys() | old.keys() | new.keys():
         is_old, is_new = found.get(what) == old.get(what), found.get(what) == new.get(what)
         assert is_old or is_new, f"{what} is {found.get(what)}"
-        # A placeholder without its ref ends like one with it, an eviction may leave the folder.
-        if together and is_old != is_new and not what.startswith("placeholder") and what != EVICTED:
+        # A placeholder without its ref ends like one with it.
+        if together and is_old != is_new and not what.startswith("placeholder"):
             sides.add(is_new)
     assert len(sides) < 2, "half of it is done"
 
@@ -305,12 +318,10 @@ async def require_healed(moment: Moment, old: Look, new: Look) -> None:
         for path in git_data.glob("npub1*/*.git"):
             git(path, "fsck", "--connectivity-only")
         await acts()[NAMES[moment.act]](engine)
-        again = dict(await look(engine))
+        again = await look(engine)
         if moment.act == NAMES.index("wait for many ends"):
             await trio.sleep(2 * AT_MOST_EVERY_SECS)  # what goes next may have to wait for it
             assert not any(present_oids(each, [STRAY.oid]) for each in git_data.glob("npub1*/*"))
-    if EVICTED not in new:
-        again.pop(EVICTED, None)
     assert again == new, "done again it comes to something else"
 
 

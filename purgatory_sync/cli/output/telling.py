@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
-from ...engine.keeping.caretaker import ListedRepository
+from ...engine.keeping.caretaker import ListedDeleted, ListedRepository
 from ...engine.keeping.purging import Purged
 from ...engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
 from ...node.operator.node_status import NodeStatus
@@ -103,6 +103,17 @@ def tell_repositories(listed: Sequence[ListedRepository]) -> Text:
     return Text("\n").join(lines)
 
 
+def tell_deleted(listed: Sequence[ListedDeleted]) -> Text:
+    """Each deleted repository in a line, then how many there are."""
+    lines = []
+    for each in listed:
+        leaves = "leaves by no time" if each.leaves_at is None else f"leaves {utc(each.leaves_at)}"
+        line = f"{each.npub}/{plain(each.identifier)}  deleted {utc(each.deleted_at)}, {leaves}"
+        lines.append(Text(f"{line}, {each.size} bytes"))
+    lines.append(Text(f"{len(listed)} deleted repositories are kept"))
+    return Text("\n").join(lines)
+
+
 def tell_purged(purged: Purged) -> Text:
     """What went, or would go."""
     return Text("\n").join(_purged(purged))
@@ -117,6 +128,8 @@ def _purged(purged: Purged) -> Iterator[Text]:
         yield Text(f"  {event_id}")
     if (more := purged.served + purged.held - _IDS_SHOWN) > 0:
         yield Text(f"  … and {more} more")
+    if purged.kept:
+        yield Text("repositories with data are kept for a time: `list --deleted`, or add --at-once")
     if not purged.executed:
         yield Text("nothing was changed: --execute does it")
     else:

@@ -44,6 +44,7 @@ from ...release.making import (
 from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
+from ...release.retiring import retire
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import CurationSettings, Settings
@@ -202,7 +203,7 @@ class Admission:
         # What is begun is ended: journal, memory, disk, refs.
         with trio.CancelScope(shield=True), self._room_for(entry):
             unruled = _unruled(parsed, verdict, targets)
-            before = [await self.core.index.data(each) for each in unruled if verdict.evicts]
+            before = [await self.core.index.data(each) for each in unruled]
             answer = await self._follow(parsed, origin, verdict, entry)
             for each in before:
                 await end_beside(self.core, each)
@@ -212,6 +213,9 @@ class Admission:
             for identifier in verdict.removes:
                 if (made := self.core.ledger.made(parsed.event.pubkey, identifier)) is not None:
                     await remove_ending(self.core, made)
+            for data in before:
+                for owner in dict.fromkeys((parsed.event.pubkey, *data.known)):
+                    await retire(self.core, owner, data.identifier)
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
                 answer = await self._find_room(parsed.event, known) or answer
         return answer

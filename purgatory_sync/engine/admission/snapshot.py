@@ -31,6 +31,7 @@ from ...purgatory.purgatory import Purgatory
 from ...release.index.missing_objects import concern_in
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import EVERYTHING, RepositoryIndex
+from ...release.index.retained_repositories import RetainedRepositories
 from ...settings import CurationSettings
 from ...store.protocol import Store
 
@@ -279,8 +280,13 @@ class SnapshotBuilder:
                 *(entry.parsed for entry in held if entry.event.created_at <= until),
                 *(e for e in _overdue(self.purgatory, author) if e.event.created_at <= until),
             ),
-            await self.repositories.run(self.repositories.identifiers_of, author),
+            await self.repositories.run(self._on_disk, author),
         )
+
+    def _on_disk(self, owner: str) -> tuple[str, ...]:
+        """The identifiers of an owner's repositories, also of those that were deleted."""
+        deleted = RetainedRepositories(self.repositories).identifiers_of(owner)
+        return tuple(sorted({*self.repositories.identifiers_of(owner), *deleted}))
 
     async def _named(self, deletion: Deletion) -> Targets:
         ids, addresses = deletion.ids, deletion.addresses

@@ -20,6 +20,7 @@ from ...errors import ConfigurationError, RepositoryError
 from ...git.folder.folder_owner import OWNER
 from ...git.folder.repository_copy import copy_file, copy_repository
 from ...release.commit import Core
+from ...release.index.retained_repositories import RetainedRepositories
 from ...release.releaser import Releaser
 from ...runtime.blocking import blocking
 from ...runtime.clock import WallClock
@@ -140,6 +141,10 @@ class Backup:
                 await blocking(self._place, self._copy_all, paths, part)
             done += len(paths)
             tell(f"{done} of {len(named)} repositories")
+        retained = RetainedRepositories(repositories)
+        for each in await blocking(self._place, retained.all):
+            async with self.releaser.hold(each.identifier):
+                await blocking(self._place, self._copy_all, [each.retained.path], part)
         return done
 
     def _copy_all(self, paths: Sequence[Path], part: Path) -> None:

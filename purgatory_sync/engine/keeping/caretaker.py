@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
 from ...errors import InvalidKey, RepositoryError
-from ...git.disk.layout import require_format
+from ...git.disk.layout import local_failure, require_format
 from ...nostr.authority.repository_data import Standing
 from ...nostr.keys import decode_npub, encode_npub
 from ...release.commit import Core
 from ...release.index.repositories import Repositories
+from ...release.index.retained_repositories import RetainedRepositories
 from ...release.releaser import Releaser
+from ...runtime.folders import folder_bytes
+from ...settings import KeepingSettings
 from ...store.protocol import Change, Made
 from ..upkeep.authority_report import RepositoryAuthority, report_authority
 from ..verifying.verify_record import VerifyRecord
+from .deleted_keeper import SECS_PER_DAY
 
 _STANDINGS: dict[Standing, Literal["served", "held", "expired"]] = {
     Standing.SERVED: "served",
@@ -45,12 +50,29 @@ class ListedRepository:
 
 
 @attrs.frozen
+class ListedDeleted:
+    """One repository that was deleted and is kept for a time.
+
+    Attributes:
+      deleted_at, leaves_at: Unix seconds; `leaves_at` is None where it leaves by no time.
+      size: bytes of its files; those that others have by hard links too count.
+    """
+
+    npub: str
+    identifier: str
+    deleted_at: int
+    leaves_at: float | None
+    size: int
+
+
+@attrs.frozen
 class Caretaker:
     """Looks at the git folder as a whole; changes it under the identifier's lock."""
 
     core: Core
     releaser: Releaser
     record: VerifyRecord = attrs.field(factory=lambda: VerifyRecord(None))
+    keeping: KeepingSettings = attrs.field(factory=KeepingSettings)
 
     async def list(self) -> tuple[ListedRepository, ...]:
         """Every repository on the disk, no matter who put it there, by owner and identifier.
@@ -66,8 +88,33 @@ class Caretaker:
             raise RepositoryError(f"{repositories.git_data} cannot be read: {error}") from error
         return tuple([await self._look(owner, identifier) for owner, identifier in named])
 
+    async def deleted(self) -> tuple[ListedDeleted, ...]:
+        """Those that were deleted and are kept for a time, the oldest first (B 13.10).
+
+        Raises:
+          RepositoryError: the folder cannot be read.
+        """
+        repositories = self.core.repositories
+        try:
+            return await repositories.run(self._deleted)
+        except OSError as error:
+            raise RepositoryError(f"{repositories.git_data} cannot be read: {error}") from error
+
+    def _deleted(self) -> tuple[ListedDeleted, ...]:
+        kept_secs = self.keeping.deleted_retention_days * SECS_PER_DAY
+        listed = []
+        for each in RetainedRepositories(self.core.repositories).all():
+            known = self.core.ledger.made(each.owner, each.identifier) is not None
+            leaves = each.at + kept_secs if known and kept_secs < math.inf else None
+            size = folder_bytes(each.retained.path)
+            npub = encode_npub(each.owner)
+            listed.append(ListedDeleted(npub, each.identifier, each.at, leaves, size))
+        return tuple(listed)
+
     async def remove(self, name: str) -> ListedRepository:
         """Remove a repository that is neither served nor held, no matter who put it there.
+
+        Also one that was deleted and is kept for a time.
 
         Args:
           name: `npub1…/identifier`.
@@ -83,7 +130,7 @@ class Caretaker:
         owner, identifier = await self._find(name)
         async with self.releaser.hold(identifier):
             if not repositories.exists(owner, identifier):
-                raise RepositoryError(f"there is no repository {name} here")
+                return await self._remove_deleted(owner, identifier)
             known = (await self.core.index.data(identifier)).known.get(owner)
             # Whether it is hosted depends on settings, which a stopped node's shell may not have.
             if known is not None and known.standing in (Standing.SERVED, Standing.HELD):
@@ -97,6 +144,20 @@ class Caretaker:
                 await self.core.ledger.apply(Change(forget_made=[made]))
         return listed
 
+    async def _remove_deleted(self, owner: str, identifier: str) -> ListedRepository:
+        repositories = self.core.repositories
+        retained = RetainedRepositories(repositories)
+        npub, made = encode_npub(owner), self.core.ledger.made(owner, identifier)
+        try:
+            if not await repositories.run(retained.of, owner, identifier):
+                raise RepositoryError(f"there is no repository {npub}/{identifier} here")
+            await repositories.run(retained.remove_all, owner, identifier)
+        except OSError as error:
+            raise local_failure(f"remove {npub}/{identifier}", error) from error
+        if made is not None:
+            await self.core.ledger.apply(Change(forget_made=[made]))
+        return ListedRepository(npub, identifier, made is not None, True, "none")
+
     async def _find(self, name: str) -> tuple[str, str]:
         """The repository of that very name on the disk; `.git` at its end may be left out or not.
 
@@ -105,7 +166,9 @@ class Caretaker:
         """
         owner, identifier = _parse(name)
         repositories = self.core.repositories
-        there = await repositories.run(repositories.all_named)
+        there = set(await repositories.run(repositories.all_named))
+        retained = RetainedRepositories(repositories)
+        there.update((owner, i) for i in await repositories.run(retained.identifiers_of, owner))
         for each in (identifier, identifier.removesuffix(".git")):
             if (owner, each) in there:
                 return owner, each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +34,7 @@ from ..verifying.verifier import Verifier
 from ..verifying.verify_record import VerifyRecord
 from .backup import Backup
 from .caretaker import Caretaker
+from .deleted_keeper import retiring
 from .keepers import Keepers
 from .purging import Purger
 from .store_copy import copy_database
@@ -63,12 +64,12 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
         try:
             journal = await store.load()
             await require_pair(store, journal, repositories, settings)
-            core = _core(store, journal, repositories, settings)
-            releaser = Releaser(core, IdentifierLocks())
             clock, record = WallClock.from_system(), VerifyRecord(settings.relay_data_path)
+            core = _core(store, journal, repositories, settings, retiring(settings.keeping, clock))
+            releaser = Releaser(core, IdentifierLocks())
             await repositories.run(record.load)
             yield Keepers(
-                Caretaker(core, releaser, record),
+                Caretaker(core, releaser, record, settings.keeping),
                 Backup(core, releaser, settings, clock, nullcontext),
                 Purger(store, core, releaser, clock),
                 Verifier(store, core, releaser, clock, nullcontext, record=record),
@@ -95,7 +96,13 @@ async def _opened(folder: Path, *, looks: bool) -> AsyncIterator[Store]:
         os.close(lock)
 
 
-def _core(store: Store, journal: Journal, repositories: Repositories, settings: Settings) -> Core:
+def _core(
+    store: Store,
+    journal: Journal,
+    repositories: Repositories,
+    settings: Settings,
+    retires: Callable[[], float] | None,
+) -> Core:
     purgatory = Purgatory(settings.purgatory, settings.sync)
     for row in journal.held:
         with suppress(InvalidEvent):  # a start tells of it
@@ -103,7 +110,7 @@ def _core(store: Store, journal: Journal, repositories: Repositories, settings: 
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
     ledger = Ledger(store, index)
     ledger.restore_made(journal.made)
-    return Core(index, ledger, purgatory, repositories, lambda _: None)
+    return Core(index, ledger, purgatory, repositories, lambda _: None, retires)
 
 
 def _hold(row: HeldRow, purgatory: Purgatory) -> None:

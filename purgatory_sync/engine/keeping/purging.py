@@ -20,10 +20,12 @@ from ...nostr.state import State
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
 from ...release.commit import Core, forget
 from ...release.index.repository_index import EVERYTHING
+from ...release.index.retained_repositories import RetainedRepositories
 from ...release.making import remove_ending
 from ...release.pr_release import drop_deleted_pull_request_refs
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
+from ...release.retiring import retire
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...store.protocol import Change, Made, Store
@@ -37,7 +39,8 @@ class Purged:
 
     Attributes:
       executed: whether it was done; else nothing was changed.
-      repositories: `npub1…/identifier` of those that leave the disk, with all their data.
+      repositories: `npub1…/identifier` of those that leave, with all their data.
+      kept: whether these stay for a time, out of every path (B 13.10).
       served, held: how many events are served, and held, no longer.
       event_ids: their ids, at most 1,000.
     """
@@ -47,6 +50,7 @@ class Purged:
     served: int
     held: int
     event_ids: tuple[str, ...]
+    kept: bool = False
 
 
 IDS_SHOWN = 1_000
@@ -70,7 +74,7 @@ class Purger:
     releaser: Releaser
     clock: WallClock
 
-    async def purge(self, name: str, *, execute: bool) -> Purged:
+    async def purge(self, name: str, *, execute: bool, at_once: bool = False) -> Purged:
         """Take out a repository, all of an author, or one event.
 
         A repository goes with its owner's announcements and states of it; what others wrote about
@@ -80,6 +84,8 @@ class Purger:
         Args:
           name: `npub1…/identifier`, an npub, or an event's id.
           execute: else only what would go is told.
+          at_once: repositories leave the disk now, those that were deleted before too; else they
+            are kept like all that is deleted.
 
         Raises:
           ConfigurationError: it names nothing that is here.
@@ -88,17 +94,18 @@ class Purger:
 
         Cancelled before it begins nothing has changed; what has begun is ended.
         """
-        doomed = await self._find(name)
+        at_once = at_once or self.core.retires is None
+        doomed = await self._find(name, at_once)
         if not execute:
-            return _told(doomed, executed=False)
+            return _told(doomed, executed=False, kept=not at_once)
         async with self.releaser.hold(*_identifiers(doomed)):
-            doomed = await self._find(name)
+            doomed = await self._find(name, at_once)
             with trio.CancelScope(shield=True):
-                await self._carry_out(doomed)
+                await self._carry_out(doomed, at_once)
         log.info("purged", what=name, events=len(doomed.served) + len(doomed.held))
-        return _told(doomed, executed=True)
+        return _told(doomed, executed=True, kept=not at_once)
 
-    async def _find(self, name: str) -> _Doomed:
+    async def _find(self, name: str, at_once: bool) -> _Doomed:
         if is_hex_key(name):
             doomed = await self._of_event(name)
         else:
@@ -110,10 +117,19 @@ class Purger:
                     f"{name} names nothing: write npub1…/identifier, npub1…, or an event's id"
                     f" ({error})"
                 ) from error
+            there = await self._there(owner, at_once)
             found = self._of_repository(owner, identifier) if slash else self._of_author(owner)
-            doomed = await found
+            doomed = attrs.evolve(
+                await found,
+                repositories=tuple(
+                    RepositoryId(owner, each) for each in there if not slash or each == identifier
+                ),
+            )
         if not (doomed.repositories or doomed.served or doomed.held):
-            raise ConfigurationError(f"nothing of {name} is here")
+            raise ConfigurationError(
+                f"nothing of {name} is here, or only what was deleted and is kept for a time:"
+                " `list --deleted` shows it, --at-once purges it too"
+            )
         return doomed
 
     async def _of_event(self, event_id: str) -> _Doomed:
@@ -133,29 +149,33 @@ class Purger:
             for each in self._held_of(owner)
             if isinstance(each.parsed, Announcement | State) and identifier in each.identifiers
         ]
-        there = self.core.repositories.exists(owner, identifier)
-        repositories = (RepositoryId(owner, identifier),) if there else ()
-        return _Doomed(repositories, tuple(served), tuple(held))
+        return _Doomed((), tuple(served), tuple(held))
 
     async def _of_author(self, owner: str) -> _Doomed:
         served = await self.store.query([Filter(authors=frozenset((owner,)))], EVERYTHING)
+        return _Doomed((), tuple(served), tuple(self._held_of(owner)))
+
+    async def _there(self, owner: str, at_once: bool) -> list[str]:
+        """The identifiers of an owner's repositories that would leave."""
         repositories = self.core.repositories
-        identifiers = await repositories.run(repositories.identifiers_of, owner)
-        named = tuple(RepositoryId(owner, each) for each in identifiers)
-        return _Doomed(named, tuple(served), tuple(self._held_of(owner)))
+        found = set(await repositories.run(repositories.identifiers_of, owner))
+        if at_once:
+            deleted = RetainedRepositories(repositories)
+            found.update(await repositories.run(deleted.identifiers_of, owner))
+        return sorted(found)
 
     def _held_of(self, owner: str) -> list[HeldEvent]:
         purgatory = self.core.purgatory
         every: Sequence[HeldEvent] = (*purgatory.announcements(), *purgatory.hunted_events())
         return [each for each in every if each.event.pubkey == owner]
 
-    async def _carry_out(self, doomed: _Doomed) -> None:
+    async def _carry_out(self, doomed: _Doomed, at_once: bool) -> None:
         """One transaction; then memory, refs, and the repositories."""
-        core, ending = self.core, [self._ending(each) for each in doomed.repositories]
+        core, leaving = self.core, [self._leaving(each, at_once) for each in doomed.repositories]
         change = Change(
             delete=[event.id for event in doomed.served],
             unhold=[each.event_id for each in doomed.held],
-            made=ending,
+            made=leaving,
         )
         await core.ledger.apply(change)
         for each in doomed.held:
@@ -167,16 +187,20 @@ class Purger:
                 await drop_deleted_pull_request_refs(core, one)
             if isinstance(one, State | PullRequest):
                 await note_what_ends(core, as_hunted(one, Origin.USER, self.clock.now()))
-        for note in ending:
-            await remove_ending(core, note)
+        for note in leaving:
+            if note.ending:
+                await remove_ending(core, note)
         for identifier in _identifiers(doomed):
             await self.releaser.process_locked(identifier, bring_up=True)
+        unannounced = {(note.owner, note.identifier) for note in leaving}
+        unannounced |= {(e.owner, e.identifier) for e in parsed if isinstance(e, Announcement)}
+        for owner, identifier in sorted(unannounced):
+            await retire(core, owner, identifier)
 
-    def _ending(self, repository: RepositoryId) -> Made:
-        """A note, so that a crash does not keep it."""
-        made = self.core.ledger.made(repository.owner, repository.identifier)
-        made = made or Made(repository.owner, repository.identifier, "")
-        return attrs.evolve(made, ending=True)
+    def _leaving(self, repository: RepositoryId, at_once: bool) -> Made:
+        """A note, so that a crash does not keep it at its place, be it made here or found."""
+        owner, identifier = repository.owner, repository.identifier
+        return Made(owner, identifier, "", filled=True, ending=at_once)
 
 
 def _identifiers(doomed: _Doomed) -> list[str]:
@@ -199,7 +223,7 @@ def _of_events(events: Iterable[Event]) -> Iterable[str]:
             yield from (each.identifier for each in named if each is not None)
 
 
-def _told(doomed: _Doomed, *, executed: bool) -> Purged:
+def _told(doomed: _Doomed, *, executed: bool, kept: bool) -> Purged:
     ids = [*(event.id for event in doomed.served), *(each.event_id for each in doomed.held)]
     return Purged(
         executed,
@@ -207,4 +231,5 @@ def _told(doomed: _Doomed, *, executed: bool) -> Purged:
         len(doomed.served),
         len(doomed.held),
         tuple(ids[:IDS_SHOWN]),
+        kept and bool(doomed.repositories),
     )

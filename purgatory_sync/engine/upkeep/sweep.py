@@ -34,6 +34,7 @@ from ...release.making import remove_made_empty
 from ...release.releaser import Releaser
 from ...release.repository_sync import drop_refs
 from ...release.retention import note_what_ends, note_what_leaves
+from ...release.retiring import retire
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import PurgatorySettings
@@ -213,6 +214,8 @@ class Sweeper:
                 await end_beside(self.core, data)
             # The keys that it authorised have no authority now: another state may rule (B 3.4).
             await self.releaser.process_locked(held.identifier, bring_up=True)
+            for owner in data.known:
+                await retire(self.core, owner, held.identifier)
         elif step is AnnouncementStep.SOFT_EXPIRE:
             row = attrs.evolve(row_of(held), soft_expired_at=now)
             await self.core.ledger.apply(Change(hold=[row]))

@@ -48,7 +48,8 @@ class Question:
     `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier,
     `authority`: either, or empty, `backup`: the path of a folder). `names` are those of
     repositories (`verify`; none: all), `repair` says whether to repair them; `execute` whether to
-    do it (`purge`, of a repository, an npub or an event id).
+    do it (`purge`, of a repository, an npub or an event id), `at_once` whether repositories are
+    deleted now; `deleted` asks for those that were (`list`).
     """
 
     do: Literal[
@@ -67,6 +68,8 @@ class Question:
     names: tuple[str, ...] = ()
     repair: bool = False
     execute: bool = False
+    at_once: bool = False
+    deleted: bool = False
 
 
 def _no_relays() -> tuple[RelayStatus, ...]:
@@ -240,7 +243,8 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
     if request.do == "fate":
         return await desk.explainer.fate(request.name)
     if request.do == "list":
-        return await desk.keepers.caretaker.list()
+        caretaker = desk.keepers.caretaker
+        return await (caretaker.deleted() if request.deleted else caretaker.list())
     if request.do == "authority":
         return await desk.keepers.caretaker.authority(request.name)
     if request.do == "remove":
@@ -250,7 +254,9 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
     if request.do == "backup":
         return await desk.keepers.backup.make(Path(request.name), progress.tell)
     if request.do == "purge":
-        return await desk.keepers.purger.purge(request.name, execute=request.execute)
+        return await desk.keepers.purger.purge(
+            request.name, execute=request.execute, at_once=request.at_once
+        )
     if request.do == "verify":
         return await desk.keepers.verifier.verify(
             request.names, repair=request.repair, tell=progress.tell

@@ -45,6 +45,10 @@ class Ledger:
         """What is noted of the making of an owner's repository; None for one that was found."""
         return self._made.get((owner, identifier))
 
+    def all_made(self) -> list[Made]:
+        """What is noted of all that was made."""
+        return list(self._made.values())
+
     async def apply(self, change: Change) -> Applied:
         """Change the store durably; see `Store.apply`."""
         try:

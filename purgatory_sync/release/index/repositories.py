@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -72,7 +73,7 @@ class Repositories:
 
     Attributes:
       removals: how many repositories were removed, or begun to be, since the start.
-      before_removal: called with the path of a repository that is about to be removed.
+      before_removal: called with the path of a repository that is about to be removed or moved.
       exact_names: whether the file system tells names apart that differ in case or Unicode's form.
     """
 
@@ -220,11 +221,17 @@ class Repositories:
           RepositoryError: the disk refuses.
         """
         path = self.path(owner, identifier)
+        with self.leaving(path):
+            remove_repository(path, self.tmp)
+
+    @contextmanager
+    def leaving(self, path: Path) -> Iterator[None]:
+        """What is remembered of a repository is forgotten: in the block it leaves its place."""
         if self.before_removal is not None:
             self.before_removal(path)
         self._existing.discard(path)
         self.removals += 1
-        remove_repository(path, self.tmp)
+        yield
         self._existing.discard(path)
         self.removals += 1
         with self._walking:
