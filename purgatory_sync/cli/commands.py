@@ -21,6 +21,7 @@ from ..errors import ConfigurationError
 from ..settings_loader import Loaded, SetBy, Setting, all_settings, load_settings
 from ..settings_values import NEVER
 from ..version import PROGRAM, __version__
+from .adopting import add_adopting_command
 from .authority_command import add_authority_command
 from .fetching import fetch_by_hand
 from .keeping import add_keeping_commands
@@ -115,6 +116,7 @@ def _app(run: Run) -> App:
     add_authority_command(app)
     add_verifying_command(app)
     add_peer_names(app)
+    add_adopting_command(app)
     fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
     usage = f"Usage: {PROGRAM} fetch URL OID… --into PATH [OPTIONS]"
     app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.", usage=usage)

@@ -48,6 +48,7 @@ from .keeping.caretaker import Caretaker
 from .keeping.deleted_keeper import DeletedKeeper, retiring
 from .keeping.keepers import Keepers
 from .keeping.purging import Purger
+from .predecessor import Predecessor, PredecessorContext
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
@@ -100,6 +101,7 @@ async def open_engine(
     git_transport: httpx.AsyncBaseTransport | None = None,
     choose_key: ChooseKey | None = None,
     begins: Callable[[str], None] = _say_nothing,
+    predecessor: str | None = None,
 ) -> AsyncIterator[PurgatorySync]:
     """Yield a running engine; when the block ends, it has ended.
 
@@ -120,6 +122,8 @@ async def open_engine(
       choose_key: told the public key (hex) that the store knows the service by, or None, before
         anything begins; returns the one that the store knows from then on, or raises.
       begins: called with each thing that the start does, for whom it takes long.
+      predecessor: where the server that had our name so far is reached, as
+        http(s)://host[:port][/path]; git data is then asked for there and nowhere else (B 13.10).
 
     Raises:
       ConfigurationError: the data directory cannot be used; nothing was changed.
@@ -141,6 +145,7 @@ async def open_engine(
             gate or Gate.for_settings(settings.hunt),
             clock or WallClock.from_system(),
             git_transport,
+            Predecessor(predecessor, settings.service) if predecessor is not None else None,
         )
         journal = await given.store.load()
         begins("looking at the git folder")
@@ -215,6 +220,7 @@ class _Given:
     gate: Gate
     clock: WallClock
     git_transport: httpx.AsyncBaseTransport | None
+    predecessor: Predecessor | None
 
 
 @attrs.frozen
@@ -299,7 +305,7 @@ async def _put_together(
         known=known,
     )
     await stack.enter_async_context(client)
-    context = RealSyncContext(core, releaser, client, clock, settings.service)
+    context = _make_context(given, core, releaser, client)
     throttles = _make_throttles(given, context, journal, throttle_journal)
     in_flight = PushesInFlight()
     sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)
@@ -395,6 +401,14 @@ def _make_pusher(
         settings.service,
         settings.curation,
     )
+
+
+def _make_context(
+    given: _Given, core: Core, releaser: Releaser, client: GitClient
+) -> RealSyncContext:
+    if given.predecessor is None:
+        return RealSyncContext(core, releaser, client, given.clock, given.settings.service)
+    return PredecessorContext(core, releaser, client, given.clock, None, given.predecessor)
 
 
 def _make_throttles(

@@ -57,24 +57,60 @@ def service_key(
       ConfigurationError: a source is empty, cannot be read or is no key; two differ; or the store
         knows another key.
     """
-    path = settings.relay_data_path / FILE
-    in_memory = settings.database_backend == "memory"
-    found = [*_given(settings, environ), *([] if in_memory else _kept(path))]
-    for other in found[1:]:
-        if other.key.pubkey != found[0].key.pubkey:
-            raise ConfigurationError(
-                f"{found[0].source} and {other.source} hold two different keys: remove the one"
-                " that is not this service's"
-            )
-    if not found:
-        found = [_new(path, known, in_memory=in_memory, new_identity=new_identity)]
-    chosen = found[0]
+    chosen = present_key(settings, environ)
+    if chosen is None:
+        path, in_memory = settings.relay_data_path / FILE, settings.database_backend == "memory"
+        chosen = _new(path, known, in_memory=in_memory, new_identity=new_identity)
     if known is not None and known != chosen.key.pubkey and not new_identity:
         raise ConfigurationError(
             f"{chosen.source} holds the key of {chosen.key.npub}, but the store knows this service"
             f" as {encode_npub(known)}: set that key, or {_NEW_IDENTITY}"
         )
     return chosen
+
+
+def present_key(settings: Settings, environ: Mapping[str, str]) -> Found | None:
+    """The key that is there, given or kept; None where the first start would make one.
+
+    Raises as `service_key`, but for what the store knows.
+    """
+    in_memory = settings.database_backend == "memory"
+    kept = [] if in_memory else _kept(settings.relay_data_path / FILE)
+    found = [*_given(settings, environ), *kept]
+    for other in found[1:]:
+        if other.key.pubkey != found[0].key.pubkey:
+            raise ConfigurationError(
+                f"{found[0].source} and {other.source} hold two different keys: remove the one"
+                " that is not this service's"
+            )
+    return found[0] if found else None
+
+
+def take_over_key(file: Path, settings: Settings) -> Found:
+    """Keep another server's key as this service's, in `service.nsec` beside the store (0600).
+
+    Args:
+      file: holds an nsec or 64 hex digits; it stays as it is.
+
+    Raises:
+      ConfigurationError: it cannot be read or is no key, or another one is kept already.
+    """
+    given, path = _read(file, "--key-file"), settings.relay_data_path / FILE
+    for kept in _kept(path):
+        if kept.key.pubkey != given.key.pubkey:
+            raise ConfigurationError(
+                f"{path} holds another key, that of {kept.key.npub}, than {file}: remove the one"
+                " that is not this service's"
+            )
+        return kept
+    try:
+        _write(path, given.key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be written ({error.strerror or error}): let this user write it, or set"
+            f" {_VARIABLE}_FILE"
+        ) from error
+    return Found(str(path), given.key)
 
 
 def _given(settings: Settings, environ: Mapping[str, str]) -> Iterator[Found]:
@@ -138,8 +174,10 @@ def _new(path: Path, known: str | None, *, in_memory: bool, new_identity: bool) 
             f"the store knows this service as {encode_npub(known)}, but its key is gone: put"
             f" {path} back, or set {_VARIABLE}_FILE, or {_NEW_IDENTITY}"
         )
+    key = _new_key()
     try:
-        return Found(str(path), _made(path))
+        _write(path, key)
+        return Found(str(path), key)
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be written ({error.strerror or error}): let this user write it, or set"
@@ -155,9 +193,8 @@ def _new_key() -> SecretKey:
             continue
 
 
-def _made(path: Path) -> SecretKey:
-    """Make a key and show its file whole: a crash leaves none or all of it."""
-    key = _new_key()
+def _write(path: Path, key: SecretKey) -> None:
+    """Show the file of a key whole: a crash leaves none or all of it; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -175,4 +212,3 @@ def _made(path: Path) -> SecretKey:
         os.fsync(folder)
     finally:
         os.close(folder)
-    return key

@@ -34,7 +34,7 @@ class Following:
     def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
         self._engine = engine
         self._gone_while_reading: set[str] | None = None
-        self._upstream = Upstream(settings, engine.gate, engine.offer, local=_Here(engine))
+        self._upstream = Upstream(settings, engine.gate, engine.offer, local=Here(engine))
         # A service whose repositories are copied knows them best.
         if copied := settings.curation.archive_grasp_services:
             self._upstream.follow([f"{_RELAY_SCHEME[scheme_of(each)]}://{each}" for each in copied])
@@ -86,7 +86,7 @@ class Following:
         self._gone_while_reading = None
 
 
-class _Here:
+class Here:
     """What is here, as reconciling with relays needs it."""
 
     def __init__(self, engine: PurgatorySync) -> None:

@@ -33,7 +33,7 @@ async def learn_limits(
         return
     try:
         with trio.fail_after(DOCUMENT_SECS):
-            document = await _fetch(url, gate, tls)
+            document = await fetch_document(url, gate, tls)
         if document is not None:
             limits.told(document)
     except (AttemptFailed, OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
@@ -43,7 +43,11 @@ async def learn_limits(
     limits.asked_document_at = now
 
 
-async def _fetch(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> bytes | None:
+async def fetch_document(url: WebUrl, gate: Gate, tls: ssl.SSLContext) -> bytes | None:
+    """What a relay says of itself, up to 64 KiB; None where it answers with another status.
+
+    Raises what the gate and the connection raise; InvalidDocument: it is longer.
+    """
     stream: trio.abc.Stream = await gate.open_tcp(url.host, url.port)
     try:
         if url.scheme == "wss":

@@ -75,6 +75,7 @@ class Intake:
         self._moment = 0
         self._again: list[Event] = []
         self._stirred = trio.Event()
+        self._idle = trio.Event()
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -89,6 +90,13 @@ class Intake:
                 for event in again:
                     self._settled.discard(event)
                     await self.take(event)
+                self._idle.set()
+
+    async def settle(self) -> None:
+        """Wait until all that was taken is judged, what is judged again by then too."""
+        while self._in_hand or self._again:
+            self._idle = trio.Event()
+            await self._idle.wait()
 
     def knows(self, event_id: str) -> bool:
         """Whether an event was refused, and nothing came that it lacked."""
@@ -139,6 +147,7 @@ class Intake:
         finally:
             self._in_hand.discard(event)
             self._slots.release()
+            self._idle.set()
 
     def _came_since(self, moment: int, keys: Sequence[str]) -> bool:
         return any((self._brought.get(key) or 0) > moment for key in keys)
