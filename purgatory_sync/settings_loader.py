@@ -14,20 +14,13 @@ import attrs
 from . import settings_values as values
 from .env_file import read_env_file
 from .errors import ConfigurationError
+from .foreign_settings import HINTS
 from .settings import Settings
 
 PREFIX: Final = "NGIT_"
 MASK: Final = "***"
 NODE: Final = ""
 
-# Settings that environment files of operators hold already, and that do nothing here so far.
-WITHOUT_EFFECT: Final = frozenset(
-    f"NGIT_{name}"
-    for name in (
-        "GRASP06_ENABLE",
-        "SYNC_DISCONNECT_CHECK_INTERVAL_SECS",
-    )
-)
 _ZERO_MAKES_SENSE: Final = frozenset(
     f"NGIT_{name}"
     for name in (
@@ -301,10 +294,10 @@ def _warnings(named: Iterable[str], known: set[str]) -> tuple[str, ...]:
     for variable in sorted(named):
         if variable in known:
             continue
-        if variable in WITHOUT_EFFECT:
-            found.append(f"{variable} has no effect yet")
+        if (hint := HINTS.get(variable)) is not None:
+            found.append(f"{variable} has no effect here: {hint}")
             continue
-        near = difflib.get_close_matches(variable, sorted(known | WITHOUT_EFFECT), n=1)
+        near = difflib.get_close_matches(variable, sorted(known | HINTS.keys()), n=1)
         guess = f": did you mean {near[0]}?" if near else ""
         found.append(f"{variable}: unknown setting, ignored{guess}")
     return tuple(found)

@@ -4,7 +4,7 @@ import math
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from purgatory_sync.env_file import parse_env, read_env_file
 from purgatory_sync.errors import ConfigurationError
+from purgatory_sync.foreign_settings import HINTS
 from purgatory_sync.nostr.keys import encode_npub
 from purgatory_sync.settings import GIB, Proxy, Settings
 from purgatory_sync.settings_loader import (
-    WITHOUT_EFFECT,
     Loaded,
     SetBy,
     all_settings,
@@ -328,13 +328,83 @@ def test_unknown_variables_are_named_with_the_nearest_known_name(tmp_path: Path)
     assert loaded.settings == Settings()
     assert loaded.warnings == (
         "NGIT_GIT_DATAPATH: unknown setting, ignored: did you mean NGIT_GIT_DATA_PATH?",
-        "NGIT_SYNC_DISCONNECT_CHECK_INTERVAL_SECS has no effect yet",
+        "NGIT_SYNC_DISCONNECT_CHECK_INTERVAL_SECS has no effect here: a lost connection is noticed"
+        " at once",
         "NGIT_ZZZZZZ_QQQQ: unknown setting, ignored",
     )
 
 
-def test_what_has_no_effect_yet_is_no_setting() -> None:
-    assert WITHOUT_EFFECT.isdisjoint(each.variable for each in all_settings())
+PEERS: Final = [
+    "DOMAIN",
+    "BASE_PATH",
+    "BIND_ADDRESS",
+    "TRUSTED_PROXY_CIDRS",
+    "RELAY_OWNER_NSEC",
+    "RELAY_NAME",
+    "RELAY_DESCRIPTION",
+    "GIT_DATA_PATH",
+    "RELAY_DATA_PATH",
+    "DATABASE_BACKEND",
+    "STARTUP_INTEGRITY_IDENTIFIERS",
+    "METRICS_ENABLED",
+    "METRICS_CONNECTION_PER_IP_ABUSE_THRESHOLD",
+    "METRICS_TOP_N_REPOS",
+    "LOG_LEVEL",
+    "SYNC_BOOTSTRAP_RELAY_URL",
+    "SYNC_PLUS_ENABLED",
+    "USER_INDEX_RELAYS",
+    "SYNC_PLUS_FALLBACK_RELAYS",
+    "SYNC_RECURSIVE_DESCENDANT_LIMIT",
+    "SYNC_MAX_BACKOFF_SECS",
+    "SYNC_BASE_BACKOFF_SECS",
+    "SYNC_DISCONNECT_CHECK_INTERVAL_SECS",
+    "SYNC_DISABLE_NEGENTROPY",
+    "SYNC_ALLOW_NON_GLOBAL_TARGETS",
+    "REJECTED_HOT_CACHE_DURATION_SECS",
+    "REJECTED_COLD_INDEX_EXPIRY_SECS",
+    "NAUGHTY_LIST_EXPIRATION_HOURS",
+    "HOLDING_RETENTION_SECS",
+    "HOLDING_CLEANUP_INTERVAL_SECS",
+    "DELETION_REQUEST_DISRESPECTOR",
+    "DELETION_REQUEST_RETENTION_UNUSED_SERVED_SECS",
+    "DELETION_REQUEST_RETENTION_UNUSED_UNSERVED_GATING_ADDITIONAL_SECS",
+    "DELETION_REQUEST_RETENTION_USED_SERVED_AFTER_LAST_USED_SECS",
+    "DELETION_REQUEST_RETENTION_USED_UNSERVED_GATING_ADDITIONAL_SECS",
+    "ARCHIVE_ALL",
+    "ARCHIVE_WHITELIST",
+    "ARCHIVE_GRASP_SERVICES",
+    "ARCHIVE_READ_ONLY",
+    "GRASP06_ENABLE",
+    "PRIVATE_MODE",
+    "PRIVATE_MEMBERS",
+    "PRIVATE_PUBLIC_ORIGIN",
+    "REPOSITORY_WHITELIST",
+    "REPOSITORY_BLACKLIST",
+    "EVENT_BLACKLIST",
+    "BLACKLIST_AUTO_RESTORE",
+    "MAX_CONNECTIONS",
+    "RELAY_MAX_SUBSCRIPTIONS",
+    "RELAY_FILTER_LIMIT",
+    "RELAY_MAX_EVENT_SIZE_BYTES",
+]
+"""Of ngit-grasp 3.0.10."""
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_setting_of_ngit_grasp_is_ours_or_answered_by_a_hint(name: str, tmp_path: Path) -> None:
+    variable = f"NGIT_{name}"
+    if variable in {each.variable for each in all_settings()}:
+        assert variable not in HINTS
+        return
+    (warning,) = load_settings({}, {variable: "1"}, tmp_path / "none").warnings
+    assert warning.startswith(f"{variable} has no effect here: ")
+
+
+@pytest.mark.tree
+def test_the_document_lists_what_has_no_effect_here() -> None:
+    text = DOCUMENT.read_text()
+    listed = re.findall(r"(?m)^\| `(NGIT_[A-Z0-9_]+)` \| ([^|]+) \|$", text)
+    assert dict(listed) == HINTS
 
 
 def test_what_is_shown_can_be_read_again() -> None:

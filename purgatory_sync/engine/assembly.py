@@ -17,6 +17,7 @@ from ..git.fetch.client import GitClient
 from ..git.fetch.server_cache import KnownServers
 from ..git.folder.disk_probe import probe_disk
 from ..git.folder.folder_owner import lock_git_folder
+from ..git.folder.foreign_files import foreign_files
 from ..git.ingest.quarantine import sweep_quarantine
 from ..git.ingest.sink import Ingest
 from ..hunt.limits.naughty import NaughtyList
@@ -277,10 +278,17 @@ async def _clean_up(repositories: Repositories) -> None:
         log.error("a repository cannot be used", why=refused)
 
 
+async def _name_foreign_files(repositories: Repositories, settings: Settings) -> None:
+    git, relay = settings.git_data_path, settings.relay_data_path
+    for path, sentence in await repositories.run(lambda: [*foreign_files(git, relay)]):
+        log.warning(sentence, path=str(path))
+
+
 async def _put_together(
     given: _Given, stack: AsyncExitStack, journal: Journal, repositories: Repositories
 ) -> tuple[PurgatorySync, _Tasks]:
     await _clean_up(repositories)
+    await _name_foreign_files(repositories, given.settings)
     settings, store, clock = given.settings, given.store, given.clock
     purgatory = Purgatory(settings.purgatory, settings.sync)
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)

@@ -28,6 +28,7 @@ from .support import (
     MAIN,
     Network,
     clone_and_check,
+    commit,
     git,
     make_tree,
     network,
@@ -237,6 +238,48 @@ async def test_b_13_10_differing_refs_are_explained(
         why = {each["ref"]: each["why"] for each in told["differences"]}
         assert why["refs/heads/old"].startswith("here it is as the newest state")
         assert "no pull request of this id" in why[f"refs/nostr/{'a' * 64}"]
+
+
+async def third_layout(root: Path, tree: Path) -> None:
+    """As ngit-grasp 3 lays repositories out: views that borrow from their family by a full path."""
+    family = root / ".grasp" / "families" / "sha1" / "repo.git"
+    view, fork = root / ALICE.npub / "repo.git", root / "prs" / BOB.npub / "repo.git"
+    for path in (family, view, fork):
+        await git("init", "-q", "--bare", "-b", "main", path)
+    await git("-C", tree, "push", "-q", family, "main", "change")
+    for path, name in ((view, "main"), (fork, "change")):
+        (path / "objects" / "info" / "alternates").write_text(f"{family}/objects\n")
+        oid = await git("-C", tree, "rev-parse", name)
+        await git("-C", path, "update-ref", f"refs/heads/{name}", oid)
+
+
+async def test_b_13_10_git_of_any_layout_and_contributors_repositories_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
+) -> None:
+    """`git http-backend` over a folder of ngit-grasp, and a relay that has no NIP-11 document."""
+    service = "git.example.org"
+    async with network(tmp_path, secs=120) as net:
+        server, tree = await net.git_server("127.0.0.1"), tmp_path / "tree"
+        first = await make_tree(tree)
+        await git("-C", tree, "checkout", "-q", "-b", "change")
+        tip = await commit(tree, "second")
+        await third_layout(tmp_path / "127.0.0.1", tree)
+        url, fork = (
+            f"https://{service}/{path}/repo.git" for path in (ALICE.npub, f"prs/{BOB.npub}")
+        )
+        announced = events.announcement(ALICE, "repo", clone=[url], relays=[f"wss://{service}"])
+        state = events.state(ALICE, "repo", {MAIN: first}, head=MAIN)
+        change = events.pull_request(BOB, [ALICE.coordinate("repo")], tip, clone=[fork])
+        await net.relay.publish([announced, state, change])
+        monkeypatch.setenv("NGIT_DOMAIN", service)
+        arguments = ["adopt", "--relay", net.relay_url, "--git", server.url("")]
+        code = await trio.to_thread.run_sync(run_command, arguments)
+        told = new.capsys.readouterr().out
+        # Where the pull request was pushed, its ref is not in the repository it addresses.
+        assert (code, told.count("refs/nostr/")) == (1, 1)
+        assert f"refs/nostr/{change.id}: there absent, here {tip}" in told
+        assert "the old server names no key" in told
+        assert new.stored() == {each.id: 1 for each in (announced, state, change)}
 
 
 def test_b_13_10_the_old_server_is_named_by_urls_of_relay_and_git(new: New) -> None:

@@ -1,0 +1,53 @@
+"""Settings of ngit-grasp that are none here: what an operator who brings them should know."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_BY_ROOM: Final = "this node bounds what it remembers by room, not by time"
+_RETENTION: Final = "requests that had an effect are kept for good"
+
+HINTS: Final = {
+    f"NGIT_{name}": hint
+    for name, hint in {
+        "BLACKLIST_AUTO_RESTORE": (
+            "nothing that is served is taken down by a list; `purgatory-sync purge` does it"
+        ),
+        "DELETION_REQUEST_DISRESPECTOR": "deletion requests are always obeyed",
+        "DELETION_REQUEST_RETENTION_USED_SERVED_AFTER_LAST_USED_SECS": _RETENTION,
+        "DELETION_REQUEST_RETENTION_USED_UNSERVED_GATING_ADDITIONAL_SECS": _RETENTION,
+        "GRASP06_ENABLE": "contributors' repositories (GRASP-06) are not built yet",
+        "HOLDING_CLEANUP_INTERVAL_SECS": (
+            "repositories that are announced no more stay until `purgatory-sync remove`"
+        ),
+        "HOLDING_RETENTION_SECS": (
+            "repositories that are announced no more stay until `purgatory-sync remove`"
+        ),
+        "METRICS_CONNECTION_PER_IP_ABUSE_THRESHOLD": (
+            "an address is limited by NGIT_MAX_CONNECTIONS_PER_ADDRESS"
+        ),
+        "METRICS_TOP_N_REPOS": "no metric names repositories; `purgatory-sync list` does",
+        "PRIVATE_MEMBERS": "private services (GRASP-08) are not built yet",
+        "PRIVATE_MODE": "private services (GRASP-08) are not built yet: everybody can read",
+        "PRIVATE_PUBLIC_ORIGIN": "private services (GRASP-08) are not built yet",
+        "REJECTED_COLD_INDEX_EXPIRY_SECS": _BY_ROOM,
+        "REJECTED_HOT_CACHE_DURATION_SECS": _BY_ROOM,
+        "RELAY_FILTER_LIMIT": "the setting is NGIT_RELAY_MAX_LIMIT here",
+        "RELAY_MAX_EVENT_SIZE_BYTES": "the setting is NGIT_RELAY_MAX_EVENT_BYTES here",
+        "STARTUP_INTEGRITY_IDENTIFIERS": (
+            "everything is verified in the background (NGIT_VERIFY_INTERVAL_DAYS), and by"
+            " `purgatory-sync verify`"
+        ),
+        "SYNC_ALLOW_NON_GLOBAL_TARGETS": (
+            "networks inside yours that may be contacted are named by NGIT_HUNT_ALLOW_ADDRESSES"
+        ),
+        "SYNC_DISCONNECT_CHECK_INTERVAL_SECS": "a lost connection is noticed at once",
+        "SYNC_PLUS_ENABLED": "profiles and mailboxes of users (GRASP-03) are not followed",
+        "SYNC_PLUS_FALLBACK_RELAYS": "profiles and mailboxes of users (GRASP-03) are not followed",
+        "SYNC_RECURSIVE_DESCENDANT_LIMIT": (
+            "all that refers to what is served is asked for, however deep"
+        ),
+        "USER_INDEX_RELAYS": "profiles and mailboxes of users (GRASP-03) are not followed",
+    }.items()
+}
+"""Variable → what is instead of it."""
