@@ -28,7 +28,7 @@ HINTS: Final = {
         ),
         "METRICS_TOP_N_REPOS": "no metric names repositories; `purgatory-sync list` does",
         "PRIVATE_MEMBERS": "private services (GRASP-08) are not built yet",
-        "PRIVATE_MODE": "private services (GRASP-08) are not built yet: everybody can read",
+        "PRIVATE_MODE": "private services (GRASP-08) are not built yet: every client can read",
         "PRIVATE_PUBLIC_ORIGIN": "private services (GRASP-08) are not built yet",
         "REJECTED_COLD_INDEX_EXPIRY_SECS": _BY_ROOM,
         "REJECTED_HOT_CACHE_DURATION_SECS": _BY_ROOM,

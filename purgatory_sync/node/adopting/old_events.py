@@ -18,7 +18,7 @@ from ...nostr.keys import SecretKey
 from ...policy.rules.lacking import brings
 from ...runtime.clock import WallClock
 from ..upstream.bridge import Here
-from ..upstream.one_reading import Question, read_once
+from ..upstream.one_reading import OneQuestion, read_once
 from ..upstream.state.filters_wanted import Wanted
 from ..upstream.state.intake import Intake, Judged
 from ..upstream.state.shared import Common, Record, Shared
@@ -117,7 +117,7 @@ class OldEvents:
         self._came, self._doing = 0, doing
         self._tell(doing)
         try:
-            question = Question(condition, plain)
+            question = OneQuestion(condition, plain)
             await read_once(question, self._record, self._common, self._engine.gate)
         finally:
             with trio.CancelScope(shield=True):

@@ -27,7 +27,7 @@ class RelayUnread(PurgatorySyncError):
 
 
 @attrs.frozen
-class Question:
+class OneQuestion:
     """What is read.
 
     Attributes:
@@ -39,7 +39,7 @@ class Question:
     plain: bool = False
 
 
-async def read_once(question: Question, record: Record, common: Common, gate: Gate) -> None:
+async def read_once(question: OneQuestion, record: Record, common: Common, gate: Gate) -> None:
     """Hand all that the relay has of a filter to `common.take`, page by page; twice at the edges.
 
     Raises:
@@ -71,7 +71,7 @@ class _OneReading(Session):
     """
 
     def __init__(
-        self, socket: FramePump, record: Record, common: Common, log: Log, question: Question
+        self, socket: FramePump, record: Record, common: Common, log: Log, question: OneQuestion
     ) -> None:
         super().__init__(socket, record, common, log)
         self.complete = False
