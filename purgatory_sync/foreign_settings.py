@@ -18,11 +18,9 @@ HINTS: Final = {
         "DELETION_REQUEST_RETENTION_USED_UNSERVED_GATING_ADDITIONAL_SECS": _RETENTION,
         "GRASP06_ENABLE": "contributors' repositories (GRASP-06) are not built yet",
         "HOLDING_CLEANUP_INTERVAL_SECS": (
-            "repositories that are announced no more stay until `purgatory-sync remove`"
+            "what was deleted long enough ago is looked for once a day"
         ),
-        "HOLDING_RETENTION_SECS": (
-            "repositories that are announced no more stay until `purgatory-sync remove`"
-        ),
+        "HOLDING_RETENTION_SECS": ("the setting is NGIT_DELETED_RETENTION_DAYS here"),
         "METRICS_CONNECTION_PER_IP_ABUSE_THRESHOLD": (
             "an address is limited by NGIT_MAX_CONNECTIONS_PER_ADDRESS"
         ),

@@ -124,7 +124,7 @@ async def open_engine(
         anything begins; returns the one that the store knows from then on, or raises.
       begins: called with each thing that the start does, for whom it takes long.
       predecessor: where the server that had our name so far is reached, as
-        http(s)://host[:port][/path]; git data is then asked for there and nowhere else (B 13.10).
+        http(s)://host[:port][/path]; git data is then asked for there and nowhere else (B 13.15).
 
     Raises:
       ConfigurationError: the data directory cannot be used; nothing was changed.

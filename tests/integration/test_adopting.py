@@ -1,4 +1,4 @@
-"""Taking the place of a server that still runs (B 13.10): a second node plays the old one."""
+"""Taking the place of a server that still runs (B 13.15): a second node plays the old one."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ async def pubkey(node: NodeProcess) -> str:
         return str(answer.json()["pubkey"])
 
 
-async def test_b_13_10_everything_is_here_afterwards_and_the_key_is_the_same(
+async def test_b_13_15_everything_is_here_afterwards_and_the_key_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
     async with network(tmp_path, secs=120) as net:
@@ -175,7 +175,7 @@ async def test_b_13_10_everything_is_here_afterwards_and_the_key_is_the_same(
             await node.aclose()
 
 
-async def test_b_13_10_begun_again_it_goes_on_where_git_data_did_not_come(
+async def test_b_13_15_begun_again_it_goes_on_where_git_data_did_not_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
     async with network(tmp_path, secs=120) as net:
@@ -197,7 +197,7 @@ async def test_b_13_10_begun_again_it_goes_on_where_git_data_did_not_come(
         assert new.stored() == {each.id: 1 for each in (*old.served, old.by_carol)}
 
 
-async def test_b_13_10_another_key_or_a_silent_relay_ends_it_before_anything_changes(
+async def test_b_13_15_another_key_or_a_silent_relay_ends_it_before_anything_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
     async with network(tmp_path, secs=120) as net:
@@ -218,7 +218,7 @@ async def test_b_13_10_another_key_or_a_silent_relay_ends_it_before_anything_cha
         assert (code, "begin the command again" in told) == (3, True)
 
 
-async def test_b_13_10_differing_refs_are_explained(
+async def test_b_13_15_differing_refs_are_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
     async with network(tmp_path, secs=120) as net:
@@ -253,7 +253,7 @@ async def third_layout(root: Path, tree: Path) -> None:
         await git("-C", path, "update-ref", f"refs/heads/{name}", oid)
 
 
-async def test_b_13_10_git_of_any_layout_and_contributors_repositories_are_taken(
+async def test_b_13_15_git_of_any_layout_and_contributors_repositories_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
     """`git http-backend` over a folder of ngit-grasp, and a relay that has no NIP-11 document."""
@@ -282,7 +282,7 @@ async def test_b_13_10_git_of_any_layout_and_contributors_repositories_are_taken
         assert new.stored() == {each.id: 1 for each in (announced, state, change)}
 
 
-def test_b_13_10_the_old_server_is_named_by_urls_of_relay_and_git(new: New) -> None:
+def test_b_13_15_the_old_server_is_named_by_urls_of_relay_and_git(new: New) -> None:
     assert run_command(["adopt", "--relay", "http://a", "--git", "http://a"]) == 2
     assert "--relay: " in new.capsys.readouterr().err
     assert run_command(["adopt", "--relay", "ws://a", "--git", "ftp://a"]) == 2

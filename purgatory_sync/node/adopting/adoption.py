@@ -1,4 +1,4 @@
-"""Taking the place of a server that still runs (B 13.10): events, git data, key, and a comparison.
+"""Taking the place of a server that still runs (B 13.15): events, git data, key, and a comparison.
 
 Nothing of its files is read, so that any version and any layout will do.
 """
