@@ -36,7 +36,7 @@ from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
 from ..runtime.net.gate import Gate
 from ..settings import Settings
-from ..store.opening import DATABASE, open_store
+from ..store.opening import open_store
 from ..store.protocol import Change, Journal, Store
 from .admission.admission import Admission
 from .admission.asking_again import AskAgain
@@ -139,6 +139,7 @@ async def open_engine(
         begins("opening the store")
         given = _Given(
             settings,
+            None if store else settings.relay_data_path,
             store or await _open_store(settings, stack),
             notify,
             held,
@@ -160,7 +161,7 @@ async def open_engine(
         await end_what_is_blocked(tasks.core, settings.curation, settings.service)
         begins("releasing what is here")
         await release_what_is_here(tasks.releaser, held_identifiers(engine.purgatory))
-        vanishing = VanishJournal(_on_disk(settings))
+        vanishing = VanishJournal(given.folder)
         await vanishing.catch_up(given.store, lambda request: engine.offer(request, "user"))
         async with trio.open_nursery() as nursery:
             await tasks.start(nursery)
@@ -211,9 +212,15 @@ async def run_engine(
 
 @attrs.frozen
 class _Given:
-    """What the embedder brings, completed."""
+    """What the embedder brings, completed.
+
+    Attributes:
+      folder: where the store lies, and the files beside it; None with a store of the embedder's,
+        since what lies in NGIT_RELAY_DATA_PATH may then belong to a node.
+    """
 
     settings: Settings
+    folder: Path | None
     store: Store
     notify: Notify
     held: Callable[[Event], None]
@@ -328,7 +335,7 @@ async def _put_together(
         served,
     )
     repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)
-    record = VerifyRecord(_on_disk(settings))
+    record = VerifyRecord(given.folder)
     await repositories.run(record.load)
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
     verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
@@ -365,12 +372,6 @@ async def _put_together(
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 
 
-def _on_disk(settings: Settings) -> Path | None:
-    """Where the store lies; None for one in memory, or of the embedder's."""
-    folder = settings.relay_data_path
-    return folder if (folder / DATABASE).exists() else None
-
-
 def _make_admission(
     given: _Given, core: Core, releaser: Releaser, naughty: NaughtyList
 ) -> Admission:
@@ -388,7 +389,7 @@ def _make_admission(
         settings.service,
         settings.curation,
     )
-    vanished = VanishJournal(_on_disk(settings)).note
+    vanished = VanishJournal(given.folder).note
     return Admission(
         core, releaser, snapshots, settings, given.clock, forgive, given.held, vanished
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -17,6 +18,7 @@ from purgatory_sync.errors import RepositoryError
 from purgatory_sync.nostr.event import Event, decode_event, encode_event
 from purgatory_sync.nostr.filters import Filter
 from purgatory_sync.settings import HuntSettings, Settings
+from purgatory_sync.store.memory import MemoryStore
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -152,3 +154,16 @@ async def test_b_13_5_a_file_that_cannot_be_read_ends_the_start(tmp_path: Path) 
     with pytest.raises(RepositoryError, match="says who asked to vanish"):
         async with engine_in(tmp_path):
             pass
+
+
+async def test_b_13_5_an_embedders_store_leaves_the_file_of_a_node_alone(tmp_path: Path) -> None:
+    """The default folder may be that of a node; another store's requests are not its own."""
+    async with engine_in(tmp_path) as engine:
+        assert (await engine.offer(gone(BOB), "user")).accepted
+    settings = attrs.evolve(settings_in(tmp_path), git_data_path=tmp_path / "other")
+    with trio.fail_after(60):
+        async with open_engine(settings, store=MemoryStore()) as engine:
+            assert await served(engine) == set()
+            assert (await engine.offer(announced(BOB), "user")).accepted
+            assert (await engine.offer(gone(ALICE), "user")).accepted
+    assert noted(tmp_path) == [gone(BOB).id]
