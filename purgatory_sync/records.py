@@ -26,6 +26,23 @@ class Tombstone:
 
 
 @attrs.frozen
+class ListEntry:
+    """What the operator added to a list while the node ran, or by hand (B 5.5).
+
+    Attributes:
+      name: of the list, as `purgatory-sync list-edit` has it.
+      entry: what is listed, as the list's reader writes it.
+      reason: the operator's, for people; may be empty.
+      at: Unix seconds when it was added.
+    """
+
+    name: str
+    entry: str
+    reason: str
+    at: float
+
+
+@attrs.frozen
 class Placeholder:
     """A `refs/nostr/<event id>` in the owner's repository, pushed before its event (B 4.3).
 

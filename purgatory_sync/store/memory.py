@@ -12,7 +12,7 @@ from ..errors import StoreError
 from ..nostr.event import Event, encode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
 from .protocol import (
     Applied,
     Change,
@@ -54,6 +54,7 @@ class MemoryStore(Store):
         self._server_notes: dict[str, ServerNote] = {}
         self._domains: dict[str, DomainRow] = {}
         self._made: dict[tuple[str, str], Made] = {}
+        self._list_entries: dict[tuple[str, str], ListEntry] = {}
         self._git_folder: str | None = None
         self._service_key: str | None = None
         self._closed = False
@@ -79,6 +80,7 @@ class MemoryStore(Store):
             domains=tuple(self._domains[domain] for domain in sorted(self._domains)),
             server_notes=tuple(sorted(self._server_notes.values(), key=lambda n: (n.at, n.key))),
             made=tuple(self._made[key] for key in sorted(self._made)),
+            list_entries=tuple(self._list_entries[key] for key in sorted(self._list_entries)),
             git_folder=self._git_folder,
             service_key=self._service_key,
         )
@@ -202,6 +204,9 @@ class MemoryStore(Store):
         for each in change.forget_made:
             self._made.pop((each.owner, each.identifier), None)
         self._made |= {(row.owner, row.identifier): row for row in change.made}
+        for entry in change.forget_list_entries:
+            self._list_entries.pop(entry, None)
+        self._list_entries |= {(row.name, row.entry): row for row in change.list_entries}
         self._git_folder = change.git_folder or self._git_folder
         self._service_key = change.service_key or self._service_key
 

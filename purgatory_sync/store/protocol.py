@@ -10,7 +10,7 @@ import attrs
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
 
 
 @attrs.frozen
@@ -109,6 +109,8 @@ class Change:
       forget_server_notes: keys to forget.
       made: of one owner and identifier the last is kept.
       forget_made: found by owner and identifier.
+      list_entries: of one list and entry the last is kept.
+      forget_list_entries: (list, entry) pairs to forget.
       git_folder: the id of the git folder that belongs to this store from now on.
       service_key: the public key of the service from now on, in hex.
     """
@@ -131,6 +133,8 @@ class Change:
     forget_server_notes: Sequence[str] = ()
     made: Sequence[Made] = ()
     forget_made: Sequence[Made] = ()
+    list_entries: Sequence[ListEntry] = ()
+    forget_list_entries: Sequence[tuple[str, str]] = ()
     git_folder: str | None = None
     service_key: str | None = None
 
@@ -166,6 +170,7 @@ class Journal:
     domains: tuple[DomainRow, ...] = ()
     server_notes: tuple[ServerNote, ...] = ()
     made: tuple[Made, ...] = ()
+    list_entries: tuple[ListEntry, ...] = ()
     git_folder: str | None = None
     service_key: str | None = None
 

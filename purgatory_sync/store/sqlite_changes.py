@@ -130,6 +130,11 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         " VALUES (?, ?, ?, ?, ?)",
         ((m.owner, m.identifier, m.token, m.filled, m.ending) for m in change.made),
     )
+    many("DELETE FROM list_entry WHERE name = ? AND entry = ?", change.forget_list_entries)
+    many(
+        "INSERT OR REPLACE INTO list_entry VALUES (?, ?, ?, ?)",
+        ((row.name, row.entry, row.reason, row.at) for row in change.list_entries),
+    )
     known = {"git_folder": change.git_folder, "service_key": change.service_key}
     many(
         "INSERT OR REPLACE INTO meta VALUES (?, ?)",

@@ -18,7 +18,7 @@ from ..errors import NaughtyScope
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
 from .protocol import DomainRow, Expired, HeldRow, Journal, Made, OverdueRow
 from .rules import EXPIRATION, expiration
 from .sqlite_values import listed, listed_numbers, searchable
@@ -278,6 +278,12 @@ def journal(connection: sqlite3.Connection) -> Journal:
                 for owner, identifier, token, filled, ending in connection.execute(
                     "SELECT owner, identifier, token, filled, ending FROM made"
                     " ORDER BY owner, identifier"
+                )
+            ),
+            list_entries=tuple(
+                ListEntry(*row)
+                for row in connection.execute(
+                    "SELECT name, entry, reason, at FROM list_entry ORDER BY name, entry"
                 )
             ),
             git_folder=_meta(connection, "git_folder"),

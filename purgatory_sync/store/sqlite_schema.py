@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 6
+VERSION = 7
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -116,6 +116,16 @@ CREATE TABLE overdue (
 );
 """
 
+LIST_ENTRY = """
+CREATE TABLE list_entry (
+  name TEXT NOT NULL,
+  entry TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  at REAL NOT NULL,
+  PRIMARY KEY (name, entry)
+) WITHOUT ROWID;
+"""
+
 # As `rules.indexed_tags` has it for what is saved now (NIP-40): the first tag counts.
 EXPIRING = """
 INSERT OR IGNORE INTO tag (letter, value, event)
@@ -135,6 +145,7 @@ UPGRADES = {
     3: SERVER_NOTES,
     4: EXPIRING,
     5: OVERDUE,
+    6: LIST_ENTRY,
 }
 
 
@@ -202,7 +213,7 @@ def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
     if new:
         connection.executescript(
             f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]} {SERVER_NOTES} {OVERDUE}"  # noqa: S608
-            f" INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
+            f" {LIST_ENTRY} INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
         )
         return
     (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()

@@ -10,7 +10,7 @@ import pytest
 
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreError
 from purgatory_sync.nostr.filters import Filter
-from purgatory_sync.records import ServerNote, Tombstone
+from purgatory_sync.records import ListEntry, ServerNote, Tombstone
 from purgatory_sync.store.opening import DATABASE, open_store
 from purgatory_sync.store.protocol import Change, Made, OverdueRow
 from purgatory_sync.store.sqlite_errors import at_opening
@@ -136,7 +136,7 @@ async def test_damage_at_run_time_is_typed(tmp_path: Path) -> None:
 async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
-        other.execute("UPDATE meta SET value = '7' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '8' WHERE key = 'schema'")
         other.commit()
     before = (tmp_path / DATABASE).read_bytes()
     with pytest.raises(ConfigurationError, match="written by a newer version") as caught:
@@ -150,7 +150,7 @@ async def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE made; DROP TABLE server_note; DROP TABLE overdue;"
+            "DROP TABLE made; DROP TABLE server_note; DROP TABLE overdue; DROP TABLE list_entry;"
             " ALTER TABLE expired DROP COLUMN reason; DROP INDEX tombstone_by_end;"
             " ALTER TABLE tombstone DROP COLUMN ends; DELETE FROM meta;"
             " INSERT INTO meta VALUES ('schema', '1');"
@@ -174,7 +174,8 @@ async def test_b_5_2_what_version_2_wrote_is_brought_up_and_kept(tmp_path: Path)
         await store.apply(change)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE overdue; DROP TABLE server_note; ALTER TABLE made DROP COLUMN ending;"
+            "DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
+            " ALTER TABLE made DROP COLUMN ending;"
             " DROP INDEX tombstone_by_end;"
             " ALTER TABLE tombstone DROP COLUMN ends;"
             " UPDATE meta SET value = '2' WHERE key = 'schema';"
@@ -189,7 +190,7 @@ async def test_b_8_3_what_version_3_wrote_is_brought_up(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE overdue; DROP TABLE server_note;"
+            "DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
             " UPDATE meta SET value = '3' WHERE key = 'schema';"
         )
     noted = ServerNote("fruitless u", "{}", 5.0)
@@ -212,7 +213,8 @@ async def test_b_5_3_what_version_4_served_expires_too(tmp_path: Path) -> None:
         await store.apply(Change(save=[*found.values()]))
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE overdue; DELETE FROM tag WHERE letter = 'expiration';"
+            "DROP TABLE list_entry; DROP TABLE overdue;"
+            " DELETE FROM tag WHERE letter = 'expiration';"
             " UPDATE meta SET value = '4' WHERE key = 'schema';"
         )
     async with aclosing(await open_store(tmp_path)) as store:
@@ -222,13 +224,30 @@ async def test_b_5_3_what_version_4_served_expires_too(tmp_path: Path) -> None:
 async def test_b_8_12_what_version_5_wrote_is_brought_up(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
-        other.executescript("DROP TABLE overdue; UPDATE meta SET value = '5' WHERE key = 'schema';")
+        other.executescript(
+            "DROP TABLE list_entry; DROP TABLE overdue;"
+            " UPDATE meta SET value = '5' WHERE key = 'schema';"
+        )
     row = OverdueRow(note(ALICE), 5.5)
     async with aclosing(await open_store(tmp_path)) as store:
         assert len((await store.load()).held) == 3
         await store.apply(Change(overdue=[row]))
     async with aclosing(await open_store(tmp_path)) as store:
         assert (await store.load()).overdue == (row,)
+
+
+async def test_b_5_5_what_version_6_wrote_is_brought_up(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+        other.executescript(
+            "DROP TABLE list_entry; UPDATE meta SET value = '6' WHERE key = 'schema';"
+        )
+    row = ListEntry("event-blacklist", ALICE.npub, "", 5.5)
+    async with aclosing(await open_store(tmp_path)) as store:
+        assert len((await store.load()).held) == 3
+        await store.apply(Change(list_entries=[row]))
+    async with aclosing(await open_store(tmp_path)) as store:
+        assert (await store.load()).list_entries == (row,)
 
 
 async def test_a_start_that_was_killed_early_can_be_repeated(tmp_path: Path) -> None:

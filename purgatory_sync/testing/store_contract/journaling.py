@@ -6,7 +6,7 @@ import attrs
 
 from ...errors import NaughtyScope
 from ...nostr.filters import Filter
-from ...records import NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ...records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
 from ...store.protocol import (
     Applied,
     Change,
@@ -83,6 +83,19 @@ async def test_b_8_3_what_was_learnt_of_servers_is_noted_and_forgotten(store: St
     newer = attrs.evolve(one, text="in order", at=1.0)
     await store.apply(Change(server_notes=[newer], forget_server_notes=["ü", "not there"]))
     assert (await store.load()).server_notes == (newer,)
+
+
+async def test_b_5_5_what_the_operator_listed_is_kept_and_forgotten(store: Store) -> None:
+    spam, other = (
+        ListEntry("repository-blacklist", "ü 🦀", "spam", 9.5),
+        ListEntry("event-blacklist", ALICE.npub, "", 2.0),
+    )
+    await store.apply(Change(list_entries=[spam, other]))
+    assert (await store.load()).list_entries == (other, spam)
+    newer = attrs.evolve(spam, reason="", at=1.0)
+    gone = [(other.name, other.entry), (spam.name, "not there"), (other.name, spam.entry)]
+    await store.apply(Change(list_entries=[newer], forget_list_entries=gone))
+    assert (await store.load()).list_entries == (newer,)
 
 
 async def test_b_13_1_the_key_of_the_service_is_remembered(store: Store) -> None:
