@@ -75,6 +75,7 @@ in
       WorkingDirectory = node.dataDir;
       LoadCredential = lib.optional (node.ownerNsecFile != null) "relay_owner_nsec:${node.ownerNsecFile}";
       ExecStart = "${node.package}/bin/purgatory-sync";
+      ExecReload = "/run/current-system/sw/bin/kill -HUP $MAINPID";
       Restart = "on-failure";
       RestartSec = 10;
       RestartPreventExitStatus = 2;

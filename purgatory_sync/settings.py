@@ -232,6 +232,12 @@ class CurationSettings:
     repository_whitelist: tuple[str, ...] = setting(
         (), "REPOSITORY_WHITELIST", "the only repositories that are taken (unset: all)"
     )
+    banned_events: tuple[str, ...] = setting(
+        (), "BANNED_EVENTS", "ids of events that are refused, by their authors too"
+    )
+    blocked_addresses: tuple[Network, ...] = setting(
+        (), "BLOCKED_ADDRESSES", "networks (CIDR) whose clients get no connection"
+    )
     archive_all: bool = setting(
         False, "ARCHIVE_ALL", "keep a copy of every repository that relays announce (GRASP-05)"
     )
@@ -261,6 +267,46 @@ class CurationSettings:
     def only_copies(self) -> bool:
         """Whether repositories that list this service are not hosted: the operator said so."""
         return self.archives and self.archive_read_only is True
+
+
+@attrs.frozen
+class ListFileSettings:
+    """Files with more entries of a list: one a line, `#` begins a comment (B 5.5).
+
+    They are read at the start, and again at SIGHUP. Each field is called as the list in
+    CurationSettings.
+    """
+
+    event_blacklist: Path | None = setting(
+        None, "EVENT_BLACKLIST_FILE", "file with more of NGIT_EVENT_BLACKLIST", empty_is_fatal=True
+    )
+    repository_blacklist: Path | None = setting(
+        None,
+        "REPOSITORY_BLACKLIST_FILE",
+        "file with more of NGIT_REPOSITORY_BLACKLIST",
+        empty_is_fatal=True,
+    )
+    repository_whitelist: Path | None = setting(
+        None,
+        "REPOSITORY_WHITELIST_FILE",
+        "file with more of NGIT_REPOSITORY_WHITELIST; without any entry it is refused",
+        empty_is_fatal=True,
+    )
+    archive_whitelist: Path | None = setting(
+        None,
+        "ARCHIVE_WHITELIST_FILE",
+        "file with more of NGIT_ARCHIVE_WHITELIST",
+        empty_is_fatal=True,
+    )
+    banned_events: Path | None = setting(
+        None, "BANNED_EVENTS_FILE", "file with more of NGIT_BANNED_EVENTS", empty_is_fatal=True
+    )
+    blocked_addresses: Path | None = setting(
+        None,
+        "BLOCKED_ADDRESSES_FILE",
+        "file with more of NGIT_BLOCKED_ADDRESSES",
+        empty_is_fatal=True,
+    )
 
 
 @attrs.frozen
@@ -435,6 +481,7 @@ class Settings:
     sync: SyncSettings = attrs.field(factory=SyncSettings)
     purgatory: PurgatorySettings = attrs.field(factory=PurgatorySettings)
     curation: CurationSettings = attrs.field(factory=CurationSettings)
+    list_files: ListFileSettings = attrs.field(factory=ListFileSettings)
     push: PushSettings = attrs.field(factory=PushSettings)
     relay: RelaySettings = attrs.field(factory=RelaySettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)

@@ -15,6 +15,7 @@ from . import settings_values as values
 from .env_file import read_env_file
 from .errors import ConfigurationError
 from .foreign_settings import HINTS
+from .policy.rules.list_entries import Unacceptable
 from .settings import Settings
 
 PREFIX: Final = "NGIT_"
@@ -45,6 +46,7 @@ _ZERO_MAKES_SENSE: Final = frozenset(
 _READERS: Final = {
     "NGIT_ARCHIVE_GRASP_SERVICES": values.SERVICES,
     "NGIT_ARCHIVE_WHITELIST": values.REPOSITORIES,
+    "NGIT_BANNED_EVENTS": values.EVENT_IDS,
     "NGIT_BASE_PATH": values.BASE_PATH,
     "NGIT_BIND_ADDRESS": values.ADDRESS,
     "NGIT_DELETED_RETENTION_DAYS": values.DAYS,
@@ -145,7 +147,7 @@ class Setting:
             return self.reader.read(text.strip())
         except ValueError as error:
             why = _HINTS.get((self.variable, text.strip().lower()))
-            if why is None and isinstance(error, values.Unacceptable):
+            if why is None and isinstance(error, Unacceptable):
                 why = str(error)
             because = f" ({why})" if why else ""
             raise ConfigurationError(
@@ -281,7 +283,8 @@ def _with_proxy_of_file(settings: Settings, declared: Iterable[Setting]) -> Sett
 
 def _judge_together(settings: Settings) -> None:
     """Refuse values that make no sense beside each other."""
-    if settings.curation.archive_read_only and not settings.curation.archives:
+    archives = settings.curation.archives or settings.list_files.archive_whitelist is not None
+    if settings.curation.archive_read_only and not archives:
         raise ConfigurationError(
             "NGIT_ARCHIVE_READ_ONLY cannot be true where nothing is archived: set NGIT_ARCHIVE_ALL,"
             " NGIT_ARCHIVE_WHITELIST or NGIT_ARCHIVE_GRASP_SERVICES too"

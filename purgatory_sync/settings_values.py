@@ -12,9 +12,8 @@ from urllib.parse import unquote
 
 import attrs
 
-from .errors import InvalidEvent, InvalidKey, InvalidUrl
-from .nostr.address import check_identifier
-from .nostr.keys import decode_npub
+from .errors import InvalidUrl
+from .policy.rules.list_entries import Unacceptable, read_event_id, read_npub, read_repository
 from .runtime.net.addresses import networks
 from .settings import GIB, KIB, MIB, Network, Proxy
 from .urls import RELAY_SCHEMES, parse_web_url, split_address
@@ -42,10 +41,6 @@ _BOOLEANS = {
 }
 # Words of other programs' log levels that existing environment files hold.
 _SYNONYMS = {"warn": "warning", "trace": "debug"}
-
-
-class Unacceptable(ValueError):
-    """The text is no value of that setting."""
 
 
 @attrs.frozen
@@ -249,31 +244,6 @@ def _listed(text: str, read: Callable[[str], str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _npub(text: str) -> str:
-    npub = text.lower()
-    try:
-        decode_npub(npub)
-    except InvalidKey as error:
-        raise Unacceptable(f"{text!a}: {error}") from error
-    return npub
-
-
-def _repository(text: str) -> str:
-    """An npub, an npub with an identifier, or an identifier, which never looks like an npub."""
-    owner, separator, identifier = text.partition("/")
-    if not separator and not text.lower().startswith("npub1"):
-        return _identifier(text)
-    npub = _npub(owner)
-    return f"{npub}/{_identifier(identifier)}" if separator else npub
-
-
-def _identifier(text: str) -> str:
-    try:
-        return check_identifier(text)
-    except InvalidEvent as error:
-        raise Unacceptable(f"{text!a}: {error}") from error
-
-
 DAYS: Final = Reader("a number of days above 0, or never", "DAYS", _days)
 HEADER: Final = Reader("a name such as git/2.53.0", "NAME", _header)
 TEXT: Final = Reader("text in one line", "TEXT", _text)
@@ -306,12 +276,17 @@ PROXY: Final = Reader(
     _proxy,
 )
 AUTHORS: Final = Reader(
-    "authors as npub1…, separated by commas", "NPUB,…", lambda text: _listed(text, _npub)
+    "authors as npub1…, separated by commas", "NPUB,…", lambda text: _listed(text, read_npub)
+)
+EVENT_IDS: Final = Reader(
+    "ids of events, 64 hexadecimal digits each, separated by commas",
+    "ID,…",
+    lambda text: _listed(text, read_event_id),
 )
 REPOSITORIES: Final = Reader(
     "repositories as npub1…, npub1…/identifier or identifier, separated by commas",
     "REPOSITORY,…",
-    lambda text: _listed(text, _repository),
+    lambda text: _listed(text, read_repository),
 )
 
 

@@ -78,7 +78,7 @@ class World:
             core=self.core,
             releaser=self.releaser,
             snapshots=SnapshotBuilder(
-                self.store, self.index, self.purgatory, self.repositories, SERVICE, lists
+                self.store, self.index, self.purgatory, self.repositories, SERVICE
             ),
             settings=self.settings,
             clock=clock_at(NOW),

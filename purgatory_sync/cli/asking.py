@@ -14,6 +14,8 @@ import msgspec
 from ..engine.keeping.caretaker import ListedDeleted, ListedRepository
 from ..engine.keeping.manifest import Manifest
 from ..engine.keeping.purging import Purged
+from ..engine.lists.list_keeper import Edited
+from ..engine.lists.merging import Listed
 from ..engine.status.explainer import Hunted
 from ..engine.status.models import Fate, HeldStatus
 from ..engine.upkeep.authority_report import RepositoryAuthority
@@ -137,6 +139,23 @@ class Asker:
         self._socket.settimeout(None)
         question = Question("purge", name, execute=execute, at_once=at_once)
         answer: Purged = self._ask(question, Purged)
+        return answer
+
+    def entries(self, name: str) -> tuple[Listed, ...]:
+        """What a list has; empty: all lists."""
+        answer: tuple[Listed, ...] = self._ask(Question("entries", name), tuple[Listed, ...])
+        return answer
+
+    def add_to_list(self, name: str, entries: Sequence[str], reason: str) -> Edited:
+        """Add entries to a list; it rules when this returns."""
+        question = Question("list-add", name, names=tuple(entries), reason=reason)
+        answer: Edited = self._ask(question, Edited)
+        return answer
+
+    def remove_from_list(self, name: str, entries: Sequence[str]) -> Edited:
+        """Take entries from a list."""
+        question = Question("list-remove", name, names=tuple(entries))
+        answer: Edited = self._ask(question, Edited)
         return answer
 
     def verify(self, names: Sequence[str], repair: bool, tell: Callable[[str], None]) -> Verified:

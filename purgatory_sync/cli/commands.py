@@ -25,6 +25,7 @@ from .adopting import add_adopting_command
 from .authority_command import add_authority_command
 from .fetching import fetch_by_hand
 from .keeping import add_keeping_commands
+from .list_command import add_list_command
 from .operating import add_operating_commands
 from .output.printing import printing
 from .output.telling import plain
@@ -113,6 +114,7 @@ def _app(run: Run) -> App:
     app.command(show, name="settings", help="Print all settings: value, source and meaning.")
     add_operating_commands(app)
     add_keeping_commands(app)
+    add_list_command(app)
     add_authority_command(app)
     add_verifying_command(app)
     add_peer_names(app)

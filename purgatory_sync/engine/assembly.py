@@ -49,6 +49,7 @@ from .keeping.caretaker import Caretaker
 from .keeping.deleted_keeper import DeletedKeeper, retiring
 from .keeping.keepers import Keepers
 from .keeping.purging import Purger
+from .lists.list_keeper import ListKeeper
 from .predecessor import Predecessor, PredecessorContext
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
@@ -156,9 +157,10 @@ async def open_engine(
         if choose_key is not None:
             await _keep_key(given.store, journal, choose_key)
         engine, tasks = await _put_together(given, stack, journal, repositories)
+        await engine.keepers.lists.restore(journal.list_entries)
         begins(f"restoring {len(journal.held)} held events")
         await restore(journal, tasks.core, given.clock.now())
-        await end_what_is_blocked(tasks.core, settings.curation, settings.service)
+        await end_what_is_blocked(tasks.core, tasks.releaser, settings.service)
         begins("releasing what is here")
         await release_what_is_here(tasks.releaser, held_identifiers(engine.purgatory))
         vanishing = VanishJournal(given.folder)
@@ -340,6 +342,7 @@ async def _put_together(
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
     verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
     admission = _make_admission(given, core, releaser, throttles.naughty)
+    lists = ListKeeper(store, core, releaser, settings, clock)
     engine = PurgatorySync(
         settings,
         store,
@@ -351,6 +354,7 @@ async def _put_together(
             Caretaker(core, releaser, record, settings.keeping),
             Backup(core, releaser, settings, clock, lambda: repacker.still),
             Purger(store, core, releaser, clock),
+            lists,
             verifier,
         ),
         relay_notes,
@@ -367,7 +371,7 @@ async def _put_together(
     again = AskAgain(core, admission, clock, settings.purgatory)
     upkeep = (
         *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
-        *(requests.run, rounds.run, again.run, deleted.run),
+        *(requests.run, rounds.run, again.run, deleted.run, lists.run),
     )
     return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
 
@@ -387,7 +391,6 @@ def _make_admission(
         core.purgatory,
         core.repositories,
         settings.service,
-        settings.curation,
     )
     vanished = VanishJournal(given.folder).note
     return Admission(
@@ -408,7 +411,6 @@ def _make_pusher(
         given.clock,
         in_flight,
         settings.service,
-        settings.curation,
     )
 
 

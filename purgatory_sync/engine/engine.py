@@ -24,7 +24,7 @@ from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
 from ..release.repository_sync import awaited_head
 from ..runtime.net.gate import Gate
-from ..settings import Settings
+from ..settings import CurationSettings, Settings
 from ..store.protocol import Store
 from .admission.admission import Admission, Answer
 from .counting import Counts
@@ -177,6 +177,11 @@ class PurgatorySync:
             unruled=self._core.index.unruled.counts(),
             verify_findings=self.keepers.verifier.record.counts(),
         )
+
+    @property
+    def lists(self) -> CurationSettings:
+        """What the operator takes at this moment, settings and later changes together (B 5.5)."""
+        return self._core.index.lists
 
     @property
     def offered(self) -> Mapping[str, int]:

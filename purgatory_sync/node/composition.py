@@ -65,7 +65,7 @@ def make_services(
       pubkey: of the service, in hex.
       lag: of the event loop, for metrics.
     """
-    info = describe(settings, pubkey)
+    info = partial(_described, settings, engine, pubkey)
     push = GitPush(
         _Pushes(engine),
         settings.push.max_pack_bytes,
@@ -103,6 +103,11 @@ def make_services(
     relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify)
     elsewhere = settings.metrics_bind_address is not None
     return App(info, git, pages, metrics, metrics_elsewhere=elsewhere), relay
+
+
+def _described(settings: Settings, engine: PurgatorySync, pubkey: str) -> RelayInfo:
+    """What NIP-11 says at this moment."""
+    return describe(attrs.evolve(settings, curation=engine.lists), pubkey)
 
 
 def describe(settings: Settings, pubkey: str) -> RelayInfo:

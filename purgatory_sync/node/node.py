@@ -16,17 +16,19 @@ import attrs
 import trio
 
 from ..engine import open_engine
+from ..engine.lists.list_keeper import ListKeeper
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..runtime.logger import get_logger
-from ..settings import Settings
+from ..settings import CurationSettings, Settings
 from ..store.memory import MemoryStore
 from ..store.protocol import Change, Store
 from ..urls import split_address
 from .composition import make_services
 from .event_listeners import EventListeners
 from .front import Front
+from .http.blocked_clients import BlockedClients
 from .http.listener import Listener
 from .operator.control import control
 from .operator.health import Checks, NodeHealth
@@ -72,9 +74,12 @@ async def run_node(
     """
     failures: list[PurgatorySyncError] = []
     try:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        with (
+            trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+            trio.open_signal_receiver(signal.SIGHUP) as reloads,
+        ):
             async with trio.open_nursery() as watch:
-                how = _How(NodeHealth(), ServiceManager(os.environ))
+                how = _How(NodeHealth(), ServiceManager(os.environ), reloads)
                 ending = SignalEnding(how.stopping)
                 watch.start_soon(ending.obey, signals, settings.listener)
                 with ending.work:
@@ -88,10 +93,15 @@ async def run_node(
 
 @attrs.frozen
 class _How:
-    """Who is told how the node is: clients that ask, and systemd."""
+    """Who is told how the node is: clients that ask, and systemd.
+
+    Attributes:
+      reloads: yields at each SIGHUP.
+    """
 
     health: NodeHealth
     manager: ServiceManager
+    reloads: AsyncIterator[int]
 
     def begin(self, stage: str) -> None:
         """The start does this now."""
@@ -118,6 +128,7 @@ async def _work(
     )
     spare_the_collector()
     front = Front(how.health)
+    blocked = BlockedClients(settings.curation.blocked_addresses)
     async with trio.open_nursery() as nursery:
         most = settings.relay.max_message_bytes
         public = Listener(
@@ -126,6 +137,7 @@ async def _work(
             settings.listener,
             most,
             is_open=front.is_open,
+            blocked=blocked,
             base=settings.base,
         )
         port = _Port(public, stop)
@@ -137,7 +149,7 @@ async def _work(
             await nursery.start(_Port(operators, stop).serve, settings.metrics_bind_address)
         nursery.start_soon(how.health.watch)
         nursery.start_soon(how.manager.keep_alive)
-        async with _serving(settings, how, front, new_identity):
+        async with _serving(settings, how, front, blocked, new_identity):
             task_status.started(bound)
             await port.ended.wait()
         nursery.cancel_scope.cancel()
@@ -167,7 +179,7 @@ class _Port:
 
 @asynccontextmanager
 async def _serving(
-    settings: Settings, how: _How, front: Front, new_identity: bool
+    settings: Settings, how: _How, front: Front, blocked: BlockedClients, new_identity: bool
 ) -> AsyncIterator[None]:
     """Serve what is asked at the front while the block runs, from an engine of its own."""
     heard, subscriptions, keys = EventListeners(), Subscriptions(), list[Found]()
@@ -193,11 +205,20 @@ async def _serving(
     ) as engine:
         following = Following(settings, engine)
         heard.add(following)
+        lists = engine.keepers.lists
+
+        def use_lists(before: CurationSettings, now: CurationSettings) -> None:
+            blocked.block(now.blocked_addresses)
+            following.lists_changed(before, now)
+
+        blocked.block(engine.lists.blocked_addresses)
+        lists.heard.append(use_lists)
         async with (
             trio.open_nursery() as nursery,
             control(settings, engine.explainer, engine.keepers, following.relays),
         ):
             nursery.start_soon(following.run, keys[0].key)
+            nursery.start_soon(_read_again, lists, how.reloads)
             nursery.start_soon(give_back_memory)
             nursery.start_soon(lag.watch)
             app, relay = make_services(
@@ -213,6 +234,12 @@ async def _serving(
             _say_where(settings, keys[0])
             yield
             nursery.cancel_scope.cancel()
+
+
+async def _read_again(lists: ListKeeper, reloads: AsyncIterator[int]) -> None:
+    """Read the lists' files at each SIGHUP; what comes while the node starts waits."""
+    async for _ in reloads:
+        await lists.reload()
 
 
 async def _use_store(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ..urls import base_of
@@ -21,7 +22,7 @@ class App:
     """Answers every HTTP request of the node; WebSockets go from the listener to the relay.
 
     Args:
-      info: what NIP-11 says.
+      info: what NIP-11 says, at the moment of the call.
       git: answers git's paths.
       pages: answers who wants a page.
       metrics: answers `/metrics`; None where the operator turned them off.
@@ -30,7 +31,7 @@ class App:
 
     def __init__(
         self,
-        info: RelayInfo,
+        info: Callable[[], RelayInfo],
         git: GitEndpoint,
         pages: PageRoutes,
         metrics: Metrics | None,
@@ -41,7 +42,7 @@ class App:
         self._git = git
         self._pages = pages
         self._metrics = metrics
-        self._base = base_of(info.service)
+        self._base = base_of(info().service)
         self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH, *self._names}
         self._metrics_here = metrics is not None and not metrics_elsewhere
         if self._metrics_here:
@@ -68,7 +69,7 @@ class App:
         if exchange.path == "/":
             await self._introduce(exchange)
         elif exchange.path in self._names:
-            await nip05.answer(exchange, self._info)
+            await nip05.answer(exchange, self._info())
         elif exchange.path == METRICS and self._metrics_here and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
         elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):
@@ -83,6 +84,6 @@ class App:
 
     async def _introduce(self, exchange: Exchange) -> None:
         if nip11.wants_document(exchange.headers.get("accept", "")):
-            await exchange.respond(200, nip11.document(self._info), nip11.MEDIA_TYPE)
+            await exchange.respond(200, nip11.document(self._info()), nip11.MEDIA_TYPE)
         else:
             await self._pages.landing(exchange)

@@ -9,6 +9,7 @@ import attrs
 from ..nostr.address import RepositoryId
 from ..nostr.announcement import Announcement
 from ..nostr.authority.repository_data import RepositoryData
+from ..nostr.event import Event
 from ..nostr.keys import encode_npub
 from ..nostr.parsed import Parsed
 from ..nostr.pull_request import PullRequest
@@ -21,13 +22,16 @@ from .rules.lacking import lacks_announcement
 from .rules.verdict import Action, Verdict, refuse
 
 BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
+BANNED = "blocked: this event is not taken here: the operator refused it"
 BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"
 NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
 
 
-def judge_author(author: str, lists: CurationSettings) -> Verdict | None:
-    """Refuse every event of a blacklisted author; None for other authors."""
-    return refuse(BLOCKED_AUTHOR) if _is_blocked(author, lists) else None
+def judge_event(event: Event, lists: CurationSettings) -> Verdict | None:
+    """Refuse every event of a blacklisted author, and events whose ids are banned; else None."""
+    if _is_blocked(event.pubkey, lists):
+        return refuse(BLOCKED_AUTHOR)
+    return refuse(BANNED) if event.id in lists.banned_events else None
 
 
 def judge_repositories(parsed: Parsed, known: Known, lists: CurationSettings) -> Verdict | None:

@@ -17,7 +17,7 @@ from ..nostr.parsed import Deletion, Parsed, Vanish
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
 from ..settings import CurationSettings, PurgatorySettings
-from .curation import judge_author, judge_repositories
+from .curation import judge_event, judge_repositories
 from .kinds.announcements import judge_announcement, judge_private
 from .kinds.deletions import judge_deletion
 from .kinds.pull_requests import judge_pr
@@ -52,7 +52,7 @@ def judge_unread(
       now: Unix seconds.
       max_event_bytes: of what is no state (settings).
     """
-    blocked = judge_author(event.pubkey, lists)
+    blocked = judge_event(event, lists)
     if blocked is not None and event.kind != kinds.VANISH:
         return blocked
     return (

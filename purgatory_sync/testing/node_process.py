@@ -88,6 +88,11 @@ class NodeProcess:
                 await trio.sleep(_POLL_SECS)
         raise self.failed("the node did not start")
 
+    def signal(self, number: int) -> None:
+        """Send it a signal that does not end it."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     async def kill(self) -> None:
         """SIGKILL: it has no chance to write anything; returns when it is gone."""
         process, self._process = self._process, None

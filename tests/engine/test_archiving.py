@@ -74,7 +74,8 @@ async def test_b_2_9_a_copy_takes_no_push_and_what_lists_us_does(
     state = events.state(OWNER, "repo", {MAIN: steps[0].oid}, created_at=NOW)
     assert (await archive.offer(state, Origin.SYNC)).outcome is Outcome.HELD
     lists = attrs.evolve(ARCHIVE, archive_read_only=read_only)
-    pusher = attrs.evolve(pusher_of(archive), service=SERVICE, lists=lists)
+    archive.index.use_lists(lists)
+    pusher = attrs.evolve(pusher_of(archive), service=SERVICE)
     if read_only or (read_only is None and not listed):
         said = await refusal(pusher, {MAIN: steps[0].oid}, pack(steps))
         assert said == "this is a read-only copy: push to a server that the announcement names"
@@ -94,8 +95,9 @@ async def test_b_2_9_what_is_archived_no_longer_ends_at_the_start(
     archive: World, lists: CurationSettings
 ) -> None:
     await archive.announce(OWNER, listed=False, origin=Origin.SYNC)
-    await end_what_is_blocked(archive.core, ARCHIVE, SERVICE)
+    await end_what_is_blocked(archive.core, archive.releaser, SERVICE)
     assert is_repository(archive.path(OWNER))
-    await end_what_is_blocked(archive.core, lists, SERVICE)
+    archive.index.use_lists(lists)
+    await end_what_is_blocked(archive.core, archive.releaser, SERVICE)
     assert await archive.held() == set()
     assert not is_repository(archive.path(OWNER))

@@ -11,6 +11,7 @@ import attrs
 import trio
 import trio.testing
 
+from purgatory_sync.node.http.blocked_clients import BlockedClients
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.node.http.listener import Listener
 from purgatory_sync.node.http.websocket import Socket
@@ -88,6 +89,7 @@ async def served(
     real: bool = False,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     is_open: Callable[[], Awaitable[bool]] | None = None,
+    blocked: BlockedClients | None = None,
     base: str = "",
 ) -> AsyncIterator[Served]:
     """Run a listener in memory, or on a free port of 127.0.0.1."""
@@ -97,6 +99,7 @@ async def served(
         settings or ListenerSettings(),
         max_message_bytes,
         is_open=is_open or _always,
+        blocked=blocked,
         base=base,
     )
     memory, stop = MemoryListener(), trio.Event()

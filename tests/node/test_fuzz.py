@@ -178,7 +178,7 @@ class Pushes:
 @given(st.lists(REQUESTS, min_size=1, max_size=3))
 def test_any_bytes_as_http_requests(requests: list[bytes]) -> None:
     git = GitEndpoint(nothing_hosted, 1, GitPush(Pushes(), 1 << 20))
-    app = App(make_info(), git, PAGES, METRICS)
+    app = App(make_info, git, PAGES, METRICS)
 
     async def test() -> None:
         async with served(app.answer) as place:

@@ -32,7 +32,7 @@ def make_app(*, metrics: bool = True, elsewhere: bool = False, base: str = "") -
     git, counted = GitEndpoint(resolve, 1), Metrics(MetricsSnapshot) if metrics else None
     info = make_info()
     info = attrs.evolve(info, service=f"{info.service}{base}")
-    return App(info, git, make_pages(), counted, metrics_elsewhere=elsewhere)
+    return App(lambda: info, git, make_pages(), counted, metrics_elsewhere=elsewhere)
 
 
 async def ask(app: App, method: str, path: str, accept: str = "*/*") -> tuple[int, bytes, bytes]:

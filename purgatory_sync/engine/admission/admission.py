@@ -134,7 +134,7 @@ class Admission:
         Args:
           again: it expired here, and its data is looked for once more (B 8.12).
         """
-        now, lists = self.clock.now(), self.settings.curation
+        now, lists = self.clock.now(), self.core.index.lists
         parser, most = self.core.index.parser, self.settings.relay.max_event_bytes
         try:
             read = await parser.offered(event, lambda event: _examine(event, now, lists, most))
@@ -192,7 +192,7 @@ class Admission:
     async def _offer_locked(
         self, parsed: Parsed, targets: Targets, origin: Origin, *, again: bool
     ) -> Answer:
-        now, lists = self.clock.now(), self.settings.curation
+        now, lists = self.clock.now(), self.core.index.lists
         known = await self.snapshots.look(parsed, targets, now)
         if again:
             known = attrs.evolve(known, expired=False)

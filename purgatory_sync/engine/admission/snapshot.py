@@ -32,7 +32,6 @@ from ...release.index.missing_objects import concern_in
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import EVERYTHING, RepositoryIndex
 from ...release.index.retained_repositories import RetainedRepositories
-from ...settings import CurationSettings
 from ...store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
@@ -73,7 +72,6 @@ class SnapshotBuilder:
 
     Attributes:
       service: our host[:port].
-      lists: which repositories an archive copies.
     """
 
     store: Store
@@ -81,7 +79,6 @@ class SnapshotBuilder:
     purgatory: Purgatory
     repositories: Repositories
     service: str
-    lists: CurationSettings = attrs.field(factory=CurationSettings)
 
     async def look(self, parsed: Parsed, targets: Targets, now: float) -> Known:
         """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
@@ -231,11 +228,11 @@ class SnapshotBuilder:
         known = data | {each: await self.index.data(each) for each in sorted(needed)}
         announcements = await self.index.announcements(announced)
         others = [e for e in found if e.kind != kinds.ANNOUNCEMENT]
-        return is_anchored(event, [*announcements, *others], self.service, known, self.lists)
+        return is_anchored(event, [*announcements, *others], self.service, known, self.index.lists)
 
     async def _announced(self, parsed: Parsed) -> int:
         """How many announcements its author has here, if this one takes room beside others."""
-        if not isinstance(parsed, Announcement) or hosts(parsed, self.service, self.lists):
+        if not isinstance(parsed, Announcement) or hosts(parsed, self.service, self.index.lists):
             return 0
         kind, author = frozenset((kinds.ANNOUNCEMENT,)), frozenset((parsed.owner,))
         return await self.store.count([Filter(kinds=kind, authors=author)])

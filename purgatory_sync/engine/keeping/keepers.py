@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from ..lists.list_keeper import ListKeeper
 from ..verifying.verifier import Verifier
 from .backup import Backup
 from .caretaker import Caretaker
@@ -18,10 +19,12 @@ class Keepers:
       caretaker: looks at the repositories and removes them.
       backup: makes backups.
       purger: takes out what the operator names.
+      lists: the operator's lists, which change while the node runs.
       verifier: looks whether all is whole and true.
     """
 
     caretaker: Caretaker
     backup: Backup
     purger: Purger
+    lists: ListKeeper
     verifier: Verifier

@@ -29,6 +29,7 @@ from ...runtime.clock import WallClock
 from ...settings import Settings
 from ...store.opening import DATABASE, is_older, lock_store, open_store
 from ...store.protocol import HeldRow, Journal, Store
+from ..lists.list_keeper import ListKeeper
 from ..upkeep.pairing import require_pair
 from ..verifying.verifier import Verifier
 from ..verifying.verify_record import VerifyRecord
@@ -68,10 +69,13 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
             core = _core(store, journal, repositories, settings, retiring(settings.keeping, clock))
             releaser = Releaser(core, IdentifierLocks())
             await repositories.run(record.load)
+            lists = ListKeeper(store, core, releaser, settings, clock, live=False)
+            await lists.restore(journal.list_entries)
             yield Keepers(
                 Caretaker(core, releaser, record, settings.keeping),
                 Backup(core, releaser, settings, clock, nullcontext),
                 Purger(store, core, releaser, clock),
+                lists,
                 Verifier(store, core, releaser, clock, nullcontext, record=record),
             )
         finally:

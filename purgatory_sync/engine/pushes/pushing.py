@@ -22,7 +22,7 @@ from ...git.ingest.sink import Ingest
 from ...nostr.address import RepositoryId
 from ...nostr.authority.repository_data import KnownAnnouncement, Standing
 from ...policy.push import ALIGNED, NOSTR, PushKnown, PushVerdict, event_ids_of, judge_push
-from ...policy.rules.hosting import NO_LISTS, is_read_only
+from ...policy.rules.hosting import is_read_only
 from ...records import Placeholder
 from ...release.commit import Core
 from ...release.index.held_rows import row_of
@@ -30,7 +30,7 @@ from ...release.making import make_repository
 from ...release.releaser import Releaser
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
-from ...settings import CurationSettings, PushSettings
+from ...settings import PushSettings
 from ...store.protocol import Change
 from .in_flight import PushesInFlight
 
@@ -69,7 +69,6 @@ class Pusher:
     Attributes:
       ingest: proves packs; its own limit of bytes is not below that of `settings`.
       service: our host[:port].
-      lists: which repositories are copies that take no push (B 2.9).
     """
 
     core: Core
@@ -79,7 +78,6 @@ class Pusher:
     clock: WallClock
     in_flight: PushesInFlight
     service: str = ""
-    lists: CurationSettings = NO_LISTS
 
     async def refs(self, target: RepositoryId) -> dict[str, str] | None:
         """What a push builds on: ref → OID; None when the repository is not hosted (B 6.4).
@@ -119,7 +117,7 @@ class Pusher:
 
     async def _receive(self, target: RepositoryId, changes: Changes, pack: _Pack) -> None:
         hosted = await self._announcement(target)
-        if hosted and is_read_only(hosted.announcement, self.service, self.lists):
+        if hosted and is_read_only(hosted.announcement, self.service, self.core.index.lists):
             raise PushRefused(_READ_ONLY)
         verdict = await self._judge(target, changes)
         state = verdict.state

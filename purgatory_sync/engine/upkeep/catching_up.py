@@ -55,6 +55,17 @@ async def catch_up(store: Store, core: Core, releaser: Releaser) -> None:
             await trio.sleep(AGAIN_SECS)
 
 
+async def align_all(store: Store, core: Core, releaser: Releaser) -> None:
+    """Look at every repository that is served, and align those that lag: other lists rule (B 5.5).
+
+    Raises:
+      StoreError: the store cannot be read; what was aligned is.
+    """
+    counts = _Counts()
+    await _look_at_all(store, core, releaser, set(), counts)
+    log.info("looked at all that is served by the new lists", **attrs.asdict(counts))
+
+
 @attrs.define
 class _Counts:
     """How many identifiers were looked at and with what result; `back`: of repositories."""

@@ -21,7 +21,7 @@ def is_trusted(peer: str, proxies: Sequence[Network]) -> bool:
     if not proxies:
         return False  # as most nodes have it: no address is read for nothing
     address = read_address(peer)
-    return address is not None and _inside(address, proxies)
+    return address is not None and is_inside(address, proxies)
 
 
 def client_address(peer: str, headers: RawHeaders, proxies: Sequence[Network]) -> str:
@@ -54,7 +54,7 @@ def client_address(peer: str, headers: RawHeaders, proxies: Sequence[Network]) -
         if address is None:
             break
         client = str(address)
-        if not _inside(address, proxies):
+        if not is_inside(address, proxies):
             break
     return client
 
@@ -84,7 +84,8 @@ def counted_as(address: IPv4Address | IPv6Address) -> str:
     return str(address)
 
 
-def _inside(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+def is_inside(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+    """Whether one of the networks has the address."""
     return any(address in network for network in networks if network.version == address.version)
 
 

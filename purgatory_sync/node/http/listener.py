@@ -15,6 +15,7 @@ import trio
 from ...errors import ConfigurationError
 from ...runtime.logger import get_logger
 from ...settings import ListenerSettings
+from .blocked_clients import BlockedClients
 from .exchange import Exchange
 from .places import Places
 from .server_stream import CORS, PIECE_BYTES, Gone, Wire
@@ -28,13 +29,15 @@ _TURNED_AWAY_PIECES = 16
 
 _DESCRIPTORS_SAID_EVERY_SECS = 60.0
 
-_BUSY = b"".join(
-    [
-        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n",
-        *(b"%b: %b\r\n" % header for header in CORS),
-        b"\r\n",
-    ]
-)
+
+def _closing(status: bytes) -> bytes:
+    """A whole answer without a body, after which the connection ends."""
+    head = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: 0\r\n" % status
+    return b"".join([head, *(b"%b: %b\r\n" % header for header in CORS), b"\r\n"])
+
+
+_BUSY = _closing(b"503 Service Unavailable")
+_FORBIDDEN = _closing(b"403 Forbidden")
 
 log = get_logger(__name__)
 
@@ -69,6 +72,8 @@ class Listener:
       settings: limits of connections, heads, bodies and times.
       max_message_bytes: of one WebSocket message.
       is_open: whether a WebSocket may be opened now (else 503); may take its time.
+      blocked: whose connections are refused, and end; no client's when absent. Behind a trusted
+        proxy clients are judged, not the proxy.
       base: the path of WebSockets, with or without a slash behind it; empty for the root.
     """
 
@@ -80,11 +85,13 @@ class Listener:
         max_message_bytes: int,
         *,
         is_open: Callable[[], Awaitable[bool]] = _always,
+        blocked: BlockedClients | None = None,
         base: str = "",
     ) -> None:
         self._http = http
         self._websocket = websocket
         self._is_open = is_open
+        self._blocked = blocked or BlockedClients()
         self._websocket_paths = (base, f"{base}/")
         self._settings = settings
         self._sockets = Sockets(max_message_bytes)
@@ -137,9 +144,13 @@ class Listener:
         try:
             async with stream:
                 peer = _peer(stream)
-                with self._places.connection(peer) as free:
+                direct = "" if self._places.is_proxy(peer) else peer
+                if self._blocked.has(direct):
+                    await self._turn_away(stream, _FORBIDDEN)
+                    return
+                with self._blocked.watching(direct), self._places.connection(peer) as free:
                     if not free:
-                        await self._turn_away(stream)
+                        await self._turn_away(stream, _BUSY)
                         return
                     wire = Wire(stream, self._settings)
                     if exchange := await self._talk(wire, peer):
@@ -150,9 +161,9 @@ class Listener:
         except* Exception:
             log.exception("connection failed")
 
-    async def _turn_away(self, stream: trio.abc.HalfCloseableStream) -> None:
-        """Say that there is no place; what is read of the request cuts no answer by a reset."""
-        await stream.send_all(_BUSY)
+    async def _turn_away(self, stream: trio.abc.HalfCloseableStream, answer: bytes) -> None:
+        """Say why there is no connection; what is read of the request cuts no answer by a reset."""
+        await stream.send_all(answer)
         if self._turned_away >= MAX_TURNED_AWAY:
             return
         self._turned_away += 1
@@ -172,6 +183,9 @@ class Listener:
                 if (status := self._unacceptable(exchange.request)) is not None:
                     await wire.refuse(status)
                     return None
+                if self._blocked.has(exchange.peer):
+                    await wire.refuse(403)
+                    return None
                 if exchange.wants_websocket() and exchange.path in self._websocket_paths:
                     if not await self._is_open():
                         await wire.refuse(503)
@@ -181,7 +195,10 @@ class Listener:
                     if not free:
                         await wire.refuse(503)
                         return None
-                    await self._http(exchange)
+                    with self._blocked.watching(exchange.peer) as watched:
+                        await self._http(exchange)
+                    if watched.cancelled_caught:
+                        return None
                 if not await exchange.finish():
                     break
         except* h11.RemoteProtocolError as broken:
@@ -220,7 +237,8 @@ class Listener:
     async def _upgrade(self, wire: Wire, exchange: Exchange, peer: str) -> None:
         with self._places.request(peer, exchange.peer) as free:
             if free:
-                await self._open_socket(wire, exchange)
+                with self._blocked.watching(exchange.peer):
+                    await self._open_socket(wire, exchange)
             else:
                 await wire.refuse(503)
 

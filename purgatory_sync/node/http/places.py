@@ -48,6 +48,10 @@ class Places:
         else:
             yield True
 
+    def is_proxy(self, peer: str) -> bool:
+        """Whether a TCP peer is a trusted proxy, which has clients and is none."""
+        return is_trusted(peer, self._settings.trusted_proxy_cidrs)
+
     def client(self, peer: str, headers: RawHeaders) -> str:
         """The address of the client that sent these headers from this TCP peer."""
         return client_address(peer, headers, self._settings.trusted_proxy_cidrs)

@@ -1,7 +1,8 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
-`hunt`, `remove`, `authority`, `backup` or `purge`, or `{"do": "verify", "names": […]}`; the answer
+`hunt`, `remove`, `authority`, `backup`, `purge` or `entries`, or `{"do": "verify", "names": […]}`,
+or `{"do": "list-add", "name": …, "names": […]}` (`list-remove`); the answer
 `{"result": …}` or `{"error": "a sentence"}`, with `bad_request` where the request is at fault. How
 far a long one is comes in lines before it: `{"progress": "a sentence"}`. All reasons are told: a
 user who may open the socket may read the data beside it.
@@ -23,6 +24,7 @@ import msgspec
 import trio
 
 from ...engine.keeping.keepers import Keepers
+from ...engine.lists.list_keeper import ListKeeper
 from ...engine.status.explainer import Explainer
 from ...errors import ConfigurationError, PurgatorySyncError
 from ...runtime.logger import get_logger
@@ -33,7 +35,7 @@ from .node_status import NodeStatus
 Relays = Callable[[], tuple[RelayStatus, ...]]
 
 SOCKET: Final = "control.sock"
-MAX_REQUEST_BYTES: Final = 4096
+MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_CONNECTIONS: Final = 16
 TELL_SECS: Final = 1.0
 _MODE: Final = 0o600
@@ -49,7 +51,9 @@ class Question:
     `authority`: either, or empty, `backup`: the path of a folder). `names` are those of
     repositories (`verify`; none: all), `repair` says whether to repair them; `execute` whether to
     do it (`purge`, of a repository, an npub or an event id), `at_once` whether repositories are
-    deleted now; `deleted` asks for those that were (`list`).
+    deleted now; `deleted` asks for those that were (`list`). `entries`, `list-add` and
+    `list-remove` have the name of a list (`entries`: or none, for all), its entries in `names`,
+    and why they are added in `reason`.
     """
 
     do: Literal[
@@ -63,6 +67,9 @@ class Question:
         "backup",
         "purge",
         "verify",
+        "entries",
+        "list-add",
+        "list-remove",
     ]
     name: str = ""
     names: tuple[str, ...] = ()
@@ -70,6 +77,7 @@ class Question:
     execute: bool = False
     at_once: bool = False
     deleted: bool = False
+    reason: str = ""
 
 
 def _no_relays() -> tuple[RelayStatus, ...]:
@@ -257,6 +265,8 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
         return await desk.keepers.purger.purge(
             request.name, execute=request.execute, at_once=request.at_once
         )
+    if request.do in ("entries", "list-add", "list-remove"):
+        return await _edit_list(desk.keepers.lists, request)
     if request.do == "verify":
         return await desk.keepers.verifier.verify(
             request.names, repair=request.repair, tell=progress.tell
@@ -265,3 +275,14 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
     if hunted is not None:
         log.info("hunt by hand", identifier=request.name, forgiven=len(hunted.forgiven))
     return hunted
+
+
+async def _edit_list(lists: ListKeeper, request: Question) -> Any:
+    if request.do == "entries":
+        return lists.show(request.name)
+    if request.do == "list-add":
+        edited = await lists.add(request.name, request.names, request.reason)
+    else:
+        edited = await lists.remove(request.name, request.names)
+    log.info("list changed by hand", do=request.do, list=request.name, entries=edited.changed)
+    return edited

@@ -57,7 +57,7 @@ class PageRoutes:
     """The pages of a node.
 
     Args:
-      info: who we are.
+      info: who we are, at the moment of the call.
       look: the engine at this moment; asked for each status page.
       repository: from npub and identifier (judged) to what is hosted, or None.
       allow: the operator's exceptions of addresses that may be contacted.
@@ -66,23 +66,25 @@ class PageRoutes:
 
     def __init__(
         self,
-        info: RelayInfo,
+        info: Callable[[], RelayInfo],
         look: Look,
         repository: FindRepository,
         allow: Sequence[Network],
         relays: Relays = _no_relays,
     ) -> None:
         self._info = info
+        self._service = info().service
         self._look = look
         self._repository = repository
         self._allow = tuple(allow)
         self._relays = relays
-        self._renderer = Renderer(info.service)
+        self._renderer = Renderer(info().service)
         self._last: _Written | None = None
 
     async def landing(self, exchange: Exchange) -> None:
         """Answer `/`."""
-        await self._answer(exchange, 200, "landing", self._info.name, info=self._info)
+        info = self._info()
+        await self._answer(exchange, 200, "landing", info.name, info=info)
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer with a page, or 405 where one is; False for who wants none (nothing is sent)."""
@@ -149,7 +151,7 @@ class PageRoutes:
 
     async def _show(self, exchange: Exchange, look: RepositoryStatus) -> None:
         npub, name = encode_npub(look.owner), quote(look.identifier, safe="")
-        clone = f"{look.scheme}://{self._info.service}/{npub}/{name}.git"
+        clone = f"{look.scheme}://{self._service}/{npub}/{name}.git"
         relay = quote(look.relay, safe="")
         await self._answer(
             exchange,

@@ -8,12 +8,13 @@ from typing import Final
 import trio
 
 from ...engine import PurgatorySync
+from ...engine.lists.merging import lets_more_in
 from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.filters import Filter
 from ...nostr.keys import SecretKey
 from ...nostr.reconciliation.inventory import Inventory
-from ...settings import Settings
+from ...settings import CurationSettings, Settings
 from ...store.protocol import Store
 from ...urls import scheme_of
 from .state.relay_health import RelayStatus
@@ -34,7 +35,14 @@ class Following:
     def __init__(self, settings: Settings, engine: PurgatorySync) -> None:
         self._engine = engine
         self._gone_while_reading: set[str] | None = None
-        self._upstream = Upstream(settings, engine.gate, engine.offer, local=Here(engine))
+        self._lists_changed = trio.Event()
+        self._upstream = Upstream(
+            settings,
+            engine.gate,
+            engine.offer,
+            local=Here(engine),
+            lists=lambda: engine.lists,
+        )
         # A service whose repositories are copied knows them best.
         if copied := settings.curation.archive_grasp_services:
             self._upstream.follow([f"{_RELAY_SCHEME[scheme_of(each)]}://{each}" for each in copied])
@@ -52,6 +60,12 @@ class Following:
         if self._gone_while_reading is not None:
             self._gone_while_reading |= event_ids
         self._upstream.withdrawn(event_ids)
+
+    def lists_changed(self, before: CurationSettings, after: CurationSettings) -> None:
+        """Other lists rule (B 5.5): follow by them, and look for what they let in."""
+        if lets_more_in(before, after):
+            self._upstream.begin_anew()
+        self._lists_changed.set()
 
     def relays(self) -> tuple[RelayStatus, ...]:
         """How it stands with each relay that is followed."""
@@ -74,9 +88,20 @@ class Following:
         await self._tell_served(frozenset({kinds.ANNOUNCEMENT}))
         async with trio.open_nursery() as nursery:
             await nursery.start(self._upstream.run, key)
+            nursery.start_soon(self._judge_anew)
             # Where there is no room for all values (B 10.2), roots bring more than replies.
             await self._tell_served(ROOT_KINDS)
             await self._tell_served(None)
+
+    async def _judge_anew(self) -> None:
+        """After each change of the lists, judge whose relays are followed."""
+        while True:
+            await self._lists_changed.wait()
+            self._lists_changed = trio.Event()
+            for held in self._engine.purgatory.announcements():
+                self._upstream.judged_anew(held.event)
+            async for event in _stored(self._engine.store, frozenset({kinds.ANNOUNCEMENT})):
+                self._upstream.judged_anew(event)
 
     async def _tell_served(self, of_kinds: frozenset[int] | None) -> None:
         self._gone_while_reading = set()

@@ -22,7 +22,7 @@ from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...runtime.net.gate import Gate
 from ...runtime.net.transport import default_tls_context
-from ...settings import Settings
+from ...settings import CurationSettings, Settings
 from ...urls import RELAY_SCHEMES, parse_web_url
 from .connection.dialling import Dialler
 from .connection.document import learn_limits
@@ -62,6 +62,7 @@ class Upstream:
       offer: the engine's; its answers have `accepted`, `message` and `lacks`.
       clock: Unix seconds; the system's when absent.
       tls: for wss; the usual context, made at the first need, when absent.
+      lists: what the operator takes, at the moment of the call; that of the settings when absent.
       local: what is here; when given, only what is lacking is fetched from relays that offer
         negentropy (NIP-77), unless the settings say otherwise.
 
@@ -78,7 +79,9 @@ class Upstream:
         clock: WallClock | None = None,
         tls: Callable[[], ssl.SSLContext] = default_tls_context,
         local: Local | None = None,
+        lists: Callable[[], CurationSettings] | None = None,
     ) -> None:
+        lists = lists or (lambda: settings.curation)
         self._settings = settings.sync
         self._gate = gate
         self._given_clock = clock
@@ -86,8 +89,8 @@ class Upstream:
         self._key: SecretKey | None = None
         self._roster = Roster(
             dict.fromkeys((settings.service, f"{settings.bind_address}{settings.base}")),
-            hosts=lambda each: hosts(each, settings.service, settings.curation),
-            blocked=lambda each: is_blacklisted(coordinate_of(each), settings.curation),
+            hosts=lambda each: hosts(each, settings.service, lists()),
+            blocked=lambda each: is_blacklisted(coordinate_of(each), lists()),
         )
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)
@@ -137,6 +140,22 @@ class Upstream:
         gone = tuple(event_ids)
         unlisted, unwanted = self._roster.withdrawn(gone), self._wanted.withdrawn(gone)
         if unlisted or unwanted:
+            self._changed.set()
+
+    def begin_anew(self) -> None:
+        """Look again at all that relays have: what was refused may be taken now (B 5.5)."""
+        self._intake.forget()
+        for relay in self._relays.values():
+            if relay.session is not None:
+                relay.session.begin_anew()
+            else:
+                relay.record.progress.begin_anew()
+        for record in self._left.values():
+            record.progress.begin_anew()
+
+    def judged_anew(self, event: Event) -> None:
+        """Judge by the lists of this moment whether an announcement's relays are followed."""
+        if self._roster.judged_anew(event):
             self._changed.set()
 
     def looks(self) -> tuple[RelayStatus, ...]:

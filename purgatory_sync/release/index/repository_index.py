@@ -38,6 +38,7 @@ class RepositoryIndex:
     What is served is remembered between questions, until the ledger says that it has changed.
 
     Attributes:
+      lists: what the operator takes, at this moment (B 5.5).
       parser: reads what comes out of the store.
       unruled: counts the served repositories that no key rules.
 
@@ -58,7 +59,7 @@ class RepositoryIndex:
         self._purgatory = purgatory
         self._repositories = repositories
         self._service = service
-        self._lists = lists or CurationSettings()
+        self.lists = lists or CurationSettings()
         self.parser = Parser()
         self.unruled = Unruled()
         self._served = IndexCache()
@@ -89,7 +90,7 @@ class RepositoryIndex:
         known, certain = [], True
         for each, standing, hosted in wanted:
             there = hosted and self._repositories.exists(each.owner, identifier)
-            blocked = is_blacklisted(coordinate_of(each), self._lists)
+            blocked = is_blacklisted(coordinate_of(each), self.lists)
             known.append(KnownAnnouncement(each, standing, there, blocked))
             certain = certain and there == hosted
         return RepositoryData.of(identifier, known), certain
@@ -119,7 +120,7 @@ class RepositoryIndex:
                 for each, hosted in served.announcements
                 if hosted
                 and (
-                    is_taken(each, self._lists) or self._repositories.exists(each.owner, identifier)
+                    is_taken(each, self.lists) or self._repositories.exists(each.owner, identifier)
                 )
             )
         )
@@ -204,6 +205,12 @@ class RepositoryIndex:
         found = await self.parser.stored(served)
         return [each for each in found if isinstance(each, Announcement)]
 
+    def use_lists(self, lists: CurationSettings) -> None:
+        """Let other lists rule from now on; what was worked out by the old ones is forgotten."""
+        self.lists = lists
+        self._served = IndexCache()
+        self._reading.clear()
+
     def forget(self, change: Change) -> None:
         """Remember nothing that a change of the store touches; called after each, failed or not."""
         for event in change.save:
@@ -241,7 +248,7 @@ class RepositoryIndex:
     def _sorted_out(self, found: Sequence[Parsed]) -> Served:
         return Served(
             tuple(
-                (each, hosts(each, self._service, self._lists))
+                (each, hosts(each, self._service, self.lists))
                 for each in found
                 if isinstance(each, Announcement)
             ),

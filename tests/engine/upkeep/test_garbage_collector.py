@@ -269,7 +269,8 @@ async def test_what_the_operators_lists_end_leaves_nothing(world: World) -> None
     world.give(OWNER, STRAY)
     world.purgatory.add_pr(pr, Origin.USER, NOW)
     lists = CurationSettings(event_blacklist=(STRANGER.npub,))
-    await end_what_is_blocked(world.core, lists, SERVICE)
+    world.index.use_lists(lists)
+    await end_what_is_blocked(world.core, world.releaser, SERVICE)
     assert world.purgatory.get(pr.event.id) is None
     assert is_marked(path)
 

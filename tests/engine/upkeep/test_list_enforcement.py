@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
 import pytest
 
 from purgatory_sync.engine.admission.admission import Outcome
@@ -29,8 +28,7 @@ MAIN = "refs/heads/main"
 
 
 def take(world: World, lists: CurationSettings) -> None:
-    settings = attrs.evolve(world.settings, curation=lists)
-    world.admission = attrs.evolve(world.admission, settings=settings)
+    world.index.use_lists(lists)
 
 
 def state(author: Author = OWNER, identifier: str = "repo") -> Event:
@@ -93,7 +91,8 @@ async def test_b_5_1_what_was_held_and_is_blocked_now_ends_at_the_start(
     world: World, lists: CurationSettings, ended: list[str]
 ) -> None:
     found = await hold_much(world)
-    await end_what_is_blocked(world.core, lists, SERVICE)
+    take(world, lists)
+    await end_what_is_blocked(world.core, world.releaser, SERVICE)
     left = {event.id for event in found.values()} - {found[f"repo {each}"].id for each in ended}
     assert await world.held() == left
     assert {each.id for each in found.values() if world.purgatory.get(each.id)} == left
@@ -109,16 +108,15 @@ async def test_b_2_10_what_was_held_and_is_private_ends_at_the_start(world: Worl
     private = Announcement.parse(OWNER.sign(30617, "", tags, NOW - 10))
     held = world.purgatory.add_announcement(private, Origin.USER, NOW)
     await world.ledger.apply(Change(hold=[row_of(held)], unhold=[plain.id]))
-    await end_what_is_blocked(world.core, CurationSettings(), SERVICE)
+    await end_what_is_blocked(world.core, world.releaser, SERVICE)
     assert await world.held() == set()
     assert not is_repository(world.path(OWNER))
 
 
 async def test_b_5_1_what_a_blacklisted_stranger_sent_ends_alone(world: World) -> None:
     found = await hold_much(world)
-    await end_what_is_blocked(
-        world.core, CurationSettings(event_blacklist=(STRANGER.npub,)), SERVICE
-    )
+    take(world, CurationSettings(event_blacklist=(STRANGER.npub,)))
+    await end_what_is_blocked(world.core, world.releaser, SERVICE)
     gone = {found["repo pr"].id, found["other pr"].id}
     assert await world.held() == {event.id for event in found.values()} - gone
 
@@ -132,7 +130,7 @@ async def test_b_5_1_what_is_served_stays_served_beside_a_held_version_that_ends
     newer = await world.announce(OTHER, maintainers=[OWNER], created_at=NOW - 40)
     assert await world.index.serves(accepts.id)
     assert newer.id in await world.held()
-    await end_what_is_blocked(world.core, CurationSettings(), "elsewhere.example.com")
+    await end_what_is_blocked(world.core, world.releaser, "elsewhere.example.com")
     assert newer.id not in await world.held()
     assert await world.index.serves(accepts.id)
 

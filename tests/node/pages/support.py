@@ -142,4 +142,4 @@ def make_pages(
     def relays() -> Sequence[RelayStatus]:
         return look.relays if look else ()
 
-    return PageRoutes(make_info(settings), current, find, networks("10.1.0.0/16"), relays)
+    return PageRoutes(lambda: make_info(settings), current, find, networks("10.1.0.0/16"), relays)

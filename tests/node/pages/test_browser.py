@@ -48,8 +48,8 @@ def app(looks: Looks) -> App:
     async def nothing(npub: str, identifier: str) -> None:
         return None
 
-    pages = PageRoutes(make_info(), looks, nothing, ())
-    return App(make_info(), GitEndpoint(nothing_hosted, 1), pages, None)
+    pages = PageRoutes(make_info, looks, nothing, ())
+    return App(make_info, GitEndpoint(nothing_hosted, 1), pages, None)
 
 
 async def browse(place: Served, folder: Path) -> str:

@@ -42,7 +42,7 @@ def app() -> App:
     hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)
     pages = make_pages(look, hosted, settings)
-    return App(make_info(settings), GitEndpoint(nothing_hosted, 1), pages, None)
+    return App(lambda: make_info(settings), GitEndpoint(nothing_hosted, 1), pages, None)
 
 
 async def test_every_page_is_readable_on_a_phone_and_in_the_dark(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ async def nothing_hosted(npub: str, identifier: str) -> Path | None:
 async def ask(
     pages: PageRoutes, path: str, accept: str = BROWSER, method: str = "GET"
 ) -> tuple[int, dict[str, str], str]:
-    app = App(make_info(), GitEndpoint(nothing_hosted, 1), pages, None)
+    app = App(make_info, GitEndpoint(nothing_hosted, 1), pages, None)
     lines = [f"{method} {path} HTTP/1.1", "Host: a", f"Accept: {accept}", "Connection: close"]
     async with served(app.answer) as place:
         answer = await talk(place, "\r\n".join([*lines, "", ""]).encode())

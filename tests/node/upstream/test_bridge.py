@@ -34,6 +34,7 @@ class Upstream:
     gate: object
     offer: Callable[[Event, str], Awaitable[Any]]
     local: Local
+    lists: Callable[[], CurationSettings]
     told: list[tuple[str, str]] = attrs.field(factory=list)
 
     def follow(self, urls: list[str]) -> None:
@@ -47,6 +48,12 @@ class Upstream:
 
     def withdrawn(self, event_ids: frozenset[str]) -> None:
         self.told += [("withdrawn", each) for each in sorted(event_ids)]
+
+    def begin_anew(self) -> None:
+        self.told.append(("begin anew", ""))
+
+    def judged_anew(self, event: Event) -> None:
+        self.told.append(("judged anew", event.id))
 
     async def run(
         self,
@@ -177,3 +184,25 @@ async def test_relays_reconcile_with_what_is_served_and_held(
     inventory = await local.inventory(Filter(kinds=frozenset({kinds.ANNOUNCEMENT})), 5)
     assert [inventory.id_at(n).hex() for n in range(len(inventory))] == [SERVED.id]
     assert (local.holds(HELD.id), local.holds(SERVED.id)) == (True, False)
+
+
+async def test_b_5_5_relays_are_followed_by_the_new_lists(
+    engine: Engine, autojump_clock: trio.testing.MockClock
+) -> None:
+    """What they let in is looked for; what they block is not."""
+    await engine.store.apply(Change(save=[SERVED]))
+    made, upstream = follow(engine)
+    none, some = CurationSettings(), CurationSettings(event_blacklist=(ALICE.npub,))
+    again = [("judged anew", HELD.id), ("judged anew", SERVED.id)]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.run)
+        await trio.sleep(1)
+        for before, after, told in (
+            (none, some, again),
+            (some, none, [("begin anew", ""), *again]),
+        ):
+            upstream.told.clear()
+            made.lists_changed(before, after)
+            await trio.sleep(1)
+            assert upstream.told == told
+        nursery.cancel_scope.cancel()

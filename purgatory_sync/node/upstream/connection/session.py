@@ -118,6 +118,13 @@ class Session:
         else:
             self._progress.begin_anew()
 
+    def begin_anew(self) -> None:
+        """Look at all of history again, now or over the next connection."""
+        if self._nursery is not None:
+            self._walk_all(self._nursery)
+        else:
+            self._progress.begin_anew()
+
     async def _follow(self, since: int | None) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -174,11 +181,14 @@ class Session:
         """
         while True:
             await trio.sleep(FULL_EVERY_SECS)
-            self._full_began = self._common.clock.now()
-            self._walks.begin(nursery, EVERYTHING, None)
-            for values in self._values:
-                past = values.between(0, self._asked.get(values.letters, 0))
-                self._walks.begin_slowly(nursery, past, None)
+            self._walk_all(nursery)
+
+    def _walk_all(self, nursery: trio.Nursery) -> None:
+        self._full_began = self._common.clock.now()
+        self._walks.begin(nursery, EVERYTHING, None)
+        for values in self._values:
+            past = values.between(0, self._asked.get(values.letters, 0))
+            self._walks.begin_slowly(nursery, past, None)
 
     def _catch_up(self) -> None:
         self._caught_up = True

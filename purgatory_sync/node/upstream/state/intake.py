@@ -102,6 +102,10 @@ class Intake:
         """Whether an event was refused, and nothing came that it lacked."""
         return self._refused.knows(event_id, trio.current_time())
 
+    def forget(self) -> None:
+        """Let all that was settled or refused be offered again when it comes."""
+        self._settled, self._refused = Settled(), Refused()
+
     async def take(self, event: Event, judged: Judged = _ignore) -> None:
         """Offer an event unless that is settled; waits for a free place, not for the answer.
 

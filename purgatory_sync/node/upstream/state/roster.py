@@ -97,6 +97,23 @@ class Roster:
         self._unsettled[announcement.identifier] = None
         return True
 
+    def judged_anew(self, event: Event) -> bool:
+        """Other lists rule: is an announcement hosted by them? Whether anything may have changed.
+
+        One that is not known, or no more, changes nothing.
+        """
+        address = event.address
+        listed = self._listed.get(address) if address is not None else None
+        if address is None or listed is None or listed.event_id != event.id:
+            return False
+        announcement = Announcement.parse(event)
+        if self._beside.announced(announcement) and not listed.counts:
+            self._listed[address] = attrs.evolve(listed, counts=True)
+            for url in listed.relays:
+                self._name(url, announcement.owner)
+        self._unsettled[announcement.identifier] = None
+        return True
+
     def withdrawn(self, event_ids: Iterable[str]) -> bool:
         """Forget the relays of announcements that left; whether anything may have changed."""
         gone = [address for each in event_ids if (address := self._addresses.get(each))]

@@ -174,3 +174,21 @@ def test_the_announcements_that_name_a_relay_are_told() -> None:
     assert roster.named("wss://both.example") == (True, 2)
     assert roster.named("wss://two.example") == (False, 2)
     assert roster.named("wss://none.example") == (False, 0)
+
+
+def test_b_5_5_other_lists_change_whose_relays_are_followed() -> None:
+    hosted: set[str] = set()
+    roster = Roster([SERVICE], hosts=lambda each: each.owner in hosted)
+    first, unknown = listed(OWNER, "a", "wss://one.example"), listed(OTHER, "a")
+    roster.announced(first)
+    assert roster.chosen() == ()
+    hosted.add(OWNER.pubkey)
+    assert roster.judged_anew(first)
+    assert roster.judged_anew(first)
+    assert roster.chosen() == ("wss://one.example",)
+    hosted.clear()
+    assert roster.judged_anew(first)
+    assert roster.chosen() == ()
+    assert not roster.judged_anew(unknown)
+    roster.withdrawn([first.id])
+    assert not roster.judged_anew(first)
