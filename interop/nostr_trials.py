@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,10 +11,12 @@ from subprocess import PIPE
 from typing import Any, Final
 
 import attrs
+import httpx
 import trio
 
 from purgatory_sync.nostr import kinds
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.nostr.keys import SecretKey
 from purgatory_sync.testing import events
 from purgatory_sync.testing.node_process import free_port
 from purgatory_sync.testing.nostr_client import nostr_client
@@ -26,6 +29,7 @@ from .world import ENVIRONMENT, Failed, Home, answered, git, history, home, prog
 CLIENT: Final = "publishes, sees nothing while it is held, hears of the release, asks for it"
 RELAY: Final = "200 issues of a repository; live: 5 answers"
 DELETION: Final = "live: a deletion of an issue"
+MANAGEMENT: Final = "signs calls of the management API (NIP-86); each counts once"
 ISSUE: Final = 1621
 COMMENT: Final = 1111
 _ISSUES: Final = 200
@@ -37,6 +41,35 @@ Serve = Callable[[int], Command]
 async def try_nostr_client(software: str, command: Command) -> Row:
     """Try a client of the node's relay; `foreign/nostr_main.mjs` says what the command takes."""
     return await row_of(software, "Nostr client", CLIENT, partial(_held_and_released, command))
+
+
+async def try_management(software: str, command: Command) -> Row:
+    """Try whether calls that a client signs are taken by the management API, and only once."""
+    return await row_of(software, "NIP-98 signer", MANAGEMENT, partial(_manage, command))
+
+
+async def _manage(command: Command) -> None:
+    secret = secrets.token_bytes(32)
+    admin = SecretKey(secret)
+    spammer = SecretKey(secrets.token_bytes(32)).pubkey
+    async with home(NGIT_ADMIN_PUBKEYS=admin.npub) as here:
+        url = here.node.http_url
+        for method, params in (("banpubkey", [spammer, "spam"]), ("listbannedpubkeys", [])):
+            body = json.dumps({"method": method, "params": params}, separators=(",", ":"))
+            header = await answered(command, "token", url, secret.hex(), body)
+            said = await _call(url, header, body)
+            again = await _call(url, header, body)
+            if again != (401, {"error": "this call was made already: sign each call anew"}):
+                raise Failed(f"the second time: {again}")
+        if said != (200, {"result": [{"pubkey": spammer, "reason": "spam"}]}):
+            raise Failed(f"the answer: {said}")
+
+
+async def _call(url: str, header: str, body: str) -> tuple[int, Any]:
+    headers = {"authorization": header, "content-type": "application/nostr+json+rpc"}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        said = await http.post(url, content=body.encode(), headers=headers)
+    return said.status_code, said.json()
 
 
 async def try_relay(software: str, serve: Serve, *, tells_deletions: bool = True) -> list[Row]:

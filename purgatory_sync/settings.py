@@ -339,6 +339,9 @@ class RelaySettings:
 
     name: str | None = setting(None, "RELAY_NAME", "NIP-11 name; from the domain when unset")
     description: str | None = setting(None, "RELAY_DESCRIPTION", "NIP-11 description")
+    admin_pubkeys: tuple[str, ...] = setting(
+        (), "ADMIN_PUBKEYS", "keys that may manage the relay by signed calls (NIP-86; unset: none)"
+    )
     owner_nsec: str | None = setting(
         None,
         "RELAY_OWNER_NSEC",

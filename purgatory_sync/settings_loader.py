@@ -44,6 +44,7 @@ _ZERO_MAKES_SENSE: Final = frozenset(
     )
 )
 _READERS: Final = {
+    "NGIT_ADMIN_PUBKEYS": values.AUTHORS,
     "NGIT_ARCHIVE_GRASP_SERVICES": values.SERVICES,
     "NGIT_ARCHIVE_WHITELIST": values.REPOSITORIES,
     "NGIT_BANNED_EVENTS": values.EVENT_IDS,

@@ -1,8 +1,11 @@
 """nostr-sdk as a client: the verbs of nostr_main.mjs; its LocalRelay: serve PORT."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import sys
+import time
 from datetime import timedelta
 
 import nostr_sdk as sdk
@@ -24,6 +27,20 @@ async def publish(url, secret, templates):
         reason = ", ".join(map(str, output.failed.values()))
         said.append([event.id().to_hex(), bool(output.success), reason])
     return said
+
+
+async def token(url, secret, body):
+    """These bindings sign the event; they have no function that makes it."""
+    keys, payload = sdk.Keys.parse(secret), hashlib.sha256(body.encode()).hexdigest()
+    event = {
+        "pubkey": keys.public_key().to_hex(),
+        "created_at": int(time.time()),
+        "kind": 27235,
+        "tags": [["u", url], ["method", "POST"], ["payload", payload]],
+        "content": "",
+    }
+    signed = await sdk.UnsignedEvent.from_json(json.dumps(event)).sign_async(keys)
+    return "Nostr " + base64.b64encode(signed.as_json().encode()).decode()
 
 
 def target(url, wanted):

@@ -1,5 +1,6 @@
 // nostr-tools: signs, publishes, asks and listens through its SimplePool.
 import { SimplePool, finalizeEvent } from 'nostr-tools'
+import { getToken } from 'nostr-tools/nip98'
 import { run } from './nostr_main.mjs'
 
 const pool = new SimplePool()
@@ -16,6 +17,7 @@ run({
     }
     return said
   },
+  token: (url, secret, body) => getToken(url, 'post', e => finalizeEvent(e, secret), true, body),
   async query(url, filter) {
     return (await pool.querySync([url], filter)).map(event => event.id)
   },

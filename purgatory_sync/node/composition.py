@@ -25,6 +25,8 @@ from ..runtime.clock import WallClock
 from ..settings import Network, Settings
 from .git_http.receive_pack_http import GitPush
 from .git_http.upload_pack_http import GitEndpoint
+from .management.endpoint import Management
+from .management.methods import Methods
 from .operator.host_metrics import HostMetrics, LoopLag
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .pages.page_routes import PageRoutes
@@ -36,9 +38,10 @@ from .relay.subscriptions import Subscriptions
 from .routes import App
 from .upstream.bridge import Following
 
-SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77)
+SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77, 86)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
 NIP05: Final = 5
+NIP86: Final = 86
 ARCHIVE: Final = "GRASP-05"
 # The store has six readers: what strangers ask for must not hold up admission and release, and
 # what is much work to look up must not hold up what is little. So each question is tried among
@@ -102,12 +105,21 @@ def make_services(
     show_held = settings.relay.show_held_to_exact_queries
     relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify)
     elsewhere = settings.metrics_bind_address is not None
-    return App(info, git, pages, metrics, metrics_elsewhere=elsewhere), relay
+    management = _management(settings, engine)
+    app = App(info, git, pages, metrics, management, metrics_elsewhere=elsewhere)
+    return app, relay
 
 
 def _described(settings: Settings, engine: PurgatorySync, pubkey: str) -> RelayInfo:
     """What NIP-11 says at this moment."""
-    return describe(attrs.evolve(settings, curation=engine.lists), pubkey)
+    word, relay = engine.keepers.lists.word, settings.relay
+    relay = attrs.evolve(
+        relay,
+        name=relay.name or word("relay-name"),
+        description=relay.description or word("relay-description"),
+    )
+    info = describe(attrs.evolve(settings, curation=engine.lists, relay=relay), pubkey)
+    return attrs.evolve(info, other_icon=word("relay-icon"))
 
 
 def describe(settings: Settings, pubkey: str) -> RelayInfo:
@@ -115,12 +127,28 @@ def describe(settings: Settings, pubkey: str) -> RelayInfo:
     return RelayInfo(
         service=settings.service,
         pubkey=pubkey,
-        supported_nips=[n for n in SUPPORTED_NIPS if not (n == NIP05 and settings.base)],
+        supported_nips=[n for n in SUPPORTED_NIPS if _is_on(n, settings)],
         supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
         settings=settings.relay,
         curation=settings.curation,
         listener=settings.listener,
     )
+
+
+def _is_on(nip: int, settings: Settings) -> bool:
+    if nip == NIP86:
+        return bool(settings.relay.admin_pubkeys)
+    return nip != NIP05 or not settings.base
+
+
+def _management(settings: Settings, engine: PurgatorySync) -> Management | None:
+    """The management API; None where the operator named no keys for it."""
+    if not settings.relay.admin_pubkeys:
+        return None
+    keepers = engine.keepers
+    methods = Methods(keepers.lists, engine.explainer, keepers.caretaker, settings.relay)
+    admins = map(decode_npub, settings.relay.admin_pubkeys)
+    return Management(methods, [*admins], settings.service, WallClock.from_system())
 
 
 class _Backend:

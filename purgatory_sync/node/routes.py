@@ -8,6 +8,8 @@ from typing import Final
 from ..urls import base_of
 from .git_http.upload_pack_http import GitEndpoint
 from .http.exchange import Exchange
+from .http.server_stream import VARY_ACCEPT
+from .management.endpoint import Management
 from .operator import metrics
 from .operator.metrics import Metrics
 from .pages.page_routes import STATUS, STATUS_JSON, PageRoutes
@@ -26,6 +28,7 @@ class App:
       git: answers git's paths.
       pages: answers who wants a page.
       metrics: answers `/metrics`; None where the operator turned them off.
+      management: answers signed calls at the relay's URL; None where no key may make any.
       metrics_elsewhere: whether `/metrics` is answered at an address of its own only.
     """
 
@@ -35,6 +38,7 @@ class App:
         git: GitEndpoint,
         pages: PageRoutes,
         metrics: Metrics | None,
+        management: Management | None = None,
         *,
         metrics_elsewhere: bool = False,
     ) -> None:
@@ -42,6 +46,7 @@ class App:
         self._git = git
         self._pages = pages
         self._metrics = metrics
+        self._management = management
         self._base = base_of(info().service)
         self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH, *self._names}
         self._metrics_here = metrics is not None and not metrics_elsewhere
@@ -64,6 +69,12 @@ class App:
             await exchange.respond(404, NOTHING)
 
     async def _answer(self, exchange: Exchange) -> None:
+        if exchange.path == "/" and Management.is_called(exchange):
+            if self._management is None:
+                await exchange.respond(404, NOTHING, more=[VARY_ACCEPT])
+            else:
+                await self._management.answer(exchange)
+            return
         if exchange.path in self._only_read and not await exchange.is_read():
             return
         if exchange.path == "/":
@@ -84,6 +95,8 @@ class App:
 
     async def _introduce(self, exchange: Exchange) -> None:
         if nip11.wants_document(exchange.headers.get("accept", "")):
-            await exchange.respond(200, nip11.document(self._info()), nip11.MEDIA_TYPE)
+            await exchange.respond(
+                200, nip11.document(self._info()), nip11.MEDIA_TYPE, [VARY_ACCEPT]
+            )
         else:
             await self._pages.landing(exchange)

@@ -142,3 +142,26 @@ async def test_metrics_can_be_turned_off(autojump_clock: trio.testing.MockClock)
     assert b"\npurgatory_sync_queue_size 0.0\n" in body
     status, _, body = await ask(make_app(metrics=False), "GET", "/metrics")
     assert status == 404
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/nostr+json", "*/*"])
+async def test_b_10_6_caches_are_told_that_the_relays_url_has_several_answers(
+    autojump_clock: trio.testing.MockClock, accept: str
+) -> None:
+    status, head, _ = await ask(make_app(), "GET", "/", accept)
+    assert status == 200
+    assert b"\r\nvary: accept" in head
+
+
+@pytest.mark.parametrize("base", ["", "/base"])
+async def test_b_10_6_without_an_admin_there_is_no_management(
+    autojump_clock: trio.testing.MockClock, base: str
+) -> None:
+    body = b'{"method":"supportedmethods","params":[]}'
+    request = (
+        f"POST {base}/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+        f"content-type: application/nostr+json+rpc\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    async with served(make_app(base=base).answer) as place:
+        said = await talk(place, request.encode() + body)
+    assert said.startswith(b"HTTP/1.1 404")

@@ -133,6 +133,30 @@ class ListKeeper:
         unknown = tuple(each for each in wanted if each not in known)
         return Edited(name, tuple(entry for _, entry in gone), unknown, ended)
 
+    def word(self, name: str) -> str | None:
+        """What `say` said last under that name; None where it said nothing."""
+        found = [row.entry for row in self._rows.values() if row.name == name]
+        return found[0] if found else None
+
+    async def say(self, name: str, text: str) -> None:
+        """Keep a text that the node says of itself, in place of the one before.
+
+        Args:
+          name: what it is, such as `relay-name`; the name of no list.
+          text: empty to say nothing of one's own.
+
+        Raises:
+          StoreError: nothing was changed.
+        """
+        async with self._lock:
+            gone = [key for key in self._rows if key[0] == name]
+            rows = [ListEntry(name, text, "", self.clock.now())] if text else []
+            change = Change(forget_list_entries=gone, list_entries=rows)
+            left = {key: row for key, row in self._rows.items() if key not in gone}
+            with trio.CancelScope(shield=True):  # store and memory change together
+                await self.core.ledger.apply(change)
+                self._rows = left | {(row.name, row.entry): row for row in rows}
+
     async def reload(self) -> None:
         """Read the files again (SIGHUP); a file that cannot be used changes nothing.
 

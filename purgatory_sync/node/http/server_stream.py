@@ -21,6 +21,9 @@ CORS: Headers = [
     ),
 ]
 
+# What is answered at the relay's URL depends on what is asked for: caches must know (B 10.6).
+VARY_ACCEPT = (b"vary", b"Accept")
+
 PIECE_BYTES = 65536
 LINGER_SECS = 2
 

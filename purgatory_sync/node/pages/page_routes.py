@@ -16,7 +16,7 @@ from ...nostr.keys import encode_npub
 from ...settings import Network
 from ..git_http.repository_paths import GitPath, parse_git_path
 from ..http.exchange import Exchange
-from ..http.server_stream import Headers
+from ..http.server_stream import VARY_ACCEPT, Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
 from ..upstream.state.relay_health import RelayStatus
 from .public import PublicRepository, public_status
@@ -84,7 +84,8 @@ class PageRoutes:
     async def landing(self, exchange: Exchange) -> None:
         """Answer `/`."""
         info = self._info()
-        await self._answer(exchange, 200, "landing", info.name, info=info)
+        body = self._renderer.render("landing", info.name, info=info)
+        await _send(exchange, 200, [*self._renderer.headers, VARY_ACCEPT], body)
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer with a page, or 405 where one is; False for who wants none (nothing is sent)."""

@@ -40,6 +40,7 @@ class RelayInfo:
       settings: name, description and limits.
       curation: whose events and which repositories are taken.
       listener: how many connections there may be.
+      other_icon: the URL of an icon in place of the node's.
     """
 
     service: str
@@ -49,6 +50,7 @@ class RelayInfo:
     settings: RelaySettings
     curation: CurationSettings = attrs.field(factory=CurationSettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)
+    other_icon: str | None = None
 
     @property
     def name(self) -> str:
@@ -57,8 +59,8 @@ class RelayInfo:
 
     @property
     def icon(self) -> str:
-        """Where our icon is, as a URL for clients."""
-        return f"{scheme_of(self.service)}://{self.service}{ICON_PATH}"
+        """Where the icon is, as a URL for clients."""
+        return self.other_icon or f"{scheme_of(self.service)}://{self.service}{ICON_PATH}"
 
     @property
     def acceptance(self) -> str:
@@ -122,6 +124,7 @@ def describe_curation(lists: CurationSettings) -> str:
         (lists.repository_whitelist, "only repositories that the operator named are taken"),
         (lists.repository_blacklist, "some repositories are refused"),
         (lists.event_blacklist, "events of some authors are refused"),
+        (lists.banned_events, "some events are refused"),
     )
     return "; ".join(text for listed, text in said if listed)
 

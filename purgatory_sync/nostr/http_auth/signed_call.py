@@ -38,7 +38,7 @@ def check_call(event: Event, service: str, body: bytes, now: float) -> None:
         raise InvalidEvent("created_at is more than a minute off: set the clock, sign each call")
     if not _names_relay(_only(event, "u"), service):
         raise InvalidEvent("the tag u names another URL than this relay's")
-    if _only(event, "method") != METHOD:
+    if _only(event, "method").upper() != METHOD:
         raise InvalidEvent(f"the tag method has to say {METHOD}")
     if _only(event, "payload").lower() != sha256(body).hexdigest():
         raise InvalidEvent("the tag payload has to be the SHA-256 of the body, in hex")
