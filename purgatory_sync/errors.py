@@ -68,6 +68,10 @@ class PushRefused(PurgatorySyncError):
     """A push that is not taken; the message is the reason that the client prints (B 6.6)."""
 
 
+class OverBudget(PushRefused):
+    """A push below `/prs/` for which a budget has no room (B 12.8)."""
+
+
 class ResultClass(enum.StrEnum):
     """The coarse outcome of an attempt: what the outside may see (no oracle), a metric's label."""
 

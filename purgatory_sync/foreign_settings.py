@@ -16,7 +16,6 @@ HINTS: Final = {
         "DELETION_REQUEST_DISRESPECTOR": "deletion requests are always obeyed",
         "DELETION_REQUEST_RETENTION_USED_SERVED_AFTER_LAST_USED_SECS": _RETENTION,
         "DELETION_REQUEST_RETENTION_USED_UNSERVED_GATING_ADDITIONAL_SECS": _RETENTION,
-        "GRASP06_ENABLE": "contributors' repositories (GRASP-06) are not built yet",
         "HOLDING_CLEANUP_INTERVAL_SECS": (
             "what was deleted long enough ago is looked for once a day"
         ),

@@ -65,6 +65,32 @@ class Placeholder:
 
 
 @attrs.frozen
+class Upload:
+    """A `refs/nostr/<event id>` below `/prs/`, pushed before its event (B 12.5).
+
+    Attributes:
+      owner: hex key in the path, which proves nothing: every client may push there.
+      oid: what it points at.
+      at: Unix seconds of the end of the push.
+      size: bytes that its push added there; of a push of several refs the first has them all.
+      address: the client's network (of IPv6 the /64), by which its budget is kept.
+    """
+
+    owner: str
+    identifier: str
+    event_id: str
+    oid: str
+    at: float
+    size: int = 0
+    address: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it one: the same id may wait below several paths."""
+        return self.owner, self.identifier, self.event_id
+
+
+@attrs.frozen
 class NaughtyRecord:
     """A source that is left alone for a while (B 8.7).
 

@@ -334,6 +334,45 @@ class PushSettings:
 
 
 @attrs.frozen
+class PrsSettings:
+    """Pull requests of contributors below `/prs/` (GRASP-06, B 12): whose, and how much."""
+
+    enabled: bool = setting(
+        False, "GRASP06_ENABLE", "take pull requests for any repository below /prs/ (GRASP-06)"
+    )
+    whitelist: tuple[str, ...] = setting(
+        (), "GRASP06_WHITELIST", "the only authors whose pull requests are taken there (unset: all)"
+    )
+    max_pack_bytes: int = setting(
+        512 * MIB, "PRS_MAX_PACK_BYTES", "bytes of the pack of one push below /prs/", size=True
+    )
+    max_unclaimed_bytes: int = setting(
+        4 * GIB,
+        "PRS_MAX_UNCLAIMED_BYTES",
+        "bytes below /prs/ that no signed event names yet, in all",
+        size=True,
+    )
+    max_unclaimed_bytes_per_address: int = setting(
+        GIB,
+        "PRS_MAX_UNCLAIMED_BYTES_PER_ADDRESS",
+        "bytes of them that one client address may have pushed",
+        size=True,
+    )
+    max_bytes_per_author: int = setting(
+        2 * GIB, "PRS_MAX_BYTES_PER_AUTHOR", "bytes below /prs/ of one author's events", size=True
+    )
+    max_bytes: int = setting(
+        50 * GIB, "PRS_MAX_BYTES", "bytes below /prs/ of all authors' events", size=True
+    )
+    max_repositories_per_author: int = setting(
+        100, "PRS_MAX_REPOSITORIES_PER_AUTHOR", "repositories below /prs/ of one author"
+    )
+    max_refs_per_repository: int = setting(
+        1_000, "PRS_MAX_REFS_PER_REPOSITORY", "refs of one repository below /prs/"
+    )
+
+
+@attrs.frozen
 class RelaySettings:
     """Limits of the relay, announced in NIP-11 (B 10.1)."""
 
@@ -486,6 +525,7 @@ class Settings:
     curation: CurationSettings = attrs.field(factory=CurationSettings)
     list_files: ListFileSettings = attrs.field(factory=ListFileSettings)
     push: PushSettings = attrs.field(factory=PushSettings)
+    prs: PrsSettings = attrs.field(factory=PrsSettings)
     relay: RelaySettings = attrs.field(factory=RelaySettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)
     keeping: KeepingSettings = attrs.field(factory=KeepingSettings)

@@ -53,6 +53,7 @@ _READERS: Final = {
     "NGIT_DELETED_RETENTION_DAYS": values.DAYS,
     "NGIT_DOMAIN": values.SERVICE,
     "NGIT_EVENT_BLACKLIST": values.AUTHORS,
+    "NGIT_GRASP06_WHITELIST": values.AUTHORS,
     "NGIT_HUNT_PROXY": values.PROXY,
     "NGIT_HUNT_USER_AGENT": values.HEADER,
     "NGIT_METRICS_BIND_ADDRESS": values.ADDRESS,
@@ -289,6 +290,16 @@ def _judge_together(settings: Settings) -> None:
         raise ConfigurationError(
             "NGIT_ARCHIVE_READ_ONLY cannot be true where nothing is archived: set NGIT_ARCHIVE_ALL,"
             " NGIT_ARCHIVE_WHITELIST or NGIT_ARCHIVE_GRASP_SERVICES too"
+        )
+    if settings.prs.enabled and settings.curation.read_only:
+        raise ConfigurationError(
+            "NGIT_GRASP06_ENABLE cannot be true on an archive that takes no pushes: set"
+            " NGIT_ARCHIVE_READ_ONLY=false too, or turn one of them off"
+        )
+    if settings.prs.enabled and settings.prs.max_pack_bytes > settings.push.max_pack_bytes:
+        raise ConfigurationError(
+            "NGIT_PRS_MAX_PACK_BYTES cannot be more than NGIT_PUSH_MAX_PACK_BYTES"
+            f" ({settings.push.max_pack_bytes} bytes)"
         )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 import attrs
 import idna
@@ -20,6 +20,10 @@ MAX_URL_CHARS = 2048
 REPOSITORY_SEGMENTS = 2
 """Of a clone URL below the service: the owner's npub, and the identifier."""
 
+PRS = "prs"
+"""The path below the service where pull requests for any repository are taken (GRASP-06)."""
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(
     r"[\x00-\x20\x7f-\xa0\\<>\"^`{|}]|%(?:[01][0-9a-f]|7f|5c|c2%(?:[89][0-9a-f]|a0))", re.IGNORECASE
 )
@@ -165,6 +169,31 @@ def leads_to_service(url: str, service: str, schemes: tuple[str, ...]) -> bool:
     The arguments are those of `names_service`.
     """
     return _below_service(url, service, schemes) is not None
+
+
+def below_prs(url: str, service: str) -> tuple[str, str] | None:
+    """The two segments that a clone URL has below our `/prs/`, as written; None for others.
+
+    The arguments are those of `names_service`.
+    """
+    below = _below_service(url, service, GIT_SCHEMES)
+    if below is None or len(below) != 1 + REPOSITORY_SEGMENTS:
+        return None
+    prs, owner, name = parse_web_url(url).path.split("/")[-1 - REPOSITORY_SEGMENTS :]
+    return (owner, name) if prs == PRS else None
+
+
+def decode_segment(segment: str) -> str | None:
+    """A path's segment, decoded once; None for one that has no single reading.
+
+    That is one with a `%` without two hex digits, or whose bytes are no UTF-8.
+    """
+    if _BAD_ESCAPE.search(segment):
+        return None
+    try:
+        return unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def base_of(service: str) -> str:

@@ -29,6 +29,7 @@ from ..purgatory.purgatory import Purgatory
 from ..release.commit import Core, Notify
 from ..release.index.ledger import Gone, Ledger
 from ..release.index.locks import IdentifierLocks
+from ..release.index.prs_folder import PrsFolder
 from ..release.index.repositories import Repositories
 from ..release.index.repository_index import RepositoryIndex
 from ..release.releaser import Releaser
@@ -42,6 +43,8 @@ from .admission.admission import Admission
 from .admission.asking_again import AskAgain
 from .admission.snapshot import SnapshotBuilder
 from .context import RealSyncContext
+from .contributions.contributing import Contributor
+from .contributions.keeper import ContributionKeeper
 from .counting import Counts, Telling
 from .engine import PurgatorySync
 from .keeping.backup import Backup
@@ -160,6 +163,9 @@ async def open_engine(
         await engine.keepers.lists.restore(journal.list_entries)
         begins(f"restoring {len(journal.held)} held events")
         await restore(journal, tasks.core, given.clock.now())
+        if tasks.contributions is not None:
+            begins("looking at what contributors pushed")
+            await tasks.contributions.start(journal.uploads)
         await end_what_is_blocked(tasks.core, tasks.releaser, settings.service)
         begins("releasing what is here")
         await release_what_is_here(tasks.releaser, held_identifiers(engine.purgatory))
@@ -242,6 +248,7 @@ class _Tasks:
     releaser: Releaser
     context: RealSyncContext
     throttles: ThrottleManager
+    contributions: ContributionKeeper | None
     upkeep: Sequence[Callable[[], Awaitable[None]]]
 
     async def start(self, nursery: trio.Nursery) -> None:
@@ -303,7 +310,14 @@ async def _put_together(
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
     ledger = Ledger(store, index, given.gone)
     counts, served = Counts(), ServedRecently()
-    told = Telling(given.notify, counts, served, clock)
+    listening: list[ContributionKeeper] = []
+
+    def notify(event: Event) -> Awaitable[None] | None:
+        for keeper in listening:
+            keeper.note_served(event)
+        return given.notify(event)
+
+    told = Telling(notify, counts, served, clock)
     retires = retiring(settings.keeping, clock)
     core = Core(index, ledger, purgatory, repositories, told, retires)
     releaser = Releaser(core, IdentifierLocks())
@@ -341,6 +355,8 @@ async def _put_together(
     await repositories.run(record.load)
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
     verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
+    contributor, contributions = _make_contributions(given, core, releaser, in_flight)
+    listening += [contributions] if contributions is not None else []
     admission = _make_admission(given, core, releaser, throttles.naughty)
     lists = ListKeeper(store, core, releaser, settings, clock)
     engine = PurgatorySync(
@@ -349,6 +365,7 @@ async def _put_together(
         given.gate,
         purgatory,
         _make_pusher(given, core, releaser, in_flight),
+        contributor,
         explainer,
         Keepers(
             Caretaker(core, releaser, record, settings.keeping),
@@ -372,8 +389,9 @@ async def _put_together(
     upkeep = (
         *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
         *(requests.run, rounds.run, again.run, deleted.run, lists.run),
+        *((contributions.run,) if contributions is not None else ()),
     )
-    return engine, _Tasks(store, core, releaser, context, throttles, upkeep)
+    return engine, _Tasks(store, core, releaser, context, throttles, contributions, upkeep)
 
 
 def _make_admission(
@@ -391,6 +409,7 @@ def _make_admission(
         core.purgatory,
         core.repositories,
         settings.service,
+        settings.prs,
     )
     vanished = VanishJournal(given.folder).note
     return Admission(
@@ -420,6 +439,30 @@ def _make_context(
     if given.predecessor is None:
         return RealSyncContext(core, releaser, client, given.clock, given.settings.service)
     return PredecessorContext(core, releaser, client, given.clock, None, given.predecessor)
+
+
+def _make_contributions(
+    given: _Given, core: Core, releaser: Releaser, in_flight: PushesInFlight
+) -> tuple[Contributor | None, ContributionKeeper | None]:
+    """What takes and keeps pull requests below `/prs/`; nothing where that is off (GRASP-06)."""
+    settings, repositories = given.settings, core.repositories
+    if not settings.prs.enabled:
+        return None, None
+    prs = PrsFolder(repositories.git_data, repositories.tmp, settings.service)
+    repositories.prs = prs
+    limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.prs.max_pack_bytes)
+    contributor = Contributor(
+        given.store,
+        core,
+        prs,
+        releaser,
+        Ingest(limits, repositories.tmp, limiter=repositories.limiter),
+        settings,
+        given.clock,
+        in_flight,
+    )
+    keeper = ContributionKeeper(core, prs, releaser, settings.purgatory, given.clock, in_flight)
+    return contributor, keeper
 
 
 def _make_throttles(

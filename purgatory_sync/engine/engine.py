@@ -27,6 +27,7 @@ from ..runtime.net.gate import Gate
 from ..settings import CurationSettings, Settings
 from ..store.protocol import Store
 from .admission.admission import Admission, Answer
+from .contributions.contributing import Contributor
 from .counting import Counts
 from .keeping.keepers import Keepers
 from .pushes.pushing import Pusher
@@ -47,6 +48,7 @@ class PurgatorySync:
       gate: opens every outgoing connection.
       purgatory: what is held; to be read only.
       pusher: takes pushes; `push` is its short form.
+      contributor: takes pushes below `/prs/`; None where that is off (GRASP-06).
       explainer: says why events are held.
       keepers: what operators do to repositories, and backups.
       relay_notes: what is remembered of relays over a restart.
@@ -57,6 +59,7 @@ class PurgatorySync:
     gate: Gate
     purgatory: Purgatory
     pusher: Pusher
+    contributor: Contributor | None
     explainer: Explainer
     keepers: Keepers
     relay_notes: RelayNotes
@@ -197,6 +200,13 @@ class PurgatorySync:
         if known is None:
             return None
         return self._core.repositories.path(known.announcement.owner, identifier)
+
+    async def contributed(self, npub: str, identifier: str) -> Path | None:
+        """The repository below `/prs/` of that name; None when it is not here (GRASP-06)."""
+        target = RepositoryId(decode_npub(npub), identifier)
+        if self.contributor is None or target not in self.contributor.prs:
+            return None
+        return self.contributor.prs.path(target)
 
     async def awaited_branch(self, npub: str, identifier: str) -> str | None:
         """The branch that a clone shall begin with while HEAD names none; else None (B 6.2).

@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from ..engine import PurgatorySync
-from ..engine.pushes.pushing import Changes, Read
+from ..engine.pushes.receiving import Changes, Read
 from ..engine.status.models import Statistics
 from ..errors import ResultClass, TooMuchWork
 from ..nostr import kinds
@@ -31,6 +31,7 @@ from .operator.host_metrics import HostMetrics, LoopLag
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .pages.page_routes import PageRoutes
 from .pages.public import is_public, is_seen, shows_relay
+from .prs_routes import make_prs_endpoint, make_prs_push
 from .relay.client_auth import Identity
 from .relay.nip11 import RelayInfo
 from .relay.relay import Relay
@@ -43,6 +44,7 @@ SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
 NIP05: Final = 5
 NIP86: Final = 86
 ARCHIVE: Final = "GRASP-05"
+CONTRIBUTIONS: Final = "GRASP-06"
 # The store has six readers: what strangers ask for must not hold up admission and release, and
 # what is much work to look up must not hold up what is little. So each question is tried among
 # many first, then among fewer that take longer. Steps are SQLite's: a million take about 50 ms.
@@ -87,6 +89,9 @@ def make_services(
     )
     allow = settings.hunt.allow_addresses
 
+    prs_push = make_prs_push(settings, engine.contributor)
+    contributions = make_prs_endpoint(settings, engine, prs_push)
+
     def measured() -> MetricsSnapshot:
         snapshot = _snapshot(engine.statistics(events=False), push, allow)
         kept = subscriptions.budget.kept_bytes
@@ -106,7 +111,15 @@ def make_services(
     relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify)
     elsewhere = settings.metrics_bind_address is not None
     management = _management(settings, engine)
-    app = App(info, git, pages, metrics, management, metrics_elsewhere=elsewhere)
+    app = App(
+        info,
+        git,
+        pages,
+        metrics,
+        management,
+        metrics_elsewhere=elsewhere,
+        contributions=contributions,
+    )
     return app, relay
 
 
@@ -128,9 +141,14 @@ def describe(settings: Settings, pubkey: str) -> RelayInfo:
         service=settings.service,
         pubkey=pubkey,
         supported_nips=[n for n in SUPPORTED_NIPS if _is_on(n, settings)],
-        supported_grasps=[*SUPPORTED_GRASPS, *([ARCHIVE] if settings.curation.archives else [])],
+        supported_grasps=[
+            *SUPPORTED_GRASPS,
+            *([ARCHIVE] if settings.curation.archives else []),
+            *([CONTRIBUTIONS] if settings.prs.enabled else []),
+        ],
         settings=settings.relay,
         curation=settings.curation,
+        prs=settings.prs,
         listener=settings.listener,
     )
 

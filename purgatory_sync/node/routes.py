@@ -29,6 +29,7 @@ class App:
       pages: answers who wants a page.
       metrics: answers `/metrics`; None where the operator turned them off.
       management: answers signed calls at the relay's URL; None where no key may make any.
+      contributions: answers git's paths below `/prs/`; None where that is off (GRASP-06).
       metrics_elsewhere: whether `/metrics` is answered at an address of its own only.
     """
 
@@ -41,9 +42,11 @@ class App:
         management: Management | None = None,
         *,
         metrics_elsewhere: bool = False,
+        contributions: GitEndpoint | None = None,
     ) -> None:
         self._info = info
         self._git = git
+        self._contributions = contributions
         self._pages = pages
         self._metrics = metrics
         self._management = management
@@ -83,8 +86,13 @@ class App:
             await nip05.answer(exchange, self._info())
         elif exchange.path == METRICS and self._metrics_here and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
-        elif not (await self._git.answer(exchange) or await self._pages.answer(exchange)):
+        elif not (await self._answer_git(exchange) or await self._pages.answer(exchange)):
             await exchange.respond(404, NOTHING)
+
+    async def _answer_git(self, exchange: Exchange) -> bool:
+        if await self._git.answer(exchange):
+            return True
+        return self._contributions is not None and await self._contributions.answer(exchange)
 
     async def answer_operator(self, exchange: Exchange) -> None:
         """Answer what only operators ask, at an address of its own: metrics."""

@@ -8,11 +8,12 @@ from functools import cached_property
 
 import attrs
 
-from ..errors import InvalidEvent
-from ..urls import usable_urls
+from ..errors import InvalidEvent, InvalidKey
+from ..urls import below_prs, decode_segment, usable_urls
 from . import kinds
-from .address import RepositoryId
+from .address import RepositoryId, is_valid_identifier
 from .event import Event
+from .keys import decode_npub
 
 _OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -51,6 +52,27 @@ class PullRequest:
         """The pubkeys that its `a` tags name for this identifier (B 4.1)."""
         return frozenset(r.owner for r in self.repositories if r.identifier == identifier)
 
+    def contributed(self, service: str) -> tuple[RepositoryId, ...]:
+        """The repositories below our `/prs/` that its clone values name (GRASP-06, B 12.3).
+
+        Each is of its signer and has the identifier of one of its `a` tags.
+
+        Args:
+          service: our host[:port][/base].
+        """
+        identifiers = frozenset(self.identifiers)
+        named = (below_prs(url, service) for url in self.clone)
+        found = (contributed_repository(*each) for each in named if each is not None)
+        return tuple(
+            dict.fromkeys(
+                each
+                for each in found
+                if each is not None
+                and each.owner == self.event.pubkey
+                and each.identifier in identifiers
+            )
+        )
+
     @classmethod
     def parse(cls, event: Event) -> PullRequest:
         """Read a pull request or an update of one.
@@ -65,6 +87,25 @@ class PullRequest:
             raise InvalidEvent("the c tag must hold the commit: 40 hex digits")
         repositories = tuple(dict.fromkeys(_addressed(event)))
         return cls(event, commit, repositories, usable_urls(event.all_values("clone")))
+
+
+def contributed_repository(npub: str, segment: str) -> RepositoryId | None:
+    """What `<npub>/<percent-encoded identifier>.git` names below `/prs/` (B 12.1).
+
+    Every spelling that decodes to the pair of key and identifier names the same; None for what has
+    no single reading.
+    """
+    name = decode_segment(segment)
+    if name is None or not name.endswith(".git"):
+        return None
+    identifier = name.removesuffix(".git")
+    try:
+        owner = decode_npub(npub)
+    except InvalidKey:
+        return None
+    if npub != npub.lower() or not is_valid_identifier(identifier):
+        return None
+    return RepositoryId(owner, identifier)
 
 
 def extract_identifier_from_pr_event(event: Event) -> str | None:

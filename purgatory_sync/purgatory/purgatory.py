@@ -30,6 +30,7 @@ from .expired import ExpiredIds
 from .overdue import Overdue
 from .placeholders import Placeholders
 from .queue import SyncQueue
+from .uploads import Uploads
 
 _Held = TypeVar("_Held", HeldState, HeldPr, HeldAnnouncement)
 
@@ -71,6 +72,7 @@ class Purgatory:
         self.expired = ExpiredIds(self.settings.expired_memory_secs)
         self.overdue = Overdue(self.settings.expired_max_bytes, self.settings.expired_retry_secs)
         self.placeholders = Placeholders()
+        self.uploads = Uploads()
         self._clock = clock
         self._changes = Changes()
         self._states: dict[str, HeldState] = {}

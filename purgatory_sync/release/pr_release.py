@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import RepositoryError
+from ..errors import AttemptFailed, RepositoryError
 from ..nostr.pull_request import PullRequest
 from ..policy.authority import rule_pr
 from ..purgatory.entries import HeldPr
 from ..runtime.logger import get_logger
 from .commit import Core, ReleaseReport, serve
-from .index.missing_objects import concern_of, identify_missing_oids
-from .repository_sync import bring_pull_request, drop_refs
+from .index.missing_objects import Concern, concern_of, identify_missing_oids
+from .repository_sync import bring_contributed, bring_pull_request, drop_refs
 
 log = get_logger(__name__)
 
@@ -27,8 +28,10 @@ async def release_pr(core: Core, entry: HeldPr, report: ReleaseReport) -> None:
         return
     missing = (await identify_missing_oids([entry], core.index, core.repositories))[entry.event_id]
     concern = missing.concern
-    if missing.oids or not concern.repositories:
+    if missing.oids or not concern.holding:
         return
+    if concern.contributed:
+        await _bring_contributed(core, concern, entry.pr)
     report.repositories += await core.repositories.run(
         bring_pull_request, core.repositories, concern.repositories, entry.pr
     )
@@ -40,10 +43,23 @@ async def release_pr(core: Core, entry: HeldPr, report: ReleaseReport) -> None:
     for identifier in concern.owners:
         promotes += rule_pr(entry.pr, await core.index.data(identifier)).promotes
     await serve(core, report, promotes, entry)
+    if concern.below_prs and core.repositories.prs is not None:
+        core.repositories.prs.events["served"] += 1
     if len(entry.identifiers) > 1:  # data came to repositories of the others, too (B 7.1)
         for identifier in entry.identifiers:
             if core.purgatory.has_pending_events(identifier):
                 core.purgatory.trigger_immediate_sync(identifier)
+
+
+async def _bring_contributed(core: Core, concern: Concern, pr: PullRequest) -> None:
+    """From below `/prs/` into the announced repositories (B 12.6); counted, failed or not."""
+    copies = Counter[str]() if core.repositories.prs is None else core.repositories.prs.copies
+    try:
+        await core.repositories.run(bring_contributed, concern, pr)
+    except BaseException:
+        copies["failed"] += 1
+        raise
+    copies["copied"] += len(concern.repositories)
 
 
 async def drop_deleted_pull_request_refs(core: Core, pr: PullRequest) -> None:
@@ -58,6 +74,20 @@ async def drop_deleted_pull_request_refs(core: Core, pr: PullRequest) -> None:
                 await repositories.run(drop_refs, path, {pr.ref: None})
             except RepositoryError as error:
                 log.warning("ref not deleted", path=str(path), ref=pr.ref, error=str(error))
+    await drop_contributed(core, pr)
+
+
+async def drop_contributed(core: Core, pr: PullRequest) -> None:
+    """Do so below `/prs/`, and free what only that ref needed (B 12.7); failures are logged."""
+    prs, run = core.repositories.prs, core.repositories.run
+    for each in prs.named_by(pr) if prs is not None else ():
+        if prs is None or each not in prs:
+            continue
+        try:
+            await run(drop_refs, prs.path(each), {pr.ref: None})
+            await run(prs.compact, each)
+        except (RepositoryError, AttemptFailed, OSError) as error:
+            log.warning("ref not deleted", path=str(prs.path(each)), error=str(error))
 
 
 async def drop_other_pull_request_refs(core: Core, entries: Iterable[HeldPr]) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 from ..errors import CannotName, RepositoryError
 from ..git.disk.alignment import align_refs
 from ..git.disk.refs import update_refs
-from ..git.disk.repository import list_refs, object_types
+from ..git.disk.repository import list_refs, object_types, present_oids
 from ..nostr.pull_request import PullRequest
 from ..nostr.state import State
+from .index.missing_objects import Concern
+from .index.prs_folder import copy_commit
 from .index.repositories import Repositories
 
 HEADS = "refs/heads/"
@@ -90,6 +92,23 @@ def bring_pull_request(repositories: Repositories, targets: Sequence[Path], pr: 
             raise CannotName(f"{pr.commit} is a {kind}, not a commit")
         moved += update_refs(target, {pr.ref: pr.commit})
     return moved
+
+
+def bring_contributed(concern: Concern, pr: PullRequest) -> None:
+    """The commit from below `/prs/` into every announced repository, and named where it came from.
+
+    Raises:
+      RepositoryError, LocalFailure, NotClosed: it is no commit, or cannot be copied.
+    """
+    holding = [path for path in concern.contributed if present_oids(path, (pr.commit,))]
+    for target in concern.repositories:
+        if not copy_commit(holding, target, pr.commit) and holding:
+            raise RepositoryError(f"{pr.commit} could not be copied to {target}")
+    for path in holding:
+        kind = object_types(path, (pr.commit,)).get(pr.commit)
+        if kind != "commit":
+            raise CannotName(f"{pr.commit} is a {kind}, not a commit")
+        update_refs(path, {pr.ref: pr.commit})
 
 
 def drop_refs(repository: Path, unless: Mapping[str, str | None]) -> None:

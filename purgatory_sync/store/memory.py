@@ -12,7 +12,7 @@ from ..errors import StoreError
 from ..nostr.event import Event, encode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone, Upload
 from .protocol import (
     Applied,
     Change,
@@ -50,6 +50,7 @@ class MemoryStore(Store):
         self._overdue: dict[str, OverdueRow] = {}
         self._tombstones: dict[tuple[str, str], Tombstone] = {}
         self._placeholders: dict[tuple[str, str, str], Placeholder] = {}
+        self._uploads: dict[tuple[str, str, str], Upload] = {}
         self._naughty: dict[tuple[str, str], NaughtyRecord] = {}
         self._server_notes: dict[str, ServerNote] = {}
         self._domains: dict[str, DomainRow] = {}
@@ -76,6 +77,7 @@ class MemoryStore(Store):
                     key=lambda p: (p.at, p.owner, p.identifier, p.event_id),
                 )
             ),
+            uploads=tuple(sorted(self._uploads.values(), key=lambda each: (each.at, each.key))),
             naughty=tuple(self._naughty[key] for key in sorted(self._naughty)),
             domains=tuple(self._domains[domain] for domain in sorted(self._domains)),
             server_notes=tuple(sorted(self._server_notes.values(), key=lambda n: (n.at, n.key))),
@@ -183,6 +185,8 @@ class MemoryStore(Store):
             self._overdue.pop(event_id, None)
         for gone in change.forget_placeholders:
             self._placeholders.pop((gone.owner, gone.identifier, gone.event_id), None)
+        for upload in change.forget_uploads:
+            self._uploads.pop(upload.key, None)
         for source in change.forget_naughty:
             self._naughty.pop(source, None)
         self._held |= {row.event.id: row for row in change.hold}
@@ -197,6 +201,7 @@ class MemoryStore(Store):
             other = self._tombstones.get(key, tombstone)
             self._tombstones[key] = merged(other, tombstone)
         self._placeholders |= {(p.owner, p.identifier, p.event_id): p for p in change.placeholders}
+        self._uploads |= {upload.key: upload for upload in change.uploads}
         self._naughty |= {(row.scope, row.key): row for row in change.naughty}
         for forgotten in change.forget_server_notes:
             self._server_notes.pop(forgotten, None)

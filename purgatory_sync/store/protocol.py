@@ -10,7 +10,7 @@ import attrs
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone, Upload
 
 
 @attrs.frozen
@@ -103,6 +103,8 @@ class Change:
       tombstones_ended: those that end by this time (Unix seconds) are forgotten.
       placeholders: of one owner, identifier and event id the last is kept.
       forget_placeholders: found by owner, identifier and event id.
+      uploads: of one owner, identifier and event id the last is kept.
+      forget_uploads: found by owner, identifier and event id.
       naughty: of one scope and key the last is kept.
       forget_naughty: (scope, key) pairs to forget.
       server_notes: of one key the last is kept.
@@ -127,6 +129,8 @@ class Change:
     tombstones_ended: float | None = None
     placeholders: Sequence[Placeholder] = ()
     forget_placeholders: Sequence[Placeholder] = ()
+    uploads: Sequence[Upload] = ()
+    forget_uploads: Sequence[Upload] = ()
     naughty: Sequence[NaughtyRecord] = ()
     forget_naughty: Sequence[tuple[str, str]] = ()
     server_notes: Sequence[ServerNote] = ()
@@ -166,6 +170,7 @@ class Journal:
     expired: tuple[Expired, ...] = ()
     overdue: tuple[OverdueRow, ...] = ()
     placeholders: tuple[Placeholder, ...] = ()
+    uploads: tuple[Upload, ...] = ()
     naughty: tuple[NaughtyRecord, ...] = ()
     domains: tuple[DomainRow, ...] = ()
     server_notes: tuple[ServerNote, ...] = ()

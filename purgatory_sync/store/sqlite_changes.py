@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import attrs
+
 from ..errors import StoreError
 from ..nostr.event import Event, decode_event, encode_event
 from .protocol import Applied, Change, DomainRow
@@ -77,6 +79,10 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
         "DELETE FROM placeholder WHERE owner = ? AND identifier = ? AND event_id = ?",
         ((p.owner, p.identifier, p.event_id) for p in change.forget_placeholders),
     )
+    many(
+        "DELETE FROM upload WHERE owner = ? AND identifier = ? AND event_id = ?",
+        (upload.key for upload in change.forget_uploads),
+    )
     many("DELETE FROM naughty WHERE scope = ? AND key = ?", change.forget_naughty)
     many(
         "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)",
@@ -111,6 +117,10 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
     many(
         "INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?, ?, ?)",
         ((p.owner, p.identifier, p.event_id, p.oid, p.at) for p in change.placeholders),
+    )
+    many(
+        "INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (attrs.astuple(upload) for upload in change.uploads),
     )
     many(
         "INSERT OR REPLACE INTO naughty VALUES (?, ?, ?, ?)",

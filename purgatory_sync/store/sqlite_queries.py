@@ -18,7 +18,7 @@ from ..errors import NaughtyScope
 from ..nostr.event import Event, decode_event
 from ..nostr.filters import Filter
 from ..nostr.reconciliation.inventory import Inventory
-from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ..records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone, Upload
 from .protocol import DomainRow, Expired, HeldRow, Journal, Made, OverdueRow
 from .rules import EXPIRATION, expiration
 from .sqlite_values import listed, listed_numbers, searchable
@@ -257,6 +257,13 @@ def journal(connection: sqlite3.Connection) -> Journal:
                 Placeholder(*row)
                 for row in connection.execute(
                     "SELECT owner, identifier, event_id, oid, at FROM placeholder"
+                    " ORDER BY at, owner, identifier, event_id"
+                )
+            ),
+            uploads=tuple(
+                Upload(*row)
+                for row in connection.execute(
+                    "SELECT owner, identifier, event_id, oid, at, size, address FROM upload"
                     " ORDER BY at, owner, identifier, event_id"
                 )
             ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 7
+VERSION = 8
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -126,6 +126,19 @@ CREATE TABLE list_entry (
 ) WITHOUT ROWID;
 """
 
+UPLOADS = """
+CREATE TABLE upload (
+  owner TEXT NOT NULL,
+  identifier TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  oid TEXT NOT NULL,
+  at REAL NOT NULL,
+  size INTEGER NOT NULL,
+  address TEXT NOT NULL,
+  PRIMARY KEY (owner, identifier, event_id)
+) WITHOUT ROWID;
+"""
+
 # As `rules.indexed_tags` has it for what is saved now (NIP-40): the first tag counts.
 EXPIRING = """
 INSERT OR IGNORE INTO tag (letter, value, event)
@@ -146,6 +159,7 @@ UPGRADES = {
     4: EXPIRING,
     5: OVERDUE,
     6: LIST_ENTRY,
+    7: UPLOADS,
 }
 
 
@@ -213,7 +227,7 @@ def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
     if new:
         connection.executescript(
             f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]} {SERVER_NOTES} {OVERDUE}"  # noqa: S608
-            f" {LIST_ENTRY} INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
+            f" {LIST_ENTRY} {UPLOADS} INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
         )
         return
     (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()

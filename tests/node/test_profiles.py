@@ -17,7 +17,7 @@ from purgatory_sync.settings_loader import load_settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profiles.md"
 KEY, NO_FILE = "ab" * 32, Path("/nonexistent/.env")
-ARCHIVING = {"NGIT_ARCHIVE_ALL": "true"}
+BESIDE = ("NGIT_ARCHIVE_ALL", "NGIT_GRASP06_ENABLE")
 
 
 def rows(first: str) -> list[list[str]]:
@@ -85,7 +85,7 @@ def test_b_10_a_profile_is_listed_where_its_setting_is_on(row: list[str]) -> Non
 
 @pytest.mark.parametrize("row", FIELDS, ids=lambda r: r[0])
 def test_b_10_a_setting_changes_the_fields_that_the_table_names(row: list[str]) -> None:
-    beside = ARCHIVING if "NGIT_ARCHIVE_ALL" in named_in(row[1]) else {}
+    beside = {name: "true" for name in BESIDE if name in named_in(row[1])}
     with_it = said({**beside, row[0].strip("`"): named_in(row[1])[0]})
     assert changed(said(beside), with_it) == set(named_in(row[2]))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from purgatory_sync.errors import NaughtyScope
-from purgatory_sync.records import NaughtyRecord, Placeholder, Tombstone
+from purgatory_sync.records import NaughtyRecord, Placeholder, Tombstone, Upload
 from purgatory_sync.store.protocol import Change, DomainRow, Expired, Made
 from purgatory_sync.testing.events import announcement, note, pull_request, state
 from purgatory_sync.testing.store_contract.rows import ALICE as ALICE
@@ -26,6 +26,7 @@ def everything(content: str = "") -> Change:
         expire=[Expired("e" * 64, 3.25)],
         tombstones=[Tombstone("d" * 64, ALICE.pubkey, 7)],
         placeholders=[Placeholder(ALICE.pubkey, "crash", "b" * 64, OID, 4.5)],
+        uploads=[Upload(ALICE.pubkey, "crash", "b" * 64, OID, 4.5, 100, "192.0.2.1")],
         naughty=[NaughtyRecord(NaughtyScope.HOST, "bad.example", 99.5, "name unknown")],
         made=[Made(ALICE.pubkey, "crash", "c" * 32)],
         git_folder="d" * 32,

@@ -136,7 +136,7 @@ async def test_damage_at_run_time_is_typed(tmp_path: Path) -> None:
 async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
-        other.execute("UPDATE meta SET value = '8' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '9' WHERE key = 'schema'")
         other.commit()
     before = (tmp_path / DATABASE).read_bytes()
     with pytest.raises(ConfigurationError, match="written by a newer version") as caught:
@@ -151,6 +151,7 @@ async def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
             "DROP TABLE made; DROP TABLE server_note; DROP TABLE overdue; DROP TABLE list_entry;"
+            " DROP TABLE upload;"
             " ALTER TABLE expired DROP COLUMN reason; DROP INDEX tombstone_by_end;"
             " ALTER TABLE tombstone DROP COLUMN ends; DELETE FROM meta;"
             " INSERT INTO meta VALUES ('schema', '1');"
@@ -175,6 +176,7 @@ async def test_b_5_2_what_version_2_wrote_is_brought_up_and_kept(tmp_path: Path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
             "DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
+            " DROP TABLE upload;"
             " ALTER TABLE made DROP COLUMN ending;"
             " DROP INDEX tombstone_by_end;"
             " ALTER TABLE tombstone DROP COLUMN ends;"
@@ -191,6 +193,7 @@ async def test_b_8_3_what_version_3_wrote_is_brought_up(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
             "DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
+            " DROP TABLE upload;"
             " UPDATE meta SET value = '3' WHERE key = 'schema';"
         )
     noted = ServerNote("fruitless u", "{}", 5.0)
@@ -213,7 +216,7 @@ async def test_b_5_3_what_version_4_served_expires_too(tmp_path: Path) -> None:
         await store.apply(Change(save=[*found.values()]))
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE list_entry; DROP TABLE overdue;"
+            "DROP TABLE upload; DROP TABLE list_entry; DROP TABLE overdue;"
             " DELETE FROM tag WHERE letter = 'expiration';"
             " UPDATE meta SET value = '4' WHERE key = 'schema';"
         )
@@ -225,7 +228,7 @@ async def test_b_8_12_what_version_5_wrote_is_brought_up(tmp_path: Path) -> None
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE list_entry; DROP TABLE overdue;"
+            "DROP TABLE upload; DROP TABLE list_entry; DROP TABLE overdue;"
             " UPDATE meta SET value = '5' WHERE key = 'schema';"
         )
     row = OverdueRow(note(ALICE), 5.5)
@@ -240,7 +243,8 @@ async def test_b_5_5_what_version_6_wrote_is_brought_up(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
-            "DROP TABLE list_entry; UPDATE meta SET value = '6' WHERE key = 'schema';"
+            "DROP TABLE upload; DROP TABLE list_entry;"
+            " UPDATE meta SET value = '6' WHERE key = 'schema';"
         )
     row = ListEntry("event-blacklist", ALICE.npub, "", 5.5)
     async with aclosing(await open_store(tmp_path)) as store:

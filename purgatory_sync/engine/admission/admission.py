@@ -11,12 +11,14 @@ import trio
 
 from ...errors import InvalidEvent, RepositoryError, RepositoryUnusable, StoreError
 from ...nostr import kinds
+from ...nostr.address import RepositoryId
 from ...nostr.announcement import Announcement
 from ...nostr.authority.outsiders import Position
 from ...nostr.event import Event, verify_event
 from ...nostr.parsed import Deletion, Parsed, Vanish, parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
+from ...policy.contributions import unmet
 from ...policy.judge import judge, judge_unread
 from ...policy.rules.known_facts import Known
 from ...policy.rules.limits import judge_room
@@ -30,6 +32,7 @@ from ...purgatory.entries import (
     Origin,
     as_hunted,
 )
+from ...records import Upload
 from ...release.beside import end_beside
 from ...release.commit import Core, forget, tell
 from ...release.index.held_rows import row_of
@@ -45,6 +48,7 @@ from ...release.pr_release import drop_deleted_pull_request_refs, drop_other_pul
 from ...release.releaser import Releaser
 from ...release.retention import note_what_ends
 from ...release.retiring import retire
+from ...release.settling import settle_uploads
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import CurationSettings, Settings
@@ -193,6 +197,8 @@ class Admission:
         self, parsed: Parsed, targets: Targets, origin: Origin, *, again: bool
     ) -> Answer:
         now, lists = self.clock.now(), self.core.index.lists
+        if isinstance(parsed, PullRequest):
+            await self._end_others(parsed)
         known = await self.snapshots.look(parsed, targets, now)
         if again:
             known = attrs.evolve(known, expired=False)
@@ -205,6 +211,8 @@ class Admission:
             unruled = _unruled(parsed, verdict, targets)
             before = [await self.core.index.data(each) for each in unruled]
             answer = await self._follow(parsed, origin, verdict, entry)
+            if isinstance(parsed, PullRequest):
+                await self._claim(parsed, answer, known)
             for each in before:
                 await end_beside(self.core, each)
             for identifier in unruled:
@@ -219,6 +227,32 @@ class Admission:
             if answer.outcome is Outcome.HELD and verdict.action is Action.SERVE:
                 answer = await self._find_room(parsed.event, known) or answer
         return answer
+
+    async def _end_others(self, pr: PullRequest) -> None:
+        """Refs below `/prs/` that waited for it and are not its own end before it is judged.
+
+        Those of identifiers that are not locked are seen to by the next sweep (B 12.5).
+        """
+        others = [row for row in self._waiting_for(pr) if not self._claims(pr, row)]
+        await settle_uploads(self.core, pr.event.id, pr, others)
+
+    async def _claim(self, pr: PullRequest, answer: Answer, known: Known) -> None:
+        """The others are its own now; where it is refused, or a budget is used up, they wait on."""
+        prs = self.core.repositories.prs
+        if prs is None or not prs.named_by(pr):
+            return
+        if answer.outcome in (Outcome.HELD, Outcome.REFUSED):
+            prs.events[answer.outcome.value] += 1
+        if answer.accepted and known.contributed_full is None:
+            await settle_uploads(self.core, pr.event.id, pr, self._waiting_for(pr))
+
+    def _waiting_for(self, pr: PullRequest) -> list[Upload]:
+        rows = self.core.purgatory.uploads.of_event(pr.event.id)
+        return [row for row in rows if row.identifier in pr.identifiers]
+
+    def _claims(self, pr: PullRequest, row: Upload) -> bool:
+        target = RepositoryId(row.owner, row.identifier)
+        return unmet(pr, row.oid, target, self.settings.service) is None
 
     async def _note_what_leaves(self, verdict: Verdict, targets: Targets) -> None:
         """What deleted states and pull requests named may go; refs of the latter go with them."""

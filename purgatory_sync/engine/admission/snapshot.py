@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from ...nostr import kinds
-from ...nostr.address import Address
+from ...nostr.address import Address, RepositoryId
 from ...nostr.announcement import Announcement
 from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.event import Event
@@ -15,6 +15,7 @@ from ...nostr.filters import Filter
 from ...nostr.parsed import Deletion, Parsed, Vanish, parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
+from ...policy.contributions import is_let_in, unmet, why_full, why_no_more
 from ...policy.kinds.deletions import (
     bar_targets,
     is_barred,
@@ -32,6 +33,7 @@ from ...release.index.missing_objects import concern_in
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import EVERYTHING, RepositoryIndex
 from ...release.index.retained_repositories import RetainedRepositories
+from ...settings import PrsSettings
 from ...store.protocol import Store
 
 JUDGED_BY_KIND = frozenset((kinds.ANNOUNCEMENT, kinds.STATE))
@@ -72,6 +74,7 @@ class SnapshotBuilder:
 
     Attributes:
       service: our host[:port].
+      prs: which pull requests stay for what is pushed below `/prs/`.
     """
 
     store: Store
@@ -79,6 +82,7 @@ class SnapshotBuilder:
     purgatory: Purgatory
     repositories: Repositories
     service: str
+    prs: PrsSettings = attrs.field(factory=PrsSettings)
 
     async def look(self, parsed: Parsed, targets: Targets, now: float) -> Known:
         """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
@@ -126,6 +130,8 @@ class SnapshotBuilder:
             requests_by_author=await self._requests_of(parsed, targets),
             targets_served=targets.served,
             targets_held=targets.held,
+            contributed=self._is_contributed(parsed),
+            contributed_full=self._contributed_full(parsed),
             left_alone=await self._left_alone(parsed, data),
             announced_by_author=await self._announced(parsed),
             unannounced=await self._unannounced(event.pubkey, targets),
@@ -163,6 +169,27 @@ class SnapshotBuilder:
             held_bytes_by_author=of_author.size,
         )
 
+    def _is_contributed(self, parsed: Parsed) -> bool:
+        if not isinstance(parsed, PullRequest):
+            return False
+        return is_let_in(parsed, self.service, self.prs, self.index.lists)
+
+    def _contributed_full(self, parsed: Parsed) -> str | None:
+        """Which budget of its author the pull request would exceed with what waits for it."""
+        folder = self.repositories.prs
+        if folder is None or not isinstance(parsed, PullRequest):
+            return None
+        uploads = self.purgatory.uploads
+        for each in uploads.of_event(parsed.event.id):
+            target = RepositoryId(each.owner, each.identifier)
+            if unmet(parsed, each.oid, target, self.service) is None:
+                use = folder.use(uploads, target)
+                full = why_no_more(use, self.prs, 1)
+                full = full or why_full(use, self.prs, each.size, unclaimed=False)
+                if full is not None:
+                    return full
+        return None
+
     async def _left_alone(
         self, parsed: Parsed, data: Mapping[str, RepositoryData]
     ) -> tuple[str, ...]:
@@ -193,9 +220,9 @@ class SnapshotBuilder:
             return False
         entry = as_hunted(parsed, Origin.USER, 0.0)
         concern = concern_in(entry, data, self.repositories)
-        if entry.unsatisfiable or not concern.repositories or not concern.oids:
+        if entry.unsatisfiable or not concern.holding or not concern.oids:
             return not entry.unsatisfiable and not concern.oids
-        asked = {"": (concern.repositories, concern.oids)}
+        asked = {"": (concern.holding, concern.oids)}
         here = await self.repositories.run(self.repositories.here, asked)
         return here[""] == concern.oids
 

@@ -19,7 +19,14 @@ class Waiting:
     target: RepositoryId
 
 
-Key: TypeAlias = RepositoryId | Waiting | str
+@attrs.frozen
+class BelowPrs:
+    """A push to a repository below `/prs/`."""
+
+    target: RepositoryId
+
+
+Key: TypeAlias = RepositoryId | Waiting | BelowPrs | str
 
 
 @attrs.frozen

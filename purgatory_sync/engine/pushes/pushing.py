@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 
 import attrs
 import trio
 
 from ...errors import (
-    AttemptFailed,
     LocalFailure,
-    NotClosed,
     PushRefused,
     RepositoryError,
     StoreError,
 )
 from ...git.disk.refs import update_refs
-from ...git.disk.repository import list_refs, object_types
+from ...git.disk.repository import list_refs
 from ...git.ingest.quarantine import Quarantined
 from ...git.ingest.sink import Ingest
 from ...nostr.address import RepositoryId
@@ -33,33 +31,10 @@ from ...runtime.logger import get_logger
 from ...settings import PushSettings
 from ...store.protocol import Change
 from .in_flight import PushesInFlight
+from .receiving import OUR_FAULT, Changes, CountedPack, Read, prove_pack, require_commits
 
-Changes = Mapping[str, str | None]
-Read = Callable[[], Awaitable[bytes]]
-
-_OUR_FAULT = "the server could not do it now, try again later"
 _READ_ONLY = "this is a read-only copy: push to a server that the announcement names"
 log = get_logger(__name__)
-
-
-class _Pack:
-    """A pack as it comes, counted.
-
-    Attributes:
-      size: bytes read so far.
-    """
-
-    def __init__(self, read: Read, max_bytes: int) -> None:
-        self.size = 0
-        self._read = read
-        self._max_bytes = max_bytes
-
-    async def read(self) -> bytes:
-        piece = await self._read()
-        self.size += len(piece)
-        if self.size > self._max_bytes:
-            raise PushRefused(f"the pack has more than {self._max_bytes} bytes: push in parts")
-        return piece
 
 
 @attrs.frozen
@@ -106,16 +81,16 @@ class Pusher:
         and each ref old or new, and the start after a crash ends what was begun.
         """
         try:
-            await self._receive(target, changes, _Pack(read, self.settings.max_pack_bytes))
+            await self._receive(target, changes, CountedPack(read, self.settings.max_pack_bytes))
         except trio.TooSlowError as error:
             raise PushRefused(
                 f"the push took longer than {self.settings.max_secs:g} seconds"
             ) from error
         except (RepositoryError, StoreError, LocalFailure, OSError) as error:
             log.error("push failed", identifier=target.identifier, error=str(error))
-            raise PushRefused(_OUR_FAULT) from error
+            raise PushRefused(OUR_FAULT) from error
 
-    async def _receive(self, target: RepositoryId, changes: Changes, pack: _Pack) -> None:
+    async def _receive(self, target: RepositoryId, changes: Changes, pack: CountedPack) -> None:
         hosted = await self._announcement(target)
         if hosted and is_read_only(hosted.announcement, self.service, self.core.index.lists):
             raise PushRefused(_READ_ONLY)
@@ -131,13 +106,16 @@ class Pusher:
                 return
             await self._revive(target)
             with trio.fail_after(self.settings.max_secs):
-                quarantined = await self._prove(target, pack)
+                quarantined = await prove_pack(self.ingest, self._path(target), pack)
             try:
                 async with self.releaser.hold(target.identifier):
                     await self._finish(target, changes, quarantined)
             finally:
                 if quarantined is not None:
                     await quarantined.discard()
+
+    def _path(self, target: RepositoryId) -> Path:
+        return self.core.repositories.path(target.owner, target.identifier)
 
     async def _announcement(self, target: RepositoryId) -> KnownAnnouncement | None:
         """The announcement by which the repository is hosted here."""
@@ -170,24 +148,6 @@ class Pusher:
         here = waiting.count(target.owner, target.identifier)
         return min(bounds.max_placeholders_per_repository - here, bounds.max_events - len(waiting))
 
-    async def _prove(self, target: RepositoryId, pack: _Pack) -> Quarantined | None:
-        """The proven pack; None when there is none (B 6.5)."""
-        path = self.core.repositories.path(target.owner, target.identifier)
-        try:
-            async with self.ingest.open_sink(path) as sink:
-                while piece := await pack.read():
-                    await sink.write(piece)
-                return await sink.prove(()) if pack.size else None
-        except LocalFailure:
-            raise
-        except NotClosed as error:
-            raise PushRefused(
-                f"the history in the pack has holes ({error}); from a shallow clone, "
-                "`git fetch --unshallow` first"
-            ) from error
-        except AttemptFailed as error:
-            raise PushRefused(f"the pack is refused: {error}") from error
-
     async def _finish(
         self, target: RepositoryId, changes: Changes, quarantined: Quarantined | None
     ) -> None:
@@ -207,7 +167,7 @@ class Pusher:
         log.info("pushed", identifier=target.identifier, refs=len(changes))
 
     async def _release(self, target: RepositoryId, verdict: PushVerdict) -> None:
-        await self._require_commits(target, verdict.nostr)
+        await require_commits(self.core.repositories, self._path(target), verdict.nostr)
         await self.releaser.process_locked(target.identifier, bring_up=verdict.state is not None)
         await self._require_done(target, verdict)
         if verdict.nostr:
@@ -223,18 +183,6 @@ class Pusher:
                 await repositories.run(repositories.note_left, path)
             except RepositoryError as error:
                 log.warning("not noted what was left", path=str(path), error=str(error))
-
-    async def _require_commits(self, target: RepositoryId, nostr: Mapping[str, str]) -> None:
-        if not nostr:
-            return
-        repositories = self.core.repositories
-        path, oids = repositories.path(target.owner, target.identifier), set(nostr.values())
-        here = (await repositories.run(repositories.here, {"": ([path], oids)}))[""]
-        types = await repositories.run(object_types, path, here)
-        for name, oid in nostr.items():
-            if types.get(oid) != "commit":
-                what = f"is a {types[oid]}" if oid in types else "did not come with the pack"
-                raise PushRefused(f"{name} must name a commit; {oid} {what}")
 
     async def _require_done(self, target: RepositoryId, verdict: PushVerdict) -> None:
         """The state that authorised the push rules now, or a newer one does."""

@@ -68,6 +68,8 @@ def _of_objects(held: HuntedEvent, looked: Missing | None) -> Obstacle | None:
         return "unsatisfiable"
     if looked is None:
         return None
+    if looked.concern.below_prs and not looked.concern.repositories:
+        return None  # a push below /prs/ is all that it waits for
     if not any(looked.concern.owners.values()):
         return "unannounced"
     if not looked.concern.repositories:

@@ -14,7 +14,7 @@ from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
 from ...nostr.address import RepositoryId
 from ...policy.kinds.announcements import bars_of_ending
-from ...purgatory.entries import HeldAnnouncement, HeldState, HuntedEvent
+from ...purgatory.entries import HeldAnnouncement, HeldPr, HeldState, HuntedEvent
 from ...purgatory.expiry import (
     AnnouncementStep,
     Outlook,
@@ -147,6 +147,9 @@ class Sweeper:
             if kept is not None:
                 purgatory.overdue.add(kept)
             forget(purgatory, held)
+        prs = self.core.repositories.prs
+        if prs is not None and isinstance(held, HeldPr) and prs.named_by(held.pr):
+            prs.events["expired"] += 1
         log.info("expired", event_id=held.event_id, identifiers=held.identifiers, reason=reason)
 
     async def _outlook(self, held: HuntedEvent) -> Outlook:
@@ -174,7 +177,7 @@ class Sweeper:
         core = self.core
         missing = await identify_missing_oids([held], core.index, core.repositories)
         lack = missing.get(held.event_id)
-        return lack is not None and not lack.oids and bool(lack.concern.repositories)
+        return lack is not None and not lack.oids and bool(lack.concern.holding)
 
     async def _is_pushed(self, held: HuntedEvent) -> bool:
         """Whether a push relies on it, or may: one that waits has not said so yet (B 6.7)."""

@@ -63,6 +63,24 @@ def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -
     return frozenset(oids) - missing
 
 
+def link_packs(source: Path, target: Path, stems: Collection[str]) -> None:
+    """Give a repository some packs of another, oldest first; with what it has they are closed.
+
+    Raises:
+      RepositoryError: the target is missing or of a kind that is not supported, or the disk
+        refuses; a part of them may be there then.
+    """
+    require_format(target)
+    try:
+        packs = [pack for pack in _packs(source) if pack.path.removeprefix("pack/") in stems]
+        for pack in packs:
+            _take(source, target, pack.path)
+            _keep_earlier_time(source, target, pack)
+        fsync_dir(pack_dir(target))
+    except OSError as error:
+        raise local_failure(f"copy objects to {target}", error) from error
+
+
 def _can_give(source: Path, oids: Collection[str]) -> bool:
     """Whether a repository has some of the OIDs, and by how it was made their history too."""
     try:

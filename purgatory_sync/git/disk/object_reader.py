@@ -85,6 +85,16 @@ class StoredObjects:
         """Whether the repository had an object when it was last looked at: cheap, one look."""
         return self._locate_once(name) is not None
 
+    def packs_of(self, name: bytes) -> list[str]:
+        """All packs (`pack-…`) that have an object; none where it is loose, or not here."""
+        self._locate(name)
+        stems = (stem for stem, pack in self._packs.items() if pack.index.find(name) is not None)
+        return list(stems)
+
+    def names_in(self, stem: str) -> Iterator[bytes]:
+        """The names of all objects of a pack."""
+        return self._packs[stem].index.names()
+
     def read(self, name: bytes, max_bytes: int) -> GitObject | None:
         """A whole object; None when the repository does not have it.
 

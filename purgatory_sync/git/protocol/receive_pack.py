@@ -164,13 +164,15 @@ def _judge_format(capabilities: frozenset[str]) -> None:
             raise PushRefused("the repository here has SHA-1 object names")
 
 
-def advertisement(refs: Mapping[str, str]) -> bytes:
+def advertisement(refs: Mapping[str, str], haves: Iterable[str] = ()) -> bytes:
     """The whole answer to info/refs?service=git-receive-pack; of no refs, too.
 
     Args:
       refs: ref → OID, in the order of the answer.
+      haves: commits that need not be sent, although no ref of the repository names them.
     """
     lines = [f"{oid} {ref}".encode() for ref, oid in refs.items()]
+    lines += [f"{oid} .have".encode() for oid in haves]
     first, *others = lines or [f"{_ZERO} capabilities^{{}}".encode()]
     out = [
         pkt_line(b"# service=git-receive-pack\n"),

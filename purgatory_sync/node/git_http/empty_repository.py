@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ...errors import ProtocolBroken
@@ -12,6 +13,7 @@ V1_LINE: Final = pkt_line(b"version 1\n")
 LEAST_BYTES: Final = len(V1_LINE) + len(FLUSH_BYTES)
 """So much of git's answer shows whether it has refs to name."""
 _PREFIX: Final = b"ref-prefix "
+_WANT: Final = re.compile(rb"[0-9a-f]{4}want ([0-9a-f]{40})")
 
 # What git says itself before the refs of a repository that has some.
 CAPABILITIES: Final = (
@@ -51,3 +53,11 @@ def with_capabilities(first: bytes) -> bytes:
     if first == V1_LINE + FLUSH_BYTES:
         return V1_LINE + line + FLUSH_BYTES
     return first
+
+
+def answer_of_nothing(request: bytes) -> bytes:
+    """The answer to a request for objects of a repository that has none: git's own words."""
+    wanted = _WANT.search(request)
+    if wanted is None:
+        return FLUSH_BYTES
+    return pkt_line(b"ERR upload-pack: not our ref " + wanted[1])

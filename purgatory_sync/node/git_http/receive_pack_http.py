@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final, Protocol
 
 import attrs
 import trio
 
-from ...errors import PushRefused, RepositoryError
+from ...errors import OverBudget, PushRefused, RepositoryError
 from ...git.protocol.receive_pack import (
     ADVERTISEMENT_TYPE,
     MAX_COMMAND_BYTES,
@@ -109,7 +109,11 @@ class GitPush:
         if await exchange.read():
             raise RefusedRequest(400, "info/refs takes no body")
         await exchange.start(200, uncached(ADVERTISEMENT_TYPE))
-        await exchange.write(advertisement(refs))
+        await exchange.write(advertisement(refs, await self.haves(path)))
+
+    async def haves(self, path: GitPath) -> Sequence[str]:
+        """Commits that need not be sent, beside those that refs name: none."""
+        return ()
 
     async def receive(self, exchange: Exchange, path: GitPath) -> None:
         """Answer a POST of git-receive-pack; a refusal is an answer that clients print."""
@@ -146,7 +150,8 @@ class GitPush:
                 async with self._turn(npub, identifier):
                     result, answer = await self._converse(npub, identifier, conversation)
             except PushRefused as refusal:
-                result, answer = "refused", refused(conversation.parser.request, str(refusal))
+                result = "quota" if isinstance(refusal, OverBudget) else "refused"
+                answer = refused(conversation.parser.request, str(refusal))
                 await conversation.drain()
             return answer
         finally:

@@ -19,6 +19,7 @@ from .client_pace import ClientPace
 from .empty_repository import (
     LEAST_BYTES,
     PREAMBLE,
+    answer_of_nothing,
     asks_for_unborn,
     unborn_line,
     with_capabilities,
@@ -55,6 +56,7 @@ class GitEndpoint:
       least_pace: bytes a second that a client takes, or it is dropped when others wait.
       unborn: from npub and identifier to the branch that a clone shall begin with, of a repository
         whose HEAD names none yet; None for others.
+      parse: reads a path that may be one of these.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class GitEndpoint:
         unborn: Unborn | None = None,
         max_secs: float = ListenerSettings().git_max_secs,
         least_pace: int = ListenerSettings().git_min_bytes_per_sec,
+        parse: Callable[[str], GitPath | None] = parse_git_path,
     ) -> None:
         self._resolve = resolve
         self._push = push
@@ -73,10 +76,11 @@ class GitEndpoint:
         self._places = trio.CapacityLimiter(max_processes)
         self._max_secs = max_secs
         self._least_pace = least_pace
+        self._parse = parse
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer a request for git; False when its path is none of git's (nothing is sent then)."""
-        path = parse_git_path(exchange.path)
+        path = self._parse(exchange.path)
         if path is None:
             if not is_lfs_path(exchange.path):
                 return False
@@ -115,10 +119,14 @@ class GitEndpoint:
         if path.service == "git-receive-pack":
             await self._pushing().receive(exchange, path)
             return
-        identifier, repository = await self._find(path)
+        empty = await self._waits_without_repository(path)
+        found = None if empty else await self._find(path)
         if exchange.headers.get("content-type") != REQUEST:
             raise RefusedRequest(415, f"the content type is {REQUEST}")
-        await self._upload_pack(exchange, path.npub, identifier, repository)
+        if found is None:
+            await self._answer_nothing(exchange)
+        else:
+            await self._upload_pack(exchange, path.npub, *found)
 
     def _pushing(self) -> GitPush:
         if self._push is None:
@@ -147,6 +155,12 @@ class GitEndpoint:
         await exchange.start(200, uncached(ADVERTISEMENT))
         await exchange.write(PREAMBLE)
         await exchange.write(with_capabilities(FLUSH_BYTES))
+
+    async def _answer_nothing(self, exchange: Exchange) -> None:
+        """What git answers whose repository has no object: no refs, and no wish is fulfilled."""
+        first = await _read_ahead(GitBody(exchange, READ_AHEAD_BYTES))
+        await exchange.start(200, uncached(RESULT))
+        await exchange.write(answer_of_nothing(first))
 
     async def _advertise(self, exchange: Exchange, repository: Path) -> None:
         headers = uncached(ADVERTISEMENT)

@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from ...policy.rules.limits import MAX_EVENT_TAGS, MAX_SECONDS_AHEAD
-from ...settings import CurationSettings, ListenerSettings, RelaySettings
+from ...settings import CurationSettings, ListenerSettings, PrsSettings, RelaySettings
 from ...urls import scheme_of
 from ...version import __version__
 from ..http.places import DEFAULT_PER_ADDRESS
@@ -25,6 +25,7 @@ NAMED_ONLY = " Only repositories that the operator named are taken: ask the oper
 ARCHIVED = (
     "Repositories that relays announce are copied here, whether they list this service or not."
 )
+CONTRIBUTED = "Pull requests for any repository are taken below /prs/ (GRASP-06)."
 NO_PUSHES = "What is only a copy takes no pushes."
 ICON_PATH = "/icon.svg"
 
@@ -39,6 +40,7 @@ class RelayInfo:
       supported_nips, supported_grasps: only what works.
       settings: name, description and limits.
       curation: whose events and which repositories are taken.
+      prs: whether pull requests are taken below `/prs/`, and whose.
       listener: how many connections there may be.
       other_icon: the URL of an icon in place of the node's.
     """
@@ -49,6 +51,7 @@ class RelayInfo:
     supported_grasps: Sequence[str]
     settings: RelaySettings
     curation: CurationSettings = attrs.field(factory=CurationSettings)
+    prs: PrsSettings = attrs.field(factory=PrsSettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)
     other_icon: str | None = None
 
@@ -69,6 +72,7 @@ class RelayInfo:
         said = [ACCEPTANCE + (NAMED_ONLY if lists.repository_whitelist else "")]
         said = [] if lists.only_copies else said
         said += [ARCHIVED] if lists.archives else []
+        said += [CONTRIBUTED] if self.prs.enabled else []
         return " ".join([*said, *([NO_PUSHES] if lists.read_only else [])])
 
     @property
@@ -82,7 +86,7 @@ class RelayInfo:
 
 def document(info: RelayInfo) -> bytes:
     """The NIP-11 document, as JSON."""
-    limits, curation = info.settings, describe_curation(info.curation)
+    limits, curation = info.settings, describe_curation(info.curation, info.prs)
     per_minute = limits.events_per_minute
     content: dict[str, Any] = {
         "name": info.name,
@@ -117,12 +121,16 @@ def document(info: RelayInfo) -> bytes:
     return msgspec.json.encode(content)
 
 
-def describe_curation(lists: CurationSettings) -> str:
+def describe_curation(lists: CurationSettings, prs: PrsSettings | None = None) -> str:
     """What is curated beyond spam, without names; empty when nothing is (GRASP-01)."""
     said = (
         (lists.only_copies, f"read-only copy of {_archived(lists)}"),
         (lists.repository_whitelist, "only repositories that the operator named are taken"),
         (lists.repository_blacklist, "some repositories are refused"),
+        (
+            prs is not None and prs.enabled and prs.whitelist,
+            "pull requests below /prs/ are taken from authors whom the operator named",
+        ),
         (lists.event_blacklist, "events of some authors are refused"),
         (lists.banned_events, "some events are refused"),
     )

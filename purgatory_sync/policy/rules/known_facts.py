@@ -42,6 +42,8 @@ class Known:
       referenced: it refers to something served, or something served refers to it (B 5); not
         looked for where a repository of the event's identifiers decides.
       refers_to_held: where it is not referenced: it refers to something that is held.
+      contributed: it names a path below our `/prs/` that its signer may be pushed to (GRASP-06).
+      contributed_full: which budget of its author below `/prs/` it would exceed, in words.
       left_alone: ids of served states and pull requests that concern no other repository here
         than the author's; looked at for private announcements only.
       unannounced: identifiers of the author's repositories on the disk that nothing announces
@@ -72,6 +74,8 @@ class Known:
     objects_here: bool = False
     referenced: bool = False
     refers_to_held: bool = False
+    contributed: bool = False
+    contributed_full: str | None = None
     left_alone: tuple[str, ...] = ()
     unannounced: tuple[str, ...] = ()
     targets_served: tuple[Parsed, ...] = ()

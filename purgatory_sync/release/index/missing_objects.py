@@ -21,11 +21,21 @@ class Concern:
       owners: the owners whose repositories the event concerns (B 3.6, 4.1), by identifier.
       repositories: those of them that are on this disk.
       oids: the objects that it needs.
+      contributed: repositories below `/prs/` that it may have been pushed to; they give, and are
+        given nothing (B 12.6).
+      below_prs: it may be pushed below `/prs/`.
     """
 
     owners: Mapping[str, tuple[str, ...]]
     repositories: tuple[Path, ...]
     oids: frozenset[str]
+    contributed: tuple[Path, ...] = ()
+    below_prs: bool = False
+
+    @property
+    def holding(self) -> tuple[Path, ...]:
+        """All repositories that may hold what it needs."""
+        return (*self.repositories, *self.contributed)
 
 
 @attrs.frozen
@@ -54,7 +64,10 @@ def concern_in(
         for identifier, concerned in owners.items()
         for owner in data[identifier].with_repository(concerned)
     ]
-    return Concern(owners, tuple(paths), needed_oids(entry))
+    prs = repositories.prs
+    if prs is None or isinstance(entry, HeldState) or not prs.named_by(entry.pr):
+        return Concern(owners, tuple(paths), needed_oids(entry))
+    return Concern(owners, tuple(paths), needed_oids(entry), prs.holding(entry.pr), True)
 
 
 def owners_concerned(entry: HuntedEvent, data: RepositoryData) -> tuple[str, ...]:
@@ -84,9 +97,9 @@ async def identify_missing_oids(
         if not entry.unsatisfiable
     }
     asked: dict[str, tuple[Sequence[Path], Collection[str]]] = {
-        event_id: (concern.repositories, concern.oids)
+        event_id: (concern.holding, concern.oids)
         for event_id, concern in concerns.items()
-        if concern.repositories and concern.oids
+        if concern.holding and concern.oids
     }
     here = await repositories.run(repositories.here, asked) if asked else {}
     return {

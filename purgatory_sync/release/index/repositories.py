@@ -34,6 +34,7 @@ from ...policy.push import NOSTR
 from ...runtime.blocking import blocking
 from ...runtime.bounded import Bounded
 from ...runtime.logger import get_logger
+from .prs_folder import PrsFolder
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -72,6 +73,7 @@ class Repositories:
       limiter: places for git work in threads.
 
     Attributes:
+      prs: what contributors push below `/prs/`; None where that is off (GRASP-06).
       removals: how many repositories were removed, or begun to be, since the start.
       before_removal: called with the path of a repository that is about to be removed or moved.
       exact_names: whether the file system tells names apart that differ in case or Unicode's form.
@@ -86,6 +88,7 @@ class Repositories:
         self._walked: Bounded[tuple[Path, str], bool] = Bounded(REMEMBERED_WALKS)
         self._existing: set[Path] = set()
         self.removals = 0
+        self.prs: PrsFolder | None = None
         self.before_removal: Callable[[Path], None] | None = None
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:

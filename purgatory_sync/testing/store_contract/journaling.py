@@ -6,7 +6,7 @@ import attrs
 
 from ...errors import NaughtyScope
 from ...nostr.filters import Filter
-from ...records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone
+from ...records import ListEntry, NaughtyRecord, Placeholder, ServerNote, Tombstone, Upload
 from ...store.protocol import (
     Applied,
     Change,
@@ -74,6 +74,16 @@ async def test_b_8_12_an_overdue_event_is_kept_until_it_is_served_deleted_or_for
     assert [row.since for row in (await store.load()).overdue] == [1.0]
     await store.apply(Change(forget_overdue=[rows[2].event.id]))
     assert (await store.load()).overdue == ()
+
+
+async def test_b_12_5_uploads_are_kept_until_their_events_come(store: Store) -> None:
+    one = Upload(ALICE.pubkey, "ü 🦀", "1" * 64, OID, 9.5, 1 << 40, "2001:db8::/64")
+    two = Upload(BOB.pubkey, "x", "1" * 64, OID, 2.0)
+    await store.apply(Change(uploads=[one, two]))
+    assert (await store.load()).uploads == (two, one)
+    later = attrs.evolve(two, at=11.0)
+    await store.apply(Change(uploads=[later], forget_uploads=[one]))
+    assert (await store.load()).uploads == (later,)
 
 
 async def test_b_8_3_what_was_learnt_of_servers_is_noted_and_forgotten(store: Store) -> None:

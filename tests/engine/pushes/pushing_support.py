@@ -13,7 +13,8 @@ from dulwich.objects import ShaFile
 from dulwich.pack import write_pack_objects
 
 from purgatory_sync.engine.pushes.in_flight import PushesInFlight
-from purgatory_sync.engine.pushes.pushing import Pusher, Read
+from purgatory_sync.engine.pushes.pushing import Pusher
+from purgatory_sync.engine.pushes.receiving import Read
 from purgatory_sync.errors import PushRefused
 from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.nostr.address import RepositoryId

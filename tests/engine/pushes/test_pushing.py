@@ -11,7 +11,8 @@ import trio
 from dulwich.objects import Blob
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.engine.pushes.pushing import Pusher, Read
+from purgatory_sync.engine.pushes.pushing import Pusher
+from purgatory_sync.engine.pushes.receiving import Read
 from purgatory_sync.git.disk.repository import present_oids
 from purgatory_sync.git.ingest.sink import Ingest
 from purgatory_sync.nostr.address import RepositoryId

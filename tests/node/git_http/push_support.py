@@ -14,7 +14,13 @@ import trio
 from purgatory_sync.git.disk.repository import list_refs
 from purgatory_sync.node.node import run_node
 from purgatory_sync.nostr.event import Event
-from purgatory_sync.settings import HuntSettings, ListenerSettings, PushSettings, Settings
+from purgatory_sync.settings import (
+    HuntSettings,
+    ListenerSettings,
+    PrsSettings,
+    PushSettings,
+    Settings,
+)
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.node_process import free_port
@@ -104,21 +110,28 @@ class Home:
 
 
 @asynccontextmanager
-async def home_in(folder: Path, push: PushSettings | None = None) -> AsyncIterator[Home]:
+async def home_in(
+    folder: Path,
+    push: PushSettings | None = None,
+    prs: PrsSettings | None = None,
+    base: str = "/",
+) -> AsyncIterator[Home]:
     settings = Settings(
         bind_address=f"127.0.0.1:{free_port()}",
         git_data_path=folder / "git",
         relay_data_path=folder / "relay",
         hunt=HuntSettings(min_free_bytes=0),
         push=push or PushSettings(),
+        prs=prs or PrsSettings(),
+        base_path=base,
         listener=ListenerSettings(shutdown_grace_secs=0.5),
     )
     git("init", "-q", "-b", "main", folder / "tree")
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(run_node, settings)
-            async with nostr_client(f"ws://{settings.bind_address}") as relay:
-                home = Home(settings, settings.bind_address, relay, folder / "tree")
+            async with nostr_client(f"ws://{settings.service}") as relay:
+                home = Home(settings, settings.service, relay, folder / "tree")
                 await home.announce()
                 yield home
             nursery.cancel_scope.cancel()

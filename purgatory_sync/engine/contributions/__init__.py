@@ -1,0 +1,1 @@
+"""Pull requests of contributors below `/prs/` (GRASP-06): pushed, claimed, copied, ended."""
