@@ -44,7 +44,6 @@ HINTS: Final = {
         "SYNC_RECURSIVE_DESCENDANT_LIMIT": (
             "all that refers to what is served is asked for, however deep"
         ),
-        "USER_INDEX_RELAYS": "profiles and mailboxes of users (GRASP-03) are not followed",
     }.items()
 }
 """Variable → what is instead of it."""

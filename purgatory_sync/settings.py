@@ -141,6 +141,16 @@ class SyncSettings:
     max_backoff_secs: float = setting(
         3600.0, "SYNC_MAX_BACKOFF_SECS", "seconds before reconnecting to a relay, at most"
     )
+    user_index_relays: tuple[str, ...] = setting(
+        (
+            "wss://purplepag.es",
+            "wss://index.hzrd149.com",
+            "wss://indexer.coracle.social",
+        ),
+        "USER_INDEX_RELAYS",
+        "relays where users' profiles and relay lists are known (empty: none)",
+        empty_is_none=True,
+    )
     disable_negentropy: bool = setting(
         False, "SYNC_DISABLE_NEGENTROPY", "ask relays for history by REQ pages only (NIP-77)"
     )
@@ -380,6 +390,11 @@ class RelaySettings:
     description: str | None = setting(None, "RELAY_DESCRIPTION", "NIP-11 description")
     admin_pubkeys: tuple[str, ...] = setting(
         (), "ADMIN_PUBKEYS", "keys that may manage the relay by signed calls (NIP-86; unset: none)"
+    )
+    publish_identity: bool = setting(
+        False,
+        "PUBLISH_IDENTITY",
+        "tell the relays of NGIT_USER_INDEX_RELAYS the service's profile and relay list",
     )
     owner_nsec: str | None = setting(
         None,

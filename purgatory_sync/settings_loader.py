@@ -60,6 +60,7 @@ _READERS: Final = {
     "NGIT_REPOSITORY_BLACKLIST": values.REPOSITORIES,
     "NGIT_REPOSITORY_WHITELIST": values.REPOSITORIES,
     "NGIT_SYNC_BOOTSTRAP_RELAY_URL": values.RELAY,
+    "NGIT_USER_INDEX_RELAYS": values.RELAYS,
 }
 _HINTS: Final = {
     ("NGIT_DATABASE_BACKEND", "lmdb"): (
@@ -97,6 +98,7 @@ class Setting:
       size: whether it counts bytes.
       secret: whether texts for it are never repeated; values are, when they mask themselves.
       empty_is_fatal: whether an empty text is an error, and not the default.
+      empty_is_none: whether an empty text is a list without entries, and not the default.
     """
 
     room: str
@@ -108,6 +110,7 @@ class Setting:
     size: bool
     secret: bool
     empty_is_fatal: bool
+    empty_is_none: bool
 
     @property
     def key(self) -> str:
@@ -130,7 +133,7 @@ class Setting:
         return values.shown(value, size=self.size)
 
     def read(self, text: str, origin: str) -> Any:
-        """Read a text; an empty one means the default.
+        """Read a text; an empty one means the default, where it does not mean none.
 
         Args:
           origin: where it was found, for the error.
@@ -143,7 +146,7 @@ class Setting:
                 raise ConfigurationError(
                     f"{self.variable} ({origin}) is empty: give it a value, or remove it"
                 )
-            return self.default
+            return () if self.empty_is_none else self.default
         try:
             text.encode()
             return self.reader.read(text.strip())
@@ -207,6 +210,7 @@ def _settings_of(declared: type[Any], room: str) -> tuple[Setting, ...]:
                 size=size,
                 secret=bool(field.metadata.get("secret")),
                 empty_is_fatal=bool(field.metadata.get("empty_is_fatal")),
+                empty_is_none=bool(field.metadata.get("empty_is_none")),
             )
         )
     return tuple(found)

@@ -269,6 +269,11 @@ ADDRESS: Final = Reader(
 RELAY: Final = Reader(
     "a relay URL such as wss://relay.example.org (without a scheme wss:// is meant)", "URL", _relay
 )
+RELAYS: Final = Reader(
+    "relay URLs such as wss://relay.example.org, separated by commas, or nothing for none",
+    "URL,…",
+    lambda text: _listed(text, _relay),
+)
 PROXY: Final = Reader(
     "http://host:port or socks5://host:port, with user:password@ in front of the host if it asks "
     "for them (percent-encoded)",

@@ -95,6 +95,18 @@ def test_an_empty_value_is_the_default_and_hides_weaker_sources(tmp_path: Path) 
     assert loaded.settings == Settings()
 
 
+def test_an_empty_list_of_index_relays_means_none(tmp_path: Path) -> None:
+    """ngit-grasp has it so, and an operator who opted out by it is not opted in here."""
+    default = load_settings({}, {}, NO_FILE).settings.sync.user_index_relays
+    assert len(default) == 3
+    path = env_file(tmp_path, "NGIT_USER_INDEX_RELAYS=\n")
+    assert load_settings({}, {}, path).settings.sync.user_index_relays == ()
+    one = {"NGIT_USER_INDEX_RELAYS": "index.example, wss://other.example/"}
+    found = load_settings({}, one, path).settings.sync.user_index_relays
+    assert found == ("wss://index.example", "wss://other.example")
+    assert load_settings({"user_index_relays": ""}, one, path).settings.sync.user_index_relays == ()
+
+
 GOOD = [
     ("NGIT_HUNT_MAX_PACK_BYTES", "1GiB", GIB),
     ("NGIT_HUNT_MAX_PACK_BYTES", "500MB", 500_000_000),

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias
 
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ..errors import ConfigurationError
@@ -212,7 +212,7 @@ def _plain(value: Any) -> Any:
 
 
 def _as_table(loaded: Loaded) -> Table:
-    table = Table("variable", "value", "source", "meaning")
+    table = Table(Column("variable", no_wrap=True), "value", "source", "meaning")
     for setting, value, source in _rows(loaded):
         style = "dim" if source == "default" else "bold"
         # As text: a value or a meaning with brackets is no markup.
@@ -225,7 +225,8 @@ def _as_env_file(loaded: Loaded) -> str:
     lines = []
     for setting, value, source in _rows(loaded):
         is_default = loaded.sources[setting.variable] is SetBy.DEFAULT
-        off = "# " if is_default or not value or setting.secret else ""
+        says_nothing = not value and not setting.empty_is_none
+        off = "# " if is_default or says_nothing or setting.secret else ""
         lines.append(f"{off}{setting.variable}={_quoted(value)}  # {source}: {setting.meaning}\n")
     return "".join(lines)
 

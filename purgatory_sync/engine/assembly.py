@@ -158,7 +158,7 @@ async def open_engine(
         repositories = await _open_repositories(settings, stack)
         journal = await pair(given.store, journal, repositories, settings)
         if choose_key is not None:
-            await _keep_key(given.store, journal, choose_key)
+            journal = await _keep_key(given.store, journal, choose_key)
         engine, tasks = await _put_together(given, stack, journal, repositories)
         await engine.keepers.lists.restore(journal.list_entries)
         begins(f"restoring {len(journal.held)} held events")
@@ -182,10 +182,11 @@ async def open_engine(
         raise raised
 
 
-async def _keep_key(store: Store, journal: Journal, choose_key: ChooseKey) -> None:
+async def _keep_key(store: Store, journal: Journal, choose_key: ChooseKey) -> Journal:
     chosen = choose_key(journal.service_key)
     if chosen != journal.service_key:
         await store.apply(Change(service_key=chosen))
+    return attrs.evolve(journal, service_key=chosen)
 
 
 async def run_engine(
@@ -357,7 +358,7 @@ async def _put_together(
     verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
     contributor, contributions = _make_contributions(given, core, releaser, in_flight)
     listening += [contributions] if contributions is not None else []
-    admission = _make_admission(given, core, releaser, throttles.naughty)
+    admission = _make_admission(given, core, releaser, throttles.naughty, journal.service_key)
     lists = ListKeeper(store, core, releaser, settings, clock)
     engine = PurgatorySync(
         settings,
@@ -395,7 +396,7 @@ async def _put_together(
 
 
 def _make_admission(
-    given: _Given, core: Core, releaser: Releaser, naughty: NaughtyList
+    given: _Given, core: Core, releaser: Releaser, naughty: NaughtyList, own_key: str | None
 ) -> Admission:
     settings = given.settings
 
@@ -413,7 +414,7 @@ def _make_admission(
     )
     vanished = VanishJournal(given.folder).note
     return Admission(
-        core, releaser, snapshots, settings, given.clock, forgive, given.held, vanished
+        core, releaser, snapshots, settings, given.clock, forgive, given.held, vanished, own_key
     )
 
 

@@ -70,7 +70,7 @@ def make_services(
       pubkey: of the service, in hex.
       lag: of the event loop, for metrics.
     """
-    info = partial(_described, settings, engine, pubkey)
+    info = partial(described, settings, engine, pubkey)
     push = GitPush(
         _Pushes(engine),
         settings.push.max_pack_bytes,
@@ -123,7 +123,7 @@ def make_services(
     return app, relay
 
 
-def _described(settings: Settings, engine: PurgatorySync, pubkey: str) -> RelayInfo:
+def described(settings: Settings, engine: PurgatorySync, pubkey: str) -> RelayInfo:
     """What NIP-11 says at this moment."""
     word, relay = engine.keepers.lists.word, settings.relay
     relay = attrs.evolve(

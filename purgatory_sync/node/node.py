@@ -20,16 +20,18 @@ from ..engine.lists.list_keeper import ListKeeper
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
 from ..nostr.filters import Filter
+from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
 from ..settings import CurationSettings, Settings
 from ..store.memory import MemoryStore
 from ..store.protocol import Change, Store
 from ..urls import split_address
-from .composition import make_services
+from .composition import described, make_services
 from .event_listeners import EventListeners
 from .front import Front
 from .http.blocked_clients import BlockedClients
 from .http.listener import Listener
+from .identity.service_identity import ServiceIdentity
 from .operator.control import control
 from .operator.health import Checks, NodeHealth
 from .operator.host_metrics import LoopLag
@@ -218,6 +220,9 @@ async def _serving(
             control(settings, engine.explainer, engine.keepers, following.relays),
         ):
             nursery.start_soon(following.run, keys[0].key)
+            info = partial(described, settings, engine, keys[0].key.pubkey)
+            identity = ServiceIdentity(engine, keys[0].key, info, WallClock.from_system())
+            nursery.start_soon(identity.run)
             nursery.start_soon(_read_again, lists, how.reloads)
             nursery.start_soon(give_back_memory)
             nursery.start_soon(lag.watch)

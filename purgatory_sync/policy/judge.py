@@ -109,7 +109,7 @@ def judge(
         return judge_pr(parsed, origin, known, settings)
     if isinstance(parsed, Deletion):
         return judge_deletion(parsed, known, settings)
-    if event.kind in ALWAYS_ACCEPTED or known.referenced:
+    if event.kind in ALWAYS_ACCEPTED or known.own or known.referenced:
         return Verdict(Action.SERVE)
     if known.refers_to_held:
         return refuse(WAITS, lacks_release(event))

@@ -119,6 +119,7 @@ class Admission:
     Attributes:
       announced: called with every announcement that is accepted (B 8.7 forgives its URLs).
       held: called with every event that begins to wait, before anything else becomes of it.
+      own_key: the service's public key, whose profile and relay list are taken (B 13.16).
       vanished: called with every request to vanish that is served, before it is answered.
     """
 
@@ -130,6 +131,7 @@ class Admission:
     announced: Callable[[Announcement], None]
     held: Callable[[Event], None] = _ignore
     vanished: Callable[[Event], Awaitable[None]] = _note_nothing
+    own_key: str | None = None
     _gate: AuthorGate = attrs.field(factory=AuthorGate, init=False)
 
     async def offer(self, event: Event, origin: Origin, *, again: bool = False) -> Answer:
@@ -202,6 +204,8 @@ class Admission:
         known = await self.snapshots.look(parsed, targets, now)
         if again:
             known = attrs.evolve(known, expired=False)
+        if parsed.event.pubkey == self.own_key and parsed.event.kind in kinds.USER_KINDS:
+            known = attrs.evolve(known, own=True)
         verdict = judge(parsed, origin.value, known, self.settings.purgatory, lists)
         entry = _entry_of(parsed, verdict, origin, now)
         if isinstance(entry, HuntedEvent):

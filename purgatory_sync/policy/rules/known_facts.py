@@ -39,6 +39,7 @@ class Known:
       announced_by_author: how many of its announcements are served; looked at for announcements
         that do not list us.
       objects_here: every object of this state or PR is here (B 3.6).
+      own: its author is the service itself, and it is its profile or its relay list (B 13.16).
       referenced: it refers to something served, or something served refers to it (B 5); not
         looked for where a repository of the event's identifiers decides.
       refers_to_held: where it is not referenced: it refers to something that is held.
@@ -72,6 +73,7 @@ class Known:
     held_bytes_by_author: int = 0
     announced_by_author: int = 0
     objects_here: bool = False
+    own: bool = False
     referenced: bool = False
     refers_to_held: bool = False
     contributed: bool = False

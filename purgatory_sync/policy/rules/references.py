@@ -23,6 +23,7 @@ WAITS = (
     "push the data, or wait until it was fetched"
 )
 ALWAYS_ACCEPTED = frozenset({kinds.USER_GRASP_LIST, kinds.DELETION, kinds.VANISH})
+NEVER_ANCHORS = ALWAYS_ACCEPTED | kinds.USER_KINDS
 REPOSTS = frozenset({6, 16})
 COORDINATE_TAGS = ("a", "A", "q")
 ID_TAGS = ("e", "E", "q")
@@ -76,7 +77,7 @@ def anchor_filters(event: Event) -> tuple[Filter, ...]:
     found = [Filter(ids=frozenset(ids))] if ids else []
     by_kind: dict[tuple[int, str], set[str]] = {}
     for kind, pubkey, identifier in filter(None, map(Address.parse, coordinates)):
-        if kind not in ALWAYS_ACCEPTED:
+        if kind not in NEVER_ANCHORS:
             by_kind.setdefault((kind, pubkey), set()).add(identifier)
     for (kind, pubkey), identifiers in by_kind.items():
         tags = {"d": frozenset(identifiers)} if kinds.is_addressable(kind) else {}
@@ -107,7 +108,7 @@ def anchors(
       lists: which repositories an archive copies.
     """
     if not isinstance(served, Announcement):
-        return served.kind not in ALWAYS_ACCEPTED and served.kind != kinds.ANNOUNCEMENT
+        return served.kind not in NEVER_ANCHORS and served.kind != kinds.ANNOUNCEMENT
     if hosts(served, service, lists):
         return True
     known = data.get(served.identifier)
