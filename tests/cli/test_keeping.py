@@ -122,7 +122,7 @@ async def test_b_9_who_only_looks_leaves_an_older_store_to_its_version(
     database = tmp_path / "relay" / DATABASE
     with closing(sqlite3.connect(database)) as other:
         other.executescript(
-            "DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
+            "DROP TABLE upload; DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
             " ALTER TABLE made DROP COLUMN ending;"
             " DROP INDEX tombstone_by_end; ALTER TABLE tombstone DROP COLUMN ends;"
             " UPDATE meta SET value = '2' WHERE key = 'schema';"
