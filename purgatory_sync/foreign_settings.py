@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _BY_ROOM: Final = "this node bounds what it remembers by room, not by time"
-_RETENTION: Final = "requests that had an effect are kept for good"
+_RETENTION: Final = "what a request deleted stays out for good"
 
 HINTS: Final = {
     f"NGIT_{name}": hint
@@ -14,7 +14,6 @@ HINTS: Final = {
             "nothing that is served is taken down by a list; `purgatory-sync purge` does it"
         ),
         "DELETION_REQUEST_DISRESPECTOR": "deletion requests are always obeyed",
-        "DELETION_REQUEST_RETENTION_USED_SERVED_AFTER_LAST_USED_SECS": _RETENTION,
         "DELETION_REQUEST_RETENTION_USED_UNSERVED_GATING_ADDITIONAL_SECS": _RETENTION,
         "HOLDING_CLEANUP_INTERVAL_SECS": (
             "what was deleted long enough ago is looked for once a day"

@@ -17,12 +17,15 @@ class Tombstone:
       author: whose deletion it is; it covers this author's events only.
       until: covers events of an address with `created_at` up to this (Unix seconds).
       ends: Unix seconds when it is forgotten; None: never.
+      used: Unix seconds of when it ended something or kept it out last, to the day; None: that is
+        not known.
     """
 
     target: str
     author: str
     until: int
     ends: float | None = None
+    used: float | None = None
 
 
 @attrs.frozen

@@ -219,10 +219,20 @@ class PurgatorySettings:
         "DELETION_REQUEST_RETENTION_UNUSED_UNSERVED_GATING_ADDITIONAL_SECS",
         "seconds it keeps out what it names after that",
     )
+    requests_used_secs: float = setting(
+        23_328_000.0,
+        "DELETION_REQUEST_RETENTION_USED_SERVED_AFTER_LAST_USED_SECS",
+        "seconds a deletion request is served after its last effect",
+    )
     max_requests_per_author: int = setting(
         1_000,
         "DELETION_REQUEST_MAX_PER_AUTHOR",
         "deletion requests of one author beyond which those without effect are refused",
+    )
+    max_requests: int = setting(
+        50_000,
+        "DELETION_REQUEST_MAX",
+        "deletion requests in all beyond which those without effect are refused",
     )
 
 

@@ -98,8 +98,8 @@ class Change:
       forget_expired: expired ids to forget.
       overdue: expired events to keep whole; of one id the last is kept.
       forget_overdue: ids of such events to forget; what is saved or deleted is forgotten, too.
-      tombstones: of one target and author the latest `until` and `ends` are kept; one that never
-        ends stays such a one.
+      tombstones: of one target and author the latest `until`, `ends` and `used` are kept; one that
+        never ends stays such a one.
       tombstones_ended: those that end by this time (Unix seconds) are forgotten.
       placeholders: of one owner, identifier and event id the last is kept.
       forget_placeholders: found by owner, identifier and event id.

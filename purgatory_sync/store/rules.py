@@ -42,7 +42,9 @@ def indexed_tags(event: Event) -> frozenset[tuple[str, str]]:
 def merged(one: Tombstone, other: Tombstone) -> Tombstone:
     """What is kept of two tombstones of one target and author: what covers more, for longer."""
     ends = None if one.ends is None or other.ends is None else max(one.ends, other.ends)
-    return attrs.evolve(one, until=max(one.until, other.until), ends=ends)
+    known = [each.used for each in (one, other) if each.used is not None]
+    used = max(known, default=None)
+    return attrs.evolve(one, until=max(one.until, other.until), ends=ends, used=used)
 
 
 def expiration(at: float) -> str:

@@ -109,10 +109,11 @@ def _journal(connection: sqlite3.Connection, change: Change) -> None:
     )
     # max() of NULL is NULL: what never ends stays so (`rules.merged`).
     many(
-        "INSERT INTO tombstone (target, author, until, ends) VALUES (?, ?, ?, ?)"
+        "INSERT INTO tombstone (target, author, until, ends, used) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET until = max(until, excluded.until),"
-        " ends = max(ends, excluded.ends)",
-        ((searchable(t.target), t.author, t.until, t.ends) for t in change.tombstones),
+        " ends = max(ends, excluded.ends),"
+        " used = coalesce(max(used, excluded.used), used, excluded.used)",
+        ((searchable(t.target), t.author, t.until, t.ends, t.used) for t in change.tombstones),
     )
     many(
         "INSERT OR REPLACE INTO placeholder VALUES (?, ?, ?, ?, ?)",

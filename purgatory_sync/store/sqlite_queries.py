@@ -218,7 +218,7 @@ def tombstones(connection: sqlite3.Connection, targets: Sequence[str]) -> list[T
     """The tombstones of these ids and addresses, in the order of targets and authors."""
     asked = {searchable(target): target for target in targets}
     rows = connection.execute(
-        f"SELECT target, author, until, ends FROM tombstone WHERE target {_IN}"  # noqa: S608
+        f"SELECT target, author, until, ends, used FROM tombstone WHERE target {_IN}"  # noqa: S608
         " ORDER BY target, author",
         [listed(targets)],
     )

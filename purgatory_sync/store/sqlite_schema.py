@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from .sqlite_errors import corrupt
 
-VERSION = 8
+VERSION = 9
 
 # `number` stands for an event where a 64-digit id would be written a hundred times. `d` is set for
 # replaceable and addressable events only, so that the unique index holds one event per address.
@@ -151,6 +151,12 @@ SELECT 'expiration', printf('%020d', CAST(at AS INTEGER)), number FROM (
 WHERE at <> '' AND at NOT GLOB '*[^0-9]*' AND length(at) <= 16;
 """
 
+# Of what had an effect before that is not known: it counts from now on.
+USED = """
+ALTER TABLE tombstone ADD COLUMN used REAL;
+UPDATE tombstone SET used = CAST(strftime('%s', 'now') AS REAL) WHERE ends IS NULL;
+"""
+
 # From the version that is the key to the next one.
 UPGRADES = {
     1: f"{MADE} ALTER TABLE expired ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
@@ -160,6 +166,7 @@ UPGRADES = {
     5: OVERDUE,
     6: LIST_ENTRY,
     7: UPLOADS,
+    8: USED,
 }
 
 
@@ -227,7 +234,8 @@ def prepare_writer(connection: sqlite3.Connection, *, new: bool) -> None:
     if new:
         connection.executescript(
             f"BEGIN IMMEDIATE; {TABLES} {MADE} {UPGRADES[2]} {SERVER_NOTES} {OVERDUE}"  # noqa: S608
-            f" {LIST_ENTRY} {UPLOADS} INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
+            f" {LIST_ENTRY} {UPLOADS} {USED}"
+            f" INSERT INTO meta VALUES ('schema', '{VERSION}'); COMMIT;"
         )
         return
     (version,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import aclosing, closing
 from pathlib import Path
 from types import SimpleNamespace
 
+import attrs
 import pytest
 
 from purgatory_sync.errors import ConfigurationError, StoreBusy, StoreCorrupt, StoreError
@@ -136,7 +138,7 @@ async def test_damage_at_run_time_is_typed(tmp_path: Path) -> None:
 async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
-        other.execute("UPDATE meta SET value = '9' WHERE key = 'schema'")
+        other.execute("UPDATE meta SET value = '10' WHERE key = 'schema'")
         other.commit()
     before = (tmp_path / DATABASE).read_bytes()
     with pytest.raises(ConfigurationError, match="written by a newer version") as caught:
@@ -153,7 +155,8 @@ async def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
             "DROP TABLE made; DROP TABLE server_note; DROP TABLE overdue; DROP TABLE list_entry;"
             " DROP TABLE upload;"
             " ALTER TABLE expired DROP COLUMN reason; DROP INDEX tombstone_by_end;"
-            " ALTER TABLE tombstone DROP COLUMN ends; DELETE FROM meta;"
+            " ALTER TABLE tombstone DROP COLUMN ends;"
+            " ALTER TABLE tombstone DROP COLUMN used; DELETE FROM meta;"
             " INSERT INTO meta VALUES ('schema', '1');"
         )
     made = Made(ALICE.pubkey, "x", "1" * 32)
@@ -179,13 +182,14 @@ async def test_b_5_2_what_version_2_wrote_is_brought_up_and_kept(tmp_path: Path)
             " DROP TABLE upload;"
             " ALTER TABLE made DROP COLUMN ending;"
             " DROP INDEX tombstone_by_end;"
-            " ALTER TABLE tombstone DROP COLUMN ends;"
+            " ALTER TABLE tombstone DROP COLUMN ends; ALTER TABLE tombstone DROP COLUMN used;"
             " UPDATE meta SET value = '2' WHERE key = 'schema';"
         )
     async with aclosing(await open_store(tmp_path)) as store:
         assert (await store.load()).made == (made,)
         await store.apply(Change(tombstones_ended=1e12))
-        assert (await store.look([], 1, [address]))[1] == [Tombstone(address, ALICE.pubkey, 10)]
+        (found,) = (await store.look([], 1, [address]))[1]
+        assert attrs.evolve(found, used=None) == Tombstone(address, ALICE.pubkey, 10)
 
 
 async def test_b_8_3_what_version_3_wrote_is_brought_up(tmp_path: Path) -> None:
@@ -194,6 +198,7 @@ async def test_b_8_3_what_version_3_wrote_is_brought_up(tmp_path: Path) -> None:
         other.executescript(
             "DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
             " DROP TABLE upload;"
+            " ALTER TABLE tombstone DROP COLUMN used;"
             " UPDATE meta SET value = '3' WHERE key = 'schema';"
         )
     noted = ServerNote("fruitless u", "{}", 5.0)
@@ -218,6 +223,7 @@ async def test_b_5_3_what_version_4_served_expires_too(tmp_path: Path) -> None:
         other.executescript(
             "DROP TABLE upload; DROP TABLE list_entry; DROP TABLE overdue;"
             " DELETE FROM tag WHERE letter = 'expiration';"
+            " ALTER TABLE tombstone DROP COLUMN used;"
             " UPDATE meta SET value = '4' WHERE key = 'schema';"
         )
     async with aclosing(await open_store(tmp_path)) as store:
@@ -229,6 +235,7 @@ async def test_b_8_12_what_version_5_wrote_is_brought_up(tmp_path: Path) -> None
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
             "DROP TABLE upload; DROP TABLE list_entry; DROP TABLE overdue;"
+            " ALTER TABLE tombstone DROP COLUMN used;"
             " UPDATE meta SET value = '5' WHERE key = 'schema';"
         )
     row = OverdueRow(note(ALICE), 5.5)
@@ -244,6 +251,7 @@ async def test_b_5_5_what_version_6_wrote_is_brought_up(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
         other.executescript(
             "DROP TABLE upload; DROP TABLE list_entry;"
+            " ALTER TABLE tombstone DROP COLUMN used;"
             " UPDATE meta SET value = '6' WHERE key = 'schema';"
         )
     row = ListEntry("event-blacklist", ALICE.npub, "", 5.5)
@@ -252,6 +260,22 @@ async def test_b_5_5_what_version_6_wrote_is_brought_up(tmp_path: Path) -> None:
         await store.apply(Change(list_entries=[row]))
     async with aclosing(await open_store(tmp_path)) as store:
         assert (await store.load()).list_entries == (row,)
+
+
+async def test_b_5_4_what_version_8_wrote_counts_from_the_upgrade_on(tmp_path: Path) -> None:
+    used, unused = Tombstone("1" * 64, ALICE.pubkey, 5), Tombstone("2" * 64, ALICE.pubkey, 5, 70.0)
+    async with aclosing(await open_store(tmp_path)) as store:
+        await store.apply(Change(tombstones=[used, unused]))
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as other:
+        other.executescript(
+            "ALTER TABLE tombstone DROP COLUMN used;"
+            " UPDATE meta SET value = '8' WHERE key = 'schema';"
+        )
+    async with aclosing(await open_store(tmp_path)) as store:
+        first, second = (await store.look([], 1, [used.target, unused.target]))[1]
+        assert second == unused
+        assert first.used is not None
+        assert abs(first.used - time.time()) < 3600
 
 
 async def test_a_start_that_was_killed_early_can_be_repeated(tmp_path: Path) -> None:

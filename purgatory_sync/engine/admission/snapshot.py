@@ -114,7 +114,7 @@ class SnapshotBuilder:
             expired=self.purgatory.is_refused_from_relays(event.id, now),
             known_by_id=self.purgatory.is_known_by_id(event.id, now),
             deleted=is_barred(event, tombstones),
-            bars_used=used_now(event, tombstones),
+            bars_used=used_now(event, tombstones, now),
             request_bars=own_bars(parsed, tombstones) if isinstance(parsed, Deletion) else (),
             vanished=is_of_vanished(event, tombstones),
             newest_served=_newest_of_address(event, found),
@@ -122,12 +122,14 @@ class SnapshotBuilder:
         )
         if known.served or known.held:
             return known
+        by_author, in_all = await self._requests(parsed, targets)
         known = attrs.evolve(
             known,
             objects_here=await self._objects_here(parsed, data),
             referenced=asked and await self._referenced(event, data, found, anchoring),
             refers_to_held=asked and await self._refers_to_held(event),
-            requests_by_author=await self._requests_of(parsed, targets),
+            requests_by_author=by_author,
+            requests_total=in_all,
             targets_served=targets.served,
             targets_held=targets.held,
             contributed=self._is_contributed(parsed),
@@ -138,11 +140,13 @@ class SnapshotBuilder:
         )
         return self._with_room(known, event)
 
-    async def _requests_of(self, parsed: Parsed, targets: Targets) -> int:
+    async def _requests(self, parsed: Parsed, targets: Targets) -> tuple[int, int]:
+        """How many deletion requests are served, of its author and in all."""
         if not isinstance(parsed, Deletion) or targets.all:
-            return 0
-        kind, author = frozenset({kinds.DELETION}), frozenset({parsed.event.pubkey})
-        return await self.store.count([Filter(kinds=kind, authors=author)])
+            return 0, 0
+        every = Filter(kinds=frozenset({kinds.DELETION}))
+        own = attrs.evolve(every, authors=frozenset({parsed.event.pubkey}))
+        return await self.store.count([own]), await self.store.count([every])
 
     async def _refers_to_held(self, event: Event) -> bool:
         """Whether it names something held, or a member of the set of an owner who is held."""

@@ -24,6 +24,14 @@ from ..rules.verdict import (
     vanishing_with,
 )
 
+MAX_TARGETS = 2_048
+USED_NOTED_SECS = 86_400
+"""How seldom it is noted that a request still keeps something out."""
+TOO_LONG = f"invalid: more than {MAX_TARGETS} events are named: put them into several requests"
+TOO_MANY_IN_ALL = (
+    "rate-limited: too many deletion requests are here already: "
+    "name what is served here, or try again later"
+)
 SPENT = "invalid: this deletion request had no effect for a long time: it is served no more"
 TOO_MANY = (
     "rate-limited: too many deletion requests of this author are here: "
@@ -37,13 +45,20 @@ def judge_deletion(deletion: Deletion, known: Known, settings: PurgatorySettings
     A request that names a request has no effect on it (NIP-09). What had no effect so far is not
     kept for ever: any key can send as many as it likes.
     """
+    if len(deletion.ids) + len(deletion.addresses) > MAX_TARGETS:
+        return refuse(TOO_LONG)
     verdict = _judge_targets(deletion, known)
-    if verdict.deletes or verdict.evicts or _was_used(known.request_bars):
-        return verdict
+    if verdict.deletes or verdict.evicts:
+        bars = tuple(attrs.evolve(each, used=known.now) for each in verdict.bars)
+        return attrs.evolve(verdict, bars=bars)
     if known.request_bars and is_spent(deletion, known.request_bars, known.now, settings):
         return refuse(SPENT)
+    if _was_used(known.request_bars):
+        return verdict
     if known.requests_by_author >= settings.max_requests_per_author:
         return refuse(TOO_MANY, transient=True)
+    if known.requests_total >= settings.max_requests:
+        return refuse(TOO_MANY_IN_ALL, transient=True)
     ends = known.now + settings.requests_served_secs + settings.requests_gate_secs
     return attrs.evolve(verdict, bars=tuple(attrs.evolve(b, ends=ends) for b in verdict.bars))
 
@@ -62,25 +77,38 @@ def own_bars(deletion: Deletion, tombstones: Iterable[Tombstone]) -> tuple[Tombs
 def is_spent(
     deletion: Deletion, bars: Iterable[Tombstone], now: float, settings: PurgatorySettings
 ) -> bool:
-    """Whether a request had no effect since it was first seen, and its time is over (B 5.4).
+    """Whether a request had no effect for a long time, or none since it was first seen (B 5.4).
 
     Args:
       bars: what `own_bars` says.
       now: Unix seconds.
     """
+    bars = tuple(bars)
+    if _was_used(bars):
+        used = [bar.used for bar in bars if bar.used is not None]
+        return bool(used) and max(used) + settings.requests_used_secs <= now
     return all(
         bar.ends is not None and bar.ends - settings.requests_gate_secs <= now for bar in bars
     )
 
 
-def used_now(event: Event, tombstones: Iterable[Tombstone]) -> tuple[Tombstone, ...]:
+def used_now(event: Event, tombstones: Iterable[Tombstone], now: float) -> tuple[Tombstone, ...]:
     """Of tombstones that would end, those that keep out this event: from now on they stay.
 
-    Those at the address of an announcement need not be of a request (B 2.2), and stay as they are.
+    So are those whose last effect was noted a day ago or longer. Those at the address of an
+    announcement need not be of a request (B 2.2), and stay as they are.
+
+    Args:
+      now: Unix seconds.
     """
     named = (event.id, None if event.kind == kinds.ANNOUNCEMENT else address_text(event))
-    found = (each for each in tombstones if each.ends is not None and each.target in named)
-    return tuple(attrs.evolve(each, ends=None) for each in found if covers(each, event))
+    found = (
+        each
+        for each in tombstones
+        if each.target in named
+        and (each.ends is not None or each.used is None or each.used + USED_NOTED_SECS <= now)
+    )
+    return tuple(attrs.evolve(each, ends=None, used=now) for each in found if covers(each, event))
 
 
 def bars_of_expiring(event: Event, now: float) -> tuple[Tombstone, ...]:

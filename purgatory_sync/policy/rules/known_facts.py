@@ -29,8 +29,8 @@ class Known:
       vanished: its author's request to vanish covers it (B 5.2).
       bars_used: tombstones that keep it out and would end, as they stay from now on.
       request_bars: of a deletion request: what its author's requests left at what it names.
-      requests_by_author: how many deletion requests of its author are served; looked at for
-        requests that name nothing here.
+      requests_by_author, requests_total: how many deletion requests of its author, and in all, are
+        served; looked at for requests that name nothing here.
       newest_served: the served event of the same address.
       held_announcement: the held or soft-expired announcement of this owner and identifier.
       held_total: how many events are held.
@@ -65,6 +65,7 @@ class Known:
     bars_used: tuple[Tombstone, ...] = ()
     request_bars: tuple[Tombstone, ...] = ()
     requests_by_author: int = 0
+    requests_total: int = 0
     newest_served: Event | None = None
     held_announcement: Event | None = None
     held_total: int = 0

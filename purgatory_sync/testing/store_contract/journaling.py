@@ -216,6 +216,14 @@ async def test_b_2_2_tombstones_that_end_are_forgotten_and_no_others(store: Stor
     )
 
 
+async def test_b_5_4_the_last_use_of_a_tombstone_is_kept(store: Store) -> None:
+    target = "e" * 64
+    for used, expected in ((None, None), (5.0, 5.0), (None, 5.0), (3.0, 5.0), (9.5, 9.5)):
+        await store.apply(Change(tombstones=[Tombstone(target, ALICE.pubkey, 1, used=used)]))
+        (found,) = (await store.look([], 1, [target]))[1]
+        assert found.used == expected
+
+
 async def test_a_tombstone_does_not_keep_an_event_out(store: Store) -> None:
     """Policy judges by it; the store only remembers."""
     event = note(ALICE)

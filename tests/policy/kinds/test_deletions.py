@@ -52,7 +52,9 @@ def test_b_5_e_ends_own_served_and_held_events_only() -> None:
     assert (verdict.action, verdict.message) == (Action.SERVE, "")
     assert verdict.deletes == (served.id, held.id)
     assert verdict.evicts == ()
-    assert verdict.bars == tuple(Tombstone(e.id, ALICE, NOW) for e in (served, held, foreign))
+    assert verdict.bars == tuple(
+        Tombstone(e.id, ALICE, NOW, used=NOW) for e in (served, held, foreign)
+    )
 
 
 def test_b_5_a_held_announcement_goes_with_its_repository_a_served_one_does_not() -> None:
@@ -69,7 +71,7 @@ def test_b_5_a_ends_versions_up_to_the_request() -> None:
     request = make(ALICE, 5, [["a", coordinate(ALICE)]])
     verdict = judge_offer(request, "user", known(targets_held=read(old, same, later)), SETTINGS)
     assert verdict.evicts == (old.id, same.id)
-    assert verdict.bars == (Tombstone(coordinate(ALICE), ALICE, NOW),)
+    assert verdict.bars == (Tombstone(coordinate(ALICE), ALICE, NOW, used=NOW),)
 
 
 def test_b_5_what_an_announcement_replaced_does_not_come_back_in_its_place() -> None:
