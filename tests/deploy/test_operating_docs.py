@@ -44,19 +44,18 @@ async def test_the_commands_do_what_the_page_says(tmp_path: Path, name: str) -> 
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m purgatory_sync "$@"\n')
     program.chmod(0o755)
     node = NodeProcess(tmp_path, {})
-    commands = commands.replace("127.0.0.1:7334", node.address)
+    # The node plays the old server, too, from which another adopts.
+    for address in ("127.0.0.1:7334", "127.0.0.1:7335"):
+        commands = commands.replace(address, node.address)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("NGIT_")}
     try:
         await node.start()
+        (tmp_path / "old").mkdir()
+        key = tmp_path / "data" / "relay" / "service.nsec"
+        shutil.copy(key, tmp_path / "old" / ".relay-owner.nsec")
         with trio.fail_after(120):
             done = await trio.run_process(
-                [
-                    "bash",
-                    "-euo",
-                    "pipefail",
-                    "-c",
-                    commands.replace("127.0.0.1:7334", node.address),
-                ],
+                ["bash", "-euo", "pipefail", "-c", commands],
                 cwd=tmp_path,
                 env={**inherited, "PATH": f"{program.parent}:{os.environ['PATH']}"},
                 capture_stdout=True,

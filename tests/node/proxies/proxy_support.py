@@ -29,7 +29,8 @@ def nginx_config(folder: Path, port: int, node: str, base: str, changed: Mapping
       base: only what lies below it goes to the node.
     """
     lines = []
-    for line in (DEPLOY / "nginx.conf").read_text().splitlines():
+    secure = (DEPLOY / "nginx.conf").read_text().partition("# Port 80:")[0]
+    for line in secure.splitlines():
         words = line.split()
         if words and words[0] in changed:
             line = f"{words[0]} {changed[words[0]]};"
