@@ -16,7 +16,9 @@ from .software import (
     at_nostr_relay,
     dulwich,
     git,
+    gitoxide,
     go_git,
+    hg_git,
     isomorphic_git,
     jgit,
     klaus,
@@ -31,7 +33,9 @@ from .table import Row, write
 DOCUMENT: Final = Path(__file__).parent.parent / "docs/compatibility.md"
 ALL: Final[dict[str, Callable[[], Awaitable[list[Row]]]]] = {
     "git": git.tried,
+    "gitoxide": gitoxide.tried,
     "go-git": go_git.tried,
+    "hg-git": hg_git.tried,
     "JGit": jgit.tried,
     "libgit2": libgit2.tried,
     "dulwich": dulwich.tried,

@@ -22,14 +22,15 @@ Serve = Callable[[Path, int], Command]
 """The command of a server, by the folder that holds `repo.git` and by its port."""
 
 
-async def try_git_client(software: str, command: Command) -> list[Row]:
+async def try_git_client(software: str, command: Command, tried: str = CLIENT) -> list[Row]:
     """Try a client of the node.
 
     Args:
       command: takes `clone URL FOLDER` and `push FOLDER URL` (of refs/heads/main).
+      tried: what its row says, where git does one of the two for it.
     """
     return [
-        await row_of(software, "git client", CLIENT, partial(_push_and_clone, command)),
+        await row_of(software, "git client", tried, partial(_push_and_clone, command)),
         await row_of(software, "git client", EMPTY, partial(_clone_empty, command)),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import trio
 
 FOREIGN: Final = Path(__file__).parent / "foreign"
 PLACE: Final = Path(__file__).parent.parent / ".venv" / "interop"
-_INSTALL_SECS: Final = 300
+_INSTALL_SECS: Final = 900
+"""gitoxide is built from 250 crates here."""
 Command = tuple[str, ...]
 
 
@@ -54,6 +56,32 @@ async def go(name: str, source: str, *modules: str) -> Command:
     steps += [("go", "get", *modules), ("go", "mod", "tidy"), ("go", "build", "-o", "main", ".")]
     await _installed(folder, (*modules, (FOREIGN / source).read_text()), *steps)
     return (str(folder / "main"),)
+
+
+async def cargo(
+    name: str, source: str, crate: str, version: str, features: tuple[str, ...]
+) -> Command:
+    """A program of `foreign/` built with one crate and its features."""
+    _need("cargo")
+    folder = PLACE / name
+    (folder / "src").mkdir(parents=True, exist_ok=True)
+    shutil.copy(FOREIGN / source, folder / "src/main.rs")
+    manifest = _CARGO.format(crate=crate, version=version, features=json.dumps(features))
+    (folder / "Cargo.toml").write_text(manifest)
+    what = (manifest, (FOREIGN / source).read_text())
+    await _installed(folder, what, ("cargo", "build", "--quiet"))
+    return (str(folder / "target/debug/tried"),)
+
+
+_CARGO: Final = """[package]
+name = "tried"
+version = "1.0.0"
+edition = "2021"
+[dependencies]
+{crate} = {{ version = "={version}", default-features = false, features = {features} }}
+[profile.dev]
+debug = 0
+"""
 
 
 async def java(name: str, source: str, *artifacts: str) -> Command:
