@@ -328,6 +328,16 @@ def test_only_an_archive_can_be_read_only() -> None:
     assert load_settings({}, named, NO_FILE).settings.curation.read_only
 
 
+def test_b_12_1_contributions_need_a_node_that_takes_pushes_and_packs_of_that_size() -> None:
+    on = {"NGIT_GRASP06_ENABLE": "true"}
+    with pytest.raises(ConfigurationError, match="cannot be true on an archive that takes no push"):
+        load_settings({}, {**on, "NGIT_ARCHIVE_ALL": "true"}, NO_FILE)
+    open_archive = {**on, "NGIT_ARCHIVE_ALL": "true", "NGIT_ARCHIVE_READ_ONLY": "false"}
+    assert load_settings({}, open_archive, NO_FILE).settings.prs.enabled
+    with pytest.raises(ConfigurationError, match="more than NGIT_PUSH_MAX_PACK_BYTES"):
+        load_settings({}, {**on, "NGIT_PRS_MAX_PACK_BYTES": "2GiB"}, NO_FILE)
+
+
 def test_unknown_variables_are_named_with_the_nearest_known_name(tmp_path: Path) -> None:
     loaded = load_settings(
         {},

@@ -449,7 +449,7 @@ def _make_contributions(
     settings, repositories = given.settings, core.repositories
     if not settings.prs.enabled:
         return None, None
-    prs = PrsFolder(repositories.git_data, repositories.tmp, settings.service)
+    prs = PrsFolder(repositories.git_data, repositories.tmp, settings.service, settings.prs)
     repositories.prs = prs
     limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.prs.max_pack_bytes)
     contributor = Contributor(

@@ -15,7 +15,8 @@ from ..nostr.address import RepositoryId
 from ..nostr.authority.repository_data import KnownAnnouncement
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.keys import decode_npub
+from ..nostr.keys import decode_npub, encode_npub
+from ..policy.push import event_ids_of
 from ..purgatory.entries import Origin
 from ..purgatory.purgatory import Purgatory
 from ..purgatory.release_result import ProcessResult
@@ -34,6 +35,7 @@ from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
 from .status.explainer import Explainer
 from .status.models import Statistics
+from .status.prs_status import REQUESTS_SHOWN, ContributedRepository, ContributedRequest
 from .status.repository_status import RepositoryStatus, repository_status
 
 QUERY_LIMIT = 500
@@ -207,6 +209,26 @@ class PurgatorySync:
         if self.contributor is None or target not in self.contributor.prs:
             return None
         return self.contributor.prs.path(target)
+
+    async def contribution(self, npub: str, identifier: str) -> ContributedRepository | None:
+        """What is in a repository below `/prs/`; None when it is not here (GRASP-06)."""
+        target = RepositoryId(decode_npub(npub), identifier)
+        if self.contributor is None or target not in self.contributor.prs:
+            return None
+        ids = event_ids_of(await self.contributor.refs(target))
+        known = [each for each in (await self._core.index.pull_requests(ids)).values() if each]
+        known.sort(key=lambda pr: pr.event.order, reverse=True)
+        shown = [
+            ContributedRequest(
+                pr.event.id,
+                pr.event.kind,
+                tuple(f"{encode_npub(each.owner)}/{each.identifier}" for each in pr.repositories),
+                self.purgatory.get(pr.event.id) is None,
+            )
+            for pr in known[:REQUESTS_SHOWN]
+        ]
+        waiting = len(ids) - len(known)
+        return ContributedRepository(target.owner, identifier, tuple(shown), len(known), waiting)
 
     async def awaited_branch(self, npub: str, identifier: str) -> str | None:
         """The branch that a clone shall begin with while HEAD names none; else None (B 6.2).

@@ -31,7 +31,7 @@ from .operator.host_metrics import HostMetrics, LoopLag
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .pages.page_routes import PageRoutes
 from .pages.public import is_public, is_seen, shows_relay
-from .prs_routes import make_prs_endpoint, make_prs_push
+from .prs_routes import make_prs_endpoint, make_prs_push, prs_metrics
 from .relay.client_auth import Identity
 from .relay.nip11 import RelayInfo
 from .relay.relay import Relay
@@ -95,7 +95,9 @@ def make_services(
     def measured() -> MetricsSnapshot:
         snapshot = _snapshot(engine.statistics(events=False), push, allow)
         kept = subscriptions.budget.kept_bytes
-        return attrs.evolve(_with_relays(snapshot, following, allow), client_bytes=kept)
+        prs = prs_metrics(engine.contributor, prs_push)
+        snapshot = _with_relays(snapshot, following, allow)
+        return attrs.evolve(snapshot, client_bytes=kept, prs=prs)
 
     host = HostMetrics(settings.git_data_path, lag, engine.offered, engine.keepers.backup.ended)
     metrics = Metrics(measured, [host]) if settings.metrics_enabled else None
@@ -105,6 +107,7 @@ def make_services(
         engine.repository,
         allow,
         following.relays,
+        None if engine.contributor is None else engine.contribution,
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
     show_held = settings.relay.show_held_to_exact_queries

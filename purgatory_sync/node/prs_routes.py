@@ -18,6 +18,7 @@ from ..settings import Settings
 from .git_http.prs_http import PrsPush
 from .git_http.repository_paths import parse_prs_path
 from .git_http.upload_pack_http import GitEndpoint
+from .operator.metrics import PrsMetrics
 
 
 def make_prs_endpoint(
@@ -47,6 +48,21 @@ def make_prs_push(settings: Settings, contributor: Contributor | None) -> PrsPus
         trio.CapacityLimiter(max(settings.push.max_concurrent // 2, 1)),
         settings.push.min_bytes_per_sec,
         settings.push.keepalive_secs,
+    )
+
+
+def prs_metrics(contributor: Contributor | None, push: PrsPush | None) -> PrsMetrics | None:
+    """What is below `/prs/`, without names; None where that is off."""
+    if contributor is None or push is None:
+        return None
+    counts = contributor.prs.count(contributor.core.purgatory.uploads)
+    return PrsMetrics(
+        counts.repositories,
+        {"claimed": counts.claimed, "unclaimed": counts.unclaimed},
+        {"claimed": counts.claimed_bytes, "unclaimed": counts.unclaimed_bytes},
+        {"quota": 0, **push.counts.results},
+        dict(contributor.prs.events),
+        dict(contributor.prs.copies),
     )
 
 

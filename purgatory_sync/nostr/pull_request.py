@@ -52,26 +52,24 @@ class PullRequest:
         """The pubkeys that its `a` tags name for this identifier (B 4.1)."""
         return frozenset(r.owner for r in self.repositories if r.identifier == identifier)
 
-    def contributed(self, service: str) -> tuple[RepositoryId, ...]:
-        """The repositories below our `/prs/` that its clone values name (GRASP-06, B 12.3).
-
-        Each is of its signer and has the identifier of one of its `a` tags.
+    def below_prs(self, service: str) -> tuple[RepositoryId, ...]:
+        """All that its clone values name below our `/prs/`, each once (GRASP-06).
 
         Args:
           service: our host[:port][/base].
         """
-        identifiers = frozenset(self.identifiers)
         named = (below_prs(url, service) for url in self.clone)
         found = (contributed_repository(*each) for each in named if each is not None)
-        return tuple(
-            dict.fromkeys(
-                each
-                for each in found
-                if each is not None
-                and each.owner == self.event.pubkey
-                and each.identifier in identifiers
-            )
-        )
+        return tuple(dict.fromkeys(each for each in found if each is not None))
+
+    def contributed(self, service: str) -> tuple[RepositoryId, ...]:
+        """Those of them that it may be pushed to (B 12.3).
+
+        Each is of its signer and has the identifier of one of its `a` tags.
+        """
+        author, identifiers = self.event.pubkey, frozenset(self.identifiers)
+        named = self.below_prs(service)
+        return tuple(e for e in named if e.owner == author and e.identifier in identifiers)
 
     @classmethod
     def parse(cls, event: Event) -> PullRequest:

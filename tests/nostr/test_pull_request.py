@@ -101,3 +101,36 @@ def test_parsing_raises_only_its_own_error(tags: tuple[tuple[str, ...], ...]) ->
     except InvalidEvent:
         return
     assert found.identifiers[:1] == tuple(filter(None, [extract_identifier_from_pr_event(source)]))
+
+
+SERVICE = "grasp.example/base"
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("https://grasp.example/base/prs/{bob}/x.git", True),
+        ("http://GRASP.example:80/base/prs/{bob}/x.git//", True),
+        ("https://grasp.example:443/base/prs/{bob}/%78.git", True),
+        ("https://grasp.example:8443/base/prs/{bob}/x.git", False),
+        ("https://grasp.example/prs/{bob}/x.git", False),
+        ("https://grasp.example/base/base/prs/{bob}/x.git", False),
+        ("https://grasp.example.org/base/prs/{bob}/x.git", False),
+        ("https://user@grasp.example/base/prs/{bob}/x.git", False),
+        ("https://grasp.example/base/prs/{bob}/x.git?a", False),
+        ("https://grasp.example/base/prs/{bob}/x.git#a", False),
+        ("https://grasp.example/base/prs/{bob}/x.git/info/refs", False),
+        ("https://grasp.example/base/prs/{bob}/x", False),
+        ("https://grasp.example/base/prs/{bob}/x.git.git", False),
+        ("https://grasp.example/base/prs/{bob}/other.git", False),
+        ("https://grasp.example/base/prs/{alice}/x.git", False),
+        ("https://grasp.example/base/prs/{hex}/x.git", False),
+        ("https://grasp.example/base/{bob}/x.git", False),
+        ("wss://grasp.example/base/prs/{bob}/x.git", False),
+    ],
+)
+def test_b_12_3_a_clone_value_names_the_signers_path(url: str, named: bool) -> None:
+    text = url.format(bob=BOB.npub, alice=ALICE.npub, hex=BOB.pubkey)
+    where = [ALICE.coordinate("y"), ALICE.coordinate("x")]
+    pr = PullRequest.parse(pull_request(BOB, where, OID, clone=["https://a.example/x", text]))
+    assert pr.contributed(SERVICE) == ((BOB.coordinate("x"),) if named else ())

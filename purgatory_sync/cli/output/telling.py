@@ -76,6 +76,9 @@ def tell_fate(fate: Fate, now: float) -> Text:
     when = "" if fate.at is None else f" {utc(fate.at)} ({from_now(fate.at, now)})"
     if fate.outcome == "served":
         return Text(f"served since{when}" if when else "served, since before the last start")
+    if fate.outcome == "pushed":
+        end = "" if fate.until is None else f", and it goes {from_now(fate.until, now)}"
+        return Text(f"{plain(fate.reason)}: pushed{when}{end}")
     told = f"expired at{when} without data"
     if fate.reason:
         told = f"ended at{when}: {plain(fate.reason)}"
@@ -169,13 +172,15 @@ def _event(look: HeldStatus, now: float) -> Iterator[Text]:
         yield Text(f"  next try {from_now(look.next_attempt, now)}")
     if look.error is not None:
         yield Text(f"  could not be released: {plain(look.error)}", style="red")
+    for each in look.paths:
+        yield Text(f"  {plain(each.path)}  {plain(each.says)}")
     for source in look.sources:
         yield _source(source, now)
 
 
 def _no_source(look: HeldStatus) -> Iterator[Text]:
     """For a look that has all sources, those not asked yet too."""
-    if look.missing_total and not look.sources and look.obstacle is None:
+    if look.missing_total and not (look.sources or look.paths) and look.obstacle is None:
         yield Text("  no clone URL is known to ask: a push can bring it, or a new announcement")
 
 

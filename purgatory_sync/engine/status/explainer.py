@@ -22,6 +22,7 @@ from .held_kinds import held_by_kind, kind_of, next_attempt_of
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
 from .models import EngineStatus, Fate, HeldStatus, HourCounters, SourceStatus, Statistics
 from .obstacles import Held, by_itself, what_holds
+from .prs_status import fate_of_upload, paths_of
 from .served_recently import ServedRecently
 
 EVENTS_SHOWN = 100
@@ -136,6 +137,9 @@ class Explainer:
             return None
         if await self.core.index.serves(event_id):
             return Fate(event_id, "served", self.served.since(event_id))
+        if uploads := self.core.purgatory.uploads.of_event(event_id):
+            newest = max(uploads, key=lambda each: each.at)
+            return fate_of_upload(newest, self.settings.placeholder_expiry_secs)
         expired = self.core.purgatory.expired
         at = expired.expired_at(event_id, self.clock.now())
         if at is None:
@@ -225,6 +229,7 @@ class Explainer:
             remedy=holds.remedy,
             error=held.error,
             sources=sources,
+            paths=paths_of(held, self.core.repositories.prs, self.core.purgatory.uploads),
         )
 
     def _until(self, held: HeldEvent) -> float:

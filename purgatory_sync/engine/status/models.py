@@ -33,6 +33,19 @@ class SourceStatus:
     naughty_reason: str | None = None
 
 
+@attrs.frozen
+class PathStatus:
+    """A path below our `/prs/` that a pull request names (B 12.10).
+
+    Attributes:
+      path: `/prs/<npub>/<identifier>.git`.
+      says: what is the matter with it, in words.
+    """
+
+    path: str
+    says: str
+
+
 Obstacle = Literal[
     "unsatisfiable",
     "unauthorised",
@@ -72,6 +85,7 @@ class HeldStatus:
       remedy: what its author can publish against that, or None.
       error: why the last release failed, or None.
       sources: where its objects were, and may be, looked for.
+      paths: where it may be pushed below `/prs/`.
     """
 
     event_id: str
@@ -89,6 +103,7 @@ class HeldStatus:
     remedy: str | None
     error: str | None
     sources: tuple[SourceStatus, ...]
+    paths: tuple[PathStatus, ...] = ()
 
 
 @attrs.frozen
@@ -96,15 +111,17 @@ class Fate:
     """What became of an event that is not held.
 
     Attributes:
-      outcome: it is served, or it expired without its data (B 8.9).
+      outcome: it is served, it expired without its data (B 8.9), or only its commit was pushed
+        below `/prs/` so far (B 12.5).
       at: Unix seconds since when; None where it is not known (served before the start).
-      until: of what expired, Unix seconds until which relays that repeat it are refused.
+      until: of what expired, Unix seconds until which relays that repeat it are refused; of what
+        was pushed, when it goes again.
       reason: why it ended, where it is not that its data did not come (B 7.4).
       next_at: of what expired, Unix seconds at which its sources are asked again (B 8.12).
     """
 
     event_id: str
-    outcome: Literal["served", "expired"]
+    outcome: Literal["served", "expired", "pushed"]
     at: float | None
     until: float | None = None
     reason: str = ""

@@ -33,6 +33,25 @@ class DomainMetrics:
 
 
 @attrs.frozen
+class PrsMetrics:
+    """What is below `/prs/` (GRASP-06); counters are since the start.
+
+    Attributes:
+      refs, bytes: by whether a signed event names them (`claimed`, `unclaimed`).
+      pushes: by result (`accepted`, `refused`, `quota`, `broken`).
+      events: of those that name paths there, by what became of them.
+      copies: into announced repositories, by result.
+    """
+
+    repositories: int = 0
+    refs: Mapping[str, int] = attrs.field(factory=dict)
+    bytes: Mapping[str, int] = attrs.field(factory=dict)
+    pushes: Mapping[str, int] = attrs.field(factory=dict)
+    events: Mapping[str, int] = attrs.field(factory=dict)
+    copies: Mapping[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen
 class MetricsSnapshot:
     """What the node counts, at one moment; counters are since its start.
 
@@ -52,6 +71,7 @@ class MetricsSnapshot:
       push_secs: how long they took, release included.
       relays: relays that are followed by state (`connected`, `lost`).
       relay_events: events that a relay was the first to bring, by result (`taken`, `refused`).
+      prs: what is below `/prs/`; None where that is off.
       client_bytes: what is kept for all clients of the relay (B 10.1: at most 256 MiB).
     """
 
@@ -71,6 +91,7 @@ class MetricsSnapshot:
     relays: Mapping[str, int] = attrs.field(factory=dict)
     relay_events: Mapping[str, int] = attrs.field(factory=dict)
     client_bytes: int = 0
+    prs: PrsMetrics | None = None
 
 
 class Metrics:
@@ -137,6 +158,8 @@ class _Collector(Collector):
         yield GaugeMetricFamily(
             "purgatory_client_bytes", "Bytes kept for the relay's clients.", now.client_bytes
         )
+        if now.prs is not None:
+            yield from _prs(now.prs)
         in_flight, tokens = self._by_domain(now.domains)
         self._count_requests(now.domains)
         yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)
@@ -165,6 +188,17 @@ class _Collector(Collector):
         if len(self._domains) < MAX_DOMAINS:
             self._domains.add(domain)
         return domain if domain in self._domains else OTHER
+
+
+def _prs(now: PrsMetrics) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "purgatory_prs_repositories", "Repositories below /prs/.", now.repositories
+    )
+    yield _gauges("purgatory_prs_refs", "Refs below /prs/.", "state", now.refs)
+    yield _gauges("purgatory_prs_bytes", "Bytes below /prs/.", "state", now.bytes)
+    yield _counters("purgatory_prs_pushes", "Pushes below /prs/.", "result", now.pushes)
+    yield _counters("purgatory_prs_events", "Events that name /prs/.", "result", now.events)
+    yield _counters("purgatory_prs_copies", "Copies from below /prs/.", "result", now.copies)
 
 
 def _counters(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:

@@ -11,10 +11,12 @@ import attrs
 import msgspec
 
 from ...engine.status.models import EngineStatus
+from ...engine.status.prs_status import ContributedRepository
 from ...engine.status.repository_status import RepositoryStatus
 from ...nostr.keys import encode_npub
 from ...settings import Network
-from ..git_http.repository_paths import GitPath, parse_git_path
+from ...urls import PRS, scheme_of
+from ..git_http.repository_paths import GitPath, parse_git_path, parse_prs_path
 from ..http.exchange import Exchange
 from ..http.server_stream import VARY_ACCEPT, Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
@@ -24,6 +26,7 @@ from .rendering import Renderer
 
 Look = Callable[[], Awaitable[EngineStatus]]
 FindRepository = Callable[[str, str], Awaitable[RepositoryStatus | None]]
+FindContribution = Callable[[str, str], Awaitable[ContributedRepository | None]]
 Relays = Callable[[], Sequence[RelayStatus]]
 
 JSON: Final = b"application/json"
@@ -62,6 +65,7 @@ class PageRoutes:
       repository: from npub and identifier (judged) to what is hosted, or None.
       allow: the operator's exceptions of addresses that may be contacted.
       relays: those that are followed; asked for each status page.
+      contribution: from npub and identifier to what is below `/prs/`; None where that is off.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class PageRoutes:
         repository: FindRepository,
         allow: Sequence[Network],
         relays: Relays = _no_relays,
+        contribution: FindContribution | None = None,
     ) -> None:
         self._info = info
         self._service = info().service
@@ -78,6 +83,7 @@ class PageRoutes:
         self._repository = repository
         self._allow = tuple(allow)
         self._relays = relays
+        self._contribution = contribution
         self._renderer = Renderer(info().service)
         self._last: _Written | None = None
 
@@ -120,7 +126,26 @@ class PageRoutes:
             self._last = _Written(look, page, msgspec.json.encode(public))
         return self._last
 
+    async def _contributed_page(self, exchange: Exchange, path: GitPath) -> None:
+        look = None
+        if self._contribution is not None:
+            look = await self._contribution(path.npub, path.identifiers[0])
+        if look is None:
+            await self._missing(exchange, _NOT_HOSTED)
+            return
+        name = quote(look.identifier, safe="")
+        service = self._info().service
+        clone = f"{scheme_of(service)}://{service}/{PRS}/{path.npub}/{name}.git"
+        command = f"git clone {shlex.quote(clone)}"
+        title = f"Pull requests: {look.identifier}"
+        await self._answer(
+            exchange, 200, "contribution", title, look=look, npub=path.npub, clone=command
+        )
+
     async def _repository_page(self, exchange: Exchange) -> None:
+        if (path := parse_prs_path(f"{exchange.path.rstrip('/')}/info/refs")) is not None:
+            await self._contributed_page(exchange, path)
+            return
         if (look := await self._find(exchange)) is not None:
             await self._show(exchange, look)
         else:

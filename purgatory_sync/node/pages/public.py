@@ -24,7 +24,7 @@ from ...nostr.keys import encode_npub
 from ...records import NaughtyRecord
 from ...runtime.net.addresses import may_contact, parse_address
 from ...settings import Network
-from ...urls import RELAY_SCHEMES, extract_domain, parse_web_url
+from ...urls import PRS, RELAY_SCHEMES, extract_domain, parse_web_url
 from ..upstream.state.relay_health import RelayStatus, Trouble
 
 # Strangers write events: a page of a hundred of them must stay one that a phone can load.
@@ -57,6 +57,7 @@ class PublicEvent:
       identifiers, missing, tried: some of them; the totals say how many there are.
       obstacle: why no object would release it (`engine.status.models.Obstacle`), or None.
       remedy: what its author can publish against that, in words, or None.
+      via: `prs` for a pull request that names a path below `/prs/` (B 12.10).
       release_failed: its objects are here, but it could not be released.
     """
 
@@ -77,6 +78,7 @@ class PublicEvent:
     release_failed: bool
     tried: Sequence[PublicSource]
     tried_total: int
+    via: str | None = None
 
 
 @attrs.frozen
@@ -209,6 +211,7 @@ def _event(look: HeldStatus, allow: Sequence[Network]) -> PublicEvent:
         release_failed=look.error is not None,
         tried=tried[:TRIED_SHOWN],
         tried_total=len(tried),
+        via=PRS if look.paths else None,
     )
 
 

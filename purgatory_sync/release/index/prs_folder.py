@@ -25,6 +25,7 @@ from ...nostr.address import RepositoryId, is_hex_key, is_valid_identifier
 from ...nostr.pull_request import PullRequest
 from ...policy.contributions import PrsUse
 from ...purgatory.uploads import Uploads
+from ...settings import PrsSettings
 from ...urls import PRS
 
 FOLDER_BYTES = 32 * 1024
@@ -70,14 +71,18 @@ class PrsFolder:
 
     Attributes:
       service: our host[:port][/base], which `clone` values name.
+      settings: its budgets.
       events: what became of events that name paths of it, since the start.
       copies: how often commits were copied into announced repositories.
     """
 
-    def __init__(self, git_data: Path, tmp: Path, service: str) -> None:
+    def __init__(
+        self, git_data: Path, tmp: Path, service: str, settings: PrsSettings | None = None
+    ) -> None:
         self.folder = git_data / PRS
         self.tmp = tmp
         self.service = service
+        self.settings = settings or PrsSettings()
         self.events = Counter({"held": 0, "served": 0, "refused": 0, "expired": 0})
         self.copies = Counter({"copied": 0, "failed": 0})
         self._there: dict[RepositoryId, _There] = {}

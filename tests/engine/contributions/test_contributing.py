@@ -7,6 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from purgatory_sync.cli.output.telling import tell_fate
+from purgatory_sync.engine.status.prs_status import fate_of_upload, paths_of
 from purgatory_sync.git.disk.repository import list_refs, present_oids, read_head
 from purgatory_sync.git.ingest.needed_packs import pack_names
 from purgatory_sync.nostr.address import RepositoryId
@@ -354,3 +356,40 @@ async def test_b_12_10_lists_hold_for_pushes_and_events(
     assert (await here.world.offer(request(steps[0].oid))).accepted
     other = request(steps[0].oid, RepositoryId(OWNER.pubkey, "else"))
     assert not (await here.world.offer(other)).accepted
+
+
+async def test_b_12_10_why_names_the_path_and_what_keeps_a_push_out(
+    here: Contributing, autojump_clock: MockClock
+) -> None:
+    steps = history(1)
+    event = request(steps[0].oid)
+    await here.world.offer(event)
+    entry, uploads = here.world.purgatory.get(event.id), here.world.purgatory.uploads
+    assert entry is not None
+    (look,) = paths_of(entry, here.prs, uploads)
+    assert look.path == f"/prs/{CONTRIBUTOR.npub}/repo.git"
+    assert look.says == f"waits for a push of {steps[0].oid} to refs/nostr/{event.id}"
+    other = f"https://{SERVICE}/prs/{STRANGER.npub}/repo.git"
+    clone = [other, f"https://{SERVICE}/prs/{CONTRIBUTOR.npub}/repo.git"]
+    named = events.pull_request(
+        CONTRIBUTOR, [RepositoryId(OWNER.pubkey, "repo")], "2" * 40, clone=clone, created_at=NOW
+    )
+    await here.world.offer(named)
+    entry = here.world.purgatory.get(named.id)
+    assert entry is not None
+    says = [each.says for each in paths_of(entry, here.prs, uploads)]
+    assert "signed by another key" in says[0]
+    assert says[1].startswith("waits for")
+    here.prs.settings = PrsSettings(max_bytes=1)
+    await here.push(steps, event.id)
+    entry = here.world.purgatory.get(named.id)
+    assert entry is not None
+    assert "of all authors" in paths_of(entry, here.prs, uploads)[1].says
+    await here.push(history(2), OTHER)
+    (row,) = uploads
+    fate = fate_of_upload(row, 1200)
+    assert (fate.outcome, fate.at, fate.until) == ("pushed", NOW, NOW + 1200)
+    assert f"/prs/{CONTRIBUTOR.npub}/repo.git ({row.size} bytes)" in fate.reason
+    told = tell_fate(fate, NOW)
+    assert "its event has not come: pushed 20" in told.plain
+    assert "in 20 min" in told.plain

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import trio
 
@@ -213,3 +214,63 @@ async def test_b_12_1_below_a_base_path(tmp_path: Path) -> None:
         assert "not found" in said
         other = request(home, commit, outside, STRANGER, "é x")
         assert (await publish(home, other)).startswith("no: invalid: ")
+
+
+async def test_b_12_1_a_thousand_looks_at_once_leave_no_file(home: Home) -> None:
+    folder = home.settings.git_data_path
+    before = sorted(folder.rglob("*"))
+    async with httpx.AsyncClient(timeout=60) as http, trio.open_nursery() as nursery:
+        places, found = trio.CapacityLimiter(50), []
+
+        async def look(service: str) -> None:
+            url = f"{below(home, STRANGER, str(uuid.uuid4()))}/info/refs?service={service}"
+            async with places:
+                found.append((await http.get(url)).status_code)
+
+        for number in range(1_000):
+            nursery.start_soon(look, f"git-{'receive' if number % 10 == 0 else 'upload'}-pack")
+    assert found == [200] * 1_000
+    assert sorted(folder.rglob("*")) == before
+
+
+async def test_b_12_1_a_wish_of_an_empty_repository_is_gits_own_refusal(home: Home) -> None:
+    want = b"0032want " + b"1" * 40 + b"\n00000009done\n"
+    listing = b"0014command=ls-refs\n0000"
+    headers = {"content-type": "application/x-git-upload-pack-request"}
+    async with httpx.AsyncClient() as http:
+        url = f"{below(home)}/git-upload-pack"
+        answer = await http.post(url, content=want, headers=headers)
+        assert (answer.status_code, answer.content[4:]) == (
+            200,
+            b"ERR upload-pack: not our ref " + b"1" * 40,
+        )
+        assert (await http.post(url, content=listing, headers=headers)).content == b"0000"
+        wrong = await http.get(url)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST, OPTIONS")
+
+
+async def test_b_12_10_pages_and_metrics_tell_of_what_is_there(home: Home) -> None:
+    commit, url = home.commit("x"), below(home)
+    event = request(home, commit, url, STRANGER, "repo")
+    async with httpx.AsyncClient(headers={"accept": "text/html"}) as http:
+        assert (await http.get(url)).status_code == 404
+        assert (await publish(home, event)).startswith("purgatory: ")
+        status = msgspec.json.decode((await http.get(f"http://{home.address}/purgatory.json")).text)
+        (held,) = [each for each in status["events"] if each["event_id"] == event.id]
+        assert (held["via"], held["obstacle"]) == ("prs", None)
+        await home.git("push", url, f"HEAD:refs/nostr/{event.id}", f"HEAD:refs/nostr/{'5' * 64}")
+        page = (await http.get(url)).text
+        assert event.id in page
+        assert f"{STRANGER.npub}/repo" in page
+        assert "1 more commit was pushed" in page
+        metrics = (await http.get(f"http://{home.address}/metrics")).text
+    for line in (
+        "purgatory_prs_repositories 1.0",
+        'purgatory_prs_refs{state="claimed"} 1.0',
+        'purgatory_prs_refs{state="unclaimed"} 1.0',
+        'purgatory_prs_pushes_total{result="accepted"} 1.0',
+        'purgatory_prs_events_total{result="held"} 1.0',
+        'purgatory_prs_events_total{result="served"} 1.0',
+    ):
+        assert line in metrics
+    assert CONTRIBUTOR.npub not in metrics

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purgatory_sync.node.git_http.repository_paths import GitPath, parse_git_path
-from purgatory_sync.nostr.address import is_valid_identifier
-from purgatory_sync.nostr.keys import encode_npub
+from purgatory_sync.node.git_http.repository_paths import GitPath, parse_git_path, parse_prs_path
+from purgatory_sync.nostr.address import RepositoryId, is_valid_identifier
+from purgatory_sync.nostr.keys import decode_npub, encode_npub
+from purgatory_sync.release.index.prs_folder import PrsFolder
 
 NPUB = encode_npub("3bf0c63fcb93463407af97a5e5ee64fa883d107ef9e558472c4eb9aaaefa459d")
 
@@ -71,3 +75,73 @@ def test_b_6_1_each_of_these_names_is_an_identifier(name: str) -> None:
     if path is not None:
         assert path.identifiers
         assert all(is_valid_identifier(identifier) for identifier in path.identifiers)
+
+
+@pytest.mark.parametrize(
+    ("name", "identifier"),
+    [
+        ("repo.git", "repo"),
+        ("x.git.git", "x.git"),
+        ("my%20repo.git", "my repo"),
+        ("r%65po%2egit", "repo"),
+        ("%F0%9F%90%A7.git", "🐧"),
+        ("...git.git", "...git"),
+    ],
+)
+def test_b_12_1_names_below_prs(name: str, identifier: str) -> None:
+    for service in ("info/refs", "git-upload-pack", "git-receive-pack"):
+        path = parse_prs_path(f"/prs/{NPUB}/{name}/{service}")
+        assert path == GitPath(NPUB, (identifier,), service)
+    assert parse_git_path(f"/prs/{NPUB}/{name}/info/refs") is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/prs/{NPUB}/repo/info/refs",
+        f"/prs/{NPUB}/.git/info/refs",
+        f"/prs/{NPUB}/...git/info/refs",
+        f"/prs/{NPUB}/a%2Fb.git/info/refs",
+        f"/prs/{NPUB}/%2e%2e%2fetc.git/info/refs",
+        f"/prs/{NPUB}/%2e%2e/repo.git/info/refs",
+        f"/prs/{NPUB}/a%5Cb.git/info/refs",
+        f"/prs/{NPUB}/a%00.git/info/refs",
+        f"/prs/{NPUB}/%ff.git/info/refs",
+        f"/prs/{NPUB}/%zz.git/info/refs",
+        f"/prs/{NPUB}/a%.git/info/refs",
+        f"/prs//{NPUB}/repo.git/info/refs",
+        f"//prs/{NPUB}/repo.git/info/refs",
+        f"/prs/{NPUB}//repo.git/info/refs",
+        f"/prs/{NPUB}/repo.git//info/refs",
+        f"/prs/{NPUB}/repo.git/info/refs/",
+        f"/prs/{NPUB}/repo.git/HEAD",
+        f"/prs/{NPUB}/repo.git",
+        f"/prs/{NPUB.upper()}/repo.git/info/refs",
+        f"/prs/{'3bf0' * 16}/repo.git/info/refs",
+        f"/prs/{NPUB[:-1]}q/repo.git/info/refs",
+        f"/PRS/{NPUB}/repo.git/info/refs",
+        f"/%70rs/{NPUB}/repo.git/info/refs",
+        f"/prs/{NPUB}/" + "a" * 252 + ".git/info/refs",
+        f"/{NPUB}/repo.git/info/refs",
+        "/prs",
+        "/prs/",
+    ],
+)
+def test_b_12_1_what_names_nothing_below_prs(path: str) -> None:
+    assert parse_prs_path(path) is None
+
+
+@given(st.one_of(st.binary(max_size=40), st.text("%2eEfF./a\\", max_size=20)))
+@settings(deadline=None)
+def test_b_12_1_every_path_is_refused_or_leads_to_its_pair_on_the_disk(
+    raw: bytes | str,
+) -> None:
+    name = raw if isinstance(raw, str) else raw.decode("latin-1")
+    path = parse_prs_path(f"/prs/{NPUB}/{name}.git/info/refs")
+    if path is None:
+        return
+    folder = Path("/srv/git")
+    target = RepositoryId(decode_npub(NPUB), path.identifiers[0])
+    there = PrsFolder(folder, folder / ".tmp", "grasp.example").path(target)
+    wanted = os.fsencode(f"/srv/git/prs/{target.owner}/") + f"{target.identifier}.git".encode()
+    assert os.fsencode(os.path.normpath(there)) == wanted

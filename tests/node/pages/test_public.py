@@ -159,6 +159,7 @@ def test_b_10_3_the_shape_of_the_json() -> None:
         "remedy": None,
         "release_failed": False,
         "tried_total": 1,
+        "via": None,
     }
     assert tried == {"url": "https://a.example/x.git", "at": NOW - 30, "result": "unreachable"}
 
