@@ -18,9 +18,11 @@ from trio.testing import MockClock
 
 from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.node.composition import describe
+from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.management.endpoint import CALLS, MAX_BODY_BYTES, MEDIA_TYPE, Management
 from purgatory_sync.node.management.methods import Methods
 from purgatory_sync.node.management.replays import Replays
+from purgatory_sync.node.routes import App
 from purgatory_sync.nostr.event import encode_event
 from purgatory_sync.runtime.blocking import blocking_in_place
 from purgatory_sync.settings import CurationSettings, RelaySettings, Settings
@@ -30,6 +32,8 @@ from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.log_capture import capture_logs
 from purgatory_sync.testing.mock_context import clock_at
 
+from ..pages.support import make_pages
+from ..relay.test_nip11 import make_info
 from ..support import served, talk
 
 ADMIN, SPAMMER, OTHER = (Author.from_seed(n) for n in (1, 2, 3))
@@ -304,3 +308,31 @@ def test_b_10_6_nip_86_is_listed_while_a_key_may_call() -> None:
     for relay, listed in ((RelaySettings(), False), (admins, True)):
         nips = describe(Settings(domain=SERVICE, relay=relay), ADMIN.pubkey).supported_nips
         assert (86 in nips) is listed
+
+
+@pytest.mark.parametrize(("base", "status"), [("", 200), ("/base", 200), ("/other", 404)])
+async def test_b_10_6_calls_are_made_at_the_relays_url_below_the_base(
+    tmp_path: Path, autojump_clock: MockClock, base: str, status: int
+) -> None:
+    ours = "" if base == "/other" else base
+    info = attrs.evolve(make_info(), service=f"{SERVICE}{ours}")
+    async with managed(tmp_path) as caller:
+        keepers = caller.engine.keepers
+        methods = Methods(
+            keepers.lists, caller.engine.explainer, keepers.caretaker, RelaySettings()
+        )
+        calls = Management(methods, [ADMIN.pubkey], info.service, clock_at(NOW))
+        app = App(lambda: info, GitEndpoint(nothing_hosted, 1), make_pages(), None, calls)
+        url = f"wss://{info.service}"
+        request = (
+            f"POST {base}/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(BODY)}\r\n"
+            f"authorization: {header(BODY, url=url)}\r\n\r\n"
+        )
+        async with served(app.answer) as place:
+            said = await talk(place, request.encode() + BODY)
+    assert int(said.split()[1]) == status
+
+
+async def nothing_hosted(npub: str, identifier: str) -> None:
+    return None
