@@ -356,7 +356,9 @@ async def _put_together(
     await repositories.run(record.load)
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
     verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
-    contributor, contributions = _make_contributions(given, core, releaser, in_flight)
+    contributor, contributions = _make_contributions(
+        given, core, releaser, in_flight, repacker.still
+    )
     listening += [contributions] if contributions is not None else []
     admission = _make_admission(given, core, releaser, throttles.naughty, journal.service_key)
     lists = ListKeeper(store, core, releaser, settings, clock)
@@ -443,7 +445,11 @@ def _make_context(
 
 
 def _make_contributions(
-    given: _Given, core: Core, releaser: Releaser, in_flight: PushesInFlight
+    given: _Given,
+    core: Core,
+    releaser: Releaser,
+    in_flight: PushesInFlight,
+    still: trio.Lock,
 ) -> tuple[Contributor | None, ContributionKeeper | None]:
     """What takes and keeps pull requests below `/prs/`; nothing where that is off (GRASP-06)."""
     settings, repositories = given.settings, core.repositories
@@ -462,7 +468,16 @@ def _make_contributions(
         given.clock,
         in_flight,
     )
-    keeper = ContributionKeeper(core, prs, releaser, settings.purgatory, given.clock, in_flight)
+    keeper = ContributionKeeper(
+        core,
+        prs,
+        releaser,
+        settings.purgatory,
+        given.clock,
+        in_flight,
+        settings.hunt.min_free_bytes,
+        still,
+    )
     return contributor, keeper
 
 

@@ -86,6 +86,8 @@ async def drop_contributed(core: Core, pr: PullRequest) -> None:
         try:
             await run(drop_refs, prs.path(each), {pr.ref: None})
             await run(prs.compact, each)
+            if each in prs:
+                await run(core.repositories.note_left, prs.path(each))
         except (RepositoryError, AttemptFailed, OSError) as error:
             log.warning("ref not deleted", path=str(prs.path(each)), error=str(error))
 

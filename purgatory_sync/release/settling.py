@@ -74,6 +74,8 @@ async def _end(core: Core, prs: PrsFolder, rows: Sequence[Upload], pr: PullReque
         for target in {RepositoryId(row.owner, row.identifier): None for row in rows}:
             try:
                 await run(prs.compact, target)
+                if target in prs:
+                    await run(core.repositories.note_left, prs.path(target))
             except (RepositoryError, AttemptFailed, OSError) as error:
                 log.warning("not freed", path=str(prs.path(target)), error=str(error))
 

@@ -156,9 +156,11 @@ class Contributor:
                     await proven.join()
             named = {name: oid for name, oid in changes.items() if oid is not None}
             await require_commits(repositories, stage.path, named)
-            await run(let_go, stage, named)
+            untidy = await run(let_go, stage, named)
             async with self.releaser.hold(target.identifier):
                 await self._finish(target, changes, stage, address)
+                if untidy and target in self.prs:
+                    await run(repositories.note_left, self.prs.path(target))
         finally:
             with trio.CancelScope(shield=True):
                 await run(remove_quarantine, stage.path)

@@ -15,6 +15,7 @@ from trio_util import periodic
 
 from ...errors import PurgatorySyncError
 from ...git.disk.repository import list_refs
+from ...git.maintenance.garbage import pack_what_is_needed
 from ...nostr import kinds
 from ...nostr.address import RepositoryId
 from ...nostr.event import Event
@@ -29,6 +30,7 @@ from ...release.index.prs_folder import PrsFolder
 from ...release.releaser import Releaser
 from ...release.repository_sync import bring_contributed, bring_pull_request
 from ...release.settling import end_uploads, settle_uploads
+from ...runtime.blocking import blocking
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...settings import PurgatorySettings
@@ -36,6 +38,7 @@ from ...store.protocol import Change
 from ..pushes.in_flight import BelowPrs, PushesInFlight
 
 SWEEP_SECS: Final = 60
+TIDY_SECS: Final = 3_600
 MOST_COPIED: Final = 1_000
 NAMED_AT_MOST: Final = 10
 log = get_logger(__name__)
@@ -43,7 +46,12 @@ log = get_logger(__name__)
 
 @attrs.define(eq=False)
 class ContributionKeeper:
-    """Keeps in order what is below `/prs/`."""
+    """Keeps in order what is below `/prs/`.
+
+    Attributes:
+      min_free_bytes: bytes that must stay free on the disk.
+      still: while it is held, nothing is dropped.
+    """
 
     core: Core
     prs: PrsFolder
@@ -51,6 +59,9 @@ class ContributionKeeper:
     settings: PurgatorySettings
     clock: WallClock
     in_flight: PushesInFlight
+    min_free_bytes: int = 0
+    still: trio.Lock = attrs.field(factory=trio.Lock)
+    _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
     _announced: dict[str, None] = attrs.field(factory=dict)
     _came: trio.Event = attrs.field(factory=trio.Event)
 
@@ -131,6 +142,7 @@ class ContributionKeeper:
         """Sweep every minute, and copy for announcements as they come, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._copy)
+            nursery.start_soon(self._tidy_hourly)
             async with aclosing(periodic(SWEEP_SECS)) as rounds:
                 async for _ in rounds:
                     await self.sweep()
@@ -160,6 +172,46 @@ class ContributionKeeper:
                 await settle_uploads(self.core, row.event_id, events[row.event_id], [row])
         over = [row for row in rows if row.event_id not in events and now >= row.at + time]
         await end_uploads(self.core, over)
+
+    async def _tidy_hourly(self) -> None:
+        while True:
+            await trio.sleep(TIDY_SECS)
+            for repository in self.prs:
+                try:
+                    async with self.still:
+                        await self.tidy(repository)
+                except (PurgatorySyncError, OSError) as error:
+                    log.warning(
+                        "nothing dropped", path=str(self.prs.path(repository)), error=str(error)
+                    )
+                except Exception:
+                    log.exception("dropping crashed", path=str(self.prs.path(repository)))
+
+    async def tidy(self, repository: RepositoryId) -> None:
+        """Drop objects that no ref of a repository names, where some were left (B 7.5, 12.5).
+
+        It is packed alone: with what no event names it must share nothing. Cancelled, it is as
+        before, or without them.
+        """
+        repositories, path = self.core.repositories, self.prs.path(repository)
+        noted = await blocking(self._place, repositories.left, path)
+        if noted is None or not await blocking(self._place, repositories.is_ours_alone, path):
+            return
+        free, tmp = self.min_free_bytes, repositories.tmp
+        needed = await blocking(
+            self._place, pack_what_is_needed, path, (), frozenset[str](), tmp, free
+        )
+        if needed is None:
+            return
+        try:
+            async with self.releaser.hold(repository.identifier):
+                worth_it = needed.dropped_bytes > 0
+                if not worth_it or await blocking(self._place, needed.put_in_place, ()):
+                    await blocking(self._place, repositories.forget_left, path, noted)
+                await blocking(self._place, self.prs.measure_again, repository)
+        finally:
+            with trio.CancelScope(shield=True):
+                await blocking(self._place, needed.discard)
 
     def note_served(self, event: Event) -> None:
         """An announcement became served: what is here for it is copied soon."""

@@ -16,7 +16,7 @@ import attrs
 from ...git.disk.linking import link_objects
 from ...git.disk.object_lookup import ObjectLookup
 from ...git.disk.repository import create_bare, list_haves, list_refs
-from ...git.ingest.needed_packs import keep_packs, needed_packs, pack_names
+from ...git.ingest.needed_packs import has_more, keep_packs, needed_packs, pack_names
 from ...git.ingest.quarantine import quarantine_name
 from ...release.index.repositories import PROVEN_MARKER
 
@@ -75,8 +75,11 @@ def make_stage(tmp: Path, own: Path, relatives: Sequence[Path]) -> Stage:
     return Stage(path, mine, tuple(linked))
 
 
-def let_go(stage: Stage, refs: Mapping[str, str]) -> None:
+def let_go(stage: Stage, refs: Mapping[str, str]) -> bool:
     """Remove the links to what the refs do not need.
+
+    Returns whether the push brought objects that some ref alone, or none, needs: such a pack
+    is to be tidied up when that ref is gone.
 
     Raises:
       NotClosed: something that they need is missing.
@@ -84,9 +87,10 @@ def let_go(stage: Stage, refs: Mapping[str, str]) -> None:
     before = stage.own.union(*stage.linked)
     needed = needed_packs(stage.path, refs.values(), whole=before, most=MOST_LOOKED_AT)
     if needed is None:
-        return
+        return True
     keep = set(stage.own) | (needed - before)
     for packs in stage.linked:  # each whole: its packs lean on one another
         if not needed.intersection(packs) <= keep:
             keep |= packs
     keep_packs(stage.path, keep)
+    return len(refs) > 1 or has_more(stage.path, refs.values(), before, MOST_LOOKED_AT)

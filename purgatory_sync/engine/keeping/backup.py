@@ -20,6 +20,8 @@ from ...errors import ConfigurationError, RepositoryError
 from ...git.folder.folder_owner import OWNER
 from ...git.folder.repository_copy import copy_file, copy_repository
 from ...release.commit import Core
+from ...release.index.prs_folder import PrsFolder, all_contributed
+from ...release.index.repositories import Repositories
 from ...release.index.retained_repositories import RetainedRepositories
 from ...release.releaser import Releaser
 from ...runtime.blocking import blocking
@@ -141,11 +143,19 @@ class Backup:
                 await blocking(self._place, self._copy_all, paths, part)
             done += len(paths)
             tell(f"{done} of {len(named)} repositories")
+        for identifier, path in await blocking(self._place, all_contributed, self._git_data):
+            async with self.releaser.hold(identifier):
+                await blocking(self._place, self._copy_all, [path], part)
+            done += 1
         retained = RetainedRepositories(repositories)
         for each in await blocking(self._place, retained.all):
             async with self.releaser.hold(each.identifier):
                 await blocking(self._place, self._copy_all, [each.retained.path], part)
         return done
+
+    @property
+    def _git_data(self) -> Path:
+        return self.settings.git_data_path
 
     def _copy_all(self, paths: Sequence[Path], part: Path) -> None:
         for path in paths:
@@ -168,11 +178,16 @@ class Backup:
             except RepositoryError as error:
                 problems.append(error)
 
-        self.core.repositories.before_removal = save
+        repositories = self.core.repositories
+        folders: list[Repositories | PrsFolder] = [repositories]
+        folders += [repositories.prs] if repositories.prs is not None else []
+        for each in folders:
+            each.before_removal = save
         try:
             yield problems
         finally:
-            self.core.repositories.before_removal = None
+            for each in folders:
+                each.before_removal = None
 
 
 def _make(part: Path) -> None:

@@ -54,6 +54,27 @@ def needed_packs(
             return _Walk(repository, stored, target, frozenset(whole)).needed(tips, most)
 
 
+def has_more(repository: Path, tips: Iterable[str], before: Collection[str], most: int) -> bool:
+    """Whether packs that are new hold objects that the tips do not reach.
+
+    Args:
+      before: the packs that were there already.
+      most: objects of the new packs; where there are more, it is assumed.
+
+    Raises:
+      LocalFailure: what is here cannot be read.
+    """
+    with StoredObjects(repository) as stored:
+        walk = _Walk(repository, stored, None, frozenset(before))
+        new = {
+            name
+            for stem in pack_names(repository).difference(before)
+            for name in stored.names_in(stem)
+            if walk.is_only_in_others(name)
+        }
+        return len(new) > most or not new <= walk.reached(tips, new)
+
+
 class _Walk:
     def __init__(
         self,
@@ -84,6 +105,21 @@ class _Walk:
             if most is not None and len(self._seen) > most:
                 return None
         return frozenset(found)
+
+    def is_only_in_others(self, name: bytes) -> bool:
+        """Whether none of the packs that are not looked into has an object."""
+        return self._whole.isdisjoint(self._stored.packs_of(name))
+
+    def reached(self, tips: Iterable[str], within: Collection[bytes]) -> set[bytes]:
+        """What the tips reach by objects of these."""
+        todo = [name for name in map(bytes.fromhex, tips) if name in within]
+        found = set(todo)
+        while todo:
+            for name in self._links(todo.pop()):
+                if name in within and name not in found:
+                    found.add(name)
+                    todo.append(name)
+        return found
 
     def _add(self, names: Iterable[bytes]) -> None:
         for name in names:

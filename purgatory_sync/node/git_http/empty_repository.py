@@ -61,3 +61,7 @@ def answer_of_nothing(request: bytes) -> bytes:
     if wanted is None:
         return FLUSH_BYTES
     return pkt_line(b"ERR upload-pack: not our ref " + wanted[1])
+
+
+NO_REFS: Final = PREAMBLE + with_capabilities(FLUSH_BYTES)
+"""The whole answer to info/refs of a repository that has none, in v0."""

@@ -10,7 +10,6 @@ from pathlib import Path
 import trio
 
 from ...git.http.http_rules import ADVERTISEMENT, REQUEST, RESULT
-from ...git.protocol.pktline import FLUSH_BYTES
 from ...runtime.logger import get_logger
 from ...settings import ListenerSettings
 from ..http.exchange import Exchange
@@ -18,6 +17,7 @@ from ..http.server_stream import PIECE_BYTES, Gone
 from .client_pace import ClientPace
 from .empty_repository import (
     LEAST_BYTES,
+    NO_REFS,
     PREAMBLE,
     answer_of_nothing,
     asks_for_unborn,
@@ -151,10 +151,8 @@ class GitEndpoint:
         return await self._push.hosts(path)
 
     async def _advertise_nothing(self, exchange: Exchange) -> None:
-        # v0 for every request: after it no client asks for more.
-        await exchange.start(200, uncached(ADVERTISEMENT))
-        await exchange.write(PREAMBLE)
-        await exchange.write(with_capabilities(FLUSH_BYTES))
+        # v0 for every request: after it no client asks for more. In one piece, for it is frequent.
+        await exchange.respond(200, NO_REFS, ADVERTISEMENT, NOT_CACHED)
 
     async def _answer_nothing(self, exchange: Exchange) -> None:
         """What git answers whose repository has no object: no refs, and no wish is fulfilled."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -72,6 +72,7 @@ class PrsFolder:
     Attributes:
       service: our host[:port][/base], which `clone` values name.
       settings: its budgets.
+      before_removal: called with the path of a repository that is about to be removed.
       events: what became of events that name paths of it, since the start.
       copies: how often commits were copied into announced repositories.
     """
@@ -85,6 +86,7 @@ class PrsFolder:
         self.settings = settings or PrsSettings()
         self.events = Counter({"held": 0, "served": 0, "refused": 0, "expired": 0})
         self.copies = Counter({"copied": 0, "failed": 0})
+        self.before_removal: Callable[[Path], None] | None = None
         self._there: dict[RepositoryId, _There] = {}
         self._of_owner: dict[str, dict[RepositoryId, None]] = {}
         self._bytes = 0
@@ -148,7 +150,7 @@ class PrsFolder:
         size = there.size - sum(each.size for each in waiting)
         return max(size, 0), max(there.refs - len(waiting), 0)
 
-    def _note(self, repository: RepositoryId) -> None:
+    def measure_again(self, repository: RepositoryId) -> None:
         """Remember how large it is now, or that it is gone."""
         self._forget(repository)
         path = self.path(repository)
@@ -192,7 +194,7 @@ class PrsFolder:
         repository = RepositoryId(owner, identifier)
         try:
             found.repositories[repository] = list_refs(path)
-            self._note(repository)
+            self.measure_again(repository)
         except (RepositoryError, OSError) as error:
             found.broken.append(f"{path}: {error}")
 
@@ -210,7 +212,7 @@ class PrsFolder:
                 fsync_dir(folder)
         except OSError as error:
             raise local_failure(f"make {path}", error) from error
-        self._note(repository)
+        self.measure_again(repository)
 
     def take(self, stage: Path, repository: RepositoryId, tips: Collection[str]) -> None:
         """Link into a repository what a stage has beyond it.
@@ -219,7 +221,7 @@ class PrsFolder:
           RepositoryError: the disk refuses; what came is whole.
         """
         link_objects([stage], self.path(repository), tips)
-        self._note(repository)
+        self.measure_again(repository)
 
     def name(self, repository: RepositoryId, refs: Mapping[str, str | None]) -> None:
         """Make refs of a repository that is there, or delete them.
@@ -228,7 +230,7 @@ class PrsFolder:
           RepositoryError: none was changed.
         """
         update_refs(self.path(repository), refs)
-        self._note(repository)
+        self.measure_again(repository)
 
     def compact(self, repository: RepositoryId) -> None:
         """Remove what no ref needs any more, and the whole where no ref is left (B 12.5).
@@ -242,12 +244,20 @@ class PrsFolder:
         try:
             refs = list_refs(path)
             if not refs and is_repository(path):
+                if self.before_removal is not None:
+                    self.before_removal(path)
                 remove_repository(path, self.tmp)
             elif refs:
                 begin_era(path)
                 keep_packs(path, needed_packs(path, refs.values()) or pack_names(path))
         finally:
-            self._note(repository)
+            self.measure_again(repository)
+
+
+def all_contributed(git_data: Path) -> list[tuple[str, Path]]:
+    """Identifier and path of every repository below `/prs/` on the disk, on or off; blocks."""
+    found = ((from_file_name(path.name), path) for path in git_data.glob(f"{PRS}/*/*.git"))
+    return sorted((name.removesuffix(".git"), path) for name, path in found)
 
 
 def copy_commit(sources: Sequence[Path], target: Path, oid: str) -> bool:

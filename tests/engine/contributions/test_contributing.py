@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import attrs
 import pytest
 import trio
+from dulwich.objects import Blob
 from trio.testing import MockClock
 
 from purgatory_sync.cli.output.telling import tell_fate
@@ -18,7 +22,7 @@ from purgatory_sync.testing import events
 
 from ...git.local_repos import Step, history, holes
 from ...world import NOW, SERVICE, World
-from ..pushes.pushing_support import pieces, state
+from ..pushes.pushing_support import pack, pieces, state
 from .support import (
     CONTRIBUTOR,
     HERE,
@@ -393,3 +397,25 @@ async def test_b_12_10_why_names_the_path_and_what_keeps_a_push_out(
     told = tell_fate(fate, NOW)
     assert "its event has not come: pushed 20" in told.plain
     assert "in 20 min" in told.plain
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git packs what is needed")
+async def test_b_12_5_what_a_strangers_pack_held_beside_a_commit_is_dropped(
+    here: Contributing, autojump_clock: MockClock
+) -> None:
+    mine = history(2, "mine")
+    event = request(mine[-1].oid)
+    junk = [Blob.from_string(os.urandom(40_000)) for _ in range(5)]
+    await here.push(mine, event.id, read=pack(mine, *junk))
+    assert (await here.world.offer(event)).accepted
+    use = here.prs.use(here.world.purgatory.uploads, HERE)
+    assert use.bytes_of_author > 200_000
+    await here.keeper.tidy(HERE)
+    use = here.prs.use(here.world.purgatory.uploads, HERE)
+    assert use.bytes_of_author < 40_000
+    assert holes(here.prs.path(HERE), mine) == []
+    assert here.refs() == {f"refs/nostr/{event.id}": mine[-1].oid}
+    before = here.files()
+    await here.push(history(3, "mine"), OTHER)
+    await here.keeper.tidy(HERE)  # all that came is needed
+    assert set(before) <= set(here.files())

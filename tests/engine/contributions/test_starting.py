@@ -138,7 +138,7 @@ async def test_b_12_9_a_crash_between_any_two_steps_of_a_push_heals(
     if step == "rows":
         monkeypatch.setattr(here.prs, "place", die)
     if step == "shown":
-        monkeypatch.setattr(here.prs, "_note", die)
+        monkeypatch.setattr(here.prs, "measure_again", die)
     if step == "refs":
         monkeypatch.setattr("purgatory_sync.engine.contributions.contributing.update_refs", die)
     steps = history(2)
