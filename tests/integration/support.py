@@ -199,8 +199,12 @@ class Network:
 
 
 @asynccontextmanager
-async def network(folder: Path, *, secs: float = 40) -> AsyncIterator[Network]:
-    """A relay, and what is started in the block."""
+async def network(folder: Path, *, secs: float = 120) -> AsyncIterator[Network]:
+    """A relay, and what is started in the block.
+
+    Args:
+      secs: the end of a test that hangs; far from what it takes beside busy processes.
+    """
     relay = RelayServer()
     with trio.fail_after(secs):
         async with trio.open_nursery() as nursery, AsyncExitStack() as stack:

@@ -145,7 +145,7 @@ async def pubkey(node: NodeProcess) -> str:
 async def test_b_13_15_everything_is_here_afterwards_and_the_key_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
-    async with network(tmp_path, secs=120) as net:
+    async with network(tmp_path) as net:
         old = await old_server(net)
         monkeypatch.setenv("NGIT_DOMAIN", old.node.address)
         code, told = await new.adopt(old, "--key-file", str(old.key))
@@ -179,7 +179,7 @@ async def test_b_13_15_everything_is_here_afterwards_and_the_key_is_the_same(
 async def test_b_13_15_begun_again_it_goes_on_where_git_data_did_not_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
-    async with network(tmp_path, secs=120) as net:
+    async with network(tmp_path) as net:
         old = await old_server(net)
         monkeypatch.setenv("NGIT_DOMAIN", old.node.address)
         monkeypatch.delenv("NGIT_EVENT_BLACKLIST")
@@ -201,7 +201,7 @@ async def test_b_13_15_begun_again_it_goes_on_where_git_data_did_not_come(
 async def test_b_13_15_another_key_or_a_silent_relay_ends_it_before_anything_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
-    async with network(tmp_path, secs=120) as net:
+    async with network(tmp_path) as net:
         node = await net.node("old")
         old = Old(node, (), events.note(BOB), events.note(BOB))
         code, told = await new.adopt(old)
@@ -222,7 +222,7 @@ async def test_b_13_15_another_key_or_a_silent_relay_ends_it_before_anything_cha
 async def test_b_13_15_differing_refs_are_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: New
 ) -> None:
-    async with network(tmp_path, secs=120) as net:
+    async with network(tmp_path) as net:
         old = await old_server(net)
         monkeypatch.setenv("NGIT_DOMAIN", old.node.address)
         monkeypatch.delenv("NGIT_EVENT_BLACKLIST")
@@ -259,7 +259,7 @@ async def test_b_13_15_git_of_any_layout_and_contributors_repositories_are_taken
 ) -> None:
     """`git http-backend` over a folder of ngit-grasp, and a relay that has no NIP-11 document."""
     service = "git.example.org"
-    async with network(tmp_path, secs=120) as net:
+    async with network(tmp_path) as net:
         server, tree = await net.git_server("127.0.0.1"), tmp_path / "tree"
         first = await make_tree(tree)
         await git("-C", tree, "checkout", "-q", "-b", "change")

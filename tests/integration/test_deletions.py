@@ -72,7 +72,7 @@ def deletions(net: Network, targets: list[Event]) -> list[Event]:
 
 async def test_b_5_deletions_reach_other_nodes(tmp_path: Path) -> None:
     await make_tree(tree := tmp_path / "tree")
-    async with network(tmp_path, secs=120) as net:
+    async with network(tmp_path) as net:
         here = await net.node("here")
         there = await net.node("there", follows=here.relay_url)
         live, reconnected, restarted, lists = await rounds(net, here, there, tree)

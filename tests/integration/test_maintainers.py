@@ -44,7 +44,7 @@ async def test_an_invitation_is_nothing_an_acceptance_is_and_a_removal_holds(
 ) -> None:
     tree = tmp_path / "tree"
     first = await make_tree(tree)
-    async with network(tmp_path, secs=110) as net:
+    async with network(tmp_path) as net:
         here = await net.node("here")
         there = await net.node("there", follows=here.relay_url)
         alices = [repository_url(node, ALICE) for node in (here, there)]
