@@ -272,6 +272,11 @@ class CurationSettings:
         "ARCHIVE_READ_ONLY",
         "no pushes to copies (unset: yes for an archive); true: copies are all that is taken",
     )
+    status_authority: Literal["off", "refuse"] = setting(
+        "off",
+        "STATUS_AUTHORITY",
+        "refuse: a status is taken from who wrote what it is about and from who rules there",
+    )
 
     @property
     def archives(self) -> bool:

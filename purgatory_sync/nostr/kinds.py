@@ -18,6 +18,8 @@ STATE = 30618
 
 USER_KINDS = frozenset({METADATA, RELAY_LIST})
 PR_KINDS = frozenset({PULL_REQUEST, PULL_REQUEST_UPDATE})
+STATUS_KINDS = frozenset({1630, 1631, 1632, 1633})
+"""Open, applied or resolved, closed, draft (NIP-34)."""
 
 
 def is_replaceable(kind: int) -> bool:

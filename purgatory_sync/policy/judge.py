@@ -22,6 +22,7 @@ from .kinds.announcements import judge_announcement, judge_private
 from .kinds.deletions import judge_deletion
 from .kinds.pull_requests import judge_pr
 from .kinds.states import judge_state
+from .kinds.statuses import judge_status
 from .kinds.vanishing import VANISHED, judge_vanish
 from .rules.hosting import NO_LISTS
 from .rules.known_facts import Known
@@ -109,6 +110,8 @@ def judge(
         return judge_pr(parsed, origin, known, settings)
     if isinstance(parsed, Deletion):
         return judge_deletion(parsed, known, settings)
+    if (refused := judge_status(event, known)) is not None:
+        return refused
     if event.kind in ALWAYS_ACCEPTED or known.own or known.referenced:
         return Verdict(Action.SERVE)
     if known.refers_to_held:

@@ -23,6 +23,7 @@ from ...policy.kinds.deletions import (
     own_bars,
     used_now,
 )
+from ...policy.kinds.statuses import repositories_of, root_of
 from ...policy.rules.hosting import hosts
 from ...policy.rules.known_facts import Known
 from ...policy.rules.references import anchor_filters, is_anchored, references_of, referrer_filters
@@ -132,6 +133,7 @@ class SnapshotBuilder:
             requests_total=in_all,
             targets_served=targets.served,
             targets_held=targets.held,
+            status_setters=await self._status_setters(event),
             contributed=self._is_contributed(parsed),
             contributed_full=self._contributed_full(parsed),
             left_alone=await self._left_alone(parsed, data),
@@ -139,6 +141,20 @@ class SnapshotBuilder:
             unannounced=await self._unannounced(event.pubkey, targets),
         )
         return self._with_room(known, event)
+
+    async def _status_setters(self, event: Event) -> frozenset[str] | None:
+        """Who may set a status here (B 5.6); None where it is not asked for, or cannot be told."""
+        if event.kind not in kinds.STATUS_KINDS or self.index.lists.status_authority == "off":
+            return None
+        root = root_of(event)
+        roots = await self.store.query([Filter(ids=frozenset((root,)))], 1) if root else []
+        found, here = {each.pubkey for each in roots}, False
+        for named in repositories_of(roots[0] if roots else event):
+            data = await self.index.data(named.identifier)
+            if named.owner in data.known:
+                here = True
+                found |= data.maintainer_set(named.owner) | data.sets.moderators(named.owner)
+        return frozenset(found) if here else None
 
     async def _requests(self, parsed: Parsed, targets: Targets) -> tuple[int, int]:
         """How many deletion requests are served, of its author and in all."""

@@ -133,6 +133,11 @@ def describe_curation(lists: CurationSettings, prs: PrsSettings | None = None) -
         ),
         (lists.event_blacklist, "events of some authors are refused"),
         (lists.banned_events, "some events are refused"),
+        (
+            lists.status_authority == "refuse",
+            "a status (kinds 1630-1633) is taken from the author of its root, from maintainers and"
+            " moderators",
+        ),
     )
     return "; ".join(text for listed, text in said if listed)
 

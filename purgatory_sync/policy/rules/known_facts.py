@@ -43,6 +43,8 @@ class Known:
       referenced: it refers to something served, or something served refers to it (B 5); not
         looked for where a repository of the event's identifiers decides.
       refers_to_held: where it is not referenced: it refers to something that is held.
+      status_setters: of a status, where the operator asks for it: the keys that may set it; None
+        where no repository here says who they are.
       contributed: it names a path below our `/prs/` that its signer may be pushed to (GRASP-06).
       contributed_full: which budget of its author below `/prs/` it would exceed, in words.
       left_alone: ids of served states and pull requests that concern no other repository here
@@ -77,6 +79,7 @@ class Known:
     own: bool = False
     referenced: bool = False
     refers_to_held: bool = False
+    status_setters: frozenset[str] | None = None
     contributed: bool = False
     contributed_full: str | None = None
     left_alone: tuple[str, ...] = ()
