@@ -86,6 +86,7 @@ class ResultClass(enum.StrEnum):
     REFUSED = "refused"
     BAD_DATA = "bad_data"
     TOO_LARGE = "too_large"
+    QUOTA = "quota"
     LOCAL = "local"
     CANCELLED = "cancelled"
 
@@ -233,6 +234,26 @@ class TooLarge(AttemptFailed):
     """More bytes, objects, refs or delta depth than the limits of B 8.4 allow."""
 
     result = ResultClass.TOO_LARGE
+
+
+class OverQuota(AttemptFailed):
+    """More bytes than the operator's limits leave for the repository (B 13.11).
+
+    Attributes:
+      size: bytes that had come and did not fit.
+    """
+
+    result = ResultClass.QUOTA
+
+    def __init__(self, message: str, size: int = 0) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class NoRoom(OverQuota):
+    """That was known before a server was asked."""
+
+    contacted = False
 
 
 class BadPack(AttemptFailed):

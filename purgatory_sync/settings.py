@@ -497,6 +497,27 @@ class ListenerSettings:
 
 
 @attrs.frozen
+class QuotaSettings:
+    """How much of the disk may be used (B 13.11); nothing that is served is removed for it."""
+
+    repository_max_bytes: int | None = setting(
+        None, "REPOSITORY_MAX_BYTES", "bytes of one repository (unset: no limit)", size=True
+    )
+    repositories_max_per_author: int | None = setting(
+        None, "REPOSITORIES_MAX_PER_AUTHOR", "repositories of one author (unset: no limit)"
+    )
+    max_bytes_per_author: int | None = setting(
+        None,
+        "DISK_MAX_BYTES_PER_AUTHOR",
+        "bytes of all repositories of one author (unset: no limit)",
+        size=True,
+    )
+    max_bytes: int | None = setting(
+        None, "DISK_MAX_BYTES", "bytes of all repositories (unset: no limit)", size=True
+    )
+
+
+@attrs.frozen
 class KeepingSettings:
     """What is done to keep in order what is stored (B 13)."""
 
@@ -559,6 +580,7 @@ class Settings:
     relay: RelaySettings = attrs.field(factory=RelaySettings)
     listener: ListenerSettings = attrs.field(factory=ListenerSettings)
     keeping: KeepingSettings = attrs.field(factory=KeepingSettings)
+    quotas: QuotaSettings = attrs.field(factory=QuotaSettings)
 
     @property
     def service(self) -> str:

@@ -13,6 +13,7 @@ import attrs
 import httpx
 import trio
 
+from ..errors import ConfigurationError
 from ..git.fetch.client import GitClient
 from ..git.fetch.server_cache import KnownServers
 from ..git.folder.disk_probe import probe_disk
@@ -46,6 +47,7 @@ from .context import RealSyncContext
 from .contributions.contributing import Contributor
 from .contributions.keeper import ContributionKeeper
 from .counting import Counts, Telling
+from .disk_quotas import Quotas
 from .engine import PurgatorySync
 from .keeping.backup import Backup
 from .keeping.caretaker import Caretaker
@@ -327,6 +329,7 @@ async def _put_together(
     known.on_note = throttle_journal.server_noted
     relay_notes = RelayNotes(throttle_journal.server_noted)
     known.restore(relay_notes.restore(journal.server_notes, clock.now()), clock.now())
+    quotas = await _quotas(settings, repositories)
     client = GitClient(
         settings.hunt,
         given.gate,
@@ -335,9 +338,11 @@ async def _put_together(
         ours=settings.service,
         transport=given.git_transport,
         known=known,
+        room=quotas,
     )
     await stack.enter_async_context(client)
     context = _make_context(given, core, releaser, client)
+    context.quotas = quotas
     throttles = _make_throttles(given, context, journal, throttle_journal)
     in_flight = PushesInFlight()
     sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)
@@ -360,14 +365,15 @@ async def _put_together(
         given, core, releaser, in_flight, repacker.still
     )
     listening += [contributions] if contributions is not None else []
-    admission = _make_admission(given, core, releaser, throttles.naughty, journal.service_key)
+    own_key = journal.service_key
+    admission = _make_admission(given, core, releaser, throttles.naughty, own_key, quotas)
     lists = ListKeeper(store, core, releaser, settings, clock)
     engine = PurgatorySync(
         settings,
         store,
         given.gate,
         purgatory,
-        _make_pusher(given, core, releaser, in_flight),
+        _make_pusher(given, core, releaser, in_flight, quotas),
         contributor,
         explainer,
         Keepers(
@@ -394,11 +400,27 @@ async def _put_together(
         *(requests.run, rounds.run, again.run, deleted.run, lists.run),
         *((contributions.run,) if contributions is not None else ()),
     )
+    if quotas is not None:
+        upkeep = (*upkeep, quotas.run)
     return engine, _Tasks(store, core, releaser, context, throttles, contributions, upkeep)
 
 
+async def _quotas(settings: Settings, repositories: Repositories) -> Quotas | None:
+    try:
+        return await Quotas.of(settings.quotas, repositories)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the repositories in {settings.git_data_path} cannot be counted: {error}"
+        ) from error
+
+
 def _make_admission(
-    given: _Given, core: Core, releaser: Releaser, naughty: NaughtyList, own_key: str | None
+    given: _Given,
+    core: Core,
+    releaser: Releaser,
+    naughty: NaughtyList,
+    own_key: str | None,
+    quotas: Quotas | None,
 ) -> Admission:
     settings = given.settings
 
@@ -414,6 +436,8 @@ def _make_admission(
         settings.service,
         settings.prs,
     )
+    if quotas is not None:
+        snapshots = attrs.evolve(snapshots, refuses_new=quotas.refuses_new)
     vanished = VanishJournal(given.folder).note
     return Admission(
         core, releaser, snapshots, settings, given.clock, forgive, given.held, vanished, own_key
@@ -421,14 +445,18 @@ def _make_admission(
 
 
 def _make_pusher(
-    given: _Given, core: Core, releaser: Releaser, in_flight: PushesInFlight
+    given: _Given,
+    core: Core,
+    releaser: Releaser,
+    in_flight: PushesInFlight,
+    quotas: Quotas | None,
 ) -> Pusher:
     settings, repositories = given.settings, core.repositories
     limits = attrs.evolve(settings.hunt, max_pack_bytes=settings.push.max_pack_bytes)
     return Pusher(
         core,
         releaser,
-        Ingest(limits, repositories.tmp, limiter=repositories.limiter),
+        Ingest(limits, repositories.tmp, limiter=repositories.limiter, room=quotas),
         settings.push,
         given.clock,
         in_flight,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import LocalFailure, RepositoryError, ResultClass
+from ..errors import LocalFailure, OverQuota, RepositoryError, ResultClass
 from ..git.fetch.client import GitClient
 from ..git.ingest.quarantine import Quarantined
 from ..hunt.limits.sync_context import AttemptObserver, Need, Source
@@ -23,6 +23,7 @@ from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
+from .disk_quotas import Quotas
 
 log = get_logger(__name__)
 
@@ -33,6 +34,7 @@ class RealSyncContext:
 
     Attributes:
       our_domain: our host[:port], which is never hunted (B 8.1).
+      quotas: the operator's limits of disk space, if there are any.
     """
 
     core: Core
@@ -40,6 +42,7 @@ class RealSyncContext:
     client: GitClient
     clock: WallClock
     our_domain: str | None
+    quotas: Quotas | None = attrs.field(default=None, init=False)
 
     @property
     def _purgatory(self) -> Purgatory:
@@ -80,7 +83,14 @@ class RealSyncContext:
         identifier = extract_identifier_from_repo_path(repository) or ""
         await self._link_relatives(identifier, repository, oids)
         keep = partial(self._keep, identifier, repository)
-        quarantined = await self.client.fetch_oids(repository, url, oids, observer, keep)
+        try:
+            if self.quotas is not None:
+                self.quotas.require_hunt(repository, oids)
+            quarantined = await self.client.fetch_oids(repository, url, oids, observer, keep)
+        except OverQuota as error:
+            if self.quotas is not None and error.size:
+                self.quotas.note_hunt(repository, oids, error.size)
+            raise
         async with quarantined, self.releaser.hold(identifier):
             needed = frozenset[str]().union(*map(needed_oids, self._entries(identifier)))
             if not quarantined.obtained <= needed:  # an event that wanted it ended meanwhile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
@@ -69,6 +69,10 @@ class Targets:
 NO_TARGETS = Targets()
 
 
+def _takes_all(owner: str) -> None:
+    """Default `refuses_new`: nothing is limited."""
+
+
 @attrs.frozen
 class SnapshotBuilder:
     """Takes snapshots.
@@ -76,6 +80,7 @@ class SnapshotBuilder:
     Attributes:
       service: our host[:port].
       prs: which pull requests stay for what is pushed below `/prs/`.
+      refuses_new: why an owner may have no repository more here, or None (B 13.11).
     """
 
     store: Store
@@ -84,6 +89,7 @@ class SnapshotBuilder:
     repositories: Repositories
     service: str
     prs: PrsSettings = attrs.field(factory=PrsSettings)
+    refuses_new: Callable[[str], str | None] = _takes_all
 
     async def look(self, parsed: Parsed, targets: Targets, now: float) -> Known:
         """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
@@ -138,6 +144,7 @@ class SnapshotBuilder:
             contributed_full=self._contributed_full(parsed),
             left_alone=await self._left_alone(parsed, data),
             announced_by_author=await self._announced(parsed),
+            over_quota=self._over_quota(parsed, data),
             unannounced=await self._unannounced(event.pubkey, targets),
         )
         return self._with_room(known, event)
@@ -283,6 +290,13 @@ class SnapshotBuilder:
             return 0
         kind, author = frozenset((kinds.ANNOUNCEMENT,)), frozenset((parsed.owner,))
         return await self.store.count([Filter(kinds=kind, authors=author)])
+
+    def _over_quota(self, parsed: Parsed, data: Mapping[str, RepositoryData]) -> str | None:
+        """Why its author may have no repository more, if the announcement would make one."""
+        if not isinstance(parsed, Announcement):
+            return None
+        there = self.repositories.exists(parsed.owner, parsed.identifier)
+        return None if there else self.refuses_new(parsed.owner)
 
     async def _unannounced(self, owner: str, targets: Targets) -> tuple[str, ...]:
         """The owner's repositories that no announcement names but those that leave."""

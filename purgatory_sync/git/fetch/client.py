@@ -23,6 +23,7 @@ from ...urls import parse_web_url
 from ..disk.haves import Haves
 from ..http.http_client import GitHttpClient
 from ..ingest.quarantine import Quarantined
+from ..ingest.room import Room
 from ..ingest.sink import Ingest
 from .conversation import Conversation
 from .lifetime import Lifetime
@@ -62,11 +63,12 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         ours: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         known: KnownServers | None = None,
+        room: Room | None = None,
     ) -> None:
         self._settings = settings
         self._ours = ours
         self._limiter = limiter or trio.CapacityLimiter(GIT_THREADS)
-        self._ingest = Ingest(settings, tmp, limiter=self._limiter)
+        self._ingest = Ingest(settings, tmp, limiter=self._limiter, room=room)
         seconds = {
             "connect_timeout_secs": settings.connect_timeout_secs,
             "idle_timeout_secs": settings.idle_timeout_secs,

@@ -29,6 +29,7 @@ from ..disk.layout import (
 )
 from ..disk.ref_lock import exclusive
 from ..disk.scratch import scratch_name
+from .room import Room
 
 _NAME = re.compile(r"[a-z_]+-(?P<pid>[0-9]+)-(?P<ticks>[0-9]+)-[0-9a-f]+(?:\.[a-z]+)?")
 
@@ -158,6 +159,7 @@ class Quarantined:
       obtained: the wanted OIDs that are here: in the pack, or in the repository already.
       objects: number of objects in the pack.
       pack_bytes: bytes of pack as received.
+      room: told when it joined or was discarded.
     """
 
     def __init__(
@@ -177,6 +179,7 @@ class Quarantined:
         self._pack = pack
         self._limiter = limiter
         self._discarded = False
+        self.room: Room | None = None
 
     async def join(self) -> None:
         """Make the objects part of the repository, durably (N5); nothing to do the second time.
@@ -196,6 +199,7 @@ class Quarantined:
         if self._pack is not None:
             await blocking(self._limiter, self._join, self._pack)
             self._pack = None
+        self._give_back()
         self._pinned.close()
 
     def _join(self, pack: ProvenPack) -> None:
@@ -205,10 +209,17 @@ class Quarantined:
             with exclusive(self.repository):
                 self._pinned.require_same()
                 pack.join(self.repository)
+        if self.room is not None:
+            self.room.joined(self.repository)
+
+    def _give_back(self) -> None:
+        if self.room is not None:
+            self.room.give_back(self)
 
     async def discard(self) -> None:
         """Remove what was not joined; nothing to do the second time. Not to be cancelled."""
         self._pinned.close()
+        self._give_back()
         pack, self._pack = self._pack, None
         self._discarded = self._discarded or pack is not None
         if pack is None or isinstance(pack, PackInMemory):

@@ -24,6 +24,7 @@ from ..pack.thin_packs import complete_pack
 from .connectivity import check_closure
 from .large_pack import LargePack
 from .quarantine import PackInFolder, PackInMemory, Quarantined, make_quarantine, remove_quarantine
+from .room import Room
 
 SMALL_PACK_BYTES = 1 << 20
 SMALL_LIMITS = UnpackLimits(
@@ -48,13 +49,20 @@ class Ingest:
       limiter: worker threads for small packs and for joining (default: 4). Large packs have
         places of their own, so that they, however slow, hold up no small one; so have small ones
         that are not judged in memory.
+      room: what may be received for a repository; all when absent.
     """
 
     def __init__(
-        self, settings: HuntSettings, tmp: Path, *, limiter: trio.CapacityLimiter | None = None
+        self,
+        settings: HuntSettings,
+        tmp: Path,
+        *,
+        limiter: trio.CapacityLimiter | None = None,
+        room: Room | None = None,
     ) -> None:
         self.settings = settings
         self.tmp = tmp
+        self.room = room
         self.limiter = limiter or trio.CapacityLimiter(_SMALL_PLACES)
         self.large_limiter = trio.CapacityLimiter(_LARGE_PLACES)
         self.scan_limiter = trio.CapacityLimiter(_LARGE_PLACES)
@@ -126,6 +134,7 @@ class PackSink:
 
         Raises:
           TooLarge: more than NGIT_HUNT_MAX_PACK_BYTES have come, or another limit is exceeded.
+          OverQuota: there is no room for so many.
           BadPack: what came so far is no pack.
           DiskFull, LocalFailure: they cannot be kept.
 
@@ -138,6 +147,8 @@ class PackSink:
                 f"a pack of more than {self._ingest.settings.max_pack_bytes} bytes: "
                 "raise NGIT_HUNT_MAX_PACK_BYTES if it is wanted"
             )
+        if self._ingest.room is not None and self._bytes > _NO_OBJECTS:
+            self._ingest.room.require(self, self._repository, self._bytes)
         self._buffer += data
         if len(self._buffer) > (_PIECE_BYTES if self._is_large() else SMALL_PACK_BYTES):
             await self._hand_on(self._ingest.scan_limiter)
@@ -162,11 +173,20 @@ class PackSink:
         """
         pinned = self._pin()
         try:
-            return await self._prove(wants, asked, pinned)
+            proven = await self._prove(wants, asked, pinned)
+            self._hand_over(proven)
+            return proven
         except BadPack:
             with local_errors("judge a pack"):
                 pinned.require_same()
             raise
+
+    def _hand_over(self, proven: Quarantined) -> None:
+        """What was received counts until it joined or was discarded."""
+        if self._ingest.room is not None:
+            self._ingest.room.require(proven, self._repository, self._bytes)
+            self._ingest.room.give_back(self)
+            proven.room = self._ingest.room
 
     async def _prove(
         self, wants: Collection[str], asked: Collection[str] | None, pinned: Pinned
@@ -193,6 +213,8 @@ class PackSink:
     async def aclose(self) -> None:
         """Remove what was not proven; nothing to do the second time. Not to be cancelled."""
         self._buffer.clear()
+        if self._ingest.room is not None:
+            self._ingest.room.give_back(self)
         if self._pinned is not None:
             self._pinned.close()
         if self._large is not None or self._folder is not None:

@@ -15,6 +15,7 @@ _WORDS: Final = {
     "bad_data": "sent bad data",
     "rate_limited": "rate-limited us",
     "local": "failed here",
+    "quota": "no room is left for it here",
     "closed": "closed the connection",
     "no_relay": "is no relay",
     "misbehaved": "disconnected: protocol violations",
@@ -28,7 +29,7 @@ _OBSTACLES: Final = {
     "no_repository": "the repository that it is for is not on this disk",
     "no_refs": "names no refs: it waits until its repository has data",
 }
-_GOOD, _WAIT = ("success", "partial"), ("rate_limited", "cancelled", "local", "nothing")
+_GOOD, _WAIT = ("success", "partial"), ("rate_limited", "cancelled", "quota", "local", "nothing")
 
 
 def utc(at: float) -> str:

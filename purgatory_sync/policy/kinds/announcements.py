@@ -43,6 +43,8 @@ def judge_announcement(
     verdict = Verdict(Action.HOLD, HELD_MESSAGE, with_repository=True)
     if held is not None:
         verdict = attrs.evolve(verdict, replaces=(held.id,))
+    elif known.over_quota is not None:
+        return refuse(f"rate-limited: {known.over_quota}", transient=True)
     return judge_room(event, known, settings, held) or verdict
 
 

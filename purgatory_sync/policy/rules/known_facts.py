@@ -38,6 +38,8 @@ class Known:
       held_bytes, held_bytes_by_author: the same in bytes of their JSON.
       announced_by_author: how many of its announcements are served; looked at for announcements
         that do not list us.
+      over_quota: why its author may have no repository more here, where the announcement would
+        make one (B 13.11).
       objects_here: every object of this state or PR is here (B 3.6).
       own: its author is the service itself, and it is its profile or its relay list (B 13.16).
       referenced: it refers to something served, or something served refers to it (B 5); not
@@ -75,6 +77,7 @@ class Known:
     held_bytes: int = 0
     held_bytes_by_author: int = 0
     announced_by_author: int = 0
+    over_quota: str | None = None
     objects_here: bool = False
     own: bool = False
     referenced: bool = False

@@ -58,6 +58,10 @@ def extract_identifier_from_repo_path(path: Path) -> str | None:
     return identifier if name != identifier and is_valid_identifier(identifier) else None
 
 
+def _ignore(path: Path) -> None:
+    """Default `changed`: do nothing."""
+
+
 class Repositories:
     """The bare repositories of one data folder.
 
@@ -76,6 +80,7 @@ class Repositories:
       prs: what contributors push below `/prs/`; None where that is off (GRASP-06).
       removals: how many repositories were removed, or begun to be, since the start.
       before_removal: called with the path of a repository that is about to be removed or moved.
+      changed: told, in a thread, of paths where files came or went.
       exact_names: whether the file system tells names apart that differ in case or Unicode's form.
     """
 
@@ -90,6 +95,7 @@ class Repositories:
         self.removals = 0
         self.prs: PrsFolder | None = None
         self.before_removal: Callable[[Path], None] | None = None
+        self.changed: Callable[[Path], None] = _ignore
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run synchronous git work in a thread; see `runtime.blocking`."""
@@ -131,6 +137,7 @@ class Repositories:
             self.adopt(path)
         marks = {PROVEN_MARKER: b""} | ({MADE_MARKER: token.encode()} if token else {})
         create_bare(path, self.tmp, marks)
+        self.changed(path)
 
     def adopt(self, path: Path) -> None:
         """Let a repository that was found be whole by itself.
@@ -240,6 +247,7 @@ class Repositories:
         with self._walking:
             for key in [key for key in self._walked if key[0] == path]:
                 self._walked.pop(key)
+        self.changed(path)
 
     def distrust(self, path: Path) -> None:
         """Another program wrote into the repository: its objects are walked from now on, for ever.
@@ -361,7 +369,7 @@ class Repositories:
         A source that another program writes to gives only what is proven in it, and the target is
         believed no more than the source from then on.
         """
-        there = self._proven(target, oids)
+        before = there = self._proven(target, oids)
         for source in sources:
             lacking = frozenset(oids) - there
             if not lacking:
@@ -371,6 +379,8 @@ class Repositories:
                     self.distrust(target)
                 link_objects([source], target, lacking)
                 there |= self._proven(target, lacking)
+        if there != before:
+            self.changed(target)
         return there
 
     def gather_tips(self, sources: Sequence[Path], target: Path) -> None:

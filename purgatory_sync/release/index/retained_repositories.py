@@ -67,6 +67,7 @@ class RetainedRepositories:
         path = self.repositories.path(owner, identifier)
         with self.repositories.leaving(path):
             kept = retain(path, self.repositories.git_data, at)
+        self.repositories.changed(kept)
         log.info("a deleted repository is kept for a time", path=str(kept))
 
     def take_back(self, each: DeletedRepository) -> bool:
@@ -82,6 +83,7 @@ class RetainedRepositories:
         with self.repositories.leaving(each.retained.path):
             back = bring_back(each.retained, place)
         if back:
+            self.repositories.changed(place)
             log.info("a deleted repository is back: it is announced again", path=str(place))
         return back
 
