@@ -136,9 +136,11 @@ class MemoryStore(Store):
         return ()
 
     async def stored(self, after: str, limit: int) -> list[tuple[str, bytes]]:
-        """All events, served and held, in the order of their ids."""
+        """All events, served, held and overdue, in the order of their ids."""
         await self._begin()
-        every = self._served | {event_id: row.event for event_id, row in self._held.items()}
+        overdue = {event_id: row.event for event_id, row in self._overdue.items()}
+        held = {event_id: row.event for event_id, row in self._held.items()}
+        every = self._served | overdue | held
         ids = sorted(event_id for event_id in every if event_id > after)[:limit]
         return [(event_id, encode_event(every[event_id])) for event_id in ids]
 

@@ -249,7 +249,7 @@ class Store(Protocol):
         """What is wrong with the store itself, as sentences; it may take minutes."""
 
     async def stored(self, after: str, limit: int) -> list[tuple[str, bytes]]:
-        """Events as they lie in the store, served and held, in the order of their ids.
+        """Events as they lie in the store, served, held and overdue, in the order of their ids.
 
         Args:
           after: only ids that come after this one; empty: from the first on.

@@ -115,7 +115,7 @@ class SqliteStore(Store):
         return await self._read(sqlite_queries.check)
 
     async def stored(self, after: str, limit: int) -> list[tuple[str, bytes]]:
-        """Events as they lie in the store, served and held, in the order of their ids."""
+        """Events as they lie in the store, served, held and overdue, in the order of their ids."""
         return await self._read(sqlite_queries.stored, after, limit)
 
     def note_domains(self, rows: Sequence[DomainRow]) -> None:

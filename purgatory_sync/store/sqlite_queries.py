@@ -205,10 +205,12 @@ def check(connection: sqlite3.Connection) -> tuple[str, ...]:
 
 
 def stored(connection: sqlite3.Connection, after: str, limit: int) -> list[tuple[str, bytes]]:
-    """Ids and JSON of events, served and held, that come after an id."""
+    """Ids and JSON of events, served, held and overdue, that come after an id."""
     rows = connection.execute(
         "SELECT id, CAST(json AS BLOB) FROM (SELECT id, json FROM event WHERE id > :after"
-        " UNION ALL SELECT id, json FROM held WHERE id > :after) ORDER BY id LIMIT :limit",
+        " UNION ALL SELECT id, json FROM held WHERE id > :after"
+        " UNION ALL SELECT id, json FROM overdue WHERE id > :after"
+        " AND id NOT IN (SELECT id FROM held)) ORDER BY id LIMIT :limit",
         {"after": after, "limit": limit},
     )
     return rows.fetchall()

@@ -17,6 +17,7 @@ from ...nostr.parsed import parse
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...purgatory.entries import Origin
+from ...purgatory.overdue import Kept
 from ...purgatory.purgatory import Purgatory
 from ...release.commit import Core
 from ...release.index.ledger import Ledger
@@ -111,6 +112,10 @@ def _core(
     for row in journal.held:
         with suppress(InvalidEvent):  # a start tells of it
             _hold(row, purgatory)
+    for kept in journal.overdue:
+        with suppress(InvalidEvent):
+            identifiers = parse(kept.event).identifiers
+            purgatory.overdue.add(Kept.of(kept.event, identifiers, kept.since, kept.since))
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
     ledger = Ledger(store, index)
     ledger.restore_made(journal.made)

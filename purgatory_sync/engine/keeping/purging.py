@@ -18,6 +18,7 @@ from ...nostr.parsed import Parsed
 from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...purgatory.entries import HeldEvent, Origin, as_hunted
+from ...purgatory.overdue import Kept
 from ...release.commit import Core, forget
 from ...release.index.repository_index import EVERYTHING
 from ...release.index.retained_repositories import RetainedRepositories
@@ -41,7 +42,8 @@ class Purged:
       executed: whether it was done; else nothing was changed.
       repositories: `npub1…/identifier` of those that leave, with all their data.
       kept: whether these stay for a time, out of every path (B 13.10).
-      served, held: how many events are served, and held, no longer.
+      served, held: how many events are served, and held, no longer; those that expired and are
+        looked for again count as held.
       event_ids: their ids, at most 1,000.
     """
 
@@ -63,6 +65,7 @@ class _Doomed:
     repositories: tuple[RepositoryId, ...]
     served: tuple[Event, ...]
     held: tuple[HeldEvent, ...]
+    overdue: tuple[Kept, ...] = ()
 
 
 @attrs.frozen
@@ -125,7 +128,7 @@ class Purger:
                     RepositoryId(owner, each) for each in there if not slash or each == identifier
                 ),
             )
-        if not (doomed.repositories or doomed.served or doomed.held):
+        if not (doomed.repositories or doomed.served or doomed.held or doomed.overdue):
             raise ConfigurationError(
                 f"nothing of {name} is here, or only what was deleted and is kept for a time:"
                 " `list --deleted` shows it, --at-once purges it too"
@@ -135,7 +138,13 @@ class Purger:
     async def _of_event(self, event_id: str) -> _Doomed:
         served = await self.store.query([Filter(ids=frozenset((event_id,)))], 1)
         held = self.core.purgatory.get(event_id)
-        return _Doomed((), tuple(served), () if held is None else (held,))
+        kept = self.core.purgatory.overdue.get(event_id)
+        return _Doomed(
+            (),
+            tuple(served),
+            () if held is None else (held,),
+            () if kept is None else (kept,),
+        )
 
     async def _of_repository(self, owner: str, identifier: str) -> _Doomed:
         condition = Filter(
@@ -149,11 +158,17 @@ class Purger:
             for each in self._held_of(owner)
             if isinstance(each.parsed, Announcement | State) and identifier in each.identifiers
         ]
-        return _Doomed((), tuple(served), tuple(held))
+        overdue = [
+            each
+            for each in self.core.purgatory.overdue.of_author(owner)
+            if each.event.kind == kinds.STATE and each.event.first("d") == identifier
+        ]
+        return _Doomed((), tuple(served), tuple(held), tuple(overdue))
 
     async def _of_author(self, owner: str) -> _Doomed:
         served = await self.store.query([Filter(authors=frozenset((owner,)))], EVERYTHING)
-        return _Doomed((), tuple(served), tuple(self._held_of(owner)))
+        overdue = self.core.purgatory.overdue.of_author(owner)
+        return _Doomed((), tuple(served), tuple(self._held_of(owner)), overdue)
 
     async def _there(self, owner: str, at_once: bool) -> list[str]:
         """The identifiers of an owner's repositories that would leave."""
@@ -175,9 +190,11 @@ class Purger:
         change = Change(
             delete=[event.id for event in doomed.served],
             unhold=[each.event_id for each in doomed.held],
+            forget_overdue=[each.event_id for each in doomed.overdue],
             made=leaving,
         )
         await core.ledger.apply(change)
+        core.purgatory.overdue.forget(*(each.event_id for each in doomed.overdue))
         for each in doomed.held:
             forget(core.purgatory, each)
         parsed: list[Parsed] = [each.parsed for each in doomed.held]
@@ -205,7 +222,7 @@ class Purger:
 
 def _identifiers(doomed: _Doomed) -> list[str]:
     found = {each.identifier for each in doomed.repositories}
-    for held in doomed.held:
+    for held in (*doomed.held, *doomed.overdue):
         found.update(held.identifiers)
     found.update(_of_events(doomed.served))
     return sorted(found)
@@ -224,12 +241,13 @@ def _of_events(events: Iterable[Event]) -> Iterable[str]:
 
 
 def _told(doomed: _Doomed, *, executed: bool, kept: bool) -> Purged:
-    ids = [*(event.id for event in doomed.served), *(each.event_id for each in doomed.held)]
+    waiting = dict.fromkeys(each.event_id for each in (*doomed.held, *doomed.overdue))
+    ids = [*(event.id for event in doomed.served), *waiting]
     return Purged(
         executed,
         tuple(f"{encode_npub(each.owner)}/{each.identifier}" for each in doomed.repositories),
         len(doomed.served),
-        len(doomed.held),
+        len(waiting),
         tuple(ids[:IDS_SHOWN]),
         kept and bool(doomed.repositories),
     )

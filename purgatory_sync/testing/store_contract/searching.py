@@ -7,7 +7,7 @@ import pytest
 from ...nostr.event import decode_event
 from ...nostr.filters import Filter
 from ...records import Tombstone
-from ...store.protocol import Change, HeldRow, Store
+from ...store.protocol import Change, HeldRow, OverdueRow, Store
 from ..events import note
 from .rows import ALICE, BOB
 
@@ -129,8 +129,11 @@ async def test_hundreds_of_filters(store: Store) -> None:
 
 async def test_all_that_lies_there_is_given_by_id(store: Store) -> None:
     served, waiting = [note(ALICE, str(n)) for n in range(3)], note(ALICE, "held")
-    await store.apply(Change(save=served, hold=[HeldRow(waiting, "pr", "user", 1.0)]))
-    ids = sorted(event.id for event in (*served, waiting))
+    overdue = OverdueRow(note(ALICE, "overdue"), 1.0)
+    held_again = OverdueRow(waiting, 1.0)  # given once
+    held = [HeldRow(waiting, "pr", "user", 1.0)]
+    await store.apply(Change(save=served, hold=held, overdue=[overdue, held_again]))
+    ids = sorted(event.id for event in (*served, waiting, overdue.event))
     first = await store.stored("", 3)
     assert [event_id for event_id, _ in first] == ids[:3]
     rest = await store.stored(first[-1][0], 3)

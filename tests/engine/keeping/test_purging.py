@@ -7,6 +7,8 @@ import pytest
 from purgatory_sync.engine.keeping.purging import Purged, Purger
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.nostr.address import RepositoryId
+from purgatory_sync.purgatory.overdue import Kept
+from purgatory_sync.store.protocol import Change, OverdueRow
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.mock_context import clock_at
@@ -75,6 +77,20 @@ async def test_b_13_8_an_author_goes_with_all_that_is_held_too(world: World) -> 
     assert len(told.repositories) == 2
     assert (await world.served(), await world.held()) == (set(), set())
     assert not world.path(OWNER).parent.exists()
+
+
+@pytest.mark.parametrize("by", ["event", "repository", "author"])
+async def test_b_13_8_what_expired_is_not_looked_for_again(world: World, by: str) -> None:
+    await serve(world)
+    late = events.state(OWNER, "repo", {MAIN: MADE_UP}, created_at=NOW - 5)
+    await world.store.apply(Change(overdue=[OverdueRow(late, NOW - 4)]))
+    world.purgatory.overdue.add(Kept.of(late, ("repo",), NOW - 4, NOW))
+
+    name = {"event": late.id, "repository": f"{OWNER.npub}/repo", "author": OWNER.npub}[by]
+    assert late.id in (await purge(world, name)).event_ids
+
+    assert (await world.store.load()).overdue == ()
+    assert late.id not in world.purgatory.overdue
 
 
 async def test_b_13_8_without_its_newest_state_the_one_before_rules(world: World) -> None:
