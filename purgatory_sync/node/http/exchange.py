@@ -75,10 +75,13 @@ class Exchange:
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers; those of B 6.3 are added to every answer."""
+        await self._wire.send(self._head(status, headers))
+
+    def _head(self, status: int, headers: Headers) -> h11.Response:
         if self._wire.h11.they_are_waiting_for_100_continue:
             # The body that we never asked for may come or not: what follows cannot be told apart.
             headers = [*headers, (b"connection", b"close")]
-        await self._wire.send(h11.Response(status_code=status, headers=[*CORS, *headers]))
+        return h11.Response(status_code=status, headers=[*CORS, *headers])
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the response's body; to HEAD nothing is sent."""
@@ -98,8 +101,8 @@ class Exchange:
             headers.append((b"content-length", b"%d" % len(body)))
         if body:
             headers.append((b"content-type", content_type.encode("ascii")))
-        await self.start(status, headers)
-        await self.write(body)
+        sent = [h11.Data(data=body)] if body and self.method != "HEAD" else []
+        await self._wire.send(self._head(status, headers), *sent)
 
     async def refuse_method(self, allowed: str, sentence: str, more: Headers | None = None) -> None:
         """Answer 405; `allowed` names the methods of this path."""

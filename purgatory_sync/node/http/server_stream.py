@@ -115,9 +115,9 @@ class Wire:
             return
         await trio.sleep_forever()
 
-    async def send(self, event: h11.Event) -> None:
-        """Send one event of the response."""
-        data = self.h11.send(event)
+    async def send(self, *events: h11.Event) -> None:
+        """Send events of the response, all in one piece."""
+        data = b"".join(self.h11.send(event) or b"" for event in events)
         if data:
             try:
                 await self.stream.send_all(data)
