@@ -176,7 +176,7 @@ async def test_failures_of_the_resolver_contact_no_server(
 # websockets calls so what it makes over a stream that is open.
 CONNECTS = re.compile(
     r"open_tcp_stream|open_ssl_over_tcp_stream|HappyEyeballs|\.connect\(\(|create_connection(?!=_)"
-    r"|urlopen|http\.client|import requests|HTTPTransport|httpx\.(get|post|stream|request)\b"
+    r"|urlopen|http\.client\b|import requests|HTTPTransport|httpx\.(get|post|stream|request)\b"
     r"|httpx\.Client|HttpGitClient|get_transport_and_path|porcelain"
 )
 
