@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from ..engine.keeping.caretaker import ListedDeleted, ListedRepository
+from ..engine.keeping.exporting import Exported
 from ..engine.keeping.manifest import Manifest
 from ..engine.keeping.purging import Purged
 from ..engine.lists.list_keeper import Edited
@@ -132,6 +133,15 @@ class Asker:
         """Make a backup in a folder, by its path from the root; it takes as long as it takes."""
         self._socket.settimeout(None)
         answer: Manifest = self._ask(Question("backup", str(folder)), Manifest, tell)
+        return answer
+
+    def export(
+        self, name: str, folder: Path, *, as_bundle: bool, tell: Callable[[str], None]
+    ) -> Exported:
+        """Write a repository and its events into a folder, by its path from the root."""
+        self._socket.settimeout(None)
+        question = Question("export", name, folder=str(folder), bundle=as_bundle)
+        answer: Exported = self._ask(question, Exported, tell)
         return answer
 
     def purge(self, name: str, *, execute: bool, at_once: bool) -> Purged:

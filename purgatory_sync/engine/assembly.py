@@ -52,6 +52,7 @@ from .engine import PurgatorySync
 from .keeping.backup import Backup
 from .keeping.caretaker import Caretaker
 from .keeping.deleted_keeper import DeletedKeeper, retiring
+from .keeping.exporting import Exporter
 from .keeping.keepers import Keepers
 from .keeping.purging import Purger
 from .lists.list_keeper import ListKeeper
@@ -382,6 +383,7 @@ async def _put_together(
             Purger(store, core, releaser, clock),
             lists,
             verifier,
+            Exporter(store, core, releaser, settings),
         ),
         relay_notes,
         core,

@@ -8,6 +8,7 @@ from ..lists.list_keeper import ListKeeper
 from ..verifying.verifier import Verifier
 from .backup import Backup
 from .caretaker import Caretaker
+from .exporting import Exporter
 from .purging import Purger
 
 
@@ -21,6 +22,7 @@ class Keepers:
       purger: takes out what the operator names.
       lists: the operator's lists, which change while the node runs.
       verifier: looks whether all is whole and true.
+      exporter: writes a repository and its events into a folder, for others.
     """
 
     caretaker: Caretaker
@@ -28,3 +30,4 @@ class Keepers:
     purger: Purger
     lists: ListKeeper
     verifier: Verifier
+    exporter: Exporter

@@ -37,6 +37,7 @@ from ..verifying.verify_record import VerifyRecord
 from .backup import Backup
 from .caretaker import Caretaker
 from .deleted_keeper import retiring
+from .exporting import Exporter
 from .keepers import Keepers
 from .purging import Purger
 from .store_copy import copy_database
@@ -78,6 +79,7 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
                 Purger(store, core, releaser, clock),
                 lists,
                 Verifier(store, core, releaser, clock, nullcontext, record=record),
+                Exporter(store, core, releaser, settings),
             )
         finally:
             os.close(lock)

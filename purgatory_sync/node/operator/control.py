@@ -2,10 +2,11 @@
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
 `hunt`, `remove`, `authority`, `backup`, `purge` or `entries`, or `{"do": "verify", "names": […]}`,
-or `{"do": "list-add", "name": …, "names": […]}` (`list-remove`); the answer
-`{"result": …}` or `{"error": "a sentence"}`, with `bad_request` where the request is at fault. How
-far a long one is comes in lines before it: `{"progress": "a sentence"}`. All reasons are told: a
-user who may open the socket may read the data beside it.
+or `{"do": "export", "name": …, "folder": …}`, or
+`{"do": "list-add", "name": …, "names": […]}` (`list-remove`); the answer `{"result": …}` or
+`{"error": "a sentence"}`, with `bad_request` where the request is at fault. How far a
+long one is comes in lines before it: `{"progress": "a sentence"}`. All reasons are told: a user who
+may open the socket may read the data beside it.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Question:
     do it (`purge`, of a repository, an npub or an event id), `at_once` whether repositories are
     deleted now; `deleted` asks for those that were (`list`). `entries`, `list-add` and
     `list-remove` have the name of a list (`entries`: or none, for all), its entries in `names`,
-    and why they are added in `reason`.
+    and why they are added in `reason`. `export` has a repository's name, the path of a folder in
+    `folder`, and in `bundle` whether a git bundle is wanted.
     """
 
     do: Literal[
@@ -65,6 +67,7 @@ class Question:
         "remove",
         "authority",
         "backup",
+        "export",
         "purge",
         "verify",
         "entries",
@@ -78,6 +81,8 @@ class Question:
     at_once: bool = False
     deleted: bool = False
     reason: str = ""
+    folder: str = ""
+    bundle: bool = False
 
 
 def _no_relays() -> tuple[RelayStatus, ...]:
@@ -261,6 +266,10 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
         return removed
     if request.do == "backup":
         return await desk.keepers.backup.make(Path(request.name), progress.tell)
+    if request.do == "export":
+        return await desk.keepers.exporter.export(
+            request.name, Path(request.folder), as_bundle=request.bundle, tell=progress.tell
+        )
     if request.do == "purge":
         return await desk.keepers.purger.purge(
             request.name, execute=request.execute, at_once=request.at_once
