@@ -111,7 +111,7 @@ class NaughtyRecord:
 
 @attrs.frozen
 class ServerNote:
-    """What was learnt of a git server (B 8.3, 8.4) or a relay (B 10.2) and is worth a restart.
+    """What was learnt of a server (B 8.3, 8.4, 10.2), or counted by hours (B 10.3), for restarts.
 
     Attributes:
       key: what it is about; only who wrote it reads it.

@@ -61,6 +61,7 @@ from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
 from .status.explainer import Explainer
+from .status.hourly import Hourly
 from .status.served_recently import ServedRecently
 from .upkeep.catching_up import catch_up
 from .upkeep.expiring import Expirer
@@ -329,7 +330,9 @@ async def _put_together(
     known = KnownServers()
     known.on_note = throttle_journal.server_noted
     relay_notes = RelayNotes(throttle_journal.server_noted)
-    known.restore(relay_notes.restore(journal.server_notes, clock.now()), clock.now())
+    hourly = Hourly(throttle_journal.server_noted)
+    notes = hourly.restore(journal.server_notes, clock.now())
+    known.restore(relay_notes.restore(notes, clock.now()), clock.now())
     quotas = await _quotas(settings, repositories)
     client = GitClient(
         settings.hunt,
@@ -355,6 +358,7 @@ async def _put_together(
         clock.now(),
         sweeper.last_moment,
         partial(counts.totals, throttles),
+        hourly,
         served,
     )
     repacker = Repacker(core, releaser, settings.hunt.min_free_bytes)

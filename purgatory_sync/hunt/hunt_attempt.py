@@ -49,6 +49,7 @@ class ReservationObserver:
     Attributes:
       elsewhere: the places at other domains, to which redirects led.
       last_domain: the domain that was asked last.
+      begun: Trio's time at which the attempt began.
     """
 
     _reservation: Reservation
@@ -57,6 +58,7 @@ class ReservationObserver:
     redirect_refused: str | None = None
     elsewhere: dict[str, Place] = attrs.field(factory=dict)
     last_domain: str = attrs.field(init=False)
+    begun: float = attrs.field(factory=trio.current_time)
 
     def __attrs_post_init__(self) -> None:
         self.last_domain = self._reservation.domain
@@ -237,6 +239,8 @@ def _settle(
         else:
             throttles.give_back(place)
     throttles.count_attempt(outcome.result, len(outcome.obtained))
+    if outcome.counted:
+        throttles.count_time(domain, trio.current_time() - observer.begun)
     _record(ctx, reservation, outcome)
     _log(reservation, throttles, outcome)
 

@@ -19,6 +19,7 @@ from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
 from .domain_status import domain_statuses
 from .held_kinds import held_by_kind, kind_of, next_attempt_of
+from .hourly import Hourly
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
 from .models import EngineStatus, Fate, HeldStatus, HourCounters, SourceStatus, Statistics
 from .obstacles import Held, by_itself, what_holds
@@ -57,6 +58,7 @@ class Explainer:
       started_at: Unix seconds of the start.
       last_moment: Unix seconds at which the sweep ends a state or pull request even if untried.
       totals: what was counted since the start, by the names of `HourCounters.counts`.
+      hourly: the figures of each hour.
       served: when events became served.
     """
 
@@ -67,6 +69,7 @@ class Explainer:
     started_at: float
     last_moment: Callable[[HuntedEvent], float]
     totals: Callable[[], Mapping[str, int]]
+    hourly: Hourly
     served: ServedRecently = attrs.field(factory=ServedRecently)
     _last_hour: LastHour = attrs.field(init=False)
     _looking: trio.Lock = attrs.field(factory=trio.Lock)
@@ -77,9 +80,12 @@ class Explainer:
         self._last_hour = LastHour(self.started_at)
 
     async def run(self) -> None:
-        """Keep the counters of the last hour until cancelled."""
+        """Keep the counters of the last hour and of each hour until cancelled."""
         async for _ in periodic(STEP_SECS):
-            self._last_hour.note(self.clock.now(), self.totals())
+            now, totals, purgatory = self.clock.now(), self.totals(), self.core.purgatory
+            self._last_hour.note(now, totals)
+            held, since = held_by_kind(purgatory), purgatory.expired.count_since
+            self.hourly.note(now, totals, held, since, self.throttles.take_times())
 
     async def look(self) -> EngineStatus:
         """The engine at this moment, or at most some seconds ago however many ask."""
@@ -187,6 +193,7 @@ class Explainer:
             domains=domains,
             domains_total=domains_total,
             last_hour=self._hour(now),
+            hours=self.hourly.look(now),
         )
 
     def _hour(self, now: float) -> HourCounters:

@@ -13,6 +13,7 @@ import attrs
 from ...errors import ResultClass
 from ...hunt.limits.domain_statistics import DomainStatistics, HuntStatistics
 from ...records import NaughtyRecord
+from .hourly import Hour
 
 
 @attrs.frozen
@@ -165,6 +166,7 @@ class EngineStatus:
       queued: identifiers in the queue, those being hunted included.
       events: the newest held ones; `events_total` says how many there are.
       domains: the busiest; `domains_total` says how many there are.
+      hours: the figures of the last day, oldest first, also from before the start.
     """
 
     at: float
@@ -177,6 +179,7 @@ class EngineStatus:
     domains: tuple[DomainStatus, ...]
     domains_total: int
     last_hour: HourCounters
+    hours: tuple[Hour, ...] = ()
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ from .tried_urls import TriedUrls
 
 SECS_PER_HOUR = 3600.0
 MAX_TOLD = 4096
+MAX_TIMED = 1024
 
 # Called with domain, starts and end of rest (Unix seconds) when they change.
 OnChange = Callable[[str, tuple[float, ...], float | None], None]
@@ -61,6 +62,7 @@ class Throttles:
         self.domains = Domains(self._make_throttle, self._start_task)
         self.attempts: Counter[ResultClass] = Counter()
         self.oids_fetched = 0
+        self._spent: Bounded[str, tuple[int, float]] = Bounded(MAX_TIMED)
         self._on_change = on_change
         self._told: Bounded[str, str] = Bounded(MAX_TOLD)
         self._queued_at: dict[str, dict[str, None]] = {}
@@ -238,6 +240,16 @@ class Throttles:
         """Count an ended attempt."""
         self.attempts[result] += 1
         self.oids_fetched += oids_fetched
+
+    def count_time(self, domain: str, secs: float) -> None:
+        """Count how long an attempt that contacted the domain took."""
+        counted, spent = self._spent.get(domain) or (0, 0.0)
+        self._spent.put(domain, (counted + 1, spent + secs))
+
+    def take_times(self) -> dict[str, tuple[int, float]]:
+        """Attempts by domain and the seconds of all together, since the last call; bounded."""
+        taken, self._spent = dict(self._spent.items()), Bounded(MAX_TIMED)
+        return taken
 
     def statistics(self) -> HuntStatistics:
         """How it stands now."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from ...engine.status.hourly import Hour
 from ...engine.status.models import (
     DomainStatus,
     EngineStatus,
@@ -159,6 +160,7 @@ class PublicStatus:
     relays: Sequence[PublicRelay]
     relays_total: int
     last_hour: PublicHour
+    hours: Sequence[Hour] = ()
 
 
 def public_status(
@@ -188,6 +190,7 @@ def public_status(
         relays=shown[:RELAYS_SHOWN],
         relays_total=len(shown),
         last_hour=_hour(look.last_hour),
+        hours=[_figures(each, allow) for each in look.hours],
     )
 
 
@@ -276,5 +279,13 @@ def is_seen(limits: DomainStatistics) -> bool:
 
 
 def _hour(look: HourCounters) -> PublicHour:
-    counts = {name: count for name, count in look.counts.items() if name != _FORBIDDEN_COUNTER}
-    return PublicHour(look.since, counts)
+    return PublicHour(look.since, _told(look.counts))
+
+
+def _figures(look: Hour, allow: Sequence[Network]) -> Hour:
+    domains = {name: spent for name, spent in look.domains.items() if is_public(name, allow)}
+    return attrs.evolve(look, counts=_told(look.counts), domains=domains)
+
+
+def _told(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if name != _FORBIDDEN_COUNTER}

@@ -23,6 +23,7 @@ from ..operator.wording import (
     utc,
     words,
 )
+from .charts import charts_of, slow_domains
 
 CONTENT_TYPE: Final = "text/html; charset=utf-8"
 
@@ -56,6 +57,8 @@ class Renderer:
             tone=tone,
             counter=counter,
             held_back=held_back,
+            charts=charts_of,
+            slow=slow_domains,
         )
         style, script = (
             loader.get_source(self._templates, name)[0] for name in ("style.css", "refresh.js")

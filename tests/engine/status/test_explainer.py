@@ -355,3 +355,19 @@ async def test_the_page_shows_and_looks_at_no_more_than_its_bounds(
         shown = [(round(each.accepted_at - NOW), each.missing_total) for each in look.events]
         assert shown == [(4, 2), (3, None), (2, None)]
         assert look.events[0].missing == ("4" * 40,)
+
+
+async def test_b_10_3_the_figures_of_an_hour_outlast_a_restart(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    home = Home(tmp_path)
+    async with home.running() as engine:
+        await hold(engine)
+        await trio.sleep(310)  # what was counted last is written down by then
+        (before,) = (await engine.explainer.look()).hours
+        assert before.held == {"announcement": 1, "soft-expired": 0, "state": 1, "pr": 0}
+        assert before.counts["attempts.unreachable"] > 0
+        assert list(before.domains) == ["far.example.com"]
+    async with home.running() as engine:
+        hours = (await engine.explainer.look()).hours
+        assert before.counts.items() <= hours[0].counts.items()

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from purgatory_sync.engine.status.hourly import HOUR, Hour
 from purgatory_sync.engine.status.models import (
     DomainStatus,
     EngineStatus,
@@ -92,7 +93,10 @@ def relay(url: str, *, connected: bool = True, **changes: Any) -> RelayStatus:
 
 
 def node(
-    *events: HeldStatus, domains: Sequence[DomainStatus] = (), relays: Sequence[RelayStatus] = ()
+    *events: HeldStatus,
+    domains: Sequence[DomainStatus] = (),
+    relays: Sequence[RelayStatus] = (),
+    hours: Sequence[Hour] = (),
 ) -> NodeStatus:
     return NodeStatus(
         at=NOW,
@@ -106,7 +110,26 @@ def node(
         domains_total=len(domains),
         last_hour=HourCounters(NOW - 3600, {"attempts.forbidden": 9, "attempts.timeout": 2}),
         relays=tuple(relays),
+        hours=tuple(hours),
     )
+
+
+def hours(count: int = 24, domain: str = "slow.example") -> list[Hour]:
+    now = int(NOW // HOUR) * HOUR
+    return [
+        Hour(
+            now - HOUR * back,
+            {"announcement": 3, "state": back % 7, "pr": 1},
+            {
+                "attempts.timeout": back % 5,
+                "attempts.forbidden": 9,
+                "released.state": 2,
+                "expired": 1,
+            },
+            {domain: (2, 25.5), "10.0.0.1": (1, 9.0), "quick.example": (40, 20.0)},
+        )
+        for back in reversed(range(count))
+    ]
 
 
 def repository(

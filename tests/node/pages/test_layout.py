@@ -14,7 +14,18 @@ from purgatory_sync.settings import RelaySettings
 from ..relay.test_nip11 import make_info
 from ..support import nothing_hosted, served
 from .chromium import BROWSER, chromium
-from .support import ALICE, HOSTILE, domain, event, make_pages, node, relay, repository, source
+from .support import (
+    ALICE,
+    HOSTILE,
+    domain,
+    event,
+    hours,
+    make_pages,
+    node,
+    relay,
+    repository,
+    source,
+)
 
 pytestmark = [
     pytest.mark.real,
@@ -38,6 +49,7 @@ def app() -> App:
         event(kind="announcement"),
         domains=[domain(f"{'d' * 60}.example"), domain("b.example", in_flight=2)],
         relays=[relay("wss://r.example/" + LONG), relay("wss://b.example", connected=False)],
+        hours=hours(domain=f"{'s' * 60}.example"),
     )
     hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)

@@ -141,6 +141,7 @@ def test_b_10_3_the_shape_of_the_json() -> None:
         "relays": [],
         "relays_total": 0,
         "last_hour": {"since": NOW - 3600, "counts": {"attempts.timeout": 2}},
+        "hours": [],
     }
     assert held == {
         "event_id": "e" * 64,
