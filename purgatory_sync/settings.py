@@ -440,6 +440,9 @@ class RelaySettings:
         "RELAY_EVENTS_PER_MINUTE",
         "events that one connection may publish in any 60 seconds (0: as many as it likes)",
     )
+    list_repositories: bool = setting(
+        True, "LIST_REPOSITORIES", "count the repositories on the landing page and list the newest"
+    )
     show_held_to_exact_queries: bool = setting(
         False,
         "SHOW_HELD_TO_EXACT_QUERIES",

@@ -60,6 +60,7 @@ from .predecessor import Predecessor, PredecessorContext
 from .pushes.in_flight import PushesInFlight
 from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
+from .status.catalogue import Cataloguer
 from .status.explainer import Explainer
 from .status.hourly import Hourly
 from .status.served_recently import ServedRecently
@@ -390,6 +391,7 @@ async def _put_together(
             Exporter(store, core, releaser, settings),
         ),
         relay_notes,
+        Cataloguer(store, core),
         core,
         releaser,
         admission,

@@ -33,6 +33,7 @@ from .counting import Counts
 from .keeping.keepers import Keepers
 from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
+from .status.catalogue import Cataloguer
 from .status.explainer import Explainer
 from .status.models import Statistics
 from .status.prs_status import REQUESTS_SHOWN, ContributedRepository, ContributedRequest
@@ -54,6 +55,7 @@ class PurgatorySync:
       explainer: says why events are held.
       keepers: what operators do to repositories, and backups.
       relay_notes: what is remembered of relays over a restart.
+      cataloguer: what is served, for a page.
     """
 
     settings: Settings
@@ -65,6 +67,7 @@ class PurgatorySync:
     explainer: Explainer
     keepers: Keepers
     relay_notes: RelayNotes
+    cataloguer: Cataloguer
     _core: Core
     _releaser: Releaser
     _admission: Admission

@@ -108,6 +108,7 @@ def make_services(
         allow,
         following.relays,
         None if engine.contributor is None else engine.contribution,
+        engine.cataloguer.look if settings.relay.list_repositories else None,
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
     show_held = settings.relay.show_held_to_exact_queries

@@ -76,8 +76,8 @@ def repository_status(
     return RepositoryStatus(
         owner=announcement.owner,
         identifier=announcement.identifier,
-        name=_cut(announcement.event.first("name") or "", NAME_SHOWN),
-        description=_cut(announcement.event.first("description") or "", DESCRIPTION_SHOWN),
+        name=cut(announcement.event.first("name") or "", NAME_SHOWN),
+        description=cut(announcement.event.first("description") or "", DESCRIPTION_SHOWN),
         is_served=known.standing is Standing.SERVED,
         scheme=scheme,
         relay=service if scheme == "https" else f"ws://{service}",
@@ -103,5 +103,6 @@ def _npubs(keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(encode_npub, tuple(keys)[:KEYS_SHOWN]))
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import attrs
 import msgspec
 
+from ...engine.status.catalogue import Catalogue
 from ...engine.status.models import EngineStatus
 from ...engine.status.prs_status import ContributedRepository
 from ...engine.status.repository_status import RepositoryStatus
@@ -28,6 +29,7 @@ Look = Callable[[], Awaitable[EngineStatus]]
 FindRepository = Callable[[str, str], Awaitable[RepositoryStatus | None]]
 FindContribution = Callable[[str, str], Awaitable[ContributedRepository | None]]
 Relays = Callable[[], Sequence[RelayStatus]]
+List = Callable[[], Awaitable[Catalogue]]
 
 JSON: Final = b"application/json"
 STATUS, STATUS_JSON = "/purgatory", "/purgatory.json"
@@ -66,6 +68,7 @@ class PageRoutes:
       allow: the operator's exceptions of addresses that may be contacted.
       relays: those that are followed; asked for each status page.
       contribution: from npub and identifier to what is below `/prs/`; None where that is off.
+      catalogue: what is served; asked for each landing page; None where nothing is listed.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class PageRoutes:
         allow: Sequence[Network],
         relays: Relays = _no_relays,
         contribution: FindContribution | None = None,
+        catalogue: List | None = None,
     ) -> None:
         self._info = info
         self._service = info().service
@@ -84,13 +88,15 @@ class PageRoutes:
         self._allow = tuple(allow)
         self._relays = relays
         self._contribution = contribution
+        self._catalogue = catalogue
         self._renderer = Renderer(info().service)
         self._last: _Written | None = None
 
     async def landing(self, exchange: Exchange) -> None:
         """Answer `/`."""
         info = self._info()
-        body = self._renderer.render("landing", info.name, info=info)
+        catalogue = None if self._catalogue is None else await self._catalogue()
+        body = self._renderer.render("landing", info.name, info=info, catalogue=catalogue)
         await _send(exchange, 200, [*self._renderer.headers, VARY_ACCEPT], body)
 
     async def answer(self, exchange: Exchange) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...urls import base_of
+from ...urls import base_of, scheme_of
 from ...version import __version__
 from ..http.server_stream import Headers
 from ..operator.wording import (
@@ -59,6 +61,7 @@ class Renderer:
             held_back=held_back,
             charts=charts_of,
             slow=slow_domains,
+            segment=partial(quote, safe=""),
         )
         style, script = (
             loader.get_source(self._templates, name)[0] for name in ("style.css", "refresh.js")
@@ -67,6 +70,7 @@ class Renderer:
         self._templates.globals.update(
             service=service,
             base=base_of(service),
+            scheme=scheme_of(service),
             version=__version__,
             style=Markup(style),  # noqa: S704  # our own files
             script=Markup(script),  # noqa: S704

@@ -76,6 +76,11 @@ class RelayInfo:
         return " ".join([*said, *([NO_PUSHES] if lists.read_only else [])])
 
     @property
+    def curated(self) -> str:
+        """What is not taken from every author, without names; empty where all is."""
+        return describe_curation(self.curation, self.prs)
+
+    @property
     def description(self) -> str:
         """The operator's description, or what this program is."""
         return self.settings.description or (
@@ -86,7 +91,7 @@ class RelayInfo:
 
 def document(info: RelayInfo) -> bytes:
     """The NIP-11 document, as JSON."""
-    limits, curation = info.settings, describe_curation(info.curation, info.prs)
+    limits, curation = info.settings, info.curated
     per_minute = limits.events_per_minute
     content: dict[str, Any] = {
         "name": info.name,

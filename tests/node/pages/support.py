@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from purgatory_sync.engine.status.catalogue import Catalogue, CatalogueEntry
 from purgatory_sync.engine.status.hourly import HOUR, Hour
 from purgatory_sync.engine.status.models import (
     DomainStatus,
@@ -150,10 +151,16 @@ def repository(
     )
 
 
+def catalogue(*names: str) -> Catalogue:
+    newest = tuple(CatalogueEntry(ALICE.npub, name, name, int(NOW)) for name in names)
+    return Catalogue(1234, False, newest)
+
+
 def make_pages(
     look: NodeStatus | None = None,
     hosted: RepositoryStatus | None = None,
     settings: RelaySettings | None = None,
+    listed: Catalogue | None = None,
 ) -> PageRoutes:
     async def find(npub: str, identifier: str) -> RepositoryStatus | None:
         found = hosted is not None and (npub, identifier) == (ALICE.npub, hosted.identifier)
@@ -165,4 +172,10 @@ def make_pages(
     def relays() -> Sequence[RelayStatus]:
         return look.relays if look else ()
 
-    return PageRoutes(lambda: make_info(settings), current, find, networks("10.1.0.0/16"), relays)
+    async def catalogue() -> Catalogue:
+        assert listed is not None
+        return listed
+
+    allow = networks("10.1.0.0/16")
+    listing = None if listed is None else catalogue
+    return PageRoutes(lambda: make_info(settings), current, find, allow, relays, catalogue=listing)

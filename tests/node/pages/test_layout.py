@@ -17,6 +17,7 @@ from .chromium import BROWSER, chromium
 from .support import (
     ALICE,
     HOSTILE,
+    catalogue,
     domain,
     event,
     hours,
@@ -53,7 +54,7 @@ def app() -> App:
     )
     hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)
-    pages = make_pages(look, hosted, settings)
+    pages = make_pages(look, hosted, settings, catalogue(HOSTILE, LONG, "repo"))
     return App(lambda: make_info(settings), GitEndpoint(nothing_hosted, 1), pages, None)
 
 

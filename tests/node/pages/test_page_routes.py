@@ -20,7 +20,7 @@ from purgatory_sync.testing.events import Author
 
 from ..relay.test_nip11 import make_info
 from ..support import served, talk
-from .support import ALICE, HOSTILE, make_pages, node, repository
+from .support import ALICE, HOSTILE, catalogue, make_pages, node, repository
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -224,6 +224,20 @@ async def test_b_6_4_the_landing_page_is_escaped(autojump_clock: trio.testing.Mo
     assert status == 200
     assert "<script" not in body
     assert "<title>&lt;b&gt;&amp;</title>" in body
+    assert "served here" not in body
+
+
+async def test_b_6_4_the_landing_page_lists_the_newest(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    _, _, body = await ask(make_pages(listed=catalogue(HOSTILE, "a b")), "/")
+    assert "<h2>1234 repositories served here</h2>" in body
+    assert f'<a href="/{ALICE.npub}/a%20b.git"><bdi>a b</bdi></a>' in body
+    assert "The newest 2." in body
+    assert "<script" not in body
+    assert "git clone https://git.example:7334/" in body
+    assert "<pre>wss://git.example:7334</pre>" in body
+    assert "From every author." in body
 
 
 @pytest.mark.parametrize(
