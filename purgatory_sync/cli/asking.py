@@ -22,6 +22,7 @@ from ..engine.status.models import Fate, HeldStatus
 from ..engine.upkeep.authority_report import RepositoryAuthority
 from ..engine.verifying.findings import Verified
 from ..errors import ConfigurationError, NodeUnreachable
+from ..node.importing.imported import Imported
 from ..node.operator.control import SOCKET, Question
 from ..node.operator.node_status import NodeStatus
 
@@ -142,6 +143,12 @@ class Asker:
         self._socket.settimeout(None)
         question = Question("export", name, folder=str(folder), bundle=as_bundle)
         answer: Exported = self._ask(question, Exported, tell)
+        return answer
+
+    def take_in(self, named: str, tell: Callable[[str], None]) -> Imported:
+        """Import from a folder or file, by its path from the root, or from a relay."""
+        self._socket.settimeout(None)
+        answer: Imported = self._ask(Question("import", named), Imported, tell)
         return answer
 
     def purge(self, name: str, *, execute: bool, at_once: bool) -> Purged:

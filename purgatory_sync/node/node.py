@@ -32,6 +32,7 @@ from .front import Front
 from .http.blocked_clients import BlockedClients
 from .http.listener import Listener
 from .identity.service_identity import ServiceIdentity
+from .importing.importer import Importer
 from .operator.control import control
 from .operator.health import Checks, NodeHealth
 from .operator.host_metrics import LoopLag
@@ -217,7 +218,10 @@ async def _serving(
         lists.heard.append(use_lists)
         async with (
             trio.open_nursery() as nursery,
-            control(settings, engine.explainer, engine.keepers, following.relays),
+            control(
+                *(settings, engine.explainer, engine.keepers, following.relays),
+                take_in=Importer(engine).take_in,
+            ),
         ):
             nursery.start_soon(following.run, keys[0].key)
             info = partial(described, settings, engine, keys[0].key.pubkey)

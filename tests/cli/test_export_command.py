@@ -1,4 +1,4 @@
-"""export: of a running node, and of one that is stopped under its locks."""
+"""export and import: of a running node, and of one that is stopped under its locks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from purgatory_sync.cli import run_command
 from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.engine.keeping.offline import open_offline
 from purgatory_sync.git.disk.repository import list_refs
+from purgatory_sync.node.importing.importer import Importer
 from purgatory_sync.node.operator.control import control
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.settings import HuntSettings, Settings
@@ -49,7 +50,12 @@ async def node(folder: Path) -> AsyncIterator[PurgatorySync]:
     with trio.fail_after(60):
         async with (
             open_engine(settings) as engine,
-            control(settings, engine.explainer, engine.keepers),
+            control(
+                settings,
+                engine.explainer,
+                engine.keepers,
+                take_in=Importer(engine).take_in,
+            ),
         ):
             yield engine
 
@@ -99,3 +105,39 @@ async def test_b_13_12_a_running_node_and_a_stopped_one_export(
     async with open_offline(settings_in(tmp_path)):
         assert await run(tmp_path, "export", "r", "locked") == 2
         assert "another process uses" in capsys.readouterr().err
+
+
+async def take_in(
+    folder: Path, source: Path, code: int, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    assert await run(folder, "import", str(source)) == code
+    return capsys.readouterr().out.splitlines()
+
+
+async def test_b_13_14_a_running_node_and_a_stopped_one_import(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with node(tmp_path) as engine:
+        await serve(engine)
+        assert await run(tmp_path, "export", "r", "out") == 0
+    for name in ("running", "stopped"):
+        async with node(tmp_path / name):
+            capsys.readouterr()
+            if name == "running":
+                said = await take_in(tmp_path / name, tmp_path / "out", 0, capsys)
+        if name == "stopped":
+            assert await take_in(tmp_path / name, tmp_path / "out", 2, capsys) == []
+            monkeypatch.setenv("NGIT_DOMAIN", "git.example")
+            monkeypatch.setenv("NGIT_HUNT_MIN_FREE_BYTES", "0")
+            said = await take_in(tmp_path / name, tmp_path / "out", 0, capsys)
+        assert said[0] == "git data of r: 1 of the named objects"
+        assert "2 events are served now, 0 wait for git data, 0 were known" in " ".join(said[1:])
+        path = tmp_path / name / "git" / ALICE.npub / "r.git"
+        assert list_refs(path) == {MAIN: STEP.oid}
+    file = tmp_path / "lines"
+    file.write_text("no event\n")
+    assert (await take_in(tmp_path / "stopped", file, 1, capsys))[0].startswith("line 1: ")
+    assert await take_in(tmp_path / "stopped", tmp_path / "none", 2, capsys) == []
+    monkeypatch.setenv("NGIT_HUNT_ALLOW_ADDRESSES", "127.0.0.0/8")
+    assert await run(tmp_path / "stopped", "import", "ws://127.0.0.1:9", "--json") == 3
+    assert "127.0.0.1:9" in json.loads(capsys.readouterr().out)["broken_off"]

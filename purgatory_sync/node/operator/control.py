@@ -1,8 +1,8 @@
 """The operator's door: a Unix socket in the data folder, one JSON document a line (N6).
 
 A request is `{"do": "status"}` or `{"do": "list"}`, or `{"do": …, "name": …}` with `why`, `fate`,
-`hunt`, `remove`, `authority`, `backup`, `purge` or `entries`, or `{"do": "verify", "names": […]}`,
-or `{"do": "export", "name": …, "folder": …}`, or
+`hunt`, `remove`, `authority`, `backup`, `import`, `purge` or `entries`, or
+`{"do": "verify", "names": […]}`, or `{"do": "export", "name": …, "folder": …}`, or
 `{"do": "list-add", "name": …, "names": […]}` (`list-remove`); the answer `{"result": …}` or
 `{"error": "a sentence"}`, with `bad_request` where the request is at fault. How far a
 long one is comes in lines before it: `{"progress": "a sentence"}`. All reasons are told: a user who
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from ..upstream.state.relay_health import RelayStatus
 from .node_status import NodeStatus
 
 Relays = Callable[[], tuple[RelayStatus, ...]]
+TakeIn = Callable[[str, Callable[[str], None]], Awaitable[Any]]
 
 SOCKET: Final = "control.sock"
 MAX_REQUEST_BYTES: Final = 64 * 1024
@@ -49,7 +50,8 @@ class Question:
     """One line of a client.
 
     `name` is an identifier or an event id (`fate`: an event id only, `remove`: npub/identifier,
-    `authority`: either, or empty, `backup`: the path of a folder). `names` are those of
+    `authority`: either, or empty, `backup`: the path of a folder, `import`: that of a folder or
+    file, or a URL). `names` are those of
     repositories (`verify`; none: all), `repair` says whether to repair them; `execute` whether to
     do it (`purge`, of a repository, an npub or an event id), `at_once` whether repositories are
     deleted now; `deleted` asks for those that were (`list`). `entries`, `list-add` and
@@ -68,6 +70,7 @@ class Question:
         "authority",
         "backup",
         "export",
+        "import",
         "purge",
         "verify",
         "entries",
@@ -89,6 +92,10 @@ def _no_relays() -> tuple[RelayStatus, ...]:
     return ()
 
 
+async def _take_in_nothing(named: str, tell: Callable[[str], None]) -> Any:
+    raise ConfigurationError(f"nothing imports {named} here")
+
+
 @attrs.frozen
 class _Desk:
     """Who knows the answers."""
@@ -96,6 +103,7 @@ class _Desk:
     explainer: Explainer
     keepers: Keepers
     relays: Relays
+    take_in: TakeIn
 
 
 @asynccontextmanager
@@ -104,11 +112,13 @@ async def control(
     explainer: Explainer,
     keepers: Keepers,
     relays: Relays = _no_relays,
+    take_in: TakeIn = _take_in_nothing,
 ) -> AsyncIterator[None]:
     """Answer on the socket while the block runs; to be used while the engine holds the folder.
 
     Args:
       relays: how it stands with each relay that is followed, at this moment.
+      take_in: imports what a path or URL names.
 
     Without a data folder (the memory back end) there is no socket; where none can be made the
     node runs all the same. The socket is gone afterwards, however the block ends.
@@ -120,7 +130,7 @@ async def control(
     ours = os.stat(_path(settings))
     try:
         async with trio.open_nursery() as nursery:
-            desk = _Desk(explainer, keepers, relays)
+            desk = _Desk(explainer, keepers, relays, take_in)
             handler = partial(_serve, desk, trio.CapacityLimiter(MAX_CONNECTIONS))
             nursery.start_soon(trio.serve_listeners, handler, [listener])
             yield
@@ -266,6 +276,8 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
         return removed
     if request.do == "backup":
         return await desk.keepers.backup.make(Path(request.name), progress.tell)
+    if request.do == "import":
+        return await desk.take_in(request.name, progress.tell)
     if request.do == "export":
         return await desk.keepers.exporter.export(
             request.name, Path(request.folder), as_bundle=request.bundle, tell=progress.tell
