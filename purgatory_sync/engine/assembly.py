@@ -63,6 +63,7 @@ from .relay_notes import RelayNotes
 from .status.catalogue import Cataloguer
 from .status.explainer import Explainer
 from .status.hourly import Hourly
+from .status.repository_contents import ContentsReader
 from .status.served_recently import ServedRecently
 from .upkeep.catching_up import catch_up
 from .upkeep.expiring import Expirer
@@ -347,7 +348,7 @@ async def _put_together(
     )
     await stack.enter_async_context(client)
     context = _make_context(given, core, releaser, client)
-    context.quotas = quotas
+    context.quotas, context.served = quotas, served
     throttles = _make_throttles(given, context, journal, throttle_journal)
     in_flight = PushesInFlight()
     sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)
@@ -392,6 +393,7 @@ async def _put_together(
         ),
         relay_notes,
         Cataloguer(store, core),
+        ContentsReader(core, served),
         core,
         releaser,
         admission,

@@ -24,6 +24,7 @@ from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
 from .disk_quotas import Quotas
+from .status.served_recently import ServedRecently
 
 log = get_logger(__name__)
 
@@ -35,6 +36,7 @@ class RealSyncContext:
     Attributes:
       our_domain: our host[:port], which is never hunted (B 8.1).
       quotas: the operator's limits of disk space, if there are any.
+      served: is told which URL had data of an event.
     """
 
     core: Core
@@ -43,6 +45,7 @@ class RealSyncContext:
     clock: WallClock
     our_domain: str | None
     quotas: Quotas | None = attrs.field(default=None, init=False)
+    served: ServedRecently = attrs.field(factory=ServedRecently, init=False)
 
     @property
     def _purgatory(self) -> Purgatory:
@@ -177,6 +180,8 @@ class RealSyncContext:
         now = self.clock.now()
         for event_id in event_ids:
             self._purgatory.record_attempt(event_id, url, result, detail, now)
+            if result in (ResultClass.SUCCESS, ResultClass.PARTIAL):
+                self.served.brought(event_id, url)
 
     def watch(self, identifier: str, on_change: Callable[[], None]) -> Watch:
         """An eye on the identifier for as long as it is hunted."""

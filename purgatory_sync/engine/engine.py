@@ -8,7 +8,7 @@ from typing import Literal
 
 import attrs
 
-from ..errors import InvalidKey
+from ..errors import InvalidKey, RepositoryError
 from ..git.disk.layout import UNBORN_HEAD
 from ..git.disk.repository import read_head
 from ..nostr.address import RepositoryId
@@ -24,6 +24,7 @@ from ..release.commit import Core
 from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
 from ..release.repository_sync import awaited_head
+from ..runtime.logger import get_logger
 from ..runtime.net.gate import Gate
 from ..settings import CurationSettings, Settings
 from ..store.protocol import Store
@@ -37,9 +38,11 @@ from .status.catalogue import Cataloguer
 from .status.explainer import Explainer
 from .status.models import Statistics
 from .status.prs_status import REQUESTS_SHOWN, ContributedRepository, ContributedRequest
+from .status.repository_contents import ContentsReader
 from .status.repository_status import RepositoryStatus, repository_status
 
 QUERY_LIMIT = 500
+log = get_logger(__name__)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -68,6 +71,7 @@ class PurgatorySync:
     keepers: Keepers
     relay_notes: RelayNotes
     cataloguer: Cataloguer
+    _contents: ContentsReader
     _core: Core
     _releaser: Releaser
     _admission: Admission
@@ -257,7 +261,14 @@ class PurgatorySync:
         if known is None:
             return None
         data = await self._core.index.data(identifier)
-        return repository_status(known, data, self.settings.service)
+        status = repository_status(known, data, self.settings.service)
+        try:
+            owner, now = known.announcement.owner, self.explainer.clock.now()
+            contents = await self._contents.look(owner, identifier, now)
+        except (RepositoryError, OSError) as error:
+            log.warning("a repository cannot be shown", identifier=identifier, error=str(error))
+            return status
+        return attrs.evolve(status, contents=contents)
 
     async def _known(self, npub: str, identifier: str) -> KnownAnnouncement | None:
         try:

@@ -11,6 +11,7 @@ from ...nostr.authority.who_rules import who_rules
 from ...nostr.keys import encode_npub
 from ...policy.rules.position_words import why_no_authority
 from ...urls import GIT_SCHEMES, names_service, parse_web_url, scheme_of
+from .repository_contents import RepositoryContents
 
 KEYS_SHOWN = 100
 NAME_SHOWN = 200
@@ -49,6 +50,7 @@ class RepositoryStatus:
       scheme: `https` or `http`, as the announcement says of this service; an archived one that
         does not list it: by the service's name.
       rulers: who rules it.
+      contents: what is in it; None where it cannot be read.
       relay: what may stand in a nostr:// URL to find it: a relay URL without `wss://`.
     """
 
@@ -60,6 +62,7 @@ class RepositoryStatus:
     scheme: str
     relay: str
     rulers: Rulers
+    contents: RepositoryContents | None = None
 
 
 def repository_status(

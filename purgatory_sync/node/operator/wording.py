@@ -71,6 +71,16 @@ def span(secs: int) -> str:
     return f"{secs // 86400} d" + (f" {secs % 86400 // 3600} h" if secs % 86400 >= 3600 else "")
 
 
+def size(count: int) -> str:
+    """Bytes in the unit that reads best: `3.4 MiB`."""
+    amount, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
 def words(result: str) -> str:
     """A class of results in words."""
     return _WORDS.get(result, result.replace("_", " "))

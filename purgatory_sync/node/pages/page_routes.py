@@ -16,13 +16,13 @@ from ...engine.status.prs_status import ContributedRepository
 from ...engine.status.repository_status import RepositoryStatus
 from ...nostr.keys import encode_npub
 from ...settings import Network
-from ...urls import PRS, scheme_of
+from ...urls import PRS, extract_domain, scheme_of
 from ..git_http.repository_paths import GitPath, parse_git_path, parse_prs_path
 from ..http.exchange import Exchange
 from ..http.server_stream import VARY_ACCEPT, Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
 from ..upstream.state.relay_health import RelayStatus
-from .public import PublicRepository, public_status
+from .public import PublicRepository, is_public, public_status
 from .rendering import Renderer
 
 Look = Callable[[], Awaitable[EngineStatus]]
@@ -191,11 +191,18 @@ class PageRoutes:
             "repository",
             look.name or look.identifier,
             look=look,
+            source=self._source(look),
             npub=npub,
             clone=f"git clone {shlex.quote(clone)}",
             nostr_clone=f"git clone {shlex.quote(f'nostr://{npub}/{relay}/{name}')}",
             gitworkshop=f"https://gitworkshop.dev/{npub}/{relay}/{name}",
         )
+
+    def _source(self, look: RepositoryStatus) -> str | None:
+        """Where the data of its state came from, if that may be told."""
+        state = look.contents and look.contents.state
+        url = state and state.source
+        return url if url and is_public(extract_domain(url) or "", self._allow) else None
 
     async def _answer(
         self, exchange: Exchange, status: int, page: str, title: str, **values: object

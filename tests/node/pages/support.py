@@ -16,6 +16,12 @@ from purgatory_sync.engine.status.models import (
     HourCounters,
     SourceStatus,
 )
+from purgatory_sync.engine.status.repository_contents import (
+    OnDisk,
+    RefLook,
+    RepositoryContents,
+    StateLook,
+)
 from purgatory_sync.engine.status.repository_status import RepositoryStatus, Rulers
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
@@ -138,6 +144,7 @@ def repository(
     name: str = "A name",
     description: str = "About it",
     rulers: Rulers | None = None,
+    contents: RepositoryContents | None = None,
 ) -> RepositoryStatus:
     return RepositoryStatus(
         ALICE.pubkey,
@@ -148,7 +155,16 @@ def repository(
         "https",
         "git.example:7334",
         rulers or Rulers(None, (ALICE.npub,), (), {}, (), None, None),
+        contents,
     )
+
+
+def contents(*branches: str, source: str | None = None) -> RepositoryContents:
+    looks = tuple(RefLook(name, "a1b2c3d4" * 5, int(NOW) - 3600) for name in branches)
+    tags = (RefLook("v1", "2" * 40, 0),)
+    disk = OnDisk(branches[0], looks, 25, tags, 1, 3_565_158)
+    state = StateLook("e" * 64, ALICE.npub, int(NOW) - 7200, NOW - 60, source)
+    return RepositoryContents(NOW, disk, state, {"state": 2, "pull request": 0})
 
 
 def catalogue(*names: str) -> Catalogue:

@@ -18,6 +18,7 @@ from .support import (
     ALICE,
     HOSTILE,
     catalogue,
+    contents,
     domain,
     event,
     hours,
@@ -52,7 +53,12 @@ def app() -> App:
         relays=[relay("wss://r.example/" + LONG), relay("wss://b.example", connected=False)],
         hours=hours(domain=f"{'s' * 60}.example"),
     )
-    hosted = repository(LONG[:200], name=HOSTILE + LONG, description=f"{HOSTILE} {LONG}\n\u202e")
+    hosted = repository(
+        LONG[:200],
+        name=HOSTILE + LONG,
+        description=f"{HOSTILE} {LONG}\n\u202e",
+        contents=contents("main", LONG),
+    )
     settings = RelaySettings(name=f"{HOSTILE}{LONG}", description=LONG)
     pages = make_pages(look, hosted, settings, catalogue(HOSTILE, LONG, "repo"))
     return App(lambda: make_info(settings), GitEndpoint(nothing_hosted, 1), pages, None)

@@ -20,7 +20,7 @@ from purgatory_sync.testing.events import Author
 
 from ..relay.test_nip11 import make_info
 from ..support import served, talk
-from .support import ALICE, HOSTILE, catalogue, make_pages, node, repository
+from .support import ALICE, HOSTILE, catalogue, contents, make_pages, node, repository
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -225,6 +225,30 @@ async def test_b_6_4_the_landing_page_is_escaped(autojump_clock: trio.testing.Mo
     assert "<script" not in body
     assert "<title>&lt;b&gt;&amp;</title>" in body
     assert "served here" not in body
+
+
+async def test_b_6_4_a_repository_shows_what_is_in_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    seen = contents("main", HOSTILE, source="https://far.example/x.git")
+    hosted = repository(contents=seen)
+    _, _, body = await ask(make_pages(hosted=hosted), f"/{ALICE.npub}/repo.git")
+    assert "<script" not in body
+    for line in (
+        '<h3>Branches <span class="soft">(25, of them 2)</span></h3>',
+        '<bdi>main</bdi> <code>a1b2c3d4</code> <span class="kind">HEAD</span>',
+        ">1 h ago</time>",
+        "<bdi>v1</bdi> <code>22222222</code></li>",
+        f"State by {ALICE.npub}, made",
+        "its data came from <bdi>https://far.example/x.git</bdi>",
+        "3.4 MiB on this disk. 2 states held for it",
+    ):
+        assert line in body
+    for source in ("http://10.2.0.1/x.git", "http://[::1]/x.git"):
+        inside = repository(contents=contents("main", source=source))
+        _, _, body = await ask(make_pages(hosted=inside), f"/{ALICE.npub}/repo.git")
+        assert source not in body
+        assert "is not known any more" in body
 
 
 async def test_b_6_4_the_landing_page_lists_the_newest(
