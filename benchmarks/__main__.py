@@ -16,6 +16,7 @@ from purgatory_sync.node.process.heap import spare_the_collector
 
 from . import (
     authority,
+    backups,
     clones,
     connections,
     engine,
@@ -51,6 +52,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "prs-clones": prs_clones.measure_prs_clones,
     "connections": connections.measure_connections,
     "verify": verifying.measure_verify,
+    "backup": backups.measure_backup,
     "hung": trouble.measure_hung,
     "busy": trouble.measure_busy,
     "three-sources": trouble.measure_three_sources,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 import attrs
+import httpx
 from websockets.sync.client import connect
 
 from purgatory_sync.nostr.event import Event, encode_event
@@ -223,3 +224,24 @@ class Watcher:
 def clean(folder: Path) -> None:
     """Remove a folder of a benchmark."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_ready(port: int) -> None:
+    """Wait until the node at a port is ready; raises TimeoutError."""
+    deadline = time.monotonic() + START_SECS
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError("the node does not answer")
+
+
+def spent_by(pid: int) -> tuple[float, float]:
+    """Processor seconds of a process, and of its children that ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system, of_children, system_of_children = map(int, fields[11:15])
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (user + system) / ticks, (of_children + system_of_children) / ticks

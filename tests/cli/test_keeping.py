@@ -125,6 +125,7 @@ async def test_b_9_who_only_looks_leaves_an_older_store_to_its_version(
             "DROP TABLE upload; DROP TABLE list_entry; DROP TABLE overdue; DROP TABLE server_note;"
             " ALTER TABLE made DROP COLUMN ending;"
             " DROP INDEX tombstone_by_end; ALTER TABLE tombstone DROP COLUMN ends;"
+            " ALTER TABLE tombstone DROP COLUMN used;"
             " UPDATE meta SET value = '2' WHERE key = 'schema';"
         )
     files = set(os.listdir(tmp_path / "relay"))

@@ -136,13 +136,14 @@ class Backup:
         repositories = self.core.repositories
         named = await blocking(self._place, repositories.all_named)
         by_identifier = sorted((identifier, owner) for owner, identifier in named)
-        done = 0
+        done, step = 0, max(1, len(named) // 100)
         for identifier, group in groupby(by_identifier, key=lambda each: each[0]):
             paths = [repositories.path(owner, identifier) for _, owner in group]
             async with self.releaser.hold(identifier):
                 await blocking(self._place, self._copy_all, paths, part)
             done += len(paths)
-            tell(f"{done} of {len(named)} repositories")
+            if done % step < len(paths):
+                tell(f"{done} of {len(named)} repositories")
         for identifier, path in await blocking(self._place, all_contributed, self._git_data):
             async with self.releaser.hold(identifier):
                 await blocking(self._place, self._copy_all, [path], part)
