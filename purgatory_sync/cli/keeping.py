@@ -14,6 +14,9 @@ from rich.text import Text
 from ..engine.keeping.backup_restore import restore_backup
 from ..engine.keeping.keepers import Keepers
 from ..engine.keeping.offline import open_offline
+from ..errors import ConfigurationError, InvalidKey
+from ..nostr.address import is_hex_key
+from ..nostr.keys import decode_npub, encode_npub
 from ..settings import Settings
 from ..settings_loader import load_settings
 from .asking import Asker, NoNode
@@ -52,20 +55,35 @@ def _list(
     deleted: Annotated[
         bool, Parameter(negative=(), help="Those that were deleted and are kept for a time.")
     ] = False,
+    owner: Annotated[
+        str | None, Parameter(help="Only those of this key: npub1… or hex.", show_default=False)
+    ] = None,
     json: AsJson = False,
     relay_data_path: Folder = None,
     git_data_path: GitFolder = None,
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
+    npub = _npub_of(owner) if owner is not None else None
     if deleted:
         kept = ask_or_open(
             settings, Asker.list_deleted, lambda keepers: keepers.caretaker.deleted(), looks=True
         )
+        kept = tuple(each for each in kept if npub in (None, each.npub))
         print_json(kept) if json else print_text(tell_deleted(kept))
         return 0
     listed = ask_or_open(settings, Asker.list, lambda keepers: keepers.caretaker.list(), looks=True)
+    listed = tuple(each for each in listed if npub in (None, each.npub))
     print_json(listed) if json else print_text(tell_repositories(listed))
     return 0
+
+
+def _npub_of(owner: str) -> str:
+    try:
+        return encode_npub(owner if is_hex_key(owner) else decode_npub(owner))
+    except InvalidKey as error:
+        raise ConfigurationError(
+            f"--owner {owner} is no key: write npub1… or 64 hex digits ({error})"
+        ) from error
 
 
 def _remove(

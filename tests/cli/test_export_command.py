@@ -94,6 +94,33 @@ async def export(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) ->
     assert not (folder / "s").exists()
 
 
+async def look(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run(folder, "list", "--json", "--owner", ALICE.npub) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["refs"], told["state_at"]) == (1, events.SOME_TIME)
+    assert told["size"] > 100
+    assert told["lags"] == "a newer state waits for its data"
+    assert await run(folder, "list", "--owner", "2" * 64) == 0
+    assert capsys.readouterr().out.startswith("0 repositories")
+    assert await run(folder, "list") == 0
+    assert " 1 refs, " in (said := " ".join(capsys.readouterr().out.split()))
+    assert "lags: a newer state waits for its data" in said
+    assert await run(folder, "list", "--owner", "x") == 2
+    assert "--owner x is no key" in capsys.readouterr().err
+
+
+async def test_list_shows_refs_bytes_state_and_what_lags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with node(tmp_path) as engine:
+        await serve(engine)
+        newer = events.state(ALICE, "r", {MAIN: "12" * 20}, created_at=events.SOME_TIME + 9)
+        assert (await engine.offer(newer, "user")).accepted
+        capsys.readouterr()
+        await look(tmp_path, capsys)
+    await look(tmp_path, capsys)
+
+
 async def test_b_13_12_a_running_node_and_a_stopped_one_export(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

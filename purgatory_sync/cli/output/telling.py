@@ -97,6 +97,12 @@ def tell_repositories(listed: Sequence[ListedRepository]) -> Text:
         line.append(_STANDINGS[each.standing], style="green" if each.standing == "served" else "")
         made = "made here" if each.made else "adopted"
         line.append(f", {made}, {'with data' if each.has_data else 'empty'}")
+        if each.refs:
+            line.append(f", {each.refs} refs, {each.size} bytes")
+        if each.state_at is not None:
+            line.append(f", state of {utc(each.state_at)}")
+        if each.lags is not None:
+            line.append(f", lags: {plain(each.lags)}", style="yellow")
         if each.problem is not None:
             line.append(f": {plain(each.problem)}", style="red")
         lines.append(line)

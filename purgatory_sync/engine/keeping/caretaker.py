@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,10 @@ import attrs
 
 from ...errors import InvalidKey, RepositoryError
 from ...git.disk.layout import local_failure, require_format
+from ...git.disk.repository import list_refs
 from ...nostr.authority.repository_data import Standing
 from ...nostr.keys import decode_npub, encode_npub
+from ...policy.push import ALIGNED
 from ...release.commit import Core
 from ...release.index.repositories import Repositories
 from ...release.index.retained_repositories import RetainedRepositories
@@ -39,6 +42,10 @@ class ListedRepository:
       has_data: whether it has branches or tags.
       standing: of its announcement; `expired`: no data came in time, `none`: there is none.
       problem: why it cannot be used, or what the last verification found, or None.
+      refs: how many it has.
+      size: bytes of its files; those that others have by hard links too count.
+      state_at: `created_at` of the state that rules it, Unix seconds; None where none does.
+      lags: in what it is not as the newest state says, or None.
     """
 
     npub: str
@@ -47,6 +54,10 @@ class ListedRepository:
     has_data: bool
     standing: Literal["served", "held", "expired", "none"]
     problem: str | None = None
+    refs: int = 0
+    size: int = 0
+    state_at: int | None = None
+    lags: str | None = None
 
 
 @attrs.frozen
@@ -187,9 +198,34 @@ class Caretaker:
         path = repositories.path(owner, identifier)
         note = self.core.ledger.made(owner, identifier)
         made, has_data, problem = await repositories.run(_judge, repositories, path, note)
+        refs, size = await repositories.run(_measure, path, problem is None)
         standing = _STANDINGS[known.standing] if known is not None and hosted else "none"
-        problem = problem or self.record.problem(f"{encode_npub(owner)}/{identifier}")
-        return ListedRepository(encode_npub(owner), identifier, made, has_data, standing, problem)
+        lags = None
+        if known is not None and known.standing is Standing.SERVED and problem is None:
+            lags = await self._lags(owner, identifier, refs)
+        state = (await index.ruling_states(identifier)).get(owner)
+        npub = encode_npub(owner)
+        return ListedRepository(
+            *(npub, identifier, made, has_data, standing),
+            problem=problem or self.record.problem(f"{npub}/{identifier}"),
+            refs=len(refs),
+            size=size,
+            state_at=state.event.created_at if state is not None else None,
+            lags=lags,
+        )
+
+    async def _lags(self, owner: str, identifier: str, refs: Mapping[str, str]) -> str | None:
+        index = self.core.index
+        members = (await index.data(identifier)).maintainer_set(owner)
+        state = (await index.ruling_states(identifier)).get(owner)
+        for held in self.core.purgatory.find_state(identifier):
+            newer = state is None or held.event.order > state.event.order
+            if newer and held.state.author in members:
+                return "a newer state waits for its data"
+        aligned = {name: oid for name, oid in refs.items() if name.startswith(ALIGNED)}
+        if state is not None and aligned != state.refs:
+            return "refs are not as its state says"
+        return None
 
 
 def _judge(
@@ -202,6 +238,14 @@ def _judge(
         return made, repositories.has_data(path), None
     except (RepositoryError, OSError) as error:
         return made, True, str(error)
+
+
+def _measure(path: Path, usable: bool) -> tuple[dict[str, str], int]:
+    """Its refs, none where it cannot be used, and its bytes."""
+    try:
+        return (list_refs(path) if usable else {}), folder_bytes(path)
+    except (RepositoryError, OSError):
+        return {}, 0  # gone meanwhile, or damaged: `_judge` tells what is wrong
 
 
 def _parse(name: str) -> tuple[str, str]:
