@@ -20,7 +20,8 @@ from ..disk.layout import objects_dir, require_format
 from ..disk.object_lookup import existing
 from ..disk.repository import create_bare
 from ..ingest.index_git import find_git, git_environment
-from .repacking import failure, run_git
+from .repacking import run_git
+from .repository_export import what_git_said
 
 _MEMORY_BYTES: Final = 4 << 30
 _CPU_SECS: Final = 3600
@@ -66,7 +67,7 @@ def pack_of(source: Path, oids: Collection[str], scratch: Path) -> GivenPack | N
     result = run_git(command, env, "".join(f"{oid}\n" for oid in sorted(there)), limits, scratch)
     name = result.stdout.decode(errors="replace").strip()
     if result.returncode or not name:
-        raise RepositoryError(f"{source} cannot be read: {failure('pack its objects', result)}")
+        raise RepositoryError(f"{source} could not be packed: {what_git_said(result)}")
     return GivenPack(Path(f"{base}-{name}.pack"))
 
 

@@ -66,12 +66,19 @@ def _git(arguments: Sequence[str], source: Path, scratch: Path) -> ChildResult:
     except OSError as error:
         raise RepositoryError(f"git cannot be started: {error.strerror}") from error
     if result.returncode:
-        said = " ".join(result.stderr.decode(errors="replace").split())[-_SAID_BYTES:]
+        said = what_git_said(result)
         raise RepositoryError(
-            f"git could not write the export (it ended with {result.returncode}): {said}; nothing"
-            " was left: see to owner and free space of the folder, then export again"
+            f"git could not write the export: {said}; nothing was left: see to owner and free space"
+            " of the folder, then export again"
         )
     return result
+
+
+def what_git_said(result: ChildResult) -> str:
+    """Why it failed, in one line: advice on its settings is of no use to operators."""
+    lines = result.stderr.decode(errors="replace").splitlines()
+    said = " ".join(line.strip() for line in lines if not line.startswith("hint:"))
+    return said[-_SAID_BYTES:].strip() or f"it ended with {result.returncode}"
 
 
 def _room_for(source: Path) -> int:
