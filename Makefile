@@ -11,7 +11,7 @@ run: .venv/run
 demo: .venv/run
 	$(BIN)/python -m purgatory_sync.demo
 
-test: unit .venv/isomorphic.made
+test: unit .venv/isomorphic.made .venv/axe.made
 	$(BIN)/python -m pytest -m real -n auto --maxprocesses 4 --dist loadfile
 
 unit: .venv/dev
@@ -70,6 +70,14 @@ lock:
 	cp tests/node/git_http/isomorphic/package.json tests/node/git_http/isomorphic/package-lock.json .venv/isomorphic/
 	if npm ci --prefix .venv/isomorphic --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
 	else echo "isomorphic-git is not installed: its tests are skipped" >&2; fi
+
+# axe-core looks at the pages in Chromium; skipped where it cannot be installed.
+AXE := tests/node/pages/axe
+.venv/axe.made: .venv/made $(AXE)/package.json $(AXE)/package-lock.json
+	mkdir -p .venv/axe
+	cp $(AXE)/package.json $(AXE)/package-lock.json .venv/axe/
+	if npm ci --prefix .venv/axe --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
+	else echo "axe-core is not installed: its test is skipped" >&2; fi
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from functools import partial
 from hashlib import sha256
@@ -68,6 +69,8 @@ class Renderer:
         style, script = (
             loader.get_source(self._templates, name)[0] for name in ("style.css", "refresh.js")
         )
+        # Every page has all of the style: its lines need no indentation there.
+        style = re.sub(r"\s*\n\s*", "\n", style).strip()
         self.icon = loader.get_source(self._templates, "icon.svg")[0].encode()
         self._templates.globals.update(
             service=service,
