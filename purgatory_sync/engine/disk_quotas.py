@@ -75,6 +75,11 @@ class Quotas:
             raise OverQuota(over, size)
         self._received[receiver] = repository, size
 
+    def hand_over(self, receiver: object, other: object) -> None:
+        """What a receiver has is another's from now on: it counts once, and still fits."""
+        if (had := self._received.pop(receiver, None)) is not None:
+            self._received[other] = had
+
     def give_back(self, receiver: object) -> None:
         """It receives no more."""
         self._received.pop(receiver, None)

@@ -23,7 +23,7 @@ from purgatory_sync.testing.events import Author
 
 from ..git.local_repos import Step, history
 from ..world import NOW, World
-from .pushes.pushing_support import MAIN, OWNER, TARGET, pack, pusher_of
+from .pushes.pushing_support import MAIN, OWNER, TARGET, pack, pack_of, pusher_of
 from .test_context import MIRROR, context
 
 pytestmark = pytest.mark.real
@@ -88,6 +88,15 @@ async def test_b_13_11_a_push_beyond_a_limit_is_refused_and_nothing_goes(
     assert (quotas._received, bytes_of(world)) == ({}, used)
     await push(world, await limited(world, **{limit: used * 3}), STEPS[1:], NOW - 40)
     assert world.refs(OWNER) == {MAIN: STEPS[1].oid}
+
+
+async def test_b_13_11_what_is_received_counts_once_when_it_is_proven(world: World) -> None:
+    await world.announce(OWNER)
+    size = len(pack_of([each for step in STEPS for each in step.objects]))
+    quotas = await limited(world, max_bytes=size + 10)
+    await push(world, quotas, STEPS)
+    assert world.refs(OWNER) == {MAIN: STEPS[-1].oid}
+    assert quotas._received == {}
 
 
 async def test_b_13_11_what_only_moves_refs_is_taken(world: World) -> None:

@@ -12,6 +12,9 @@ class Room(Protocol):
     def require(self, receiver: object, repository: Path, size: int) -> None:
         """Let a receiver have so many bytes in all for a repository; raises OverQuota."""
 
+    def hand_over(self, receiver: object, other: object) -> None:
+        """What a receiver has is another's from now on; never refused."""
+
     def give_back(self, receiver: object) -> None:
         """It receives no more; nothing to do the second time."""
 

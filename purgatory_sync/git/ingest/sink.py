@@ -184,8 +184,7 @@ class PackSink:
     def _hand_over(self, proven: Quarantined) -> None:
         """What was received counts until it joined or was discarded."""
         if self._ingest.room is not None:
-            self._ingest.room.require(proven, self._repository, self._bytes)
-            self._ingest.room.give_back(self)
+            self._ingest.room.hand_over(self, proven)
             proven.room = self._ingest.room
 
     async def _prove(
