@@ -75,7 +75,7 @@ class Upload:
       owner: hex key in the path, which proves nothing: every client may push there.
       oid: what it points at.
       at: Unix seconds of the end of the push.
-      size: bytes that its push added there; of a push of several refs the first has them all.
+      size: bytes that its push added there; of a push of several refs one that waits has them all.
       address: the client's network (of IPv6 the /64), by which its budget is kept.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+import attrs
 import trio
 
 from ..errors import AttemptFailed, RepositoryError
@@ -41,7 +42,8 @@ async def settle_uploads(
         target = RepositoryId(row.owner, row.identifier)
         met = pr is not None and unmet(pr, row.oid, target, prs.service) is None
         (claimed if met else others).append(row)
-    await _forget(core, claimed)
+    for row in claimed:
+        await _forget(core, row, _heir(core, row, claimed, of_push=True))
     for row in others:
         log.info("not what its event says", event_id=event_id, identifier=row.identifier)
     await _end(core, prs, others, pr)
@@ -61,7 +63,7 @@ async def end_uploads(core: Core, rows: Sequence[Upload]) -> None:
 
 async def _end(core: Core, prs: PrsFolder, rows: Sequence[Upload], pr: PullRequest | None) -> None:
     """The refs, then the rows: what a crash leaves is a row without a ref, which ends."""
-    run = core.repositories.run
+    run, heirs = core.repositories.run, dict[RepositoryId, Upload]()
     with trio.CancelScope(shield=True):
         for row in rows:
             target = RepositoryId(row.owner, row.identifier)
@@ -70,18 +72,65 @@ async def _end(core: Core, prs: PrsFolder, rows: Sequence[Upload], pr: PullReque
                 commit = pr.commit  # the ref may name that by now
             if target in prs:
                 await run(drop_refs, prs.path(target), {f"{NOSTR}{row.event_id}": commit})
-            await _forget(core, [row])
+            if (heir := await _forget(core, row, _heir(core, row, rows))) is not None:
+                heirs[target] = heir
         for target in {RepositoryId(row.owner, row.identifier): None for row in rows}:
+            before = prs.size(target)
             try:
                 await run(prs.compact, target)
                 if target in prs:
                     await run(core.repositories.note_left, prs.path(target))
             except (RepositoryError, AttemptFailed, OSError) as error:
                 log.warning("not freed", path=str(prs.path(target)), error=str(error))
+            if (heir := heirs.get(target)) is not None:
+                await _give_back(core, heir, before - prs.size(target))
 
 
-async def _forget(core: Core, rows: Sequence[Upload]) -> None:
-    if rows:
-        await core.ledger.apply(Change(forget_uploads=rows))
-        for row in rows:
-            core.purgatory.uploads.remove(row)
+def _heir(
+    core: Core, row: Upload, leaving: Collection[Upload], *, of_push: bool = False
+) -> Upload | None:
+    """A ref that waits on below the path: bytes that no event names are its own then (B 12.8).
+
+    Args:
+      leaving: which do not wait on.
+      of_push: only one that came with the same push.
+    """
+    keys = {each.key for each in leaving}
+    waiting = [
+        each
+        for each in core.purgatory.uploads.of_repository(RepositoryId(row.owner, row.identifier))
+        if each.key not in keys and (not of_push or _push_of(each) == _push_of(row))
+    ]
+
+    def nearness(each: Upload) -> tuple[bool, bool]:
+        return _push_of(each) == _push_of(row), each.address == row.address
+
+    return max(waiting, key=nearness, default=None)
+
+
+def _push_of(row: Upload) -> tuple[float, str]:
+    return row.at, row.address
+
+
+async def _forget(core: Core, row: Upload, heir: Upload | None) -> Upload | None:
+    """Forget one, and let another have its bytes in the same transaction; the other as it is then.
+
+    Otherwise they would count for the key of the path, which had no part in it.
+    """
+    uploads, kept = core.purgatory.uploads, None
+    if heir is not None and row.size:
+        kept = attrs.evolve(heir, size=heir.size + row.size)
+    changed = [] if kept is None else [kept]
+    await core.ledger.apply(Change(forget_uploads=[row], uploads=changed))
+    uploads.remove(row)
+    for each in changed:
+        uploads.add(each)
+    return kept
+
+
+async def _give_back(core: Core, heir: Upload, freed: int) -> None:
+    """So many bytes that it was given are gone."""
+    if freed > 0:
+        less = attrs.evolve(heir, size=max(heir.size - freed, 0))
+        await core.ledger.apply(Change(uploads=[less]))
+        core.purgatory.uploads.add(less)

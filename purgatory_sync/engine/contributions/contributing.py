@@ -253,12 +253,13 @@ class Contributor:
 
         def judge(size: int) -> None:
             nonlocal taken
+            if not verdict.refs:
+                return  # nothing of it is kept
             self.reserved.add(size - taken, unclaimed=unclaimed, whose=whose)
             taken = size
-            if verdict.refs:
-                use = self.prs.use(self.core.purgatory.uploads, target, address)
-                use = self._with_reserved(use, target, address)
-                require_room(use, self.settings.prs, 0, unclaimed=unclaimed)
+            use = self.prs.use(self.core.purgatory.uploads, target, address)
+            use = self._with_reserved(use, target, address)
+            require_room(use, self.settings.prs, 0, unclaimed=unclaimed)
 
         try:
             yield CountedPack(read, self.settings.prs.max_pack_bytes, judge)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 import pytest
 import trio
@@ -21,8 +23,17 @@ from purgatory_sync.settings import CurationSettings, PrsSettings, PurgatorySett
 
 from ...git.local_repos import history
 from ...world import SERVICE, World
-from ..pushes.pushing_support import pack_of, pieces
-from .support import ADDRESS, CONTRIBUTOR, HERE, OWNER, Contributing, contributing, request
+from ..pushes.pushing_support import pack, pack_of, pieces
+from .support import (
+    ADDRESS,
+    CONTRIBUTOR,
+    HERE,
+    OWNER,
+    STRANGER,
+    Contributing,
+    contributing,
+    request,
+)
 
 OTHER, THIRD = "5" * 64, "6" * 64
 ELSEWHERE = "198.51.100.1"
@@ -165,3 +176,47 @@ def test_b_12_8_what_events_name_is_limited_by_author() -> None:
         why_full(PrsUse(bytes=(50 << 30) - 4), settings, 5, unclaimed=False) or ""
     )
     assert CONTRIBUTOR.pubkey == HERE.owner
+
+
+async def test_b_12_8_a_push_that_adds_nothing_does_not_count_for_the_key(
+    here: Contributing, autojump_clock: MockClock
+) -> None:
+    steps = history(2)
+    await here.push(steps, OTHER)
+    go_on, came = trio.Event(), 0
+
+    async def again() -> bytes:
+        nonlocal came
+        came += 1
+        if came == 1:
+            return HEADER + bytes(60_000)
+        await go_on.wait()
+        return b""
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(here.push, steps, OTHER, read=again))
+        await wait_all_tasks_blocked()
+        assert not here.contributor.reserved.total(unclaimed=False)
+        assert not here.contributor.reserved.total(unclaimed=True)
+        go_on.set()
+
+
+async def test_b_12_8_bytes_count_for_the_address_while_another_ref_needs_them(
+    world: World, autojump_clock: MockClock
+) -> None:
+    here, steps = contributing(world), history(2)
+    event = request(steps[-1].oid, author=STRANGER)
+    changes = {f"refs/nostr/{each}": steps[-1].oid for each in sorted((event.id, OTHER))}
+    await here.contributor.receive(HERE, changes, pack(steps), ADDRESS)
+    size = here.prs.size(HERE)
+    await here.world.announce(OWNER)
+    await here.world.offer(event)  # its signer is not the key of the path: that ref ends
+    assert list(here.refs()) == [f"refs/nostr/{OTHER}"]
+    use = here.prs.use(here.world.purgatory.uploads, HERE, ADDRESS)
+    assert (use.bytes, use.bytes_of_author) == (0, 0)
+    assert use.unclaimed_bytes_of_address == here.prs.size(HERE) == size
+    rows = (await here.world.store.load()).uploads
+    assert [each.size for each in rows] == [size]
+    again = await here.start_again()
+    use = again.prs.use(here.world.purgatory.uploads, HERE, ADDRESS)
+    assert use.unclaimed_bytes_of_address == size
