@@ -133,7 +133,7 @@ def _filled(core: Core, promoted: Sequence[HeldEvent]) -> list[Made]:
             made = core.ledger.made(owner, identifier)
             if not core.repositories.exists(owner, identifier):
                 notes.append(Made(owner, identifier, ""))
-            elif made is not None:
+            elif made is not None and made.token:  # without one it was found (B 2.7)
                 notes.append(attrs.evolve(made, filled=True))
     return notes
 

@@ -11,6 +11,7 @@ from ..git.disk.layout import local_failure
 from ..runtime.logger import get_logger
 from ..store.protocol import Change, Made
 from .commit import Core
+from .index.repositories import Repositories
 from .index.retained_repositories import DeletedRepository, RetainedRepositories
 from .retiring import last_retained, remove_if_empty, take_back
 
@@ -37,8 +38,8 @@ async def make_repository(core: Core, owner: str, identifier: str, *, served: bo
       StoreError: nothing was made.
     """
     planned = await plan_repository(core, owner, identifier, served=served)
-    if planned.notes:
-        await core.ledger.apply(Change(made=planned.notes))
+    if planned.notes or planned.forget:
+        await core.ledger.apply(Change(made=planned.notes, forget_made=planned.forget))
     await make_planned(core, planned)
 
 
@@ -48,8 +49,9 @@ class Planned:
 
     Attributes:
       token: by which it is known again.
-      notes: what the store must have before it is made.
+      notes, forget: what the store must have, and have no more, before it is made.
       deleted: what is brought back instead of making one (B 13.10).
+      served: whether its announcement is.
     """
 
     owner: str
@@ -57,6 +59,8 @@ class Planned:
     token: str
     notes: tuple[Made, ...]
     deleted: DeletedRepository | None = None
+    forget: tuple[Made, ...] = ()
+    served: bool = False
 
 
 async def plan_repository(
@@ -71,20 +75,38 @@ async def plan_repository(
       RepositoryError: it cannot be removed; nothing was changed.
       StoreError: as `Ledger.apply`.
     """
-    token, notes, deleted = new_token(), tuple[Made, ...](), None
+    token, deleted = new_token(), None
+    notes = forget = tuple[Made, ...]()
     note = core.ledger.made(owner, identifier)
     if note is not None and note.ending:
         await _remove(core, note)  # what is announced now is another one
         note = None
     if core.repositories.exists(owner, identifier):
         # Without a token it says nothing of what is there, which was found.
-        if served and note is not None and note.token and not note.filled:
+        if note is not None and note.found:
+            forget = (note,)  # what was to be taken out is announced again
+        elif served and note is not None and note.token and not note.filled:
             notes = (attrs.evolve(note, filled=True),)
     elif (deleted := await last_retained(core, owner, identifier)) is None:
         notes = (Made(owner, identifier, token, served),)
-    elif note is not None and not note.filled:
-        notes = (attrs.evolve(note, filled=True),)
-    return Planned(owner, identifier, token, notes, deleted)
+    elif note is not None:
+        back = await core.repositories.run(_note_back, core.repositories, deleted, note)
+        if back is None:
+            forget = (note,)
+        elif back != note:
+            notes = (back,)
+    return Planned(owner, identifier, token, notes, deleted, forget, served)
+
+
+def _note_back(repositories: Repositories, deleted: DeletedRepository, note: Made) -> Made | None:
+    """The note of a deleted repository that comes back; None where it counts as found from then on.
+
+    It is no empty one, and may be another than the one that was made last by its name.
+    """
+    path = deleted.retained.path
+    if note.found or not (token := repositories.token_of(path)):
+        return note if repositories.is_noted(path, note) else None
+    return Made(note.owner, note.identifier, token, filled=True)
 
 
 async def make_planned(core: Core, planned: Planned) -> None:
@@ -92,11 +114,15 @@ async def make_planned(core: Core, planned: Planned) -> None:
 
     Raises:
       RepositoryError: the disk refuses, or what is there cannot be used.
+      StoreError: nothing was made.
     """
-    repositories = core.repositories
-    if planned.deleted is not None and await take_back(core, planned.deleted):
-        return
-    await repositories.run(repositories.create, planned.owner, planned.identifier, planned.token)
+    repositories, owner, identifier = core.repositories, planned.owner, planned.identifier
+    if planned.deleted is not None:
+        if await take_back(core, planned.deleted):
+            return
+        made = Made(owner, identifier, planned.token, planned.served)
+        await core.ledger.apply(Change(made=[made]))
+    await repositories.run(repositories.create, owner, identifier, planned.token)
 
 
 async def remove_made_empty(core: Core, owner: str, identifier: str) -> None:

@@ -55,7 +55,7 @@ async def _bring_contributed(core: Core, concern: Concern, pr: PullRequest) -> N
     """From below `/prs/` into the announced repositories (B 12.6); counted, failed or not."""
     copies = Counter[str]() if core.repositories.prs is None else core.repositories.prs.copies
     try:
-        await core.repositories.run(bring_contributed, concern, pr)
+        await core.repositories.run(bring_contributed, core.repositories, concern, pr)
     except BaseException:
         copies["failed"] += 1
         raise

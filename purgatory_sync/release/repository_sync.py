@@ -94,7 +94,7 @@ def bring_pull_request(repositories: Repositories, targets: Sequence[Path], pr: 
     return moved
 
 
-def bring_contributed(concern: Concern, pr: PullRequest) -> None:
+def bring_contributed(repositories: Repositories, concern: Concern, pr: PullRequest) -> None:
     """The commit from below `/prs/` into every announced repository, and named where it came from.
 
     Raises:
@@ -102,7 +102,11 @@ def bring_contributed(concern: Concern, pr: PullRequest) -> None:
     """
     holding = [path for path in concern.contributed if present_oids(path, (pr.commit,))]
     for target in concern.repositories:
-        if not copy_commit(holding, target, pr.commit) and holding:
+        try:
+            copied = copy_commit(holding, target, pr.commit)
+        finally:  # a part of it may be there
+            repositories.changed(target)
+        if not copied and holding:
             raise RepositoryError(f"{pr.commit} could not be copied to {target}")
     for path in holding:
         kind = object_types(path, (pr.commit,)).get(pr.commit)

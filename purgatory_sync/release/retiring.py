@@ -22,7 +22,8 @@ log = get_logger(__name__)
 async def retire(core: Core, owner: str, identifier: str) -> None:
     """Take a repository out of service when no announcement of its owner is here, held or served.
 
-    Only one that was made here: what was found stays at its place. One without data goes for good.
+    Only one that was made here, or that a purge names: what was found stays at its place. One
+    without data goes for good.
     The caller holds the identifier's lock. What fails is logged; a start, and every day, it is
     tried again.
     """
@@ -34,7 +35,7 @@ async def retire(core: Core, owner: str, identifier: str) -> None:
     try:
         if owner in (await core.index.data(identifier)).known:
             return
-        if not await core.repositories.run(_is_ours, core.repositories, made):
+        if not await core.repositories.run(_may_leave, core.repositories, made):
             return
         if not await remove_if_empty(core, made):
             await put_away(core, made, core.retires())
@@ -67,8 +68,21 @@ async def remove_if_empty(core: Core, made: Made) -> bool:
         return False
     if not await repositories.run(repositories.remove_made_empty, owner, identifier, made.token):
         return False
-    await core.ledger.apply(Change(forget_made=[made]))
+    await forget_note(core, made)
     return True
+
+
+async def forget_note(core: Core, made: Made) -> None:
+    """Forget who made a repository that is gone, unless a deleted one of its name is kept.
+
+    Without a note that would never leave (B 13.10).
+
+    Raises:
+      RepositoryError: the disk cannot be read.
+      StoreError: nothing was changed.
+    """
+    if await last_retained(core, made.owner, made.identifier) is None:
+        await core.ledger.apply(Change(forget_made=[made]))
 
 
 async def last_retained(core: Core, owner: str, identifier: str) -> DeletedRepository | None:
@@ -110,10 +124,10 @@ def _drop(path: Path, ids: list[str]) -> None:
     drop_refs(path, {f"{NOSTR}{each}": None for each in ids})
 
 
-def _is_ours(repositories: Repositories, made: Made) -> bool:
-    """Whether what is there is what the note means; without a token it says so by `filled`."""
+def _may_leave(repositories: Repositories, made: Made) -> bool:
+    """Whether what is there is what the note means, or was to be taken out by the operator."""
     path = repositories.path(made.owner, made.identifier)
-    return repositories.was_made(path, made.token) if made.token else made.filled
+    return made.found or repositories.is_noted(path, made)
 
 
 async def _has_requests(core: Core, made: Made) -> bool:

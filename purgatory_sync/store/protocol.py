@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import attrs
 
@@ -65,6 +65,9 @@ class DomainRow:
     resting_until: float | None = None
 
 
+FOUND: Final = "found"
+
+
 @attrs.frozen
 class Made:
     """A repository that was made for an announcement, so that it is not mistaken for another.
@@ -72,7 +75,7 @@ class Made:
     Attributes:
       owner: hex key of the repository's owner.
       token: what was written into that very repository when it was made; empty where that is not
-        known.
+        known (noted by an older version, or it is not here); FOUND for one that was never made.
       filled: whether its announcement was ever served: then its data is not ours to delete (B 2.7).
       ending: its owner vanished, and it is to be removed, made here or found (B 5.2).
     """
@@ -82,6 +85,11 @@ class Made:
     token: str
     filled: bool = False
     ending: bool = False
+
+    @property
+    def found(self) -> bool:
+        """Whether it was found: only the operator's word takes it out (B 13.8)."""
+        return self.token == FOUND
 
 
 @attrs.frozen

@@ -361,6 +361,7 @@ class Admission:
             tombstones=verdict.bars,
             forget_placeholders=pushed,
             made=[*ending, *(planned.notes if planned else ())],
+            forget_made=planned.forget if planned else (),
         )
         if not any(attrs.astuple(change, recurse=False)):
             return False

@@ -256,7 +256,7 @@ class ContributionKeeper:
                 continue
             concern = attrs.evolve(concern, repositories=tuple(lacking))
             try:
-                await run(bring_contributed, concern, pr)
+                await run(bring_contributed, repositories, concern, pr)
                 await run(bring_pull_request, repositories, lacking, pr)
                 self.prs.copies["copied"] += len(lacking)
             except (PurgatorySyncError, OSError) as error:

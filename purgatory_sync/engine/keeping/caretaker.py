@@ -19,6 +19,7 @@ from ...release.commit import Core
 from ...release.index.repositories import Repositories
 from ...release.index.retained_repositories import RetainedRepositories
 from ...release.releaser import Releaser
+from ...release.retiring import forget_note
 from ...runtime.folders import folder_bytes
 from ...settings import KeepingSettings
 from ...store.protocol import Change, Made
@@ -113,10 +114,11 @@ class Caretaker:
 
     def _deleted(self) -> tuple[ListedDeleted, ...]:
         kept_secs = self.keeping.deleted_retention_days * SECS_PER_DAY
-        listed = []
-        for each in RetainedRepositories(self.core.repositories).all():
-            known = self.core.ledger.made(each.owner, each.identifier) is not None
-            leaves = each.at + kept_secs if known and kept_secs < math.inf else None
+        listed, retained = [], RetainedRepositories(self.core.repositories)
+        for each in retained.all():
+            note = self.core.ledger.made(each.owner, each.identifier)
+            by_time = kept_secs < math.inf and retained.leaves(each, note)
+            leaves = each.at + kept_secs if by_time else None
             size = folder_bytes(each.retained.path)
             npub = encode_npub(each.owner)
             listed.append(ListedDeleted(npub, each.identifier, each.at, leaves, size))
@@ -152,7 +154,7 @@ class Caretaker:
             listed = await self._look(owner, identifier)
             await repositories.run(repositories.remove, owner, identifier)
             if (made := self.core.ledger.made(owner, identifier)) is not None:
-                await self.core.ledger.apply(Change(forget_made=[made]))
+                await forget_note(self.core, made)
         return listed
 
     async def _remove_deleted(self, owner: str, identifier: str) -> ListedRepository:
@@ -167,7 +169,8 @@ class Caretaker:
             raise local_failure(f"remove {npub}/{identifier}", error) from error
         if made is not None:
             await self.core.ledger.apply(Change(forget_made=[made]))
-        return ListedRepository(npub, identifier, made is not None, True, "none")
+        made_here = made is not None and not made.found
+        return ListedRepository(npub, identifier, made_here, True, "none")
 
     async def _find(self, name: str) -> tuple[str, str]:
         """The repository of that very name on the disk; `.git` at its end may be left out or not.
@@ -232,7 +235,7 @@ def _judge(
     repositories: Repositories, path: Path, note: Made | None
 ) -> tuple[bool, bool, str | None]:
     """Whether it was made here, whether it has data, and what is wrong with it."""
-    made = note is not None and (not note.token or repositories.was_made(path, note.token))
+    made = repositories.is_noted(path, note)
     try:
         require_format(path)
         return made, repositories.has_data(path), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -12,12 +13,11 @@ from ...errors import RepositoryError, StoreError
 from ...release.commit import Core
 from ...release.index.retained_repositories import DeletedRepository, RetainedRepositories
 from ...release.releaser import Releaser
-from ...release.retiring import retire
+from ...release.retiring import forget_note, retire
 from ...runtime.clock import WallClock
 from ...runtime.folders import free_bytes
 from ...runtime.logger import get_logger
 from ...settings import KeepingSettings
-from ...store.protocol import Change
 
 SECS_PER_DAY: Final = 86_400.0
 EVICT_LOOK_SECS: Final = 60.0
@@ -106,32 +106,36 @@ class DeletedKeeper:
         return gone
 
     async def evict(self) -> int:
-        """Delete the oldest until enough space is free; how many there were.
+        """Delete the oldest of each disk until enough of it is free; how many there were.
 
         Raises:
           OSError: the folder cannot be read.
         """
-        folder, gone = self.core.repositories.git_data, 0
-        run = self.core.repositories.run
-        if await run(free_bytes, folder) >= self.min_free_bytes:
-            return 0
+        gone, run = 0, self.core.repositories.run
         for each in await run(self.retained.all):
-            if await run(free_bytes, folder) >= self.min_free_bytes:
-                break
-            gone += await self._delete(each)
+            if await run(self._is_short, each.retained.path.parent):
+                gone += await self._delete(each)
         if gone:
             log.warning("deleted before their time: little space is free", repositories=gone)
         return gone
+
+    def _is_short(self, folder: Path) -> bool:
+        """Whether too little is free on the disk of a folder: owners' may be on other disks."""
+        try:
+            return free_bytes(folder) < self.min_free_bytes
+        except OSError:  # gone meanwhile, or that disk is: the others are looked at
+            return False
 
     async def _delete(self, each: DeletedRepository) -> int:
         """One that this store knows; what it does not know of was found, and stays (B 2.7)."""
         ledger = self.core.ledger
         async with self.releaser.hold(each.identifier):
             made = ledger.made(each.owner, each.identifier)
-            if made is None or not await self._change(each, self.retained.remove):
+            leaves = await self.core.repositories.run(self.retained.leaves, each, made)
+            if made is None or not leaves or not await self._change(each, self.retained.remove):
                 return 0
             if not self.core.repositories.exists(each.owner, each.identifier):
-                await ledger.apply(Change(forget_made=[made]))
+                await forget_note(self.core, made)
         log.info("a deleted repository is gone", path=str(each.retained.path))
         return 1
 

@@ -29,7 +29,7 @@ from ...release.retention import note_what_ends
 from ...release.retiring import retire
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
-from ...store.protocol import Change, Made, Store
+from ...store.protocol import FOUND, Change, Made, Store
 
 log = get_logger(__name__)
 
@@ -186,7 +186,7 @@ class Purger:
 
     async def _carry_out(self, doomed: _Doomed, at_once: bool) -> None:
         """One transaction; then memory, refs, and the repositories."""
-        core, leaving = self.core, [self._leaving(each, at_once) for each in doomed.repositories]
+        core, leaving = self.core, await self._leaving(doomed.repositories, at_once)
         change = Change(
             delete=[event.id for event in doomed.served],
             unhold=[each.event_id for each in doomed.held],
@@ -214,10 +214,19 @@ class Purger:
         for owner, identifier in sorted(unannounced):
             await retire(core, owner, identifier)
 
-    def _leaving(self, repository: RepositoryId, at_once: bool) -> Made:
-        """A note, so that a crash does not keep it at its place, be it made here or found."""
-        owner, identifier = repository.owner, repository.identifier
-        return Made(owner, identifier, "", filled=True, ending=at_once)
+    async def _leaving(self, leaving: Sequence[RepositoryId], at_once: bool) -> list[Made]:
+        """Notes, so that a crash keeps none at its place; what was found stays known as such."""
+        repositories, notes = self.core.repositories, list[Made]()
+        for each in leaving:
+            note = self.core.ledger.made(each.owner, each.identifier)
+            path = repositories.path(each.owner, each.identifier)
+            there = await repositories.run(path.exists)
+            if there and not await repositories.run(repositories.is_noted, path, note):
+                note = None
+            if note is None:
+                note = Made(each.owner, each.identifier, FOUND)
+            notes.append(attrs.evolve(note, filled=True, ending=at_once))
+        return notes
 
 
 def _identifiers(doomed: _Doomed) -> list[str]:

@@ -130,6 +130,8 @@ class Dropper:
         if not await blocking(self.place, needed.put_in_place, named):
             log.info("nothing dropped: it has changed", identifier=identifier)
             return False
+        for path in needed.seen:
+            await blocking(self.place, self.core.repositories.changed, path)
         paths = [str(path) for path in needed.seen]
         log.info("dropped", paths=paths, bytes=needed.dropped_bytes)
         return True

@@ -114,6 +114,7 @@ class Repacker:
         if not self.repositories.is_ours_alone(combined.repository):
             return
         if await blocking(self._place, combined.put_in_place):
+            await blocking(self._place, self.repositories.changed, combined.repository)
             self._given_up.pop(combined.repository, None)
             packs = len(combined.replaces)
             log.info("repacked", path=str(combined.repository), packs=packs)
@@ -122,4 +123,5 @@ class Repacker:
     def _share(self, combined: Combined) -> None:
         for other in self.repositories.relatives(combined.repository):
             if combined.share_with(other):
+                self.repositories.changed(other)
                 log.info("repacked", path=str(other), packs=len(combined.replaces))

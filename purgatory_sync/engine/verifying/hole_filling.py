@@ -66,10 +66,17 @@ class HoleFiller:
                 await repositories.run(create_bare, scratch, repositories.tmp)
                 if await self._ask(url, scratch, tips):
                     async with self.releaser.hold(repository.identifier):
-                        lacking -= await repositories.run(link_objects, [scratch], path, lacking)
+                        lacking -= await repositories.run(self._link, scratch, path, lacking)
             finally:
                 with trio.CancelScope(shield=True):
                     await repositories.run(_remove, scratch)
+                    await repositories.run(repositories.changed, scratch)
+
+    def _link(self, scratch: Path, path: Path, lacking: frozenset[str]) -> frozenset[str]:
+        try:
+            return link_objects([scratch], path, lacking)
+        finally:  # a part of it may be there
+            self.core.repositories.changed(path)
 
     async def _tips(self, repository: RepositoryId, path: Path) -> frozenset[str]:
         state = (await self.core.index.ruling_states(repository.identifier)).get(repository.owner)

@@ -24,6 +24,7 @@ UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)
 
 _ERA = "purgatory-sync-era"
 _BESIDE = "tmp_move_"  # git prunes what begins with tmp_
+_PLACING_TRIES = 3
 
 CONFIG = b"""\
 [core]
@@ -247,6 +248,27 @@ def move_file(source: Path | str, target: str) -> None:
         fsync_file(beside)
         os.rename(beside, target)
         os.unlink(source)
+
+
+def rename_into(source: Path, target: Path) -> None:
+    """Rename durably into a folder that is made, with those above it, when it is missing.
+
+    Raises OSError; nothing was renamed then.
+    """
+    for remaining in reversed(range(_PLACING_TRIES)):
+        try:
+            os.rename(source, target)
+            break
+        except FileNotFoundError:  # no folder yet, or a removal took the empty one away
+            if not remaining or not os.path.lexists(source):
+                raise
+        folders = (target.parent, *target.absolute().parent.parents)
+        missing = [folder for folder in folders if not folder.exists()]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            with suppress(FileNotFoundError):
+                fsync_dir(folder.parent)
+    fsync_dir(target.parent)
 
 
 def local_failure(doing: str, error: OSError) -> RepositoryError:

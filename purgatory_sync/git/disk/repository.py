@@ -21,6 +21,7 @@ from .layout import (
     fsync_dir,
     is_repository,
     local_failure,
+    rename_into,
     require_format,
     write_durably,
 )
@@ -45,7 +46,6 @@ T = TypeVar("T")
 SCRATCH = ".tmp"
 """Where work in progress lies: in the git folder, or in an owner's folder on another disk."""
 
-_PLACING_TRIES = 3
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -53,7 +53,7 @@ def create_bare(path: Path, tmp: Path, marks: Mapping[str, bytes] | None = None)
     """Make an empty bare repository: whole beside its place, then shown by one rename (B 2.4).
 
     Args:
-      path: where it shall be; the folder above (one level) is made when it is missing.
+      path: where it shall be; the folder above is made when it is missing.
       tmp: a folder on the same file system for what is being built; made when it is missing.
       marks: files that it shall have from its first moment on: name → content.
 
@@ -89,7 +89,7 @@ def _make(path: Path, tmp: Path, marks: Mapping[str, bytes]) -> None:
     building = tmp / scratch_name("new")
     try:
         _build(building, marks)
-        _show(building, path)
+        rename_into(building, path)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
@@ -104,23 +104,6 @@ def _build(building: Path, marks: Mapping[str, bytes]) -> None:
         write_durably(f"{building}/{name}", content)
     for folder in ("/objects", ""):
         fsync_dir(f"{building}{folder}")
-
-
-def _show(building: Path, path: Path) -> None:
-    for remaining in reversed(range(_PLACING_TRIES)):
-        try:
-            os.rename(building, path)
-            break
-        except FileNotFoundError:  # no folder above yet, or a removal took the empty one away
-            if not remaining:
-                raise
-        try:
-            os.mkdir(path.parent)
-        except FileExistsError:
-            pass
-        else:
-            fsync_dir(path.parent.parent)
-    fsync_dir(path.parent)
 
 
 def remove_repository(path: Path, tmp: Path) -> None:

@@ -18,8 +18,7 @@ from typing import Final
 import attrs
 
 from ...errors import RepositoryError
-from ...runtime.folders import make_folder
-from ..disk.layout import fsync_dir, is_repository, local_failure
+from ..disk.layout import fsync_dir, is_repository, local_failure, rename_into
 from ..disk.repository import remove_repository
 
 DELETED: Final = ".deleted"
@@ -83,9 +82,7 @@ def bring_back(retained: Retained, place: Path) -> bool:
       RepositoryError: the disk refuses, or something is there; it is where it was.
     """
     try:
-        make_folder(place.parent)
-        os.rename(retained.path, place)
-        fsync_dir(place.parent)
+        rename_into(retained.path, place)
         fsync_dir(retained.path.parent)
     except OSError as error:
         if error.errno == errno.EXDEV:
@@ -105,31 +102,27 @@ def remove_retained(retained: Retained, tmp: Path) -> None:
     _remove_empty(retained.path.parent)
 
 
-def date_anew(retained: Retained, at: int) -> None:
-    """Let one be deleted at another time: the clock was wrong when it was.
+def date_anew(retained: Retained, at: int) -> Path:
+    """Let one be deleted at another time: the clock was wrong when it was. Where it is then.
 
     Raises:
       RepositoryError: the disk refuses.
     """
     top = retained.path.parent.parent if _is_time(retained.path.parent) else retained.path.parent
     try:
-        _move(retained.path, top, retained.name, at)
+        return _move(retained.path, top, retained.name, at)
     except OSError as error:
         raise local_failure(f"rename {retained.path}", error) from error
 
 
 def _move(path: Path, folder: Path, name: str, at: int) -> Path:
-    there = folder.exists()
+    there, target = folder.exists(), _free_name(folder, name, at)
     try:
-        make_folder(folder)
-        target = _free_name(folder, name, at)
-        make_folder(target.parent)
-        os.rename(path, target)
+        rename_into(path, target)
     except OSError:
         if not there:
-            _remove_empty(folder)
+            _remove_empty(target.parent)
         raise
-    fsync_dir(target.parent)
     fsync_dir(path.parent)
     _remove_empty(path.parent)
     return target

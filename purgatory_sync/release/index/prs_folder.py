@@ -16,7 +16,7 @@ import attrs
 
 from ...errors import RepositoryError
 from ...filenames import from_file_name, to_file_name
-from ...git.disk.layout import begin_era, fsync_dir, local_failure
+from ...git.disk.layout import begin_era, local_failure, rename_into
 from ...git.disk.linking import link_objects, link_packs
 from ...git.disk.refs import update_refs
 from ...git.disk.repository import is_repository, list_refs, present_oids, remove_repository
@@ -206,10 +206,7 @@ class PrsFolder:
         """
         path = self.path(repository)
         try:
-            os.makedirs(path.parent, exist_ok=True)
-            os.rename(stage, path)
-            for folder in (path.parent, self.folder, self.folder.parent):
-                fsync_dir(folder)
+            rename_into(stage, path)
         except OSError as error:
             raise local_failure(f"make {path}", error) from error
         self.measure_again(repository)

@@ -34,6 +34,7 @@ from ...policy.push import NOSTR
 from ...runtime.blocking import blocking
 from ...runtime.bounded import Bounded
 from ...runtime.logger import get_logger
+from ...store.protocol import Made
 from .prs_folder import PrsFolder
 
 T = TypeVar("T")
@@ -195,6 +196,22 @@ class Repositories:
             return bool(token) and (path / MADE_MARKER).read_bytes() == token.encode()
         except OSError:
             return False
+
+    def token_of(self, path: Path) -> str:
+        """The token that it was made with, in this store's time or another's; empty without one."""
+        try:
+            return (path / MADE_MARKER).read_bytes().decode("ascii", "replace")
+        except OSError:
+            return ""
+
+    def is_noted(self, path: Path, note: Made | None) -> bool:
+        """Whether a repository is the one that was made here and that a note means.
+
+        Of those that older versions made and that were served no token is known.
+        """
+        if note is None or note.found:
+            return False
+        return self.was_made(path, note.token) if note.token else note.filled
 
     def has_data(self, path: Path) -> bool:
         """Whether a branch or a tag is there, so that it was served, or belongs to another program.

@@ -15,6 +15,7 @@ from ...git.folder.retained import (
 )
 from ...nostr.keys import decode_npub
 from ...runtime.logger import get_logger
+from ...store.protocol import Made
 from .repositories import Repositories, extract_identifier_from_repo_path
 
 log = get_logger(__name__)
@@ -57,6 +58,18 @@ class RetainedRepositories:
     def identifiers_of(self, owner: str) -> tuple[str, ...]:
         """The identifiers of an owner's; raises OSError."""
         return tuple(sorted({each.identifier for each in self.of_owner(owner)}))
+
+    def leaves(self, each: DeletedRepository, note: Made | None) -> bool:
+        """Whether it is deleted when its time is over (B 13.10).
+
+        Not what the store does not know, nor what was never made here: such a one leaves where the
+        operator's word took it out, as long as it is not announced again (B 13.8).
+        """
+        if note is None or note.found:
+            return note is not None
+        path = each.retained.path
+        # Of two that lie here by the same name the note means one; both were made.
+        return bool(self.repositories.token_of(path)) or self.repositories.is_noted(path, note)
 
     def put(self, owner: str, identifier: str, at: int) -> None:
         """Take a repository out of its place.
@@ -112,7 +125,8 @@ class RetainedRepositories:
           RepositoryError: the disk refuses.
         """
         with self.repositories.leaving(each.retained.path):
-            date_anew(each.retained, at)
+            dated = date_anew(each.retained, at)
+        self.repositories.changed(dated)
 
     def _named(self, found: list[Retained]) -> list[DeletedRepository]:
         named = []

@@ -17,6 +17,8 @@ from purgatory_sync.git.disk.repository import list_refs, present_oids, read_hea
 from purgatory_sync.git.ingest.needed_packs import pack_names
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.release.index.disk_use import DiskUse
+from purgatory_sync.runtime.folders import folder_bytes
 from purgatory_sync.settings import CurationSettings, PrsSettings
 from purgatory_sync.testing import events
 
@@ -285,6 +287,26 @@ async def test_b_12_6_commit_and_ref_are_copied_without_what_no_event_names(
     assert holes(target, mine) == []
     assert present_oids(target, [each.oid for each in foreign]) == frozenset()
     assert here.prs.copies == {"copied": 1, "failed": 0}
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_b_13_11_quotas_know_what_was_copied_from_below_prs(
+    here: Contributing, autojump_clock: MockClock, later: bool
+) -> None:
+    repositories = here.world.repositories
+    use = DiskUse(repositories)
+    repositories.changed = use.measure
+    mine = history(2, "mine")
+    event = request(mine[-1].oid)
+    if not later:
+        await here.world.announce(OWNER)
+    await here.push(mine, event.id)
+    assert (await here.world.offer(event)).accepted
+    if later:
+        await here.world.announce(OWNER)
+        await here.keeper.copy("repo")
+    target = here.world.path(OWNER)
+    assert use.of_repository(target) == folder_bytes(target / "objects") > 0
 
 
 async def test_b_12_6_a_later_announcement_gets_what_is_here(

@@ -14,7 +14,9 @@ from purgatory_sync.engine.upkeep.repacker import LOOK_SECS, Repacker
 from purgatory_sync.errors import LocalFailure
 from purgatory_sync.git.disk.linking import link_objects
 from purgatory_sync.git.maintenance.repacking import combine_packs, count_packs
+from purgatory_sync.release.index.disk_use import DiskUse
 from purgatory_sync.release.index.repositories import PROVEN_MARKER
+from purgatory_sync.runtime.folders import folder_bytes
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
 from purgatory_sync.testing.log_capture import capture_logs
@@ -46,6 +48,16 @@ async def fill(
     for step in STEPS[:count]:
         world.give(author, [step], identifier)
     return world.path(author, identifier)
+
+
+async def test_b_13_11_quotas_know_what_was_repacked(world: World) -> None:
+    use = DiskUse(world.repositories)
+    path = await fill(world)
+    use.measure(path)
+    before = use.of_repository(path)
+    world.repositories.changed = use.measure
+    await repacker(world).look()
+    assert use.of_repository(path) == folder_bytes(path / "objects") < before
 
 
 async def test_many_packs_become_few_and_few_stay(world: World) -> None:

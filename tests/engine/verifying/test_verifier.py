@@ -13,7 +13,7 @@ import attrs
 import pytest
 import trio
 
-from purgatory_sync.engine import open_engine
+from purgatory_sync.engine import disk_quotas, open_engine
 from purgatory_sync.engine.verifying.findings import Flaw, Verified
 from purgatory_sync.engine.verifying.verifier import Verifier
 from purgatory_sync.errors import ConfigurationError
@@ -21,8 +21,11 @@ from purgatory_sync.git.disk.refs import update_refs
 from purgatory_sync.git.disk.repository import list_refs, present_oids
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.nostr.event import Event
+from purgatory_sync.release.index.disk_use import DiskUse
+from purgatory_sync.release.index.repositories import Repositories
 from purgatory_sync.runtime.clock import WallClock
-from purgatory_sync.settings import HuntSettings, Settings
+from purgatory_sync.runtime.folders import folder_bytes
+from purgatory_sync.settings import HuntSettings, QuotaSettings, Settings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -217,13 +220,23 @@ def announcement(name: str, *others: str) -> Event:
     return events.announcement(OWNER, name, clone=clone, relays=["wss://git.example"])
 
 
-async def test_b_13_7_what_is_missing_is_hunted_at_the_clone_urls(tmp_path: Path) -> None:
+async def test_b_13_7_what_is_missing_is_hunted_at_the_clone_urls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uses = list[DiskUse]()
+
+    def counted(repositories: Repositories) -> DiskUse:
+        uses.append(DiskUse(repositories))
+        return uses[-1]
+
+    monkeypatch.setattr(disk_quotas, "DiskUse", counted)
     steps = history(3)
     there = new_repository(tmp_path / "server")
     add_pack(there, [each for step in steps for each in step.objects])
     update_refs(there, {MAIN: steps[2].oid})
     server = CountingServer(tmp_path / "server", protocol_v2=True)
-    async with open_engine(settings_in(tmp_path), git_transport=server) as engine:
+    settings = attrs.evolve(settings_in(tmp_path), quotas=QuotaSettings(max_bytes=1 << 40))
+    async with open_engine(settings, git_transport=server) as engine:
         path = tmp_path / "git" / OWNER.npub / "r.git"
         announced = announcement("r", "https://elsewhere.example/npub/r.git")
         assert (await engine.offer(announced, "user")).accepted
@@ -236,5 +249,7 @@ async def test_b_13_7_what_is_missing_is_hunted_at_the_clone_urls(tmp_path: Path
             Flaw(f"{OWNER.npub}/r", "missing", "", repaired=True)
         ]
         assert (await engine.keepers.verifier.verify()).found == 0
+        (use,) = uses
+        assert use.total == use.of_repository(path) == folder_bytes(path / "objects")
     left = [each.name for each in (tmp_path / "git/.tmp").iterdir() if each.name[:5] == "holes"]
     assert left == []

@@ -82,6 +82,26 @@ def test_b_13_10_an_owner_on_another_disk_keeps_his_there(
     assert os.listdir(path.parent) == ["repo.git"]
 
 
+def test_b_13_10_an_owners_folder_that_leaves_meanwhile_keeps_none_from_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another repository of the owner is removed at the same moment, and the empty folder too."""
+    path, mkdir, taken = made(tmp_path, "repo.git"), Path.mkdir, list[Path]()
+
+    def mkdir_then_lose(folder: Path, *args: object, **how: object) -> None:
+        mkdir(folder, *args, **how)  # type: ignore[arg-type]
+        if folder.name == "npub1x" and folder not in taken:
+            taken.append(folder)
+            folder.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_then_lose)
+    retain(path, tmp_path, AT)
+    (found,) = find_retained(tmp_path)
+    assert bring_back(found, path)
+    assert taken == [tmp_path / ".deleted/npub1x", tmp_path / "npub1x"]
+    assert path.exists()
+
+
 def test_b_13_10_a_link_and_what_is_no_repository_stay(tmp_path: Path) -> None:
     path = made(tmp_path, "repo.git")
     link = tmp_path / "npub1x/link.git"
