@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +12,11 @@ from ..errors import InvalidKey, RepositoryError
 from ..git.disk.layout import UNBORN_HEAD
 from ..git.disk.repository import read_head
 from ..nostr.address import RepositoryId
-from ..nostr.authority.repository_data import KnownAnnouncement
+from ..nostr.authority.repository_data import KnownAnnouncement, RepositoryData
 from ..nostr.event import Event
 from ..nostr.filters import Filter
 from ..nostr.keys import decode_npub, encode_npub
+from ..nostr.state import State
 from ..policy.push import event_ids_of
 from ..purgatory.entries import Origin
 from ..purgatory.purgatory import Purgatory
@@ -255,27 +256,43 @@ class PurgatorySync:
         states = [*held, *await index.served_states(identifier)]
         return awaited_head(state for state in states if state.event.pubkey in members)
 
-    async def repository(self, npub: str, identifier: str) -> RepositoryStatus | None:
-        """What the announcement of a hosted repository says of it; None when it is not here."""
-        known = await self._known(npub, identifier)
-        if known is None:
-            return None
-        data = await self._core.index.data(identifier)
-        status = repository_status(known, data, self.settings.service)
+    async def repository(self, npub: str, *identifiers: str) -> RepositoryStatus | None:
+        """What the announcement of a hosted repository says of it; None when it is not here.
+
+        Args:
+          identifiers: its name, or several: the first of them that is here is told of. The store
+            is read once at most.
+        """
+        here = self._here(npub, identifiers)
+        for data, ruling in (await self._core.index.rulings(here)).values():
+            known = data.known.get(owner := decode_npub(npub))
+            if known is not None and known.has_repository:
+                status = repository_status(known, data, self.settings.service)
+                return await self._with_contents(status, data, ruling.get(owner))
+        return None
+
+    def _here(self, npub: str, identifiers: Iterable[str]) -> list[str]:
+        """Those of the names that are on this disk, without asking the store."""
         try:
-            owner, now = known.announcement.owner, self.explainer.clock.now()
-            contents = await self._contents.look(owner, identifier, now)
+            owner = decode_npub(npub)
+        except InvalidKey:
+            return []
+        return [each for each in identifiers if self._core.repositories.exists(owner, each)]
+
+    async def _with_contents(
+        self, status: RepositoryStatus, data: RepositoryData, state: State | None
+    ) -> RepositoryStatus:
+        owner, identifier = status.owner, status.identifier
+        try:
+            now = self.explainer.clock.now()
+            contents = await self._contents.look(owner, data, state, now)
         except (RepositoryError, OSError) as error:
             log.warning("a repository cannot be shown", identifier=identifier, error=str(error))
             return status
         return attrs.evolve(status, contents=contents)
 
     async def _known(self, npub: str, identifier: str) -> KnownAnnouncement | None:
-        try:
-            owner = decode_npub(npub)
-        except InvalidKey:
+        if not self._here(npub, (identifier,)):
             return None
-        if not self._core.repositories.exists(owner, identifier):
-            return None  # without asking the store
-        known = (await self._core.index.data(identifier)).known.get(owner)
+        known = (await self._core.index.data(identifier)).known.get(decode_npub(npub))
         return known if known is not None and known.has_repository else None

@@ -12,9 +12,10 @@ from trio_util import periodic
 
 from ...hunt.manager import ThrottleManager
 from ...hunt.source_choice import survey
+from ...nostr.authority.repository_data import RepositoryData
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HuntedEvent, Tried
 from ...release.commit import Core
-from ...release.index.missing_objects import Missing, identify_missing_oids, needed_oids
+from ...release.index.missing_objects import Missing, missing_in, needed_oids
 from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
 from .domain_status import domain_statuses
@@ -126,8 +127,9 @@ class Explainer:
         looks = []
         for entry in held[:EVENTS_SHOWN]:
             hunted = [] if isinstance(entry, HeldAnnouncement) else [entry]
-            missing = await self._missing(hunted)
-            looks.append(await self._judged(entry, missing, await self._sources(entry)))
+            known = await self.core.index.data_of(entry.identifiers)
+            missing = await missing_in(hunted, known, self.core.repositories)
+            looks.append(self._judged(entry, missing, await self._sources(entry), known))
         return tuple(looks)
 
     async def fate(self, name: str) -> Fate | None:
@@ -178,7 +180,8 @@ class Explainer:
         purgatory, now = self.core.purgatory, self.clock.now()
         everything: list[HeldEvent] = [*purgatory.announcements(), *purgatory.hunted_events()]
         shown = nlargest(EVENTS_SHOWN, everything, key=lambda entry: entry.accepted_at)
-        missing = await self._missing(_few_enough(shown))
+        known = await self.core.index.data_of(i for entry in shown for i in entry.identifiers)
+        missing = await missing_in(_few_enough(shown), known, self.core.repositories)
         hunt = self.throttles.statistics()
         naughty = reversed(self.throttles.naughty.entries())
         domains, domains_total = domain_statuses(hunt, naughty, now)
@@ -188,7 +191,7 @@ class Explainer:
             held=held_by_kind(purgatory),
             queued=len(purgatory.sync_queue),
             hunting=hunt.hunting,
-            events=tuple([await self._judged(entry, missing, _tried(entry)) for entry in shown]),
+            events=tuple(self._judged(entry, missing, _tried(entry), known) for entry in shown),
             events_total=len(everything),
             domains=domains,
             domains_total=domains_total,
@@ -201,14 +204,15 @@ class Explainer:
         expired = self.core.purgatory.expired.count_since(now - HOUR_SECS)
         return attrs.evolve(hour, counts={**hour.counts, "expired": expired})
 
-    async def _missing(self, entries: Sequence[HuntedEvent]) -> Mapping[str, Missing]:
-        return await identify_missing_oids(entries, self.core.index, self.core.repositories)
-
-    async def _judged(
-        self, held: HeldEvent, missing: Mapping[str, Missing], sources: tuple[SourceStatus, ...]
+    def _judged(
+        self,
+        held: HeldEvent,
+        missing: Mapping[str, Missing],
+        sources: tuple[SourceStatus, ...],
+        known: Mapping[str, RepositoryData],
     ) -> HeldStatus:
         looked = missing.get(held.event_id)
-        holds = await what_holds(held, looked, self.core.index)
+        holds = what_holds(held, looked, known)
         return self._event(held, looked, sources, holds)
 
     def _event(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -11,7 +12,6 @@ from ...nostr.authority.repository_data import RepositoryData
 from ...policy.rules.position_words import why_no_authority, why_not
 from ...purgatory.entries import HeldAnnouncement, HeldEvent, HeldState, HuntedEvent
 from ...release.index.missing_objects import Missing
-from ...release.index.repository_index import RepositoryIndex
 from .models import Obstacle
 
 _BY_POSITION: Final[dict[Position, Obstacle]] = {
@@ -32,17 +32,20 @@ class Held:
     remedy: str | None = None
 
 
-async def what_holds(held: HeldEvent, looked: Missing | None, index: RepositoryIndex) -> Held:
+def what_holds(
+    held: HeldEvent, looked: Missing | None, known: Mapping[str, RepositoryData]
+) -> Held:
     """Judge a held event as its release would.
 
     Args:
+      known: what is announced under each of its identifiers.
       looked: what it concerns and lacks; None where that was not looked at.
     """
     if isinstance(held, HeldAnnouncement):
-        return _of_announcement(held, await index.data(held.identifier))
+        return _of_announcement(held, known[held.identifier])
     obstacle = _of_objects(held, looked)
     if obstacle == "unannounced" and isinstance(held, HeldState):
-        return _of_author(held, await index.data(held.identifier))
+        return _of_author(held, known[held.identifier])
     return Held(obstacle)
 
 

@@ -12,7 +12,9 @@ import trio
 from ...git.disk.object_lookup import ObjectLookup
 from ...git.disk.repository import list_refs, read_head
 from ...nostr.address import RepositoryId
+from ...nostr.authority.repository_data import RepositoryData
 from ...nostr.keys import encode_npub
+from ...nostr.state import State
 from ...release.commit import Core
 from ...runtime.bounded import Bounded
 from ...runtime.folders import folder_bytes
@@ -101,21 +103,23 @@ class ContentsReader:
     _looking: trio.Lock = attrs.field(factory=trio.Lock)
     _kept: Bounded[Path, tuple[float, OnDisk]] = attrs.field(factory=lambda: Bounded(REMEMBERED))
 
-    async def look(self, owner: str, identifier: str, now: float) -> RepositoryContents:
+    async def look(
+        self, owner: str, data: RepositoryData, state: State | None, now: float
+    ) -> RepositoryContents:
         """What is in a hosted repository.
 
         Args:
           owner: hex key.
+          data: the announcements of its identifier.
+          state: the one that rules it.
           now: Unix seconds.
 
         Raises:
           RepositoryError: the repository cannot be read.
           OSError: its files cannot be counted.
-          StoreError: the store cannot be read.
         """
-        disk = await self._disk(self.core.repositories.path(owner, identifier))
-        held = await self._held(owner, identifier)
-        return RepositoryContents(now, disk, await self._state(owner, identifier), held)
+        disk = await self._disk(self.core.repositories.path(owner, data.identifier))
+        return RepositoryContents(now, disk, self._state(state), self._held(owner, data))
 
     async def _disk(self, path: Path) -> OnDisk:
         async with self._looking:
@@ -125,17 +129,16 @@ class ContentsReader:
                 self._kept.put(path, (trio.current_time() + FRESH_SECS, disk))
             return disk
 
-    async def _state(self, owner: str, identifier: str) -> StateLook | None:
-        state = (await self.core.index.ruling_states(identifier)).get(owner)
+    def _state(self, state: State | None) -> StateLook | None:
         if state is None:
             return None
         event = state.event
         since, source = self.served.since(event.id), self.served.source(event.id)
         return StateLook(event.id, encode_npub(state.author), event.created_at, since, source)
 
-    async def _held(self, owner: str, identifier: str) -> dict[str, int]:
-        purgatory = self.core.purgatory
-        members = (await self.core.index.data(identifier)).maintainer_set(owner)
+    def _held(self, owner: str, data: RepositoryData) -> dict[str, int]:
+        purgatory, identifier = self.core.purgatory, data.identifier
+        members = data.maintainer_set(owner)
         here = RepositoryId(owner, identifier)
         states = sum(each.state.author in members for each in purgatory.find_state(identifier))
         requests = purgatory.find_prs_for_identifier(identifier)

@@ -26,7 +26,7 @@ from .public import PublicRepository, is_public, public_status
 from .rendering import Renderer
 
 Look = Callable[[], Awaitable[EngineStatus]]
-FindRepository = Callable[[str, str], Awaitable[RepositoryStatus | None]]
+FindRepository = Callable[..., Awaitable[RepositoryStatus | None]]
 FindContribution = Callable[[str, str], Awaitable[ContributedRepository | None]]
 Relays = Callable[[], Sequence[RelayStatus]]
 List = Callable[[], Awaitable[Catalogue]]
@@ -64,7 +64,7 @@ class PageRoutes:
     Args:
       info: who we are, at the moment of the call.
       look: the engine at this moment; asked for each status page.
-      repository: from npub and identifier (judged) to what is hosted, or None.
+      repository: from npub and identifiers (judged) to the first that is hosted, or None.
       allow: the operator's exceptions of addresses that may be contacted.
       relays: those that are followed; asked for each status page.
       contribution: from npub and identifier to what is below `/prs/`; None where that is off.
@@ -172,11 +172,7 @@ class PageRoutes:
     async def _find(self, exchange: Exchange) -> RepositoryStatus | None:
         """The repository whose page this is."""
         path = _path(exchange)
-        if path is not None:
-            for identifier in path.identifiers:
-                if (look := await self._repository(path.npub, identifier)) is not None:
-                    return look
-        return None
+        return None if path is None else await self._repository(path.npub, *path.identifiers)
 
     async def _missing(self, exchange: Exchange, reason: str) -> None:
         await self._answer(exchange, 404, "missing", "Nothing is served here", reason=reason)

@@ -91,8 +91,16 @@ async def identify_missing_oids(
 
     Values `ref: …` need no object and events that can never be satisfied are left out.
     """
+    names = [name for entry in entries if not entry.unsatisfiable for name in entry.identifiers]
+    return await missing_in(entries, await index.data_of(names), repositories)
+
+
+async def missing_in(
+    entries: Sequence[HuntedEvent], data: Mapping[str, RepositoryData], repositories: Repositories
+) -> dict[str, Missing]:
+    """As `identify_missing_oids`, by what is known of each identifier; the store is not read."""
     concerns: dict[str, Concern] = {
-        entry.event_id: await concern_of(entry, index, repositories)
+        entry.event_id: concern_in(entry, data, repositories)
         for entry in entries
         if not entry.unsatisfiable
     }

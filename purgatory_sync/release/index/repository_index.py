@@ -70,7 +70,21 @@ class RepositoryIndex:
 
         It is the same object, with all that was worked out of it, until something changes.
         """
-        served = await self._read(identifier)
+        return self._data(identifier, await self._read(identifier))
+
+    async def data_of(self, identifiers: Iterable[str]) -> dict[str, RepositoryData]:
+        """What `data` tells of many identifiers, in one read of the store at most."""
+        served = await self._read_all(identifiers)
+        return {identifier: self._data(identifier, each) for identifier, each in served.items()}
+
+    async def rulings(
+        self, identifiers: Iterable[str]
+    ) -> dict[str, tuple[RepositoryData, Mapping[str, State]]]:
+        """What `data` and `ruling_states` tell of some identifiers, in one read at most."""
+        served = await self._read_all(identifiers)
+        return {identifier: self._ruling(identifier, each) for identifier, each in served.items()}
+
+    def _data(self, identifier: str, served: Served) -> RepositoryData:
         state = (self._purgatory.announcements_version(identifier), self._repositories.removals)
         if (data := served.gathered.get(state)) is None:
             data, certain = self._gather(identifier, served)
@@ -150,10 +164,15 @@ class RepositoryIndex:
 
         Worked out once for all owners, until something changes.
         """
-        data, served = await self.data(identifier), await self._read(identifier)
+        return self._ruling(identifier, await self._read(identifier))[1]
+
+    def _ruling(
+        self, identifier: str, served: Served
+    ) -> tuple[RepositoryData, Mapping[str, State]]:
+        data = self._data(identifier, served)
         if not served.ruled or served.ruled[0][0] is not data:
             served.ruled[:] = [(data, ruling_states(data, served.states))]
-        return served.ruled[0][1]
+        return served.ruled[0]
 
     async def served_pull_requests(self, identifier: str) -> list[PullRequest]:
         """The served pull requests that may concern a repository of the identifier (B 4.1)."""
@@ -167,9 +186,16 @@ class RepositoryIndex:
 
     async def read_ahead(self, identifiers: Iterable[str]) -> None:
         """Read what is served of many identifiers in one step, for questions that follow soon."""
-        wanted = [each for each in dict.fromkeys(identifiers) if self._served.get(each) is None]
-        if not wanted:
-            return
+        await self._read_all(identifiers)
+
+    async def _read_all(self, identifiers: Iterable[str]) -> dict[str, Served]:
+        """What is served of each, in one read at most, however little can be remembered."""
+        remembered = {each: self._served.get(each) for each in identifiers}
+        wanted = [each for each, served in remembered.items() if served is None]
+        anew = await self._read_anew(wanted) if wanted else {}
+        return {each: served or anew[each] for each, served in remembered.items()}
+
+    async def _read_anew(self, wanted: Sequence[str]) -> dict[str, Served]:
         conditions = {each: _of_identifier(each) for each in wanted}
         found: dict[str, list[Event]] = {each: [] for each in wanted}
         with ExitStack() as stack:
@@ -179,8 +205,10 @@ class RepositoryIndex:
                 for name in found.keys() & set(event.values("d")):
                     if conditions[name].matches(event):
                         found[name].append(event)
-            for each, events in found.items():
-                await self._remember(each, events, tokens[each])
+            return {
+                each: await self._remember(each, events, tokens[each])
+                for each, events in found.items()
+            }
 
     async def serves(self, event_id: str) -> bool:
         """Whether an event of this id is served."""

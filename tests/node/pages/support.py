@@ -178,8 +178,8 @@ def make_pages(
     settings: RelaySettings | None = None,
     listed: Catalogue | None = None,
 ) -> PageRoutes:
-    async def find(npub: str, identifier: str) -> RepositoryStatus | None:
-        found = hosted is not None and (npub, identifier) == (ALICE.npub, hosted.identifier)
+    async def find(npub: str, *identifiers: str) -> RepositoryStatus | None:
+        found = hosted is not None and npub == ALICE.npub and hosted.identifier in identifiers
         return hosted if found else None
 
     async def current() -> EngineStatus:

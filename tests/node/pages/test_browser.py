@@ -45,7 +45,7 @@ class Looks:
 
 
 def app(looks: Looks) -> App:
-    async def nothing(npub: str, identifier: str) -> None:
+    async def nothing(npub: str, *identifiers: str) -> None:
         return None
 
     pages = PageRoutes(make_info, looks, nothing, ())
