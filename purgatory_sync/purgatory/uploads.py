@@ -17,9 +17,15 @@ _Group = TypeVar("_Group", bound=Hashable)
 
 @attrs.define(eq=False)
 class Uploads:
-    """All of them, and what they take of the disk: in all, by address, by repository."""
+    """All of them, and what they take of the disk: in all, by address, by repository.
+
+    Attributes:
+      size: bytes of all.
+      changes: another number after each change.
+    """
 
     size: int = 0
+    changes: int = 0
     _by_key: dict[_Key, Upload] = attrs.field(factory=dict)
     _of_event: dict[str, dict[_Key, None]] = attrs.field(factory=dict)
     _of_repository: dict[tuple[str, str], dict[_Key, None]] = attrs.field(factory=dict)
@@ -38,6 +44,7 @@ class Uploads:
         """Keep it; an older one of that key is over."""
         if (older := self._by_key.get(upload.key)) is not None:
             self.remove(older)
+        self.changes += 1
         self._by_key[upload.key] = upload
         self._of_event.setdefault(upload.event_id, {})[upload.key] = None
         self._of_repository.setdefault(upload.key[:2], {})[upload.key] = None
@@ -48,6 +55,7 @@ class Uploads:
         """Forget it; nothing happens when it is gone."""
         if upload not in self:
             return
+        self.changes += 1
         del self._by_key[upload.key]
         _drop(self._of_event, upload.event_id, upload.key)
         _drop(self._of_repository, upload.key[:2], upload.key)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -20,7 +18,6 @@ from ...nostr.authority.repository_data import Standing
 from ...policy.contributions import (
     ContributionKnown,
     ContributionVerdict,
-    PrsUse,
     judge_contribution,
     require_room,
 )
@@ -42,32 +39,13 @@ from ..pushes.receiving import (
     prove_pack,
     require_commits,
 )
-from .staging import Stage, let_go, make_stage, newest_heads
+from .budgets import Budgets
+from .lenders import Lenders
+from .staging import Stage, let_go, make_stage
 
 MOST_RELATIVES = 8
 """Served repositories of the identifier that a push may lean on, the newest first."""
 log = get_logger(__name__)
-
-
-@attrs.define(eq=False)
-class Reserved:
-    """What pushes that are going on have sent: parallel ones do not add up past a limit."""
-
-    _counts: Counter[tuple[bool, str]] = attrs.field(factory=Counter)
-
-    def of(self, *, unclaimed: bool, whose: str) -> int:
-        """Bytes of one address, or author."""
-        return self._counts[unclaimed, whose]
-
-    def total(self, *, unclaimed: bool) -> int:
-        """Bytes of all."""
-        return sum(size for (which, _), size in self._counts.items() if which is unclaimed)
-
-    def add(self, size: int, *, unclaimed: bool, whose: str) -> None:
-        """So many more, or fewer."""
-        self._counts[unclaimed, whose] += size
-        if not self._counts[unclaimed, whose]:
-            del self._counts[unclaimed, whose]
 
 
 @attrs.frozen
@@ -78,6 +56,8 @@ class Contributor:
       prs: the folder.
       ingest: proves packs; its own limit of bytes is not below that of `settings`.
       in_flight: what pushes rely on, which does not end meanwhile.
+      showing: held from the last look at the budgets until what was looked at is on the disk, so
+        that no two pushes take the same room; never while a lock of an identifier is waited for.
     """
 
     store: Store
@@ -88,7 +68,15 @@ class Contributor:
     settings: Settings
     clock: WallClock
     in_flight: PushesInFlight
-    reserved: Reserved = attrs.field(factory=Reserved)
+    budgets: Budgets = attrs.field(
+        default=attrs.Factory(
+            lambda self: Budgets(self.prs, self.core.purgatory, self.settings.prs), takes_self=True
+        )
+    )
+    lenders: Lenders = attrs.field(
+        default=attrs.Factory(lambda self: Lenders(self.core.repositories.tmp), takes_self=True)
+    )
+    showing: trio.Lock = attrs.field(factory=trio.Lock)
 
     async def refs(self, target: RepositoryId) -> dict[str, str]:
         """What is there: ref → OID; of what is not there nothing, without a look at the disk."""
@@ -99,7 +87,11 @@ class Contributor:
     async def haves(self, target: RepositoryId) -> Sequence[str]:
         """Commits that clients need not send: heads of served repositories of the identifier."""
         relatives = await self._relatives(target.identifier)
-        return await self.core.repositories.run(newest_heads, relatives) if relatives else ()
+        return (
+            await self.core.repositories.run(self.lenders.newest_heads, relatives)
+            if relatives
+            else ()
+        )
 
     async def receive(
         self, target: RepositoryId, changes: Changes, read: Read, address: str
@@ -132,10 +124,12 @@ class Contributor:
         self, target: RepositoryId, changes: Changes, read: Read, address: str
     ) -> None:
         verdict = await self._judge(target, changes, address)
+        most = self.settings.prs.max_pack_bytes
         with (
             self.in_flight.holding([*event_ids_of(changes), BelowPrs(target)]),
-            self._reserving(target, verdict, address, read) as pack,
+            self.budgets.sending(target, verdict, address) as judge,
         ):
+            pack = CountedPack(read, most, judge)
             with trio.fail_after(self.settings.push.max_secs):
                 if not verdict.refs:
                     while await pack.read():
@@ -148,8 +142,9 @@ class Contributor:
     ) -> None:
         """Receive and prove it beside its place, then bring it there under the lock."""
         repositories, run = self.core.repositories, self.core.repositories.run
-        relatives = await self._relatives(target.identifier)
+        relatives = await run(self.lenders.lending, await self._relatives(target.identifier))
         stage = await run(make_stage, repositories.tmp, self.prs.path(target), relatives)
+        self.lenders.note_apart(stage.apart)
         try:
             if (proven := await prove_pack(self.ingest, stage.path, pack)) is not None:
                 async with proven:
@@ -174,18 +169,27 @@ class Contributor:
         if not verdict.refs:
             return
         grown = max(await run(measure, stage.path) - self.prs.size(target), 0)
-        use = self.prs.use(self.core.purgatory.uploads, target, address)
-        require_room(use, self.settings.prs, grown, unclaimed=bool(verdict.unclaimed))
-        with trio.CancelScope(shield=True):  # journal, disk and memory change together
-            await self._show(target, verdict, stage, address)
+        async with self.showing:
+            use = self.budgets.on_disk(target, address)
+            require_room(use, self.settings.prs, grown, unclaimed=bool(verdict.unclaimed))
+            with trio.CancelScope(shield=True):  # journal, disk and memory change together
+                await self._show(target, verdict, stage, address, grown)
         log.info("pushed below /prs/", identifier=target.identifier, refs=len(verdict.refs))
         if verdict.claimed:
             await self.releaser.process_locked(target.identifier)
 
     async def _show(
-        self, target: RepositoryId, verdict: ContributionVerdict, stage: Stage, address: str
+        self,
+        target: RepositoryId,
+        verdict: ContributionVerdict,
+        stage: Stage,
+        address: str,
+        grown: int,
     ) -> None:
-        """The rows first: what a crash leaves of them without a ref ends at the next start."""
+        """The rows first: what a crash leaves of them without a ref ends at the next start.
+
+        So do the bytes by which the repository will have grown: they are the address's.
+        """
         run, before, now = self.core.repositories.run, self.prs.size(target), self.clock.now()
         rows = [
             Upload(target.owner, target.identifier, event_id, oid, now, 0, address)
@@ -193,6 +197,7 @@ class Contributor:
             for event_id in event_ids_of({name: oid})
         ]
         if rows:
+            rows[0] = attrs.evolve(rows[0], size=grown)
             await self.core.ledger.apply(Change(uploads=rows))
         try:
             if target in self.prs:
@@ -202,25 +207,34 @@ class Contributor:
                 await run(update_refs, stage.path, verdict.refs)
                 await run(self.prs.place, stage.path, target)
         except BaseException:
-            if rows:
-                await self.core.ledger.apply(Change(forget_uploads=rows))
+            await self._take_back(target, rows)
             raise
-        if rows:
-            rows[0] = attrs.evolve(rows[0], size=max(self.prs.size(target) - before, 0))
+        if rows and (size := max(self.prs.size(target) - before, 0)) != grown:
+            rows[0] = attrs.evolve(rows[0], size=size)
             await self.core.ledger.apply(Change(uploads=rows[:1]))
         for row in rows:
             self.core.purgatory.uploads.add(row)
+
+    async def _take_back(self, target: RepositoryId, rows: Sequence[Upload]) -> None:
+        """What was linked and no ref names goes, and the rows with it."""
+        try:
+            if target in self.prs:
+                await self.core.repositories.run(self.prs.compact, target)
+        except (RepositoryError, LocalFailure, NotClosed, OSError) as error:
+            log.warning("not freed", path=str(self.prs.path(target)), error=str(error))
+        if rows:
+            await self.core.ledger.apply(Change(forget_uploads=rows))
 
     async def _judge(
         self, target: RepositoryId, changes: Changes, address: str, *, counted: bool = True
     ) -> ContributionVerdict:
         ids = event_ids_of(changes)
         _, tombstones = await self.store.look([], 0, ids) if ids else ((), ())
-        use = self.prs.use(self.core.purgatory.uploads, target, address)
+        used = self.budgets.used if counted else self.budgets.on_disk
         known = ContributionKnown(
             target,
             self.settings.service,
-            self._with_reserved(use, target, address) if counted else use,
+            used(target, address),
             self.clock.now(),
             await self.refs(target),
             await self.core.index.pull_requests(ids),
@@ -230,41 +244,6 @@ class Contributor:
         return judge_contribution(
             changes, known, settings.prs, settings.purgatory, self.core.index.lists
         )
-
-    def _with_reserved(self, use: PrsUse, target: RepositoryId, address: str) -> PrsUse:
-        of, total = self.reserved.of, self.reserved.total
-        return attrs.evolve(
-            use,
-            bytes=use.bytes + total(unclaimed=False),
-            bytes_of_author=use.bytes_of_author + of(unclaimed=False, whose=target.owner),
-            unclaimed_bytes=use.unclaimed_bytes + total(unclaimed=True),
-            unclaimed_bytes_of_address=use.unclaimed_bytes_of_address
-            + of(unclaimed=True, whose=address),
-        )
-
-    @contextmanager
-    def _reserving(
-        self, target: RepositoryId, verdict: ContributionVerdict, address: str, read: Read
-    ) -> Iterator[CountedPack]:
-        """The pack, each piece of which is taken off the budget until the push has ended."""
-        unclaimed = bool(verdict.unclaimed)
-        whose = address if unclaimed else target.owner
-        taken = 0
-
-        def judge(size: int) -> None:
-            nonlocal taken
-            if not verdict.refs:
-                return  # nothing of it is kept
-            self.reserved.add(size - taken, unclaimed=unclaimed, whose=whose)
-            taken = size
-            use = self.prs.use(self.core.purgatory.uploads, target, address)
-            use = self._with_reserved(use, target, address)
-            require_room(use, self.settings.prs, 0, unclaimed=unclaimed)
-
-        try:
-            yield CountedPack(read, self.settings.prs.max_pack_bytes, judge)
-        finally:
-            self.reserved.add(-taken, unclaimed=unclaimed, whose=whose)
 
     async def _relatives(self, identifier: str) -> list[Path]:
         """Served repositories of the identifier that only this program wrote into, newest first."""

@@ -125,11 +125,14 @@ class ContributionKeeper:
                 unexplained.append(f"{path} {name}")
             else:
                 named += 1
+        waiting = uploads.of_repository(repository)
+        sized = sum(each.size for each in waiting)
+        if not named and not (new or sized):
+            new = waiting[:1]  # an older version noted sizes last: a crash kept it from that
         if new:
-            rest = self.prs.size(repository)
-            rest -= sum(each.size for each in uploads.of_repository(repository))
             if not named:  # bytes that no event names never count for the path's key
-                new[0] = attrs.evolve(new[0], size=max(rest, 0))
+                rest = max(self.prs.size(repository) - sized, 0)
+                new[0] = attrs.evolve(new[0], size=rest)
             await self.core.ledger.apply(Change(uploads=new))
             for each in new:
                 uploads.add(each)

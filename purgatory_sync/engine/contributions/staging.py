@@ -13,19 +13,19 @@ from typing import Final
 
 import attrs
 
+from ...errors import RepositoryError
 from ...git.disk.linking import link_objects
-from ...git.disk.object_lookup import ObjectLookup
 from ...git.disk.repository import create_bare, list_haves, list_refs
 from ...git.ingest.needed_packs import has_more, keep_packs, needed_packs, pack_names
 from ...git.ingest.quarantine import quarantine_name
 from ...release.index.repositories import PROVEN_MARKER
+from ...runtime.logger import get_logger
 
-HEADS: Final = "refs/heads/"
-MOST_HAVES: Final = 200
-MOST_HEADS: Final = 400
-"""Of one repository; they are read for each advertisement."""
 MOST_LOOKED_AT: Final = 200_000
 """Objects of a pack; of a larger push all that was linked stays."""
+
+
+log = get_logger(__name__)
 
 
 @attrs.frozen
@@ -35,23 +35,13 @@ class Stage:
     Attributes:
       own: the packs of the repository that is there already.
       linked: the packs that came from each served repository.
+      apart: those of them that can give no links.
     """
 
     path: Path
     own: frozenset[str]
     linked: tuple[frozenset[str], ...]
-
-
-def newest_heads(repositories: Sequence[Path]) -> list[str]:
-    """The branches' tips of served repositories, newest first: what clients need not send."""
-    times: dict[str, int] = {}
-    for path in repositories:
-        heads = [oid for name, oid in list_refs(path).items() if name.startswith(HEADS)]
-        with ObjectLookup(path) as lookup:
-            for oid in heads[:MOST_HEADS]:
-                if oid not in times and lookup.kind(oid) == "commit":
-                    times[oid] = lookup.commit_time(oid)
-    return sorted(times, key=lambda oid: (-times[oid], oid))[:MOST_HAVES]
+    apart: tuple[Path, ...] = ()
 
 
 def make_stage(tmp: Path, own: Path, relatives: Sequence[Path]) -> Stage:
@@ -59,7 +49,7 @@ def make_stage(tmp: Path, own: Path, relatives: Sequence[Path]) -> Stage:
 
     Args:
       own: the repository of the path, there or not.
-      relatives: served ones, each whole.
+      relatives: served ones, each whole; nothing of them is copied.
 
     Raises:
       RepositoryError: the disk refuses; `discard` removes what is there.
@@ -68,11 +58,15 @@ def make_stage(tmp: Path, own: Path, relatives: Sequence[Path]) -> Stage:
     create_bare(path, tmp, {PROVEN_MARKER: b""})
     if tips := frozenset(list_refs(own).values()):
         link_objects([own], path, tips)
-    mine, linked = pack_names(path), []
+    mine, linked, apart = pack_names(path), [], []
     for each in relatives:
-        link_objects([each], path, list_haves(each))
+        try:
+            link_objects([each], path, list_haves(each), copies=False)
+        except RepositoryError as error:  # what came of it is closed
+            log.info("lends nothing to a push", path=str(each), error=str(error))
+            apart.append(each)
         linked.append(pack_names(each))
-    return Stage(path, mine, tuple(linked))
+    return Stage(path, mine, tuple(linked), tuple(apart))
 
 
 def let_go(stage: Stage, refs: Mapping[str, str]) -> bool:

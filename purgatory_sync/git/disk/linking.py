@@ -29,7 +29,9 @@ NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 _RANK = {"blob": 0, "tree": 1, "commit": 2, "tag": 3}
 
 
-def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -> frozenset[str]:
+def link_objects(
+    sources: Sequence[Path], target: Path, oids: Collection[str], *, copies: bool = True
+) -> frozenset[str]:
     """Give a repository objects that others have (B 3.6, 7.2), with all their history.
 
     Args:
@@ -38,6 +40,7 @@ def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -
         have need not be complete.
       target: the repository that shall have them.
       oids: the objects wanted; a source that has none of those still missing is not touched.
+      copies: whether a file is copied where a link cannot be; else that is an error.
 
     All packs of a source that the target lacks are linked (copied where the file system has no
     links), oldest first, and its loose objects at their place between them. A pack that is only
@@ -56,7 +59,7 @@ def link_objects(sources: Sequence[Path], target: Path, oids: Collection[str]) -
             if not missing:
                 break
             if _can_give(source, missing):
-                _link_all(source, target)
+                _link_all(source, target, copies=copies)
                 missing -= existing(target, missing)
     except OSError as error:
         raise local_failure(f"copy objects to {target}", error) from error
@@ -104,7 +107,7 @@ class _Item:
     time_ns: int
 
 
-def _link_all(source: Path, target: Path) -> None:
+def _link_all(source: Path, target: Path, *, copies: bool) -> None:
     folders = {"pack"}
     try:
         for _ in range(_TRIES):
@@ -112,9 +115,9 @@ def _link_all(source: Path, target: Path) -> None:
             try:
                 for item in _in_order(source, packs, _loose(source)):
                     folders.add(os.path.dirname(item.path))
-                    _take(source, target, item.path)
+                    _take(source, target, item.path, copies=copies)
                 for pack in packs:
-                    _keep_earlier_time(source, target, pack)
+                    _keep_earlier_time(source, target, pack, copies=copies)
             except FileNotFoundError:
                 # Repacked meanwhile: what comes later may lean on what is gone, so begin again.
                 continue
@@ -163,7 +166,7 @@ def _in_order(source: Path, packs: Sequence[_Item], loose: Iterable[_Item]) -> l
     return [item for _, item in sorted(ordered, key=lambda pair: pair[0])]
 
 
-def _take(source: Path, target: Path, path: str) -> None:
+def _take(source: Path, target: Path, path: str, *, copies: bool = True) -> None:
     """Link a pack or a loose object that the target lacks; a pack's index last, which shows it."""
     here, there = f"{objects_dir(source)}/{path}", f"{objects_dir(target)}/{path}"
     endings = (".pack", ".idx") if path.startswith("pack/") else ("",)
@@ -171,10 +174,10 @@ def _take(source: Path, target: Path, path: str) -> None:
         return
     os.makedirs(os.path.dirname(there), exist_ok=True)
     for ending in endings:
-        place(here + ending, there + ending)
+        place(here + ending, there + ending, copies=copies)
 
 
-def _keep_earlier_time(source: Path, target: Path, pack: _Item) -> None:
+def _keep_earlier_time(source: Path, target: Path, pack: _Item, *, copies: bool = True) -> None:
     """Let a pack that both had already stand where it stood in the source.
 
     Not by changing the time, for the file may be a link in a third repository too.
@@ -182,7 +185,7 @@ def _keep_earlier_time(source: Path, target: Path, pack: _Item) -> None:
     here = f"{objects_dir(source)}/{pack.path}.pack"
     there = f"{objects_dir(target)}/{pack.path}.pack"
     if os.stat(there).st_mtime_ns > pack.time_ns and _trailer(here) == _trailer(there):
-        place(here, there)
+        place(here, there, copies=copies)
 
 
 def _trailer(pack: str) -> bytes:
@@ -191,8 +194,11 @@ def _trailer(pack: str) -> bytes:
         return file.read()
 
 
-def place(source: str, target: str) -> None:
-    """Make `target` the same file as `source`, or a durable copy; in one step if it is there."""
+def place(source: str, target: str, *, copies: bool = True) -> None:
+    """Make `target` the same file as `source`, or a durable copy; in one step if it is there.
+
+    Raises OSError, also where no link can be and `copies` is false.
+    """
     folder, name = os.path.split(target)
     # Without an ending of its own: what a crash leaves must not look like a pack or an index.
     beside = f"{folder}/{_BESIDE}{name.replace('.', '-')}"
@@ -201,7 +207,7 @@ def place(source: str, target: str) -> None:
     try:
         os.link(source, beside)
     except OSError as error:
-        if error.errno not in NO_LINK:
+        if error.errno not in NO_LINK or not copies:
             raise
         shutil.copy2(source, beside)
         fsync_file(beside)

@@ -75,6 +75,7 @@ class PrsFolder:
       before_removal: called with the path of a repository that is about to be removed.
       events: what became of events that name paths of it, since the start.
       copies: how often commits were copied into announced repositories.
+      changes: another number after each change of what is there.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class PrsFolder:
         self._there: dict[RepositoryId, _There] = {}
         self._of_owner: dict[str, dict[RepositoryId, None]] = {}
         self._bytes = 0
+        self.changes = 0
 
     def __contains__(self, repository: RepositoryId) -> bool:
         return repository in self._there
@@ -153,6 +155,7 @@ class PrsFolder:
     def measure_again(self, repository: RepositoryId) -> None:
         """Remember how large it is now, or that it is gone."""
         self._forget(repository)
+        self.changes += 1
         path = self.path(repository)
         if is_repository(path):
             there = _There(measure(path), len(list_refs(path)))

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from purgatory_sync.errors import OverBudget
+from purgatory_sync.errors import OverBudget, RepositoryError
 from purgatory_sync.nostr.address import RepositoryId
 from purgatory_sync.policy.contributions import (
     ContributionKnown,
@@ -22,7 +22,7 @@ from purgatory_sync.release.index.prs_folder import FOLDER_BYTES
 from purgatory_sync.settings import CurationSettings, PrsSettings, PurgatorySettings
 
 from ...git.local_repos import history
-from ...world import SERVICE, World
+from ...world import NOW, SERVICE, World
 from ..pushes.pushing_support import pack, pack_of, pieces
 from .support import (
     ADDRESS,
@@ -111,6 +111,105 @@ async def test_b_12_8_bytes_are_counted_as_they_come_with_those_of_other_pushes(
     await here.push(history(1), THIRD)
 
 
+@pytest.mark.parametrize("claimed", [False, True])
+async def test_b_12_8_two_pushes_that_end_at_once_do_not_take_the_same_room(
+    world: World, autojump_clock: MockClock, claimed: bool
+) -> None:
+    room = FOLDER_BYTES + 4_000
+    here = contributing(
+        world, PrsSettings(max_unclaimed_bytes_per_address=room, max_bytes_per_author=room)
+    )
+    names, steps, refused = ("repo", "second"), history(1), 0
+    events = [
+        request(steps[0].oid, RepositoryId(OWNER.pubkey, name), at=NOW - 5 - n)
+        for n, name in enumerate(names)
+    ]
+    ids = (OTHER, THIRD)
+    if claimed:
+        for event in events:
+            assert (await world.offer(event)).accepted
+        ids = (events[0].id, events[1].id)
+
+    async def push(name: str, event_id: str) -> None:
+        nonlocal refused
+        try:
+            await here.push(steps, event_id, RepositoryId(HERE.owner, name))
+        except OverBudget:
+            refused += 1
+
+    async with trio.open_nursery() as nursery:
+        for name, event_id in zip(names, ids, strict=True):
+            nursery.start_soon(push, name, event_id)
+    assert (refused, len(here.prs)) == (1, 1)
+    assert here.tmp() == []
+
+
+async def test_b_12_8_a_piece_costs_no_more_where_the_key_has_many_repositories(
+    here: Contributing, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = history(2)
+    await here.push(steps, OTHER)
+    counted, use = 0, here.prs.use
+
+    def count(*about: object) -> PrsUse:
+        nonlocal counted
+        counted += 1
+        return use(*about)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(here.prs, "use", count)
+    content, came = pack_of([each for step in steps for each in step.objects]), 0
+
+    async def read() -> bytes:
+        nonlocal came
+        came += 1
+        return content[came - 1 : came]
+
+    await here.push(steps, THIRD, read=read)
+    assert came == len(content) + 1 > 200
+    assert counted < 10
+
+
+async def test_b_12_8_what_changes_meanwhile_counts_for_the_next_piece(
+    world: World, autojump_clock: MockClock
+) -> None:
+    here = contributing(world, PrsSettings(max_unclaimed_bytes=FOLDER_BYTES + 2_000))
+    go_on, came = trio.Event(), 0
+
+    async def slow() -> bytes:
+        nonlocal came
+        came += 1
+        if came == 1:
+            return HEADER
+        await go_on.wait()
+        return bytes(2_000) if came == 2 else b""
+
+    async with trio.open_nursery() as nursery:
+
+        async def push() -> None:
+            said = await here.refused([], THIRD, tip="1" * 40, read=slow, address=ELSEWHERE)  # type: ignore[arg-type]
+            assert "bytes that no published event names are here" in said
+
+        nursery.start_soon(push)
+        await wait_all_tasks_blocked()
+        await here.push(history(1), OTHER)
+        go_on.set()
+
+
+async def test_b_12_8_what_was_linked_and_could_not_be_named_takes_no_room(
+    here: Contributing, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.push(history(1), OTHER)
+    before = here.prs.size(HERE), here.refs()
+
+    def fail(*about: object) -> None:
+        raise RepositoryError("the disk is full")
+
+    monkeypatch.setattr(here.prs, "name", fail)
+    await here.refused(history(9, "more"), THIRD)
+    assert (here.prs.size(HERE), here.refs()) == before
+    assert len((await here.world.store.load()).uploads) == 1
+
+
 async def test_b_12_8_an_event_that_would_claim_more_is_rate_limited_and_what_waits_ends(
     world: World, autojump_clock: MockClock
 ) -> None:
@@ -196,8 +295,8 @@ async def test_b_12_8_a_push_that_adds_nothing_does_not_count_for_the_key(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(here.push, steps, OTHER, read=again))
         await wait_all_tasks_blocked()
-        assert not here.contributor.reserved.total(unclaimed=False)
-        assert not here.contributor.reserved.total(unclaimed=True)
+        assert not here.contributor.budgets.sent.total(unclaimed=False)
+        assert not here.contributor.budgets.sent.total(unclaimed=True)
         go_on.set()
 
 

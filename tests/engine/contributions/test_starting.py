@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -16,7 +17,7 @@ from purgatory_sync.testing.log_capture import capture_logs
 
 from ...git.local_repos import history, holes
 from ...world import NOW
-from .support import HERE, OWNER, Contributing, request
+from .support import ADDRESS, HERE, OWNER, Contributing, request
 
 OTHER, THIRD = "5" * 64, "6" * 64
 
@@ -47,6 +48,18 @@ async def test_b_12_9_a_ref_whose_row_was_lost_waits_anew_and_is_claimed_by_its_
     assert (await here.world.offer(event)).accepted
     assert event.id in await here.world.served()
     assert (await here.world.store.load()).uploads == ()
+
+
+async def test_b_12_9_bytes_that_an_older_version_did_not_note_are_not_the_keys(
+    here: Contributing, autojump_clock: MockClock
+) -> None:
+    await here.push(history(2), OTHER)
+    (row,) = (await here.world.store.load()).uploads
+    await here.world.store.apply(Change(uploads=[attrs.evolve(row, size=0)]))
+    again = await here.start_again()
+    use = again.prs.use(again.world.purgatory.uploads, HERE, ADDRESS)
+    assert (use.bytes_of_author, use.unclaimed_bytes_of_address) == (0, again.prs.size(HERE))
+    assert (await here.world.store.load()).uploads == (row,)
 
 
 async def test_b_12_9_a_ref_without_a_row_is_its_events(
@@ -119,24 +132,23 @@ async def test_b_12_9_a_crash_between_any_two_steps_of_a_push_heals(
     def die(*_: object) -> None:
         raise Killed
 
-    async def die_later(*_: object) -> None:
-        raise Killed
-
-    forgotten = here.world.ledger.apply
-    applied = 0
+    forgotten, place = here.world.ledger.apply, here.prs.place
 
     async def apply(change: Change) -> object:
-        nonlocal applied
         if change.forget_uploads:  # a killed process forgets nothing
             raise Killed
-        applied += bool(change.uploads)
-        if (step, applied) in (("row", 2),):
-            raise Killed
         return await forgotten(change)
+
+    def place_and_die(*about: Any) -> None:
+        place(*about)
+        raise Killed
 
     monkeypatch.setattr(here.world.ledger, "apply", apply)
     if step == "rows":
         monkeypatch.setattr(here.prs, "place", die)
+    if step == "row":
+        monkeypatch.setattr(here.prs, "place", place_and_die)
+        monkeypatch.setattr(here.prs, "compact", die)
     if step == "shown":
         monkeypatch.setattr(here.prs, "measure_again", die)
     if step == "refs":
@@ -151,6 +163,8 @@ async def test_b_12_9_a_crash_between_any_two_steps_of_a_push_heals(
     shown = step in ("shown", "row")
     assert [each.event_id for each in rows] == ([event.id] if shown else [])
     assert again.files() == [] or shown
+    use = again.prs.use(again.world.purgatory.uploads, HERE, ADDRESS)
+    assert (use.bytes_of_author, use.unclaimed_bytes_of_address) == (0, again.prs.size(HERE))
     if not shown:
         await again.push(steps, event.id)
     assert (await here.world.offer(event)).accepted

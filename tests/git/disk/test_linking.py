@@ -175,8 +175,8 @@ def test_a_source_that_is_repacked_meanwhile_is_read_again(
 ) -> None:
     take, times = linking._take, []
 
-    def repacked_after_the_first(src: Path, dst: Path, path: str) -> None:
-        take(src, dst, path)
+    def repacked_after_the_first(src: Path, dst: Path, path: str, **how: bool) -> None:
+        take(src, dst, path, **how)
         times.append(path)
         if len(times) == 1:
             old = list((source / "objects" / "pack").iterdir())
