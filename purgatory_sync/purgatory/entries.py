@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -16,6 +16,8 @@ from ..nostr.state import State
 
 # These outcomes say nothing about whether the source has the objects (B 8.6, 8.9, N2).
 UNCOUNTED = frozenset({ResultClass.CANCELLED, ResultClass.RATE_LIMITED, ResultClass.LOCAL})
+
+ATTEMPTS_KEPT: Final = 20
 
 HeldSort: TypeAlias = Announcement | State | PullRequest
 """What can be held."""
@@ -92,11 +94,23 @@ class _Hunted(_Held):
 
     Attributes:
       tried: by URL, what became of the last attempt there; empty after a restart.
+      attempts: the newest attempts with their URLs, oldest first; one that the gate refused, for
+        which no server was contacted, is none. Empty after a restart.
+      attempts_total: how many there were.
       again: it expired before, and waits until each source was asked once more (B 8.12).
     """
 
     tried: dict[str, Tried] = attrs.field(factory=dict, kw_only=True)
     again: bool = attrs.field(default=False, kw_only=True)
+    attempts: tuple[tuple[str, Tried], ...] = attrs.field(default=(), kw_only=True)
+    attempts_total: int = attrs.field(default=0, kw_only=True)
+
+    def note(self, url: str, at: float, result: ResultClass, detail: str) -> None:
+        """Keep what became of an attempt at a source; `at` in Unix seconds."""
+        self.tried[url] = last = Tried.after(self.tried.get(url), at, result, detail)
+        if result is not ResultClass.FORBIDDEN:
+            self.attempts = (*self.attempts[1 - ATTEMPTS_KEPT :], (url, last))
+            self.attempts_total += 1
 
 
 @attrs.define(eq=False)

@@ -24,7 +24,6 @@ from .entries import (
     HeldState,
     HuntedEvent,
     Origin,
-    Tried,
 )
 from .expired import ExpiredIds
 from .overdue import Overdue
@@ -301,7 +300,7 @@ class Purgatory:
         """Note for a held event what became of an attempt at `at` (Unix seconds; B 8.3)."""
         held = self._states.get(event_id) or self._prs.get(event_id)
         if held is not None:
-            held.tried[url] = Tried.after(held.tried.get(url), at, result, detail)
+            held.note(url, at, result, detail)
 
     def note_change(self, identifier: str) -> None:
         """Tell those who wait that something changed that purgatory does not hold itself."""

@@ -19,10 +19,18 @@ from ...release.index.missing_objects import Missing, missing_in, needed_oids
 from ...runtime.clock import WallClock
 from ...settings import PurgatorySettings
 from .domain_status import domain_statuses
-from .held_kinds import held_by_kind, kind_of, next_attempt_of
+from .held_events import EVERYTHING, Choice, chosen, held_by_kind, kind_of, next_attempt_of
 from .hourly import Hourly
 from .last_hour import HOUR_SECS, STEP_SECS, LastHour
-from .models import EngineStatus, Fate, HeldStatus, HourCounters, SourceStatus, Statistics
+from .models import (
+    AttemptStatus,
+    EngineStatus,
+    Fate,
+    HeldStatus,
+    HourCounters,
+    SourceStatus,
+    Statistics,
+)
 from .obstacles import Held, by_itself, what_holds
 from .prs_status import fate_of_upload, paths_of
 from .served_recently import ServedRecently
@@ -88,15 +96,30 @@ class Explainer:
             held, since = held_by_kind(purgatory), purgatory.expired.count_since
             self.hourly.note(now, totals, held, since, self.throttles.take_times())
 
-    async def look(self) -> EngineStatus:
-        """The engine at this moment, or at most some seconds ago however many ask."""
+    async def look(self, choice: Choice = EVERYTHING) -> EngineStatus:
+        """The engine at this moment, or at most some seconds ago however many ask.
+
+        Args:
+          choice: the held events to show. What those lack that are not among the newest of all is
+            not looked up: neither database nor disk are asked for a choice.
+        """
         async with self._looking:
             begun = trio.current_time()
             if self._last is None or begun >= self._fresh_until:
                 self._last = await self._look()
                 ended = trio.current_time()
                 self._fresh_until = ended + max(FRESH_SECS, SHARE * (ended - begun))
-            return self._last
+            return self._last if choice == EVERYTHING else await self._choose(self._last, choice)
+
+    async def _choose(self, look: EngineStatus, choice: Choice) -> EngineStatus:
+        events = await chosen(self.core.purgatory, choice)
+        known = {each.event_id: each for each in look.events}
+        newest = nlargest(EVENTS_SHOWN, events, key=lambda entry: entry.accepted_at)
+        shown = (known.get(each.event_id) or self._unlooked(each) for each in newest)
+        return attrs.evolve(look, events=tuple(shown), events_total=len(events))
+
+    def _unlooked(self, held: HeldEvent) -> HeldStatus:
+        return self._event(held, None, _tried(held), by_itself(held))
 
     def statistics(self, released: Mapping[str, int], *, events: bool) -> Statistics:
         """The engine at this moment, without a look at the disk.
@@ -112,7 +135,7 @@ class Explainer:
             len(purgatory.sync_queue),
             dict(released),
             self.throttles.statistics(),
-            tuple(self._event(entry, None, _tried(entry), by_itself(entry)) for entry in held),
+            tuple(map(self._unlooked, held)),
         )
 
     async def why(self, name: str) -> tuple[HeldStatus, ...]:
@@ -241,6 +264,8 @@ class Explainer:
             error=held.error,
             sources=sources,
             paths=paths_of(held, self.core.repositories.prs, self.core.purgatory.uploads),
+            attempts=_attempts(held),
+            attempts_total=0 if isinstance(held, HeldAnnouncement) else held.attempts_total,
         )
 
     def _until(self, held: HeldEvent) -> float:
@@ -293,6 +318,12 @@ def _tried(held: HeldEvent) -> tuple[SourceStatus, ...]:
     if isinstance(held, HeldAnnouncement):
         return ()
     return tuple(_source(url, tried) for url, tried in tuple(held.tried.items())[:SOURCES_SHOWN])
+
+
+def _attempts(held: HeldEvent) -> tuple[AttemptStatus, ...]:
+    if isinstance(held, HeldAnnouncement):
+        return ()
+    return tuple(AttemptStatus(url, each.at, each.result) for url, each in held.attempts)
 
 
 def _source(url: str, tried: Tried | None) -> SourceStatus:

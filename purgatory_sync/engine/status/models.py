@@ -35,6 +35,15 @@ class SourceStatus:
 
 
 @attrs.frozen
+class AttemptStatus:
+    """One attempt at a source for one held event; `at` in Unix seconds."""
+
+    url: str
+    at: float
+    result: ResultClass
+
+
+@attrs.frozen
 class PathStatus:
     """A path below our `/prs/` that a pull request names (B 12.10).
 
@@ -87,6 +96,8 @@ class HeldStatus:
       error: why the last release failed, or None.
       sources: where its objects were, and may be, looked for.
       paths: where it may be pushed below `/prs/`.
+      attempts: the newest since the start, oldest first; one that the gate refused is none.
+      attempts_total: how many there were.
     """
 
     event_id: str
@@ -105,6 +116,8 @@ class HeldStatus:
     error: str | None
     sources: tuple[SourceStatus, ...]
     paths: tuple[PathStatus, ...] = ()
+    attempts: tuple[AttemptStatus, ...] = ()
+    attempts_total: int = 0
 
 
 @attrs.frozen
@@ -164,7 +177,8 @@ class EngineStatus:
       at: Unix seconds.
       held: how many events are held, by kind; all of them.
       queued: identifiers in the queue, those being hunted included.
-      events: the newest held ones; `events_total` says how many there are.
+      events: the newest held ones, or of those that were chosen; `events_total` says how many
+        there are of these.
       domains: the busiest; `domains_total` says how many there are.
       hours: the figures of the last day, oldest first, also from before the start.
     """

@@ -7,28 +7,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
-import attrs
 import msgspec
 
 from ...engine.status.catalogue import Catalogue
-from ...engine.status.models import EngineStatus
 from ...engine.status.prs_status import ContributedRepository
 from ...engine.status.repository_status import RepositoryStatus
 from ...nostr.keys import encode_npub
 from ...settings import Network
-from ...urls import PRS, extract_domain, scheme_of
+from ...urls import PRS, scheme_of
 from ..git_http.repository_paths import GitPath, parse_git_path, parse_prs_path
 from ..http.exchange import Exchange
 from ..http.server_stream import VARY_ACCEPT, Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
 from ..upstream.state.relay_health import RelayStatus
-from .public import PublicRepository, is_public, public_status
+from .page_filter import filter_of
+from .public import PublicRepository, is_told
 from .rendering import Renderer
+from .status_page import Look, Relays, StatusPage
 
-Look = Callable[[], Awaitable[EngineStatus]]
 FindRepository = Callable[..., Awaitable[RepositoryStatus | None]]
 FindContribution = Callable[[str, str], Awaitable[ContributedRepository | None]]
-Relays = Callable[[], Sequence[RelayStatus]]
 List = Callable[[], Awaitable[Catalogue]]
 
 JSON: Final = b"application/json"
@@ -49,21 +47,12 @@ def _no_relays() -> Sequence[RelayStatus]:
     return ()
 
 
-@attrs.frozen
-class _Written:
-    """A snapshot as page and as JSON, for all requests while it is fresh."""
-
-    look: EngineStatus
-    page: bytes
-    json: bytes
-
-
 class PageRoutes:
     """The pages of a node.
 
     Args:
       info: who we are, at the moment of the call.
-      look: the engine at this moment; asked for each status page.
+      look: the engine at this moment, with the held events of a choice; asked for each status page.
       repository: from npub and identifiers (judged) to the first that is hosted, or None.
       allow: the operator's exceptions of addresses that may be contacted.
       relays: those that are followed; asked for each status page.
@@ -83,14 +72,12 @@ class PageRoutes:
     ) -> None:
         self._info = info
         self._service = info().service
-        self._look = look
         self._repository = repository
         self._allow = tuple(allow)
-        self._relays = relays
         self._contribution = contribution
         self._catalogue = catalogue
         self._renderer = Renderer(info().service)
-        self._last: _Written | None = None
+        self._status = StatusPage(self._renderer, look, self._allow, relays)
 
     async def landing(self, exchange: Exchange) -> None:
         """Answer `/`."""
@@ -105,13 +92,10 @@ class PageRoutes:
             if await self._find(exchange) is None:
                 return False
             await exchange.refuse_method("GET, HEAD, OPTIONS", "a page is read with GET")
-        elif exchange.path == STATUS_JSON:
-            headers = [(b"content-type", JSON), (b"cache-control", b"no-store")]
-            await _send(exchange, 200, headers, (await self._written()).json)
+        elif exchange.path in (STATUS, STATUS_JSON):
+            await self._show_status(exchange)
         elif exchange.path == ICON_PATH:
             await _send(exchange, 200, _ICON_HEADERS, self._renderer.icon)
-        elif exchange.path == STATUS:
-            await _send(exchange, 200, self._renderer.headers, (await self._written()).page)
         elif wants_json(accept := exchange.headers.get("accept", "")):
             if (look := await self._find(exchange)) is None:
                 return False
@@ -124,13 +108,13 @@ class PageRoutes:
             return False
         return True
 
-    async def _written(self) -> _Written:
-        look = await self._look()
-        if self._last is None or self._last.look is not look:
-            public = public_status(look, self._allow, self._relays())
-            page = self._renderer.render("status", "What waits here, and why", look=public)
-            self._last = _Written(look, page, msgspec.json.encode(public))
-        return self._last
+    async def _show_status(self, exchange: Exchange) -> None:
+        written = await self._status.written(filter_of(exchange.query))
+        if exchange.path == STATUS:
+            await _send(exchange, written.status, self._renderer.status_headers, written.page)
+        else:
+            headers = [(b"content-type", JSON), (b"cache-control", b"no-store")]
+            await _send(exchange, written.status, headers, written.json)
 
     async def _contributed_page(self, exchange: Exchange, path: GitPath) -> None:
         look = None
@@ -198,7 +182,7 @@ class PageRoutes:
         """Where the data of its state came from, if that may be told."""
         state = look.contents and look.contents.state
         url = state and state.source
-        return url if url and is_public(extract_domain(url) or "", self._allow) else None
+        return url if url and is_told(url, self._allow) else None
 
     async def _answer(
         self, exchange: Exchange, status: int, page: str, title: str, **values: object

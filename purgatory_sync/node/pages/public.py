@@ -12,6 +12,7 @@ import attrs
 
 from ...engine.status.hourly import Hour
 from ...engine.status.models import (
+    AttemptStatus,
     DomainStatus,
     EngineStatus,
     HeldStatus,
@@ -60,6 +61,7 @@ class PublicEvent:
       remedy: what its author can publish against that, in words, or None.
       via: `prs` for a pull request that names a path below `/prs/` (B 12.10).
       release_failed: its objects are here, but it could not be released.
+      attempts: the newest, oldest first; several at one source are several.
     """
 
     event_id: str
@@ -80,6 +82,8 @@ class PublicEvent:
     tried: Sequence[PublicSource]
     tried_total: int
     via: str | None = None
+    attempts: Sequence[PublicSource] = ()
+    attempts_total: int = 0
 
 
 @attrs.frozen
@@ -195,7 +199,7 @@ def public_status(
 
 
 def _event(look: HeldStatus, allow: Sequence[Network]) -> PublicEvent:
-    tried = _tried(look.sources, allow)
+    tried, attempts = _tried(look.sources, allow), _attempts(look.attempts, allow)
     return PublicEvent(
         event_id=look.event_id,
         kind=look.kind,
@@ -215,6 +219,8 @@ def _event(look: HeldStatus, allow: Sequence[Network]) -> PublicEvent:
         tried=tried[:TRIED_SHOWN],
         tried_total=len(tried),
         via=PRS if look.paths else None,
+        attempts=attempts,
+        attempts_total=look.attempts_total - len(look.attempts) + len(attempts),
     )
 
 
@@ -225,8 +231,21 @@ def _tried(sources: Sequence[SourceStatus], allow: Sequence[Network]) -> list[Pu
         if source.at is not None
         and source.result is not None
         and source.result is not ResultClass.FORBIDDEN
-        and is_public(extract_domain(source.url) or "", allow)
+        and is_told(source.url, allow)
     ]
+
+
+def _attempts(looks: Sequence[AttemptStatus], allow: Sequence[Network]) -> list[PublicSource]:
+    return [
+        PublicSource(each.url, each.at, each.result.value)
+        for each in looks
+        if each.result is not ResultClass.FORBIDDEN and is_told(each.url, allow)
+    ]
+
+
+def is_told(url: str, allow: Sequence[Network]) -> bool:
+    """Whether a URL may be told of, by its host."""
+    return is_public(extract_domain(url) or "", allow)
 
 
 def _domain(look: DomainStatus) -> PublicDomain:

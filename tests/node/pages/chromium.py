@@ -58,17 +58,30 @@ class Tab:
         await self.do("Emulation.setEmulatedMedia", features=[scheme])
         self._loaded = False
         await self.do("Page.navigate", url=url)
+        await self._until_loaded()
+
+    async def enter(self) -> None:
+        """Press Enter in a form; returns when the page is loaded that it leads to."""
+        self._loaded = False
+        key = {"key": "Enter", "windowsVirtualKeyCode": 13}
+        await self.do("Input.dispatchKeyEvent", type="keyDown", text="\r", **key)
+        await self._until_loaded()
+
+    async def _until_loaded(self) -> None:
         while not self._loaded:
             self._note(json.loads(await self._connection.recv()))
 
     async def value(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
         answer = await self.do("Runtime.evaluate", expression=expression, returnByValue=True)
-        return answer["result"]["value"]
+        return answer["result"].get("value")
 
-    async def screenshot(self) -> bytes:
-        """The whole page as PNG."""
-        answer = await self.do("Page.captureScreenshot", captureBeyondViewport=True)
+    async def screenshot(self, width: int | None = None, height: int | None = None) -> bytes:
+        """The whole page as PNG, or the upper left part of it in CSS pixels."""
+        part: dict[str, Any] = {}
+        if width is not None and height is not None:
+            part = {"clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}}
+        answer = await self.do("Page.captureScreenshot", captureBeyondViewport=True, **part)
         return base64.b64decode(answer["data"])
 
     def _note(self, message: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from purgatory_sync.engine.status.catalogue import Catalogue, CatalogueEntry
+from purgatory_sync.engine.status.held_events import EVERYTHING, Choice
 from purgatory_sync.engine.status.hourly import HOUR, Hour
 from purgatory_sync.engine.status.models import (
     DomainStatus,
@@ -26,7 +27,11 @@ from purgatory_sync.engine.status.repository_status import RepositoryStatus, Rul
 from purgatory_sync.errors import NaughtyScope, ResultClass
 from purgatory_sync.hunt.limits.domain_statistics import DomainStatistics
 from purgatory_sync.node.operator.node_status import NodeStatus
+from purgatory_sync.node.pages.page_filter import PageFilter
 from purgatory_sync.node.pages.page_routes import PageRoutes
+from purgatory_sync.node.pages.public import PublicStatus
+from purgatory_sync.node.pages.rendering import Renderer
+from purgatory_sync.node.pages.status_page import write_page
 from purgatory_sync.node.upstream import RelayStatus, Trouble
 from purgatory_sync.records import NaughtyRecord
 from purgatory_sync.runtime.net.addresses import networks
@@ -172,6 +177,11 @@ def catalogue(*names: str) -> Catalogue:
     return Catalogue(1234, False, newest)
 
 
+def status_html(look: PublicStatus, service: str = "x", wanted: PageFilter | None = None) -> str:
+    """The status page."""
+    return write_page(Renderer(service), look, wanted or PageFilter()).decode()
+
+
 def make_pages(
     look: NodeStatus | None = None,
     hosted: RepositoryStatus | None = None,
@@ -182,8 +192,13 @@ def make_pages(
         found = hosted is not None and npub == ALICE.npub and hosted.identifier in identifiers
         return hosted if found else None
 
-    async def current() -> EngineStatus:
-        return look or node()
+    everything = look or node()
+
+    async def current(choice: Choice) -> EngineStatus:
+        if choice == EVERYTHING:
+            return everything
+        found = [each for each in everything.events if {*choice.names} & {*each.identifiers}]
+        return attrs.evolve(everything, events=tuple(found), events_total=len(found))
 
     def relays() -> Sequence[RelayStatus]:
         return look.relays if look else ()

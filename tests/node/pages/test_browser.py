@@ -11,6 +11,7 @@ import attrs
 import pytest
 import trio
 
+from purgatory_sync.engine.status.held_events import Choice
 from purgatory_sync.engine.status.models import EngineStatus
 from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.pages.page_routes import PageRoutes
@@ -36,7 +37,7 @@ class Looks:
         self.count = 0
         self.hangs = False
 
-    async def __call__(self) -> EngineStatus:
+    async def __call__(self, choice: Choice) -> EngineStatus:
         self.count += 1
         if self.hangs:
             await trio.sleep_forever()
@@ -99,3 +100,39 @@ async def test_it_says_when_it_cannot_renew_itself(tmp_path: Path) -> None:
                 looks.hangs = hangs
                 while await tab.value(shown) is not hangs:  # noqa: ASYNC110
                     await trio.sleep(0.2)
+
+
+async def test_it_keeps_the_place_of_the_keyboard(tmp_path: Path) -> None:
+    """What is focused stays so when the page renews itself; so does what is typed."""
+    looks = Looks()
+    with trio.fail_after(150):
+        async with served(app(looks).answer, real=True) as place, chromium(tmp_path / "p") as tab:
+            await tab.go(f"http://127.0.0.1:{place.port}/purgatory", width=360, dark=False)
+            await tab.value(
+                "window.setTimeout = (real => (does, ms) => real(does, ms / 100))(setTimeout); 0"
+            )
+            await tab.value("document.querySelector('input').value = 'half a wo'")
+            for link in ("h3 a", "details:last-of-type summary", "#as-of a"):
+                before = looks.count
+                await tab.value(f"document.querySelector('main {link}').focus()")
+                while looks.count < before + 3:  # noqa: ASYNC110
+                    await trio.sleep(0.2)
+                await trio.sleep(0.2)
+                assert await tab.value(
+                    f"document.activeElement === document.querySelector('main {link}')"
+                ), link
+            assert await tab.value("document.querySelector('input').value") == "half a wo"
+
+
+async def test_the_filter_works_without_script(tmp_path: Path) -> None:
+    looks = Looks()
+    with trio.fail_after(150):
+        async with served(app(looks).answer, real=True) as place, chromium(tmp_path / "p") as tab:
+            await tab.do("Emulation.setScriptExecutionDisabled", value=True)
+            await tab.go(f"http://127.0.0.1:{place.port}/purgatory", width=360, dark=False)
+            await tab.value("document.querySelector('input').focus()")
+            await tab.do("Input.insertText", text="a b")
+            await tab.enter()
+            assert await tab.value("location.search") == "?repository=a+b&result="
+            assert "of a b" in await tab.value("document.querySelector('h2').textContent")
+            assert tab.complaints == []

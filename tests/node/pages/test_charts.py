@@ -9,10 +9,9 @@ import msgspec
 from purgatory_sync.engine.status.hourly import HOUR, Hour
 from purgatory_sync.node.pages.charts import HEIGHT, Chart, charts_of, slow_domains
 from purgatory_sync.node.pages.public import public_status
-from purgatory_sync.node.pages.rendering import Renderer
 from purgatory_sync.runtime.net.addresses import networks
 
-from .support import HOSTILE, NOW, hours, node
+from .support import HOSTILE, NOW, hours, node, status_html
 
 THIS = int(NOW // HOUR) * HOUR
 
@@ -73,7 +72,7 @@ def test_b_10_3_hours_tell_nothing_of_what_the_gate_refused() -> None:
 
 def test_they_are_escaped_and_named_on_the_page() -> None:
     look = public_status(node(hours=hours(domain=HOSTILE)), ())
-    page = Renderer("git.example").render("status", "t", look=look).decode()
+    page = status_html(look)
     assert "<script>alert" not in page
     images = re.findall(r'<svg role="img" aria-label="([^"]+)"', page)
     assert len(images) == 3

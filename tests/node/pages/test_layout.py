@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
+from purgatory_sync.engine.status.models import AttemptStatus
+from purgatory_sync.errors import ResultClass
 from purgatory_sync.node.git_http.upload_pack_http import GitEndpoint
 from purgatory_sync.node.routes import App
 from purgatory_sync.settings import RelaySettings
@@ -17,6 +20,7 @@ from .chromium import BROWSER, chromium
 from .support import (
     ALICE,
     HOSTILE,
+    NOW,
     catalogue,
     contents,
     domain,
@@ -40,13 +44,24 @@ PAGES = {
     "repository": f"/{ALICE.npub}/{LONG[:200]}.git",
     "missing": "/nothing/here",
     "status": "/purgatory",
+    "filtered": f"/purgatory?repository={LONG[:200]}&result=timeout",
+    "nothing found": "/purgatory?repository=other",
+    "bad filter": f"/purgatory?result={LONG}",
 }
 PHONE, DESK = 360, 1280
 
 
 def app() -> App:
     look = node(
-        event(source("https://far.example/" + LONG), identifier=LONG, missing=["1" * 40] * 3),
+        attrs.evolve(
+            event(source("https://far.example/" + LONG), identifier=LONG, missing=["1" * 40] * 3),
+            attempts=tuple(
+                AttemptStatus(f"https://{'h' * 60}.example/{LONG}", NOW - 90 + number, result)
+                for number, result in enumerate(ResultClass)
+            ),
+            attempts_total=99,
+        ),
+        event(identifier=LONG[:200], missing=()),
         event(identifier=HOSTILE, kind="pr", missing=()),
         event(kind="announcement"),
         domains=[domain(f"{'d' * 60}.example"), domain("b.example", in_flight=2)],
@@ -93,7 +108,7 @@ async def test_every_page_is_readable_on_a_phone_and_in_the_dark(tmp_path: Path)
                 assert len(backgrounds) == 2, name
             assert len(tab.requested) >= 4 * len(PAGES)
             assert [url for url in tab.requested if not url.startswith(f"{origin}/")] == []
-            refused = "Failed to load resource: the server responded with a status of 404"
+            refused = "Failed to load resource: the server responded with a status of 40"
             assert [each for each in tab.complaints if not each.startswith(refused)] == []
 
 

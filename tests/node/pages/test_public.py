@@ -161,6 +161,8 @@ def test_b_10_3_the_shape_of_the_json() -> None:
         "release_failed": False,
         "tried_total": 1,
         "via": None,
+        "attempts": [],
+        "attempts_total": 0,
     }
     assert tried == {"url": "https://a.example/x.git", "at": NOW - 30, "result": "unreachable"}
 

@@ -6,11 +6,10 @@ import msgspec
 import pytest
 
 from purgatory_sync.node.pages.public import RELAYS_SHOWN, public_status
-from purgatory_sync.node.pages.rendering import Renderer
 from purgatory_sync.node.upstream import Trouble
 from purgatory_sync.runtime.net.addresses import networks
 
-from .support import HOSTILE, NOW, make_pages, node, relay
+from .support import HOSTILE, NOW, make_pages, node, relay, status_html
 from .test_page_routes import ask
 
 
@@ -78,7 +77,7 @@ def test_what_strangers_announce_is_shown_in_part() -> None:
 async def test_the_page_tells_no_past_in_the_future() -> None:
     """The relays are those of this moment, beside a look that is shown for a while."""
     late = relay("wss://a.example", connected_since=NOW + 3, last_event_at=NOW + 5)
-    page = Renderer("x").render("status", "t", look=public_status(node(), (), [late])).decode()
+    page = status_html(public_status(node(), (), [late]))
     assert ">in 3 s<" not in page
     assert ">in 5 s<" not in page
     assert page.count(">now</time>") == 2

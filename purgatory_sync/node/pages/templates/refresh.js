@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const every = 5000, hidden = 30000, patience = 30000;
+  const every = 5000, hidden = 30000, patience = 30000, stops = "a[href], summary";
   async function refresh() {
     try {
       const signal = AbortSignal.timeout(patience);
@@ -11,9 +11,10 @@
       if (getSelection().isCollapsed) {
         for (const each of now.querySelectorAll("details"))
           page.getElementById(each.id)?.toggleAttribute("open", each.open);
-        const focused = document.activeElement?.closest("details")?.id;
+        const focused = document.activeElement, holder = focused?.closest("main [id]")?.id;
+        const places = holder && [...document.getElementById(holder).querySelectorAll(stops)];
         now.replaceWith(next);
-        if (focused) document.getElementById(focused)?.querySelector("summary").focus({ preventScroll: true });
+        if (holder) document.getElementById(holder)?.querySelectorAll(stops)[places.indexOf(focused)]?.focus({ preventScroll: true });
       }
       document.body.classList.remove("stale");
     } catch {
