@@ -48,6 +48,7 @@ MEASUREMENTS: dict[str, Measure] = {
     "authority": authority.measure_authority,
     "politeness": politeness.measure_politeness,
     "neighbourhood": whole_node.measure_small,
+    "poll": clones.measure_polls,
     "clones": clones.measure_clones,
     "prs-clones": prs_clones.measure_prs_clones,
     "connections": connections.measure_connections,

@@ -95,6 +95,10 @@ class StoredObjects:
         """The names of all objects of a pack."""
         return self._packs[stem].index.names()
 
+    def count_in(self, stem: str) -> int:
+        """How many objects a pack has."""
+        return self._packs[stem].index.count
+
     def read(self, name: bytes, max_bytes: int) -> GitObject | None:
         """A whole object; None when the repository does not have it.
 

@@ -7,9 +7,8 @@ from typing import Final
 
 from ...errors import ProtocolBroken
 from ...git.protocol.pktline import FLUSH_BYTES, PacketBuffer, pkt_line
+from ...git.serving.ref_answers import PREAMBLE, V1_LINE
 
-PREAMBLE: Final = pkt_line(b"# service=git-upload-pack\n") + FLUSH_BYTES
-V1_LINE: Final = pkt_line(b"version 1\n")
 LEAST_BYTES: Final = len(V1_LINE) + len(FLUSH_BYTES)
 """So much of git's answer shows whether it has refs to name."""
 _PREFIX: Final = b"ref-prefix "

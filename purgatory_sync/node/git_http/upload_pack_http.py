@@ -9,7 +9,9 @@ from pathlib import Path
 
 import trio
 
+from ...errors import BadPack
 from ...git.http.http_rules import ADVERTISEMENT, REQUEST, RESULT
+from ...git.serving.ref_answers import PREAMBLE
 from ...runtime.logger import get_logger
 from ...settings import ListenerSettings
 from ..http.exchange import Exchange
@@ -18,7 +20,6 @@ from .client_pace import ClientPace
 from .empty_repository import (
     LEAST_BYTES,
     NO_REFS,
-    PREAMBLE,
     answer_of_nothing,
     asks_for_unborn,
     unborn_line,
@@ -26,6 +27,7 @@ from .empty_repository import (
 )
 from .git_child import GitChild, git_child, git_environment
 from .large_files import ANSWER, MEDIA_TYPE, is_lfs_path
+from .plain_answers import PackStream, PlainAnswer, PlainAnswers
 from .receive_pack_http import NOT_CACHED, GitPush, uncached
 from .repository_paths import GitPath, parse_git_path
 from .request_body import GitBody, RefusedMethod, RefusedRequest
@@ -77,6 +79,7 @@ class GitEndpoint:
         self._max_secs = max_secs
         self._least_pace = least_pace
         self._parse = parse
+        self._plain = PlainAnswers()
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer a request for git; False when its path is none of git's (nothing is sent then)."""
@@ -168,10 +171,13 @@ class GitEndpoint:
         if await exchange.read():
             raise RefusedRequest(400, "info/refs takes no body")
         version = _protocol_version(exchange)
+        tells = self._unborn is not None
+        if answer := await self._plain.advertisement(repository, version, tells):
+            await exchange.respond(200, answer, ADVERTISEMENT, NOT_CACHED)
+            return
         arguments = ["upload-pack", "--strict", "--stateless-rpc", "--advertise-refs"]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_leave_when_gone, exchange)
-            tells = self._unborn is not None
             async with self._child([*arguments, str(repository)], version, tells) as child:
                 first = await _first_piece(child, LEAST_BYTES)
                 if not first:
@@ -182,6 +188,7 @@ class GitEndpoint:
                 await exchange.write(with_capabilities(first))
                 await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
+        await self._plain.learn(repository, version, tells, first)
 
     async def _upload_pack(
         self, exchange: Exchange, npub: str, identifier: str, repository: Path
@@ -191,12 +198,18 @@ class GitEndpoint:
         first = await _read_ahead(body)
         if not first:
             raise RefusedRequest(400, "the request is empty")
+        version = _protocol_version(exchange)
+        plain = None
+        if len(first) < READ_AHEAD_BYTES:
+            plain = await self._plain.upload_pack(repository, version, first)
+        branch = None
+        if version == 2 and (plain is None or not plain.has_head):
+            branch = await self._unborn_branch(first, npub, identifier)
+        if plain is not None:
+            await self._answer_plain(exchange, plain, branch)
+            return
         arguments = ["upload-pack", "--strict", "--stateless-rpc", str(repository)]
         async with trio.open_nursery() as nursery:
-            version = _protocol_version(exchange)
-            branch = None
-            if version == 2 and self._unborn is not None and asks_for_unborn(first):
-                branch = await self._unborn(npub, identifier)
             async with self._child(arguments, version) as child:
                 nursery.start_soon(_feed, child, first, body, exchange)
                 answer = await _first_piece(child, 1)
@@ -206,6 +219,35 @@ class GitEndpoint:
                 await exchange.write(unborn_line(branch) + answer if branch else answer)
                 await self._stream(child, exchange)
             nursery.cancel_scope.cancel()
+
+    async def _unborn_branch(self, request: bytes, npub: str, identifier: str) -> str | None:
+        if self._unborn is None or not asks_for_unborn(request):
+            return None
+        return await self._unborn(npub, identifier)
+
+    async def _answer_plain(
+        self, exchange: Exchange, answer: PlainAnswer, branch: str | None
+    ) -> None:
+        if answer.rest is None:
+            whole = unborn_line(branch) + answer.beginning if branch else answer.beginning
+            await exchange.respond(200, whole, RESULT, NOT_CACHED)
+            return
+        with answer.rest as rest:
+            await exchange.start(200, uncached(RESULT))
+            await self._send_pack(exchange, answer.beginning, rest)
+
+    async def _send_pack(self, exchange: Exchange, piece: bytes, rest: PackStream) -> None:
+        pace = ClientPace(self._least_pace, lambda: False)
+        with trio.move_on_after(self._max_secs) as scope:
+            try:
+                while piece:
+                    await pace.write(exchange, piece)
+                    piece = await rest.read()
+            except BadPack as error:
+                raise Gone(str(error)) from error
+            await exchange.write(rest.end)
+        if scope.cancelled_caught:
+            raise Gone(f"this took longer than {self._max_secs:g} seconds")
 
     @asynccontextmanager
     async def _child(
