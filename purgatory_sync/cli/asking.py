@@ -14,6 +14,7 @@ import msgspec
 from ..engine.keeping.caretaker import ListedDeleted, ListedRepository
 from ..engine.keeping.exporting import Exported
 from ..engine.keeping.manifest import Manifest
+from ..engine.keeping.prs_keeping import ListedPrs
 from ..engine.keeping.purging import Purged
 from ..engine.lists.list_keeper import Edited
 from ..engine.lists.merging import Listed
@@ -119,6 +120,12 @@ class Asker:
         answer: tuple[ListedDeleted, ...] = self._ask(Question("list", deleted=True), kind)
         return answer
 
+    def list_prs(self) -> tuple[ListedPrs, ...]:
+        """Every repository below `/prs/`."""
+        kind = tuple[ListedPrs, ...]
+        answer: tuple[ListedPrs, ...] = self._ask(Question("list", prs=True), kind)
+        return answer
+
     def remove(self, name: str) -> ListedRepository:
         """Remove a repository that is neither served nor held."""
         answer: ListedRepository = self._ask(Question("remove", name), ListedRepository)
@@ -156,6 +163,12 @@ class Asker:
         self._socket.settimeout(None)
         question = Question("purge", name, execute=execute, at_once=at_once)
         answer: Purged = self._ask(question, Purged)
+        return answer
+
+    def purge_prs(self, name: str, *, execute: bool) -> Purged:
+        """Take out what is below `/prs/` of a key, or one repository, or tell what would go."""
+        self._socket.settimeout(None)
+        answer: Purged = self._ask(Question("purge", name, execute=execute, prs=True), Purged)
         return answer
 
     def entries(self, name: str) -> tuple[Listed, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -22,7 +23,7 @@ from ..settings_loader import load_settings
 from .asking import Asker, NoNode
 from .operating import AsJson, Folder, print_json, print_text
 from .output.printing import showing
-from .output.telling import plain, tell_deleted, tell_purged, tell_repositories
+from .output.telling import plain, tell_deleted, tell_prs, tell_purged, tell_repositories
 
 T = TypeVar("T")
 
@@ -55,6 +56,9 @@ def _list(
     deleted: Annotated[
         bool, Parameter(negative=(), help="Those that were deleted and are kept for a time.")
     ] = False,
+    prs: Annotated[
+        bool, Parameter(negative=(), help="Those of contributors, below /prs/ (GRASP-06).")
+    ] = False,
     owner: Annotated[
         str | None, Parameter(help="Only those of this key: npub1… or hex.", show_default=False)
     ] = None,
@@ -64,6 +68,17 @@ def _list(
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
     npub = _npub_of(owner) if owner is not None else None
+    if deleted and prs:
+        raise ConfigurationError(
+            "what is below /prs/ is not kept when it is deleted: leave one out"
+        )
+    if prs:
+        below = ask_or_open(
+            settings, Asker.list_prs, lambda keepers: keepers.prs.listing(), looks=True
+        )
+        below = tuple(each for each in below if npub in (None, each.npub))
+        print_json(below) if json else print_text(tell_prs(below, time.time()))
+        return 0
     if deleted:
         kept = ask_or_open(
             settings, Asker.list_deleted, lambda keepers: keepers.caretaker.deleted(), looks=True
@@ -143,16 +158,27 @@ def _purge(
         bool,
         Parameter(negative=(), help="Delete repositories now, those deleted before too."),
     ] = False,
+    prs: Annotated[
+        bool,
+        Parameter(negative=(), help="What is below /prs/ of this npub1…[/identifier], at once."),
+    ] = False,
     json: AsJson = False,
     relay_data_path: Folder = None,
     git_data_path: GitFolder = None,
 ) -> int:
     settings = settings_of(relay_data_path, git_data_path)
-    purged = ask_or_open(
-        settings,
-        lambda node: node.purge(name, execute=execute, at_once=at_once),
-        lambda keepers: keepers.purger.purge(name, execute=execute, at_once=at_once),
-    )
+    if prs:
+        purged = ask_or_open(
+            settings,
+            lambda node: node.purge_prs(name, execute=execute),
+            lambda keepers: keepers.prs.purge(name, execute=execute),
+        )
+    else:
+        purged = ask_or_open(
+            settings,
+            lambda node: node.purge(name, execute=execute, at_once=at_once),
+            lambda keepers: keepers.purger.purge(name, execute=execute, at_once=at_once),
+        )
     print_json(purged) if json else print_text(tell_purged(purged))
     return 0
 

@@ -54,6 +54,7 @@ from .keeping.caretaker import Caretaker
 from .keeping.deleted_keeper import DeletedKeeper, retiring
 from .keeping.exporting import Exporter
 from .keeping.keepers import Keepers
+from .keeping.prs_keeping import PrsKeeper
 from .keeping.purging import Purger
 from .lists.list_keeper import ListKeeper
 from .predecessor import Predecessor, PredecessorContext
@@ -75,6 +76,7 @@ from .upkeep.spent_requests import RequestKeeper
 from .upkeep.sweep import Sweeper
 from .upkeep.throttle_journal import ThrottleJournal
 from .upkeep.vanish_journal import VanishJournal
+from .verifying.below_prs import PrsExaminer
 from .verifying.hole_filling import HoleFiller
 from .verifying.verifier import Verifier
 from .verifying.verify_record import VerifyRecord
@@ -367,7 +369,10 @@ async def _put_together(
     record = VerifyRecord(given.folder)
     await repositories.run(record.load)
     filler = HoleFiller(core, releaser, client, throttles, settings.service)
-    verifier = Verifier(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record)
+    examiner = PrsExaminer(store, core, settings.service)
+    verifier = Verifier(
+        *(store, core, releaser, clock, lambda: repacker.still, filler.fetch, record, examiner)
+    )
     contributor, contributions = _make_contributions(
         given, core, releaser, in_flight, repacker.still
     )
@@ -390,6 +395,10 @@ async def _put_together(
             lists,
             verifier,
             Exporter(store, core, releaser, settings),
+            PrsKeeper(
+                *(store, core, releaser, record),
+                settings.purgatory.placeholder_expiry_secs,
+            ),
         ),
         relay_notes,
         Cataloguer(store, core),

@@ -170,13 +170,17 @@ def _why_not(pr: PullRequest | None, new: str, known: ContributionKnown) -> str 
     return unmet(pr, new, known.target, known.service)
 
 
-def unmet(pr: PullRequest, oid: str, target: RepositoryId, service: str) -> str | None:
-    """Which of the conditions of B 12.4 keeps a ref from being the event's; None: none does."""
+def unmet(pr: PullRequest, oid: str, target: RepositoryId, service: str | None) -> str | None:
+    """Which of the conditions of B 12.4 keeps a ref from being the event's; None: none does.
+
+    Args:
+      service: our host[:port][/base]; None: what `clone` says is not looked at.
+    """
     if pr.event.pubkey != target.owner:
         return "the event is signed by another key than the path names"
     if target.identifier not in pr.identifiers:
         return "no a tag of the event names a repository with the identifier of the path"
-    if target not in pr.contributed(service):
+    if service is not None and target not in pr.contributed(service):
         return "no clone tag of the event names this path"
     return None if pr.commit == oid else "the event names another commit (its c tag)"
 

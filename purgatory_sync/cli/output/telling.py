@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from ...engine.keeping.caretaker import ListedDeleted, ListedRepository
+from ...engine.keeping.prs_keeping import ListedPrs, ListedRef
 from ...engine.keeping.purging import Purged
 from ...engine.status.models import DomainStatus, Fate, HeldStatus, SourceStatus
 from ...node.operator.node_status import NodeStatus
@@ -33,6 +34,13 @@ _STANDINGS = {
     "expired": "no data came in time",
     "none": "not announced",
 }
+REF_STANDINGS = {
+    "served": "served",
+    "held": "its event is held",
+    "waiting": "waits for its event",
+    "unexplained": "no event explains it",
+}
+REF_STYLES = {"served": "green", "held": "", "waiting": "yellow", "unexplained": "red"}
 _STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 _IDS_SHOWN = 10
 
@@ -123,6 +131,30 @@ def tell_deleted(listed: Sequence[ListedDeleted]) -> Text:
     return Text("\n").join(lines)
 
 
+def tell_prs(listed: Sequence[ListedPrs], now: float) -> Text:
+    """Each repository below `/prs/` in a line, its refs below it; `now` in Unix seconds."""
+    lines = []
+    for each in listed:
+        line = Text(f"prs/{each.npub}/{plain(each.identifier)}  {each.size} bytes")
+        line.append(f", {len(each.refs)} refs")
+        if each.problem is not None:
+            line.append(f": {plain(each.problem)}", style="red")
+        lines += [line, *(_ref_below_prs(ref, now) for ref in each.refs)]
+    size = sum(each.size for each in listed)
+    lines.append(Text(f"{len(listed)} repositories below /prs/: {size} bytes"))
+    return Text("\n").join(lines)
+
+
+def _ref_below_prs(ref: ListedRef, now: float) -> Text:
+    line = Text(f"  {plain(ref.name)}  {ref.oid}  ")
+    line.append(REF_STANDINGS[ref.standing], style=REF_STYLES[ref.standing])
+    if ref.at is not None:
+        line.append(f", {'pushed' if ref.standing == 'waiting' else 'of'} {utc(ref.at)}")
+    if ref.ends_at is not None:
+        line.append(f", ends {from_now(ref.ends_at, now)}")
+    return line
+
+
 def tell_purged(purged: Purged) -> Text:
     """What went, or would go."""
     return Text("\n").join(_purged(purged))
@@ -133,6 +165,8 @@ def _purged(purged: Purged) -> Iterator[Text]:
     for name in purged.repositories:
         yield Text(f"{did} the repository {plain(name)} with all its data")
     yield Text(f"{did} {purged.served} served events and {purged.held} held ones")
+    if purged.waiting:
+        yield Text(f"{did} {purged.waiting} refs that waited for their events")
     for event_id in purged.event_ids[:_IDS_SHOWN]:
         yield Text(f"  {event_id}")
     if (more := purged.served + purged.held - _IDS_SHOWN) > 0:

@@ -9,6 +9,7 @@ from ..verifying.verifier import Verifier
 from .backup import Backup
 from .caretaker import Caretaker
 from .exporting import Exporter
+from .prs_keeping import PrsKeeper
 from .purging import Purger
 
 
@@ -23,6 +24,7 @@ class Keepers:
       lists: the operator's lists, which change while the node runs.
       verifier: looks whether all is whole and true.
       exporter: writes a repository and its events into a folder, for others.
+      prs: lists what is below `/prs/`, and takes it out.
     """
 
     caretaker: Caretaker
@@ -31,3 +33,4 @@ class Keepers:
     lists: ListKeeper
     verifier: Verifier
     exporter: Exporter
+    prs: PrsKeeper

@@ -22,6 +22,7 @@ from ...purgatory.purgatory import Purgatory
 from ...release.commit import Core
 from ...release.index.ledger import Ledger
 from ...release.index.locks import IdentifierLocks
+from ...release.index.prs_folder import PrsFolder
 from ...release.index.repositories import Repositories
 from ...release.index.repository_index import RepositoryIndex
 from ...release.releaser import Releaser
@@ -32,6 +33,7 @@ from ...store.opening import DATABASE, is_older, lock_store, open_store
 from ...store.protocol import HeldRow, Journal, Store
 from ..lists.list_keeper import ListKeeper
 from ..upkeep.pairing import require_pair
+from ..verifying.below_prs import PrsExaminer
 from ..verifying.verifier import Verifier
 from ..verifying.verify_record import VerifyRecord
 from .backup import Backup
@@ -39,6 +41,7 @@ from .caretaker import Caretaker
 from .deleted_keeper import retiring
 from .exporting import Exporter
 from .keepers import Keepers
+from .prs_keeping import PrsKeeper
 from .purging import Purger
 from .store_copy import copy_database
 
@@ -71,6 +74,10 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
             core = _core(store, journal, repositories, settings, retiring(settings.keeping, clock))
             releaser = Releaser(core, IdentifierLocks())
             await repositories.run(record.load)
+            if settings.prs.enabled and not looks:  # refs there go with events that are purged
+                prs = PrsFolder(settings.git_data_path, repositories.tmp, settings.service)
+                await repositories.run(prs.scan)
+                repositories.prs = prs
             lists = ListKeeper(store, core, releaser, settings, clock, live=False)
             await lists.restore(journal.list_entries)
             yield Keepers(
@@ -78,8 +85,16 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
                 Backup(core, releaser, settings, clock, nullcontext),
                 Purger(store, core, releaser, clock),
                 lists,
-                Verifier(store, core, releaser, clock, nullcontext, record=record),
+                Verifier(
+                    *(store, core, releaser, clock, nullcontext),
+                    record=record,
+                    below_prs=PrsExaminer(store, core, settings.service),
+                ),
                 Exporter(store, core, releaser, settings),
+                PrsKeeper(
+                    *(store, core, releaser, record),
+                    settings.purgatory.placeholder_expiry_secs,
+                ),
             )
         finally:
             os.close(lock)
@@ -118,6 +133,8 @@ def _core(
         with suppress(InvalidEvent):
             identifiers = parse(kept.event).identifiers
             purgatory.overdue.add(Kept.of(kept.event, identifiers, kept.since, kept.since))
+    for waiting in journal.uploads:
+        purgatory.uploads.add(waiting)
     index = RepositoryIndex(store, purgatory, repositories, settings.service, settings.curation)
     ledger = Ledger(store, index)
     ledger.restore_made(journal.made)

@@ -45,6 +45,7 @@ class Purged:
       served, held: how many events are served, and held, no longer; those that expired and are
         looked for again count as held.
       event_ids: their ids, at most 1,000.
+      waiting: refs below `/prs/` that go and whose events had not come.
     """
 
     executed: bool
@@ -53,6 +54,7 @@ class Purged:
     held: int
     event_ids: tuple[str, ...]
     kept: bool = False
+    waiting: int = 0
 
 
 IDS_SHOWN = 1_000

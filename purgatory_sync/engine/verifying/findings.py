@@ -6,6 +6,8 @@ from typing import Literal
 
 import attrs
 
+from ...urls import PRS
+
 What = Literal["refs", "missing", "damaged", "absent", "event", "store"]
 
 REMEDIES: dict[What, str] = {
@@ -21,12 +23,19 @@ REMEDIES: dict[What, str] = {
 }
 
 
+_BELOW_PRS = (
+    "nothing is repaired below /prs/: `purge --prs` takes it out, and its contributor pushes it"
+    " again"
+)
+
+
 @attrs.frozen
 class Flaw:
     """One thing that is not as it should be.
 
     Attributes:
-      where: `npub1…/identifier`, the id of an event, or `store`.
+      where: `npub1…/identifier`, with `prs/` before it what is below `/prs/`; the id of an event;
+        or `store`.
       what: `refs`: a ref is not as the ruling state, or its pull request, says; `missing`: an
         object that is named is not here; `damaged`: it cannot be read; `absent`: a repository that
         is served is not on the disk; `event`: an id or a signature does not hold; `store`: the
@@ -43,7 +52,7 @@ class Flaw:
     @property
     def remedy(self) -> str:
         """What the operator can do."""
-        return REMEDIES[self.what]
+        return _BELOW_PRS if self.where.startswith(f"{PRS}/") else REMEDIES[self.what]
 
 
 @attrs.frozen

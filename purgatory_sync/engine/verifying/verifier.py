@@ -29,8 +29,10 @@ from ...nostr.address import RepositoryId
 from ...nostr.event import Event, decode_event, verify_event
 from ...nostr.filters import Filter
 from ...nostr.keys import encode_npub
+from ...nostr.pull_request import PullRequest
 from ...nostr.state import State
 from ...release.commit import Core
+from ...release.index.prs_folder import name_below_prs
 from ...release.index.repository_index import EVERYTHING
 from ...release.lagging import hosted_owners, make_hosted
 from ...release.releaser import Releaser
@@ -38,6 +40,7 @@ from ...runtime.blocking import blocking
 from ...runtime.clock import WallClock
 from ...runtime.logger import get_logger
 from ...store.protocol import Store
+from .below_prs import PrsExaminer
 from .examination import Examined, examine
 from .findings import Flaw, Verified
 from .verify_record import VerifyRecord
@@ -92,6 +95,7 @@ class Verifier:
       still: while it is entered, nothing is repacked and no object is dropped.
       fetch: gets missing objects from other servers; None where the node does not run.
       record: remembers what was found.
+      below_prs: looks at what is below `/prs/`; nothing there is looked at where it is None.
     """
 
     store: Store
@@ -101,6 +105,7 @@ class Verifier:
     still: Callable[[], AbstractAsyncContextManager[object]]
     fetch: Fetch | None = None
     record: VerifyRecord = attrs.field(factory=lambda: VerifyRecord(None))
+    below_prs: PrsExaminer | None = None
     _place: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
 
     async def verify(
@@ -114,7 +119,7 @@ class Verifier:
         """Look at repositories; where none is named at all of them, the store and all events.
 
         Args:
-          names: identifiers, or `npub1…/identifier`.
+          names: identifiers, or `npub1…/identifier`, or `prs/npub1…/identifier`.
           repair: align refs, take what is missing from the other repositories of the identifier,
             fetch what is missing then.
           tell: called with how far it is.
@@ -132,13 +137,14 @@ class Verifier:
             for line in await self.store.check():
                 tally.note([Flaw("store", "store", line)])
             await self._verify_events(tally, tell)
-        chosen = await self._chosen(names)
+        chosen, below = await self._chosen(names)
         asked = await self._with_pull_requests()
         for start in range(0, len(chosen), at_once := 1 if rest else LOOKED_AT_ONCE):
             tell(f"{start} of {len(chosen)} repositories")
             since = trio.current_time()
             await self._verify_some(chosen[start : start + at_once], asked, repair, tally)
             await trio.sleep(rest * (trio.current_time() - since))
+        await self._verify_below(below, not names, tally, tell, rest)
         found = Verified(
             begun,
             self.clock.now(),
@@ -149,7 +155,7 @@ class Verifier:
             tally.left,
             tuple(tally.not_looked),
         )
-        looked_at = [_name(each) for each in chosen] if names else None
+        looked_at = [*map(_name, chosen), *map(name_below_prs, below)] if names else None
         await blocking(self._place, self.record.note, found, looked_at)
         return found
 
@@ -161,8 +167,37 @@ class Verifier:
             last = rows[-1][0]
             tell(f"{tally.events} events")
 
-    async def _chosen(self, names: Sequence[str]) -> list[RepositoryId]:
-        """Those of these names, or all: on the disk, or announced as if they were."""
+    async def _verify_below(
+        self, below: Sequence[RepositoryId], every: bool, tally: _Tally, tell: Tell, rest: float
+    ) -> None:
+        """Look below `/prs/`, and where all is looked at for pull requests that nothing has."""
+        if (examiner := self.below_prs) is None:
+            return
+        for done, each in enumerate(below):
+            tell(f"{done} of {len(below)} repositories below /prs/")
+            since = trio.current_time()
+            tally.repositories += 1
+            try:
+                if await examiner.look(each):
+                    async with self.still(), self.releaser.hold(each.identifier):
+                        tally.note(await examiner.look(each))
+            except (PurgatorySyncError, OSError) as error:
+                tally.not_looked.append(f"{name_below_prs(each)}: {error}")
+            await trio.sleep(rest * (trio.current_time() - since))
+        if every:
+            tally.note(await examiner.absent(await self._pull_requests()))
+
+    async def _pull_requests(self) -> list[PullRequest]:
+        """Those that are served."""
+        events = [event async for event in self._served(tuple(kinds.PR_KINDS))]
+        parsed = await self.core.index.parser.stored(events)
+        return [each for each in parsed if isinstance(each, PullRequest)]
+
+    async def _chosen(self, names: Sequence[str]) -> tuple[list[RepositoryId], list[RepositoryId]]:
+        """Those of these names, or all: on the disk, or announced as if they were; below `/prs/`.
+
+        An identifier means all of it.
+        """
         repositories = self.core.repositories
         try:
             there = await repositories.run(repositories.all_named)
@@ -176,16 +211,19 @@ class Verifier:
             ):
                 every.add(announced)
         ordered = sorted(every, key=lambda each: (each.identifier, each.owner))
+        below = [] if self.below_prs is None else await self.below_prs.there()
         if not names:
-            return ordered
+            return ordered, below
         asked = frozenset(names)
         chosen = [each for each in ordered if {each.identifier, _name(each)} & asked]
+        below = [each for each in below if {each.identifier, name_below_prs(each)} & asked]
         known = {name for each in chosen for name in (each.identifier, _name(each))}
+        known |= {name for each in below for name in (each.identifier, name_below_prs(each))}
         if unknown := [name for name in names if name not in known]:
             raise ConfigurationError(
                 f"there is no repository {unknown[0]} here: name it as `list` does"
             )
-        return chosen
+        return chosen, below
 
     async def _announced(self) -> list[RepositoryId]:
         """The repositories of all served announcements."""

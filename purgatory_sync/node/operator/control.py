@@ -54,7 +54,8 @@ class Question:
     file, or a URL). `names` are those of
     repositories (`verify`; none: all), `repair` says whether to repair them; `execute` whether to
     do it (`purge`, of a repository, an npub or an event id), `at_once` whether repositories are
-    deleted now; `deleted` asks for those that were (`list`). `entries`, `list-add` and
+    deleted now; `deleted` asks for those that were (`list`), `prs` for those below
+    `/prs/` (`list`, `purge`). `entries`, `list-add` and
     `list-remove` have the name of a list (`entries`: or none, for all), its entries in `names`,
     and why they are added in `reason`. `export` has a repository's name, the path of a folder in
     `folder`, and in `bundle` whether a git bundle is wanted.
@@ -83,6 +84,7 @@ class Question:
     execute: bool = False
     at_once: bool = False
     deleted: bool = False
+    prs: bool = False
     reason: str = ""
     folder: str = ""
     bundle: bool = False
@@ -266,6 +268,8 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
     if request.do == "fate":
         return await desk.explainer.fate(request.name)
     if request.do == "list":
+        if request.prs:
+            return await desk.keepers.prs.listing()
         caretaker = desk.keepers.caretaker
         return await (caretaker.deleted() if request.deleted else caretaker.list())
     if request.do == "authority":
@@ -282,6 +286,8 @@ async def _do(desk: _Desk, request: Question, progress: Progress) -> Any:
         return await desk.keepers.exporter.export(
             request.name, Path(request.folder), as_bundle=request.bundle, tell=progress.tell
         )
+    if request.do == "purge" and request.prs:
+        return await desk.keepers.prs.purge(request.name, execute=request.execute)
     if request.do == "purge":
         return await desk.keepers.purger.purge(
             request.name, execute=request.execute, at_once=request.at_once

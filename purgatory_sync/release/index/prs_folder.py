@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -22,6 +23,7 @@ from ...git.disk.refs import update_refs
 from ...git.disk.repository import is_repository, list_refs, present_oids, remove_repository
 from ...git.ingest.needed_packs import LOOSE, keep_packs, needed_packs, pack_names
 from ...nostr.address import RepositoryId, is_hex_key, is_valid_identifier
+from ...nostr.keys import encode_npub
 from ...nostr.pull_request import PullRequest
 from ...policy.contributions import PrsUse
 from ...purgatory.uploads import Uploads
@@ -232,6 +234,20 @@ class PrsFolder:
         update_refs(self.path(repository), refs)
         self.measure_again(repository)
 
+    def remove(self, repository: RepositoryId) -> None:
+        """Remove a repository with all its refs.
+
+        Raises:
+          RepositoryError: the disk refuses.
+        """
+        path = self.path(repository)
+        try:
+            if self.before_removal is not None:
+                self.before_removal(path)
+            remove_repository(path, self.tmp)
+        finally:
+            self.measure_again(repository)
+
     def compact(self, repository: RepositoryId) -> None:
         """Remove what no ref needs any more, and the whole where no ref is left (B 12.5).
 
@@ -244,9 +260,7 @@ class PrsFolder:
         try:
             refs = list_refs(path)
             if not refs and is_repository(path):
-                if self.before_removal is not None:
-                    self.before_removal(path)
-                remove_repository(path, self.tmp)
+                self.remove(repository)
             elif refs:
                 begin_era(path)
                 keep_packs(path, needed_packs(path, refs.values()) or pack_names(path))
@@ -258,6 +272,26 @@ def all_contributed(git_data: Path) -> list[tuple[str, Path]]:
     """Identifier and path of every repository below `/prs/` on the disk, on or off; blocks."""
     found = ((from_file_name(path.name), path) for path in git_data.glob(f"{PRS}/*/*.git"))
     return sorted((name.removesuffix(".git"), path) for name, path in found)
+
+
+def contributed_repositories(git_data: Path) -> list[RepositoryId]:
+    """Those of them whose names say key and identifier, in their order; blocks. Raises OSError."""
+    found = ((path.parent.name, identifier) for identifier, path in all_contributed(git_data))
+    return sorted(RepositoryId(*e) for e in found if is_hex_key(e[0]) and is_valid_identifier(e[1]))
+
+
+def name_below_prs(repository: RepositoryId) -> str:
+    """By what commands name one: `prs/npub1…/identifier`."""
+    return f"{PRS}/{encode_npub(repository.owner)}/{repository.identifier}"
+
+
+def any_names(paths: Iterable[Path], pr: PullRequest) -> bool:
+    """Whether some repository has the commit of a pull request under its ref; blocks."""
+    for path in paths:
+        with suppress(RepositoryError):  # one that is damaged has nothing
+            if list_refs(path).get(pr.ref) == pr.commit:
+                return True
+    return False
 
 
 def copy_commit(sources: Sequence[Path], target: Path, oid: str) -> bool:
