@@ -20,6 +20,7 @@ import httpx
 from websockets.sync.client import connect
 
 from purgatory_sync.nostr.event import Event, encode_event
+from purgatory_sync.testing.node_process import LOOPBACK_ONLY
 
 START_SECS = 30.0
 CLEAN_GIT = {
@@ -181,6 +182,7 @@ def _children(pid: int) -> list[int]:
 def node_environment(folder: Path, port: int, relay_url: str) -> dict[str, str]:
     """The settings of a node whose data lies in the folder."""
     return {
+        **LOOPBACK_ONLY,
         "NGIT_BIND_ADDRESS": f"127.0.0.1:{port}",
         "NGIT_GIT_DATA_PATH": str(folder / "git"),
         "NGIT_RELAY_DATA_PATH": str(folder / "relay"),

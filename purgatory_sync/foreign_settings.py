@@ -38,8 +38,6 @@ HINTS: Final = {
             "networks inside yours that may be contacted are named by NGIT_HUNT_ALLOW_ADDRESSES"
         ),
         "SYNC_DISCONNECT_CHECK_INTERVAL_SECS": "a lost connection is noticed at once",
-        "SYNC_PLUS_ENABLED": "profiles and mailboxes of users (GRASP-03) are not followed",
-        "SYNC_PLUS_FALLBACK_RELAYS": "profiles and mailboxes of users (GRASP-03) are not followed",
         "SYNC_RECURSIVE_DESCENDANT_LIMIT": (
             "all that refers to what is served is asked for, however deep"
         ),

@@ -151,6 +151,22 @@ class SyncSettings:
         "relays where users' profiles and relay lists are known (empty: none)",
         empty_is_none=True,
     )
+    plus_enabled: bool = setting(
+        True,
+        "SYNC_PLUS_ENABLED",
+        "follow conversations on their participants' relays, too (GRASP-03)",
+    )
+    plus_fallback_relays: tuple[str, ...] = setting(
+        (
+            "wss://relay.ditto.pub",
+            "wss://relay.damus.io",
+            "wss://nos.lol",
+            "wss://relay.primal.net",
+        ),
+        "SYNC_PLUS_FALLBACK_RELAYS",
+        "relays of participants of whom index relays know no relay list (empty: none)",
+        empty_is_none=True,
+    )
     disable_negentropy: bool = setting(
         False, "SYNC_DISABLE_NEGENTROPY", "ask relays for history by REQ pages only (NIP-77)"
     )

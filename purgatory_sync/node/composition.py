@@ -36,11 +36,12 @@ from .relay.client_auth import Identity
 from .relay.nip11 import RelayInfo
 from .relay.relay import Relay
 from .relay.subscriptions import Subscriptions
+from .relays import Relays
 from .routes import App
-from .upstream.bridge import Following
 
 SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77, 86)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
+PLUS: Final = "GRASP-03"
 NIP05: Final = 5
 NIP86: Final = 86
 ARCHIVE: Final = "GRASP-05"
@@ -56,7 +57,7 @@ T = TypeVar("T")
 def make_services(
     settings: Settings,
     engine: PurgatorySync,
-    following: Following,
+    relays: Relays,
     subscriptions: Subscriptions,
     pubkey: str,
     lag: LoopLag,
@@ -65,7 +66,7 @@ def make_services(
 
     Args:
       engine: runs already.
-      following: how it stands with upstream relays, for pages and metrics.
+      relays: how it stands with other relays, for pages and metrics.
       subscriptions: its `broadcast` is called with each event that becomes served.
       pubkey: of the service, in hex.
       lag: of the event loop, for metrics.
@@ -96,7 +97,7 @@ def make_services(
         snapshot = _snapshot(engine.statistics(events=False), push, allow)
         kept = subscriptions.budget.kept_bytes
         prs = prs_metrics(engine.contributor, prs_push)
-        snapshot = _with_relays(snapshot, following, allow)
+        snapshot = _with_relays(snapshot, relays, allow)
         return attrs.evolve(snapshot, client_bytes=kept, prs=prs)
 
     host = HostMetrics(settings.git_data_path, lag, engine.offered, engine.keepers.backup.ended)
@@ -106,7 +107,7 @@ def make_services(
         engine.explainer.look,
         engine.repository,
         allow,
-        following.relays,
+        relays.looks,
         None if engine.contributor is None else engine.contribution,
         engine.cataloguer.look if settings.relay.list_repositories else None,
     )
@@ -147,6 +148,7 @@ def describe(settings: Settings, pubkey: str) -> RelayInfo:
         supported_nips=[n for n in SUPPORTED_NIPS if _is_on(n, settings)],
         supported_grasps=[
             *SUPPORTED_GRASPS,
+            *([PLUS] if settings.sync.plus_enabled else []),
             *([ARCHIVE] if settings.curation.archives else []),
             *([CONTRIBUTIONS] if settings.prs.enabled else []),
         ],
@@ -292,9 +294,14 @@ def _snapshot(now: Statistics, push: GitPush, allow: Sequence[Network]) -> Metri
 
 
 def _with_relays(
-    snapshot: MetricsSnapshot, following: Following, allow: Sequence[Network]
+    snapshot: MetricsSnapshot, relays: Relays, allow: Sequence[Network]
 ) -> MetricsSnapshot:
-    seen = [each for each in following.relays() if shows_relay(each, allow)]
+    seen = [each for each in relays.following.relays() if shows_relay(each, allow)]
     connected = sum(each.connected for each in seen)
-    relays = {"connected": connected, "lost": len(seen) - connected}
-    return attrs.evolve(snapshot, relays=relays, relay_events=following.judged)
+    states = {"connected": connected, "lost": len(seen) - connected}
+    return attrs.evolve(
+        snapshot,
+        relays=states,
+        relay_events=relays.following.judged,
+        outboxes=relays.outbox_metrics(),
+    )

@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 import trio
 
-from ..engine import open_engine
+from ..engine import PurgatorySync, open_engine
 from ..engine.lists.list_keeper import ListKeeper
 from ..errors import ConfigurationError, PurgatorySyncError
 from ..nostr.event import Event
@@ -36,12 +36,14 @@ from .importing.importer import Importer
 from .operator.control import control
 from .operator.health import Checks, NodeHealth
 from .operator.host_metrics import LoopLag
+from .outboxes.outbox_keeper import Outboxes
 from .process.ending import SignalEnding
 from .process.heap import give_back_memory, spare_the_collector
 from .process.open_files import allow_connections
 from .process.service_key import Found, service_key
 from .process.service_manager import ServiceManager
 from .relay.subscriptions import Subscriptions
+from .relays import Relays
 from .upstream.bridge import Following
 
 _EVERY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound to
@@ -208,6 +210,10 @@ async def _serving(
     ) as engine:
         following = Following(settings, engine)
         heard.add(following)
+        outboxes = _outboxes(settings, engine, following)
+        if outboxes is not None:
+            heard.add(outboxes)
+        relays = Relays(following, outboxes)
         lists = engine.keepers.lists
 
         def use_lists(before: CurationSettings, now: CurationSettings) -> None:
@@ -219,11 +225,13 @@ async def _serving(
         async with (
             trio.open_nursery() as nursery,
             control(
-                *(settings, engine.explainer, engine.keepers, following.relays),
+                *(settings, engine.explainer, engine.keepers, relays.looks),
                 take_in=Importer(engine).take_in,
             ),
         ):
             nursery.start_soon(following.run, keys[0].key)
+            if outboxes is not None:
+                nursery.start_soon(outboxes.run)
             info = partial(described, settings, engine, keys[0].key.pubkey)
             identity = ServiceIdentity(engine, keys[0].key, info, WallClock.from_system())
             nursery.start_soon(identity.run)
@@ -231,7 +239,7 @@ async def _serving(
             nursery.start_soon(give_back_memory)
             nursery.start_soon(lag.watch)
             app, relay = make_services(
-                settings, engine, following, subscriptions, keys[0].key.pubkey, lag
+                settings, engine, relays, subscriptions, keys[0].key.pubkey, lag
             )
             front.open(app, relay.serve)
             how.health.checks = Checks(
@@ -243,6 +251,13 @@ async def _serving(
             _say_where(settings, keys[0])
             yield
             nursery.cancel_scope.cancel()
+
+
+def _outboxes(settings: Settings, engine: PurgatorySync, following: Following) -> Outboxes | None:
+    """What visits participants' relays; None where the operator turned that off (GRASP-03)."""
+    if not settings.sync.plus_enabled:
+        return None
+    return Outboxes(settings, engine.gate, following, lists=lambda: engine.lists)
 
 
 async def _read_again(lists: ListKeeper, reloads: AsyncIterator[int]) -> None:

@@ -9,6 +9,7 @@ GIFT_WRAP = 1059
 PATCH = 1617
 PULL_REQUEST = 1618
 PULL_REQUEST_UPDATE = 1619
+ISSUE = 1621
 RELAY_LIST = 10002
 USER_GRASP_LIST = 10317
 CLIENT_AUTH = 22242
@@ -20,6 +21,15 @@ USER_KINDS = frozenset({METADATA, RELAY_LIST})
 PR_KINDS = frozenset({PULL_REQUEST, PULL_REQUEST_UPDATE})
 STATUS_KINDS = frozenset({1630, 1631, 1632, 1633})
 """Open, applied or resolved, closed, draft (NIP-34)."""
+
+THREAD_ROOTS = frozenset({PATCH, PULL_REQUEST, ISSUE})
+"""What a conversation about a repository begins with (NIP-34)."""
+
+THREAD_REPLIES = STATUS_KINDS | {PULL_REQUEST_UPDATE, 1111, 1624, 1985, 7321}
+"""What goes on with it; reactions cost nothing and do not count."""
+
+TAKING_PART = THREAD_ROOTS | THREAD_REPLIES | {ANNOUNCEMENT, STATE}
+"""Whose authors take part in what is here (GRASP-03)."""
 
 
 def is_replaceable(kind: int) -> bool:

@@ -20,6 +20,7 @@ from ..settings import CurationSettings, PurgatorySettings
 from .curation import judge_event, judge_repositories
 from .kinds.announcements import judge_announcement, judge_private
 from .kinds.deletions import judge_deletion
+from .kinds.profiles import judge_profile
 from .kinds.pull_requests import judge_pr
 from .kinds.states import judge_state
 from .kinds.statuses import judge_status
@@ -112,6 +113,8 @@ def judge(
         return judge_deletion(parsed, known, settings)
     if (refused := judge_status(event, known)) is not None:
         return refused
+    if known.takes_part:
+        return judge_profile(event)
     if event.kind in ALWAYS_ACCEPTED or known.own or known.referenced:
         return Verdict(Action.SERVE)
     if known.refers_to_held:

@@ -20,6 +20,13 @@ _STOP_SECS: Final = 10.0
 _POLL_SECS: Final = 0.02
 _PORTS: Final = (15_000, 32_000)
 
+LOOPBACK_ONLY: Final = {
+    "NGIT_SYNC_PLUS_ENABLED": "false",
+    "NGIT_USER_INDEX_RELAYS": "",
+    "NGIT_SYNC_PLUS_FALLBACK_RELAYS": "",
+}
+"""Settings of a node that dials only what it was told to dial: for tests and demonstrations."""
+
 
 class NodeFailed(Exception):
     """The node did not do as it should; the message ends with its last log lines."""
@@ -42,14 +49,14 @@ class NodeProcess:
 
     Args:
       folder: its working folder; data and log go there.
-      settings: NGIT_* variables beside the address.
+      settings: NGIT_* variables beside the address and LOOPBACK_ONLY.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self.log = folder / "node.log"
         self._folder = folder
-        self._settings = {"NGIT_BIND_ADDRESS": self.address, **settings}
+        self._settings = {"NGIT_BIND_ADDRESS": self.address, **LOOPBACK_ONLY, **settings}
         self._process: trio.Process | None = None
         self._http = httpx.AsyncClient(trust_env=False, timeout=5)
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -79,14 +80,20 @@ class RelayServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        listeners: Sequence[trio.abc.Listener[trio.abc.HalfCloseableStream]] | None = None,
         task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until cancelled; reports the port that is listened on."""
+        """Serve until cancelled; reports the port that is listened on.
+
+        Args:
+          listeners: accept connections instead, in a simulation.
+        """
         listener = Listener(
             _no_http, self._talk, ListenerSettings(), RelaySettings().max_message_bytes
         )
         async with trio.open_nursery() as nursery:
-            bound = await nursery.start(listener.serve, host, port, self._stop)
+            serve = partial(listener.serve, host, port, self._stop, listeners=listeners)
+            bound = await nursery.start(serve)
             self._service = f"{host}:{bound}"
             task_status.started(bound)
 

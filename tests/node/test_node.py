@@ -22,7 +22,7 @@ from purgatory_sync.node.node import run_node
 from purgatory_sync.node.process.service_key import FILE, service_key
 from purgatory_sync.nostr.event import Event
 from purgatory_sync.nostr.keys import SecretKey
-from purgatory_sync.settings import ListenerSettings, Settings
+from purgatory_sync.settings import ListenerSettings, Settings, SyncSettings
 from purgatory_sync.store.opening import DATABASE
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -40,6 +40,7 @@ def settings_in(folder: Path) -> Settings:
         bind_address=f"127.0.0.1:{free_port()}",
         git_data_path=folder / "git",
         relay_data_path=folder / "relay",
+        sync=SyncSettings(plus_enabled=False),
         listener=ListenerSettings(shutdown_grace_secs=0.5),
     )
 

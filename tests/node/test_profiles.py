@@ -17,6 +17,8 @@ from purgatory_sync.settings_loader import load_settings
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "profiles.md"
 KEY, NO_FILE = "ab" * 32, Path("/nonexistent/.env")
+# What is on by default, and the values by which it is not.
+OFF = {"NGIT_BASE_PATH": "/x", "NGIT_SYNC_PLUS_ENABLED": "false"}
 BESIDE = ("NGIT_ARCHIVE_ALL", "NGIT_GRASP06_ENABLE")
 
 
@@ -68,7 +70,7 @@ def listed(document: dict[str, Any]) -> list[str]:
 
 def test_b_10_what_is_always_on_is_listed_and_nothing_else() -> None:
     always = [row[0] for row in PROFILES if row[2] == "always"]
-    below = said({"NGIT_BASE_PATH": "/x"})
+    below = said(OFF)
     assert sorted(listed(below)) == sorted(always)
 
 
@@ -78,9 +80,9 @@ def test_b_10_a_profile_is_listed_where_its_setting_is_on(row: list[str]) -> Non
     settings = [name for name in named_in(row[2]) if name.startswith("NGIT_")]
     assert settings
     for name in settings:
-        values = {} if row[2].endswith("is `/`") else {name: named_in(NAMED[name][1])[0]}
-        beside = {} if name == "NGIT_BASE_PATH" else {"NGIT_BASE_PATH": "/x"}
-        assert set(listed(said({**values, **beside}))) == always | {row[0]}
+        value = named_in(row[2])[-1] if name in OFF else named_in(NAMED[name][1])[0]
+        assert set(listed(said({**OFF, name: value}))) == always | {row[0]}
+        assert name not in OFF or row[0] in listed(said({}))
 
 
 @pytest.mark.parametrize("row", FIELDS, ids=lambda r: r[0])

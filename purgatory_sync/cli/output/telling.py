@@ -258,6 +258,8 @@ def _relay(look: RelayStatus, now: float) -> Iterator[Text]:
     line = Text(f"  {plain(look.url)}  ")
     if look.connected_since is not None:
         line.append(f"connected for {lasting(look.connected_since, now)}", style="green")
+    elif look.retry_at is not None and look.found == "outbox" and not look.failures:
+        line.append(f"visited again {from_now(look.retry_at, now)}", style="green")
     elif look.retry_at is not None:
         line.append(f"lost, tried again {from_now(look.retry_at, now)}", style="yellow")
         line.append(f"; {look.failures} in a row did not last")
@@ -265,6 +267,7 @@ def _relay(look: RelayStatus, now: float) -> Iterator[Text]:
         line.append("being connected")
     owners = f"announced by {look.owners} owner{'' if look.owners == 1 else 's'}"
     parts = ["named by the operator"] if look.found == "operator" else []
+    parts += ["named by participants"] if look.found == "outbox" else []
     parts += [owners] if look.owners else []
     parts += ["history by negentropy"] if look.history == "negentropy" else []
     parts += ["history by REQ"] if look.history == "req" else []

@@ -80,6 +80,7 @@ class SnapshotBuilder:
     Attributes:
       service: our host[:port].
       prs: which pull requests stay for what is pushed below `/prs/`.
+      plus: whether profiles and relay lists of those who take part here are taken (B 15.1).
       refuses_new: why an owner may have no repository more here, or None (B 13.11).
     """
 
@@ -90,6 +91,7 @@ class SnapshotBuilder:
     service: str
     prs: PrsSettings = attrs.field(factory=PrsSettings)
     refuses_new: Callable[[str], str | None] = _takes_all
+    plus: bool = True
 
     async def look(self, parsed: Parsed, targets: Targets, now: float) -> Known:
         """Everything that a verdict on this event depends on, as of `now` (Unix seconds).
@@ -133,6 +135,7 @@ class SnapshotBuilder:
         known = attrs.evolve(
             known,
             objects_here=await self._objects_here(parsed, data),
+            takes_part=await self._takes_part(event),
             referenced=asked and await self._referenced(event, data, found, anchoring),
             refers_to_held=asked and await self._refers_to_held(event),
             requests_by_author=by_author,
@@ -162,6 +165,13 @@ class SnapshotBuilder:
                 here = True
                 found |= data.maintainer_set(named.owner) | data.sets.moderators(named.owner)
         return frozenset(found) if here else None
+
+    async def _takes_part(self, event: Event) -> bool:
+        """Whether the author of a profile or a relay list has something served here."""
+        if not self.plus or event.kind not in kinds.USER_KINDS:
+            return False
+        own = Filter(kinds=kinds.TAKING_PART, authors=frozenset((event.pubkey,)))
+        return bool(await self.store.find([own], 1))
 
     async def _requests(self, parsed: Parsed, targets: Targets) -> tuple[int, int]:
         """How many deletion requests are served, of its author and in all."""

@@ -52,6 +52,25 @@ class PrsMetrics:
 
 
 @attrs.frozen
+class OutboxMetrics:
+    """Visits to participants' relays (GRASP-03); counters are since the start.
+
+    Attributes:
+      relays: that are visited, by state (`reached`, `failing`, `waiting`).
+      visits: by result (`complete`, `full`, `failed`).
+      events: that a visit was the first to bring, by result (`taken`, `refused`).
+      refused: relays that were not dialled, by reason (`gate`, `host_rate`, `single_author`).
+      authors: participants whose relays are known or looked for.
+    """
+
+    relays: Mapping[str, int]
+    visits: Mapping[str, int]
+    events: Mapping[str, int]
+    refused: Mapping[str, int]
+    authors: int
+
+
+@attrs.frozen
 class MetricsSnapshot:
     """What the node counts, at one moment; counters are since its start.
 
@@ -72,6 +91,7 @@ class MetricsSnapshot:
       relays: relays that are followed by state (`connected`, `lost`).
       relay_events: events that a relay was the first to bring, by result (`taken`, `refused`).
       prs: what is below `/prs/`; None where that is off.
+      outboxes: visits to participants' relays; None where that is off.
       client_bytes: what is kept for all clients of the relay (B 10.1: at most 256 MiB).
     """
 
@@ -92,6 +112,7 @@ class MetricsSnapshot:
     relay_events: Mapping[str, int] = attrs.field(factory=dict)
     client_bytes: int = 0
     prs: PrsMetrics | None = None
+    outboxes: OutboxMetrics | None = None
 
 
 class Metrics:
@@ -160,6 +181,8 @@ class _Collector(Collector):
         )
         if now.prs is not None:
             yield from _prs(now.prs)
+        if now.outboxes is not None:
+            yield from _outboxes(now.outboxes)
         in_flight, tokens = self._by_domain(now.domains)
         self._count_requests(now.domains)
         yield _gauges("purgatory_domain_in_flight", "Attempts under way.", "domain", in_flight)
@@ -199,6 +222,14 @@ def _prs(now: PrsMetrics) -> Iterator[Metric]:
     yield _counters("purgatory_prs_pushes", "Pushes below /prs/.", "result", now.pushes)
     yield _counters("purgatory_prs_events", "Events that name /prs/.", "result", now.events)
     yield _counters("purgatory_prs_copies", "Copies from below /prs/.", "result", now.copies)
+
+
+def _outboxes(now: OutboxMetrics) -> Iterator[Metric]:
+    yield _gauges("purgatory_outbox_relays", "Relays that are visited.", "state", now.relays)
+    yield _counters("purgatory_outbox_visits", "Visits to them.", "result", now.visits)
+    yield _counters("purgatory_outbox_events", "Events that came so.", "result", now.events)
+    yield _counters("purgatory_outbox_refused", "Relays not dialled.", "reason", now.refused)
+    yield GaugeMetricFamily("purgatory_outbox_authors", "Participants known.", now.authors)
 
 
 def _counters(name: str, meaning: str, label: str, values: Mapping[str, int]) -> Metric:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import trio
@@ -18,6 +18,7 @@ from ...settings import CurationSettings, Settings
 from ...store.protocol import Store
 from ...urls import scheme_of
 from .state.relay_health import RelayStatus
+from .state.shared import Common
 from .supervisor import Upstream
 
 PAGE_EVENTS: Final = 2_000
@@ -70,6 +71,28 @@ class Following:
     def relays(self) -> tuple[RelayStatus, ...]:
         """How it stands with each relay that is followed."""
         return self._upstream.looks()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The relays that are followed now."""
+        return self._upstream.urls
+
+    def ask(self, conditions: Sequence[Filter]) -> None:
+        """Ask all relays that are connected for something, once."""
+        self._upstream.ask(conditions)
+
+    def common_of_visits(self) -> Common:
+        """What sessions with relays work with that are only visited."""
+        return self._upstream.common_of_visits()
+
+    def stored(self, of_kinds: frozenset[int]) -> AsyncIterator[Event]:
+        """All that is served of these kinds; some may come twice."""
+        return _stored(self._engine.store, of_kinds)
+
+    async def lists_here(self, authors: frozenset[str]) -> list[Event]:
+        """The relay lists (NIP-65) of these authors that are served here."""
+        wanted = Filter(kinds=frozenset({kinds.RELAY_LIST}), authors=authors)
+        return await self._engine.store.query([wanted], len(authors)) if authors else []
 
     @property
     def judged(self) -> Mapping[str, int]:

@@ -13,6 +13,7 @@ from websockets.exceptions import WebSocketException
 from ...errors import AttemptFailed, ConfigurationError, InvalidUrl
 from ...nostr import kinds
 from ...nostr.event import Event
+from ...nostr.filters import Filter
 from ...nostr.keys import SecretKey
 from ...policy.curation import is_blacklisted
 from ...policy.rules.hosting import coordinate_of, hosts
@@ -168,6 +169,21 @@ class Upstream:
             not_followed = limits.not_followed(polled)
             looks.append(health.look(url, pinned=pinned, owners=owners, not_followed=not_followed))
         return tuple(looks)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The relays that are followed now."""
+        return tuple(self._relays)
+
+    def ask(self, conditions: Sequence[Filter]) -> None:
+        """Ask all relays that are connected for something, once."""
+        for relay in self._relays.values():
+            if relay.session is not None:
+                relay.session.ask(conditions)
+
+    def common_of_visits(self) -> Common:
+        """What sessions with strangers' relays work with: nothing is followed, no key is shown."""
+        return attrs.evolve(self._common, wanted=Wanted(), key=None)
 
     @property
     def judged(self) -> Mapping[str, int]:

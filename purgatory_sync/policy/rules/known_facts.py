@@ -42,6 +42,7 @@ class Known:
         make one (B 13.11).
       objects_here: every object of this state or PR is here (B 3.6).
       own: its author is the service itself, and it is its profile or its relay list (B 13.16).
+      takes_part: of a profile or relay list: its author has something served here (B 15.1).
       referenced: it refers to something served, or something served refers to it (B 5); not
         looked for where a repository of the event's identifiers decides.
       refers_to_held: where it is not referenced: it refers to something that is held.
@@ -80,6 +81,7 @@ class Known:
     over_quota: str | None = None
     objects_here: bool = False
     own: bool = False
+    takes_part: bool = False
     referenced: bool = False
     refers_to_held: bool = False
     status_setters: frozenset[str] | None = None

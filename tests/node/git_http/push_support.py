@@ -20,6 +20,7 @@ from purgatory_sync.settings import (
     PrsSettings,
     PushSettings,
     Settings,
+    SyncSettings,
 )
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
@@ -121,6 +122,7 @@ async def home_in(
         git_data_path=folder / "git",
         relay_data_path=folder / "relay",
         hunt=HuntSettings(min_free_bytes=0),
+        sync=SyncSettings(plus_enabled=False),
         push=push or PushSettings(),
         prs=prs or PrsSettings(),
         base_path=base,

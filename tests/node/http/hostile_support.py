@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.testing import events
 from purgatory_sync.testing.events import Author
-from purgatory_sync.testing.node_process import free_port
+from purgatory_sync.testing.node_process import LOOPBACK_ONLY, free_port
 
 from ..git_http.git_support import ENVIRONMENT, git
 from ..support import UPGRADE, text_frame
@@ -85,7 +85,7 @@ class Victim:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "purgatory_sync"],
                 cwd=self.folder,
-                env={**inherited, **settings},
+                env={**inherited, **LOOPBACK_ONLY, **settings},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

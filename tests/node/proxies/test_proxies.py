@@ -15,7 +15,7 @@ import trio
 
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.node.node import run_node
-from purgatory_sync.settings import HuntSettings, ListenerSettings, Settings
+from purgatory_sync.settings import HuntSettings, ListenerSettings, Settings, SyncSettings
 from purgatory_sync.testing import events
 from purgatory_sync.testing.node_process import free_port
 from purgatory_sync.testing.nostr_client import nostr_client
@@ -44,6 +44,7 @@ async def home_behind(name: str, folder: Path, base: str = "") -> AsyncIterator[
         git_data_path=folder / "git",
         relay_data_path=folder / "relay",
         hunt=HuntSettings(min_free_bytes=0),
+        sync=SyncSettings(plus_enabled=False),
         listener=ListenerSettings(trusted_proxy_cidrs=LOOPBACK, shutdown_grace_secs=0.5),
     )
     with trio.fail_after(120):

@@ -22,7 +22,7 @@ from ..state.shared import Common, Record
 from ..state.walk_progress import FULL_EVERY_SECS, OVERLAP_SECS
 from .auth_proof import Proof
 from .dialling import ended
-from .history import in_batches
+from .history import Walk, in_batches
 from .listening import MAX_RETRY_SECS, RETRY_SECS, Listening, Live
 from .misbehaviour import Wrong
 from .read_pace import ReadPace
@@ -117,6 +117,11 @@ class Session:
             self._walks.begin_all(self._nursery, in_batches([*ids]))
         else:
             self._progress.begin_anew()
+
+    def ask(self, conditions: Iterable[Filter]) -> None:
+        """Ask for all of something once, where there is a connection; beside what is followed."""
+        if self._nursery is not None:
+            self._walks.begin_all(self._nursery, [Walk(each) for each in conditions])
 
     def begin_anew(self) -> None:
         """Look at all of history again, now or over the next connection."""

@@ -73,7 +73,7 @@ class RelayStatus:
     """One relay that is followed, with every reason; times in Unix seconds.
 
     Attributes:
-      found: who named it: the operator, or announcements.
+      found: who named it: the operator, announcements, or participants (only visited, B 15).
       owners: how many owners' announcements name it.
       connected_since: None while it is not connected.
       retry_at: when it is tried again; None while connected or connecting.
@@ -91,7 +91,7 @@ class RelayStatus:
     """
 
     url: str
-    found: Literal["operator", "announcement"]
+    found: Literal["operator", "announcement", "outbox"]
     owners: int
     connected_since: float | None
     retry_at: float | None

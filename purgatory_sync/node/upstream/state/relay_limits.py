@@ -39,6 +39,7 @@ RELATED_KINDS: Final = frozenset(
 _SHAPES: Final = {
     "kinds": "announcements, states and grasp lists",
     "ids": "events by id",
+    "authors": "profiles and relay lists by author",
     **{letter: f"what refers to a repository by `{letter}`" for letter in "aA"},
     **{letter: f"what refers to an event by `{letter}`" for letter in "eE"},
     "q": "what quotes a repository or an event",
@@ -50,15 +51,22 @@ class InvalidDocument(PurgatorySyncError):
 
 
 def shape_of(condition: Filter) -> str:
-    """What a filter asks by: a letter, `ids` or `kinds`."""
-    return "".join(sorted(condition.tags)) or ("ids" if condition.ids is not None else "kinds")
+    """What a filter asks by: a letter, `ids`, `authors` or `kinds`."""
+    if condition.tags:
+        return "".join(sorted(condition.tags))
+    if condition.ids is not None:
+        return "ids"
+    return "authors" if condition.authors is not None else "kinds"
 
 
 def values_of(condition: Filter) -> frozenset[Any]:
     """The values that a filter may be cut by."""
     for values in condition.tags.values():
         return values
-    return (condition.kinds if condition.ids is None else condition.ids) or frozenset()
+    for asked in (condition.ids, condition.authors, condition.kinds):
+        if asked is not None:
+            return asked
+    return frozenset()
 
 
 @attrs.define(eq=False)
@@ -123,6 +131,8 @@ def _with_values(condition: Filter, values: frozenset[Any]) -> Filter:
         return attrs.evolve(condition, tags=dict.fromkeys(condition.tags, values))
     if condition.ids is not None:
         return attrs.evolve(condition, ids=values)
+    if condition.authors is not None:
+        return attrs.evolve(condition, authors=values)
     return attrs.evolve(condition, kinds=values)
 
 
