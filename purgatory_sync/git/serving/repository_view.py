@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
@@ -14,14 +14,13 @@ from .pack_reading import PIECE_BYTES, PackReading, empty_pack, in_packets
 from .ref_answers import advertised, list_refs_answer
 from .served_refs import ServedRefs, Stamp, read_served_refs, stamp
 from .upload_requests import FetchPack, ListRefs
-from .whole_packs import objects_of_clone, packs_alone
-
-K = TypeVar("K")
-V = TypeVar("V")
+from .whole_packs import Exact, exact_packs, packs_alone
 
 _KEPT_ANSWERS: Final = 4
-_KEPT_PLANS: Final = 8
-_BYTES_OF_A_REF: Final = 300 + _KEPT_ANSWERS * 100
+_KEPT_ANSWERS_OF_REFS: Final = 100
+_MOST_PREFIX_BYTES: Final = 1024
+_MOST_COMPARISONS: Final = 1_000_000
+_BYTES_OF_A_REF: Final = 400 + _KEPT_ANSWERS * 100
 _PACK_FOLLOWS: Final = {0: pkt_line(b"NAK\n"), 2: pkt_line(b"packfile\n")}
 
 
@@ -37,9 +36,7 @@ class RepositoryView:
     stamp: Stamp
     refs: ServedRefs | None
     _answers: dict[ListRefs, bytes] = attrs.field(factory=dict, init=False)
-    _plans: dict[tuple[tuple[str, ...], frozenset[bytes]], int | None] = attrs.field(
-        factory=dict, init=False
-    )
+    _exact: tuple[tuple[str, ...], Exact | None] = attrs.field(default=((), None), init=False)
 
     @property
     def weight(self) -> int:
@@ -48,12 +45,17 @@ class RepositoryView:
 
     def list_refs(self, request: ListRefs) -> bytes | None:
         """The answer to `ls-refs`; None where git must answer."""
-        if self.refs is None:
+        if self.refs is None or len(self.refs.refs) * len(request.prefixes) > _MOST_COMPARISONS:
             return None
-        if (known := self._answers.get(request)) is None:
-            known = list_refs_answer(self.refs, request)
-            _keep(self._answers, request, known, _KEPT_ANSWERS)
-        return known
+        if (known := self._answers.get(request)) is not None:
+            return known
+        answer = list_refs_answer(self.refs, request)
+        is_short = sum(map(len, request.prefixes)) <= _MOST_PREFIX_BYTES
+        if is_short and len(self.refs.refs) >= _KEPT_ANSWERS_OF_REFS:
+            self._answers[request] = answer
+            while len(self._answers) > _KEPT_ANSWERS:
+                self._answers.pop(next(iter(self._answers)), None)
+        return answer
 
     def advertise(self, capabilities: bytes, version: int) -> bytes | None:
         """The answer to `info/refs` of v0 and v1; None where git must answer."""
@@ -62,25 +64,17 @@ class RepositoryView:
     def open_clone(self, repository: Path, request: FetchPack) -> PackReading | None:
         """The packs that are just what a request asks for; None where git must answer."""
         packs = packs_alone(repository)
-        if packs is None:
+        if packs is None or self.refs is None:
             return None
-        key = (packs, request.wants)
-        if key not in self._plans:
-            objects = objects_of_clone(repository, packs, request.wants)
-            _keep(self._plans, key, objects, _KEPT_PLANS)
-        objects = self._plans.get(key)
-        if objects is None:
+        if self._exact[0] != packs:
+            self._exact = packs, exact_packs(repository, packs, self.refs.tips)
+        of_packs, exact = self._exact
+        if exact is None or of_packs != packs or not exact.needed <= request.wants:
             return None
         try:
-            return PackReading(repository, packs, objects)
+            return PackReading(repository, packs, exact.objects)
         except (BadPack, OSError):
             return None  # a pack went meanwhile
-
-
-def _keep(kept: dict[K, V], key: K, value: V, most: int) -> None:
-    kept[key] = value
-    while len(kept) > most:
-        kept.pop(next(iter(kept)), None)
 
 
 def current_view(repository: Path, known: RepositoryView | None) -> RepositoryView:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
+
+import attrs
 
 from ...errors import BadPack, LocalFailure
 from ..disk.layout import objects_dir, pack_dir
@@ -18,7 +20,7 @@ MOST_OBJECTS: Final = 5_000
 """Of more objects git finds out itself which a clone needs: it is faster then."""
 
 _MAX_OBJECT_BYTES: Final = 4 << 20
-_MOST_PACKS: Final = 32
+_MOST_PACKS: Final = 16
 _LOOSE: Final = re.compile(r"[0-9a-f]{2}")
 _PACK: Final = re.compile(r"(pack-[0-9a-f]{40})\.(pack|idx)")
 
@@ -42,15 +44,29 @@ def packs_alone(repository: Path) -> tuple[str, ...] | None:
     return tuple(sorted(found)) if whole and 0 < len(found) <= _MOST_PACKS else None
 
 
-def objects_of_clone(repository: Path, packs: Iterable[str], wants: Iterable[bytes]) -> int | None:
-    """How many objects these packs hold, where they are just what a clone needs.
+@attrs.frozen
+class Exact:
+    """Packs that hold just what the refs of their repository reach, each object once.
+
+    Attributes:
+      objects: how many.
+      needed: what a client must ask for to get all of it: what refs name and nothing else reaches,
+        40 hex digits each.
+    """
+
+    objects: int
+    needed: frozenset[bytes]
+
+
+def exact_packs(repository: Path, packs: Iterable[str], tips: Iterable[bytes]) -> Exact | None:
+    """What a clone of all must ask for; None where these packs hold more, or something twice.
 
     Args:
       packs: all of the repository, as `packs_alone` tells.
-      wants: what the clone asks for, 40 hex digits each.
+      tips: what its refs name, 40 hex digits each.
 
-    Returns None where the wants do not reach all of them, or reach others, where an object lies
-    there twice, or where there are more than `MOST_OBJECTS`.
+    Returns None as well where something is missing or damaged, or where there are more than
+    `MOST_OBJECTS`.
     """
     try:
         with StoredObjects(repository) as stored:
@@ -58,10 +74,13 @@ def objects_of_clone(repository: Path, packs: Iterable[str], wants: Iterable[byt
             there = frozenset(names)
             if len(there) < len(names) or len(there) > MOST_OBJECTS:
                 return None
-            tips = [bytes.fromhex(want.decode()) for want in wants]
-            return len(there) if _reached(stored, tips, there) == len(there) else None
+            first = {bytes.fromhex(tip.decode()) for tip in tips}
+            linked = _linked(stored, first, there)
     except (BadPack, LocalFailure, TooBigToRead, KeyError, OSError):
         return None  # git says what is wrong
+    if linked is None or len(linked | first) < len(there):
+        return None
+    return Exact(len(there), frozenset(name.hex().encode() for name in first - linked))
 
 
 def _few(stored: StoredObjects, stem: str) -> list[bytes]:
@@ -70,20 +89,19 @@ def _few(stored: StoredObjects, stem: str) -> list[bytes]:
     return list(stored.names_in(stem))
 
 
-def _reached(stored: StoredObjects, wants: Iterable[bytes], there: frozenset[bytes]) -> int | None:
-    """How many objects the wants reach; None where one is missing."""
-    todo = list(dict.fromkeys(wants))
-    seen = set(todo)
+def _linked(
+    stored: StoredObjects, tips: Collection[bytes], there: frozenset[bytes]
+) -> set[bytes] | None:
+    """All that something names which the tips reach; None where something is missing."""
+    todo, linked = list(tips), set[bytes]()
     while todo:
         name = todo.pop()
-        if name not in there:
-            return None
-        found = stored.read(name, _MAX_OBJECT_BYTES)
+        found = stored.read(name, _MAX_OBJECT_BYTES) if name in there else None
         if found is None:
             return None
         for link in object_links(found.kind, found.data):
-            if link.name not in seen:
-                seen.add(link.name)
-                if link.kind != BLOB:
+            if link.name not in linked:
+                linked.add(link.name)
+                if link.kind != BLOB and link.name not in tips:
                     todo.append(link.name)
-    return len(seen) if seen <= there else None
+    return linked if linked <= there else None

@@ -29,6 +29,9 @@ from ...runtime.bounded import Bounded
 MOST_BYTES: Final = 64 << 20
 """What all views together may take."""
 
+MOST_STREAMS: Final = 64
+"""Of packs beyond one piece, whose files stay open while they are sent; more wait for git."""
+
 _THREADS: Final = 4
 _WORDS_HOLD_SECS: Final = 3600.0
 
@@ -41,18 +44,20 @@ class _Words:
     at: float
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class PackStream:
     """The rest of a pack for a client; use it as a context, which closes its files."""
 
     _reading: PackReading
     _band: int
     _limiter: trio.CapacityLimiter
+    _streams: set[PackStream]
 
     def __enter__(self) -> PackStream:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._streams.discard(self)
         self._reading.close()
 
     async def read(self) -> bytes:
@@ -95,6 +100,7 @@ class PlainAnswers:
             most_bytes, weigh=lambda view: view.weight, most_weight=most_bytes, by_use=True
         )
         self._words: dict[tuple[int, bool], _Words] = {}
+        self._streams: set[PackStream] = set()
         self._limiter = trio.CapacityLimiter(_THREADS)
 
     @property
@@ -162,7 +168,12 @@ class PlainAnswers:
             return None
         if found.rest is None:
             return PlainAnswer(found.beginning)
-        return PlainAnswer(found.beginning, PackStream(found.rest, request.band, self._limiter))
+        if len(self._streams) >= MOST_STREAMS:
+            found.rest.close()
+            return None
+        stream = PackStream(found.rest, request.band, self._limiter, self._streams)
+        self._streams.add(stream)
+        return PlainAnswer(found.beginning, stream)
 
     def _keep(self, repository: Path, known: RepositoryView | None, view: RepositoryView) -> None:
         if view is not known:

@@ -237,11 +237,10 @@ class GitEndpoint:
             await self._send_pack(exchange, answer.beginning, rest)
 
     async def _send_pack(self, exchange: Exchange, piece: bytes, rest: PackStream) -> None:
-        pace = ClientPace(self._least_pace, lambda: False)
         with trio.move_on_after(self._max_secs) as scope:
             try:
                 while piece:
-                    await pace.write(exchange, piece)
+                    await exchange.write(piece)
                     piece = await rest.read()
             except BadPack as error:
                 raise Gone(str(error)) from error

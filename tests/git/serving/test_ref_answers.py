@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from purgatory_sync.git.disk.refs import update_refs
+from purgatory_sync.git.serving import repository_view
 from purgatory_sync.git.serving.ref_answers import (
     PREAMBLE,
     V1_LINE,
@@ -232,3 +233,26 @@ def test_settings_of_clients_and_of_git_itself_are_plain(tmp_path: Path) -> None
 
 def test_a_repository_that_is_not_there_is_left_to_git(tmp_path: Path) -> None:
     assert current_view(tmp_path / "nothing", None).refs is None
+
+
+def test_a_list_by_very_many_prefixes_is_left_to_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = current_view(plain(tmp_path), None)
+    prefixes = tuple(b"refs/%d" % number for number in range(10))
+    monkeypatch.setattr(repository_view, "_MOST_COMPARISONS", 10)
+    assert view.list_refs(ListRefs(True, True, prefixes)) is not None
+    assert view.list_refs(ListRefs(True, True, (*prefixes, b"HEAD"))) is None
+
+
+def test_few_answers_are_kept_and_none_of_long_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = current_view(plain(tmp_path), None)
+    monkeypatch.setattr(repository_view, "_KEPT_ANSWERS_OF_REFS", 1)
+    for number in range(10):
+        request = ListRefs(True, True, (b"refs/heads/", b"%d" % number))
+        assert view.list_refs(request) is view.list_refs(request)
+    long = ListRefs(True, True, (b"refs/heads/", b"x" * 2000))
+    assert view.list_refs(long) is not view.list_refs(long)
+    assert len(view._answers) == 4

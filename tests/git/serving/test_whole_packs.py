@@ -14,7 +14,7 @@ from purgatory_sync.git.serving import whole_packs
 from purgatory_sync.git.serving.pack_reading import PIECE_BYTES, PackReading, in_packets
 from purgatory_sync.git.serving.repository_view import PackAnswer, answer_fetch, current_view
 from purgatory_sync.git.serving.upload_requests import BAND_1K, BAND_64K, FetchPack
-from purgatory_sync.git.serving.whole_packs import objects_of_clone, packs_alone
+from purgatory_sync.git.serving.whole_packs import Exact, exact_packs, packs_alone
 
 from ..local_repos import (
     Step,
@@ -166,10 +166,10 @@ def test_nothing_is_left_of_what_a_repository_had(tmp_path: Path) -> None:
     assert packs_alone(new_repository(tmp_path)) is None
     path, wants = made(tmp_path / "other", history(2))
     packs = packs_alone(path) or ()
-    assert objects_of_clone(path, packs, wants) == 6
+    assert exact_packs(path, packs, wants) == Exact(6, wants)
     for file in (path / "objects/pack").iterdir():
         file.unlink()
-    assert objects_of_clone(path, packs, wants) is None
+    assert exact_packs(path, packs, wants) is None
     with pytest.raises(OSError):
         PackReading(path, packs, 6)
 
@@ -231,3 +231,12 @@ def test_a_pack_that_becomes_shorter_ends_the_answer(tmp_path: Path) -> None:
     with pytest.raises(BadPack):
         whole(answer, 0)
     answer.rest.close()
+
+
+def test_only_what_nothing_else_reaches_must_be_asked_for(tmp_path: Path) -> None:
+    steps = history(3)
+    path, wants = made(tmp_path, steps)
+    write_loose_ref(path, "refs/heads/old", steps[0].oid)
+    assert clone(path, wants) is not None
+    assert clone(path, wants | {steps[0].oid.encode()}) is not None
+    assert clone(path, frozenset((steps[0].oid.encode(),))) is None

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.git.protocol.pktline import FLUSH_BYTES, pkt_line
+from purgatory_sync.node.git_http import plain_answers
 from purgatory_sync.node.git_http.plain_answers import PlainAnswers
 from purgatory_sync.runtime.blocking import blocking_in_place
 
@@ -113,12 +114,7 @@ async def test_a_poll_sees_what_changed(tmp_path: Path, change: str) -> None:
 
 @pytest.mark.real
 async def test_a_large_pack_is_streamed_and_its_files_are_given_back(tmp_path: Path) -> None:
-    git("init", "-q", "--bare", "-b", "main", tmp_path / "repo.git")
-    content = Random(1).randbytes(3 << 20)
-    stream = b"commit refs/heads/main\ncommitter a <a> 1 +0000\ndata 1\nx\n"
-    stream += b"M 100644 inline file\ndata %d\n%b\n" % (len(content), content)
-    git("-C", tmp_path / "repo.git", "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet",
-        stdin=stream)  # fmt: skip
+    large_repository(tmp_path / "repo.git")
     async with git_served(tmp_path) as server:
         for number in range(2):
             await clone(server, 2, tmp_path / f"copy{number}.git")
@@ -126,6 +122,15 @@ async def test_a_large_pack_is_streamed_and_its_files_are_given_back(tmp_path: P
         with trio.fail_after(20):
             while open_packs():  # noqa: ASYNC110 - the node does not tell
                 await trio.sleep(0.01)
+
+
+def large_repository(path: Path) -> None:
+    """Of one pack that is more than a piece."""
+    git("init", "-q", "--bare", "-b", "main", path)
+    content = Random(1).randbytes(3 << 20)
+    stream = b"commit refs/heads/main\ncommitter a <a> 1 +0000\ndata 1\nx\n"
+    stream += b"M 100644 inline file\ndata %d\n%b\n" % (len(content), content)
+    git("-C", path, "-c", "fastimport.unpackLimit=1", "fast-import", "--quiet", stdin=stream)
 
 
 async def leaves_in_the_middle(server: GitServed) -> None:
@@ -190,3 +195,16 @@ async def test_views_are_forgotten_within_a_bound(
             make_repository(tmp_path / f"{number}.git")
             assert await plain.upload_pack(tmp_path / f"{number}.git", 2, body)
     assert 0 < plain.kept_bytes <= 5_000
+
+
+@pytest.mark.real
+async def test_more_large_clones_at_once_than_files_may_be_open_go_to_git(
+    tmp_path: Path, children: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large_repository(tmp_path / "repo.git")
+    async with git_served(tmp_path) as server:
+        await clone(server, 2, tmp_path / "first.git")
+        del children[:]
+        monkeypatch.setattr(plain_answers, "MOST_STREAMS", 0)
+        await clone(server, 2, tmp_path / "second.git")
+        assert len(children) == 1
