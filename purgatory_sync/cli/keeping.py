@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, TypeVar
 
 import trio
 from cyclopts import App, Parameter
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from ..engine.keeping.backup_restore import restore_backup
@@ -22,7 +24,8 @@ from ..settings import Settings
 from ..settings_loader import load_settings
 from .asking import Asker, NoNode
 from .operating import AsJson, Folder, print_json, print_text
-from .output.printing import showing
+from .output.printing import printing, showing
+from .output.tables import LEAST_WIDTH, deleted_table, prs_table, repositories_table
 from .output.telling import plain, tell_deleted, tell_prs, tell_purged, tell_repositories
 
 T = TypeVar("T")
@@ -77,19 +80,40 @@ def _list(
             settings, Asker.list_prs, lambda keepers: keepers.prs.listing(), looks=True
         )
         below = tuple(each for each in below if npub in (None, each.npub))
-        print_json(below) if json else print_text(tell_prs(below, time.time()))
+        print_listed(below, prs_table, lambda all: tell_prs(all, time.time()), as_json=json)
         return 0
     if deleted:
         kept = ask_or_open(
             settings, Asker.list_deleted, lambda keepers: keepers.caretaker.deleted(), looks=True
         )
         kept = tuple(each for each in kept if npub in (None, each.npub))
-        print_json(kept) if json else print_text(tell_deleted(kept))
+        print_listed(kept, deleted_table, tell_deleted, as_json=json)
         return 0
     listed = ask_or_open(settings, Asker.list, lambda keepers: keepers.caretaker.list(), looks=True)
     listed = tuple(each for each in listed if npub in (None, each.npub))
-    print_json(listed) if json else print_text(tell_repositories(listed))
+    print_listed(listed, repositories_table, tell_repositories, as_json=json)
     return 0
+
+
+def print_listed(
+    listed: tuple[T, ...],
+    table: Callable[[tuple[T, ...], float], RenderableType],
+    tell: Callable[[tuple[T, ...]], Text],
+    *,
+    as_json: bool,
+) -> None:
+    """Print a table on a terminal that is wide enough; elsewhere a line for each, or JSON.
+
+    Raises:
+      PurgatorySyncError: it cannot be printed.
+    """
+    if as_json:
+        print_json(listed)
+    elif sys.stdout.isatty() and (console := Console(highlight=False)).width >= LEAST_WIDTH:
+        with printing():
+            console.print(table(listed, time.time()))
+    else:
+        print_text(tell(listed))
 
 
 def _npub_of(owner: str) -> str:

@@ -59,8 +59,10 @@ from .keeping.purging import Purger
 from .lists.list_keeper import ListKeeper
 from .predecessor import Predecessor, PredecessorContext
 from .pushes.in_flight import PushesInFlight
+from .pushes.last_seen import LastSeen
 from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
+from .seen_journal import SeenJournal
 from .status.catalogue import Cataloguer
 from .status.explainer import Explainer
 from .status.hourly import Hourly
@@ -335,7 +337,8 @@ async def _put_together(
     known.on_note = throttle_journal.server_noted
     relay_notes = RelayNotes(throttle_journal.server_noted)
     hourly = Hourly(throttle_journal.server_noted)
-    notes = hourly.restore(journal.server_notes, clock.now())
+    seen = LastSeen()
+    notes = seen.restore(hourly.restore(journal.server_notes, clock.now()))
     known.restore(relay_notes.restore(notes, clock.now()), clock.now())
     quotas = await _quotas(settings, repositories)
     client = GitClient(
@@ -350,7 +353,7 @@ async def _put_together(
     )
     await stack.enter_async_context(client)
     context = _make_context(given, core, releaser, client)
-    context.quotas, context.served = quotas, served
+    context.quotas, context.served, context.seen = quotas, served, seen
     throttles = _make_throttles(given, context, journal, throttle_journal)
     in_flight = PushesInFlight()
     sweeper = Sweeper(core, releaser, throttles, settings.purgatory, clock, clock.now(), in_flight)
@@ -385,11 +388,11 @@ async def _put_together(
         store,
         given.gate,
         purgatory,
-        _make_pusher(given, core, releaser, in_flight, quotas),
+        attrs.evolve(_make_pusher(given, core, releaser, in_flight, quotas), seen=seen),
         contributor,
         explainer,
         Keepers(
-            Caretaker(core, releaser, record, settings.keeping),
+            Caretaker(core, releaser, record, settings.keeping, seen),
             Backup(core, releaser, settings, clock, lambda: repacker.still),
             Purger(store, core, releaser, clock),
             lists,
@@ -417,6 +420,7 @@ async def _put_together(
     upkeep = (
         *(sweeper.run, expirer.run, repacker.run, throttle_journal.run, explainer.run),
         *(requests.run, rounds.run, again.run, deleted.run, lists.run),
+        SeenJournal(seen, core, clock).run,
         *((contributions.run,) if contributions is not None else ()),
     )
     if quotas is not None:

@@ -24,6 +24,7 @@ from ..release.releaser import Releaser
 from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
 from .disk_quotas import Quotas
+from .pushes.last_seen import LastSeen
 from .status.served_recently import ServedRecently
 
 log = get_logger(__name__)
@@ -37,6 +38,7 @@ class RealSyncContext:
       our_domain: our host[:port], which is never hunted (B 8.1).
       quotas: the operator's limits of disk space, if there are any.
       served: is told which URL had data of an event.
+      seen: is told when attempts ended.
     """
 
     core: Core
@@ -46,6 +48,7 @@ class RealSyncContext:
     our_domain: str | None
     quotas: Quotas | None = attrs.field(default=None, init=False)
     served: ServedRecently = attrs.field(factory=ServedRecently, init=False)
+    seen: LastSeen = attrs.field(factory=LastSeen, init=False)
 
     @property
     def _purgatory(self) -> Purgatory:
@@ -178,6 +181,8 @@ class RealSyncContext:
     ) -> None:
         """Note on each held event that a source was tried for it (B 8.3, second memory)."""
         now = self.clock.now()
+        if result is not ResultClass.CANCELLED:
+            self.seen.hunted(identifier, now, result)
         for event_id in event_ids:
             self._purgatory.record_attempt(event_id, url, result, detail, now)
             if result in (ResultClass.SUCCESS, ResultClass.PARTIAL):

@@ -28,7 +28,7 @@ _WAITS = {
     "announcement": "waits for a state or pull request with its data",
     "soft-expired": "no data came: its repository is gone, a state revives it",
 }
-_STANDINGS = {
+STANDINGS = {
     "served": "served",
     "held": "waits for data",
     "expired": "no data came in time",
@@ -41,7 +41,7 @@ REF_STANDINGS = {
     "unexplained": "no event explains it",
 }
 REF_STYLES = {"served": "green", "held": "", "waiting": "yellow", "unexplained": "red"}
-_STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
+STYLES = {"good": "green", "wait": "yellow", "bad": "red"}
 _IDS_SHOWN = 10
 
 
@@ -102,13 +102,19 @@ def tell_repositories(listed: Sequence[ListedRepository]) -> Text:
     lines = []
     for each in listed:
         line = Text(f"{each.npub}/{plain(each.identifier)}  ")
-        line.append(_STANDINGS[each.standing], style="green" if each.standing == "served" else "")
+        line.append(STANDINGS[each.standing], style="green" if each.standing == "served" else "")
         made = "made here" if each.made else "adopted"
         line.append(f", {made}, {'with data' if each.has_data else 'empty'}")
         if each.refs:
             line.append(f", {each.refs} refs, {each.size} bytes")
         if each.state_at is not None:
             line.append(f", state of {utc(each.state_at)}")
+        if each.pushed_at is not None:
+            line.append(f", pushed {utc(each.pushed_at)}")
+        if each.hunted_at is not None and each.hunt_result is not None:
+            result = each.hunt_result.value
+            line.append(f", hunted {utc(each.hunted_at)}: ")
+            line.append(words(result), style=STYLES[tone(result)])
         if each.lags is not None:
             line.append(f", lags: {plain(each.lags)}", style="yellow")
         if each.problem is not None:
@@ -229,7 +235,7 @@ def _source(look: SourceStatus, now: float) -> Text:
     if look.result is None or look.at is None:
         line.append("not asked yet")
     else:
-        style = _STYLES[tone(look.result.value)]
+        style = STYLES[tone(look.result.value)]
         line.append(f"{words(look.result.value)} {from_now(look.at, now)}", style=style)
         if look.detail:
             line.append(f": {plain(look.detail)}")
@@ -280,4 +286,4 @@ def _relay(look: RelayStatus, now: float) -> Iterator[Text]:
         yield Text(f"    not followed: {plain(what)}", style="yellow")
     if look.trouble is not None and look.trouble_at is not None:
         what = f"    {words(look.trouble)} {ago(look.trouble_at, now)}: {plain(look.reason)}"
-        yield Text(what, style=_STYLES[tone(look.trouble)])
+        yield Text(what, style=STYLES[tone(look.trouble)])

@@ -9,7 +9,7 @@ from typing import Literal
 
 import attrs
 
-from ...errors import InvalidKey, RepositoryError
+from ...errors import InvalidKey, RepositoryError, ResultClass
 from ...git.disk.layout import local_failure, require_format
 from ...git.disk.repository import list_refs
 from ...nostr.authority.repository_data import Standing
@@ -23,6 +23,7 @@ from ...release.retiring import forget_note
 from ...runtime.folders import folder_bytes
 from ...settings import KeepingSettings
 from ...store.protocol import Change, Made
+from ..pushes.last_seen import LastSeen
 from ..upkeep.authority_report import RepositoryAuthority, report_authority
 from ..verifying.verify_record import VerifyRecord
 from .deleted_keeper import SECS_PER_DAY
@@ -47,6 +48,9 @@ class ListedRepository:
       size: bytes of its files; those that others have by hard links too count.
       state_at: `created_at` of the state that rules it, Unix seconds; None where none does.
       lags: in what it is not as the newest state says, or None.
+      pushed_at: when a push changed it last, Unix seconds; None where that is not known.
+      hunted_at, hunt_result: when the last attempt at a git server for its identifier ended, Unix
+        seconds, and its class; None where that is not known.
     """
 
     npub: str
@@ -59,6 +63,9 @@ class ListedRepository:
     size: int = 0
     state_at: int | None = None
     lags: str | None = None
+    pushed_at: float | None = None
+    hunted_at: float | None = None
+    hunt_result: ResultClass | None = None
 
 
 @attrs.frozen
@@ -85,6 +92,7 @@ class Caretaker:
     releaser: Releaser
     record: VerifyRecord = attrs.field(factory=lambda: VerifyRecord(None))
     keeping: KeepingSettings = attrs.field(factory=KeepingSettings)
+    seen: LastSeen = attrs.field(factory=LastSeen)
 
     async def list(self) -> tuple[ListedRepository, ...]:
         """Every repository on the disk, no matter who put it there, by owner and identifier.
@@ -207,7 +215,7 @@ class Caretaker:
         if known is not None and known.standing is Standing.SERVED and problem is None:
             lags = await self._lags(owner, identifier, refs)
         state = (await index.ruling_states(identifier)).get(owner)
-        npub = encode_npub(owner)
+        npub, seen = encode_npub(owner), self.seen.of(owner, identifier)
         return ListedRepository(
             *(npub, identifier, made, has_data, standing),
             problem=problem or self.record.problem(f"{npub}/{identifier}"),
@@ -215,6 +223,9 @@ class Caretaker:
             size=size,
             state_at=state.event.created_at if state is not None else None,
             lags=lags,
+            pushed_at=seen.pushed_at,
+            hunted_at=seen.hunted_at,
+            hunt_result=seen.result,
         )
 
     async def _lags(self, owner: str, identifier: str, refs: Mapping[str, str]) -> str | None:

@@ -32,6 +32,7 @@ from ...settings import Settings
 from ...store.opening import DATABASE, is_older, lock_store, open_store
 from ...store.protocol import HeldRow, Journal, Store
 from ..lists.list_keeper import ListKeeper
+from ..pushes.last_seen import LastSeen
 from ..upkeep.pairing import require_pair
 from ..verifying.below_prs import PrsExaminer
 from ..verifying.verifier import Verifier
@@ -74,6 +75,8 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
             core = _core(store, journal, repositories, settings, retiring(settings.keeping, clock))
             releaser = Releaser(core, IdentifierLocks())
             await repositories.run(record.load)
+            seen = LastSeen()
+            seen.restore(journal.server_notes)
             if settings.prs.enabled and not looks:  # refs there go with events that are purged
                 prs = PrsFolder(settings.git_data_path, repositories.tmp, settings.service)
                 await repositories.run(prs.scan)
@@ -81,7 +84,7 @@ async def open_offline(settings: Settings, *, looks: bool = False) -> AsyncItera
             lists = ListKeeper(store, core, releaser, settings, clock, live=False)
             await lists.restore(journal.list_entries)
             yield Keepers(
-                Caretaker(core, releaser, record, settings.keeping),
+                Caretaker(core, releaser, record, settings.keeping, seen),
                 Backup(core, releaser, settings, clock, nullcontext),
                 Purger(store, core, releaser, clock),
                 lists,

@@ -31,6 +31,7 @@ from ...runtime.logger import get_logger
 from ...settings import PushSettings
 from ...store.protocol import Change
 from .in_flight import PushesInFlight
+from .last_seen import LastSeen
 from .receiving import OUR_FAULT, Changes, CountedPack, Read, prove_pack, require_commits
 
 _READ_ONLY = "this is a read-only copy: push to a server that the announcement names"
@@ -44,6 +45,7 @@ class Pusher:
     Attributes:
       ingest: proves packs; its own limit of bytes is not below that of `settings`.
       service: our host[:port].
+      seen: is told of what was pushed.
     """
 
     core: Core
@@ -53,6 +55,7 @@ class Pusher:
     clock: WallClock
     in_flight: PushesInFlight
     service: str = ""
+    seen: LastSeen = attrs.field(factory=LastSeen)
 
     async def refs(self, target: RepositoryId) -> dict[str, str] | None:
         """What a push builds on: ref → OID; None when the repository is not hosted (B 6.4).
@@ -164,6 +167,7 @@ class Pusher:
             if quarantined is not None:
                 await self._note_left(target)
             raise
+        self.seen.pushed(target, self.clock.now())
         log.info("pushed", identifier=target.identifier, refs=len(changes))
 
     async def _release(self, target: RepositoryId, verdict: PushVerdict) -> None:
