@@ -15,7 +15,7 @@ from ..nostr.address import RepositoryId
 from ..nostr.authority.repository_data import KnownAnnouncement, RepositoryData
 from ..nostr.event import Event
 from ..nostr.filters import Filter
-from ..nostr.keys import decode_npub, encode_npub
+from ..nostr.keys import decode_npub
 from ..nostr.state import State
 from ..policy.push import event_ids_of
 from ..purgatory.entries import Origin
@@ -227,12 +227,7 @@ class PurgatorySync:
         known = [each for each in (await self._core.index.pull_requests(ids)).values() if each]
         known.sort(key=lambda pr: pr.event.order, reverse=True)
         shown = [
-            ContributedRequest(
-                pr.event.id,
-                pr.event.kind,
-                tuple(f"{encode_npub(each.owner)}/{each.identifier}" for each in pr.repositories),
-                self.purgatory.get(pr.event.id) is None,
-            )
+            ContributedRequest.of(pr, is_served=self.purgatory.get(pr.event.id) is None)
             for pr in known[:REQUESTS_SHOWN]
         ]
         waiting = len(ids) - len(known)

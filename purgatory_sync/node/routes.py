@@ -17,6 +17,8 @@ from .relay import nip05, nip11
 from .relay.nip11 import RelayInfo
 
 METRICS: Final = "/metrics"
+# A browser gets a page here, and the next push may bring one for all.
+NOT_KEPT: Final = (b"cache-control", b"no-store")
 NOTHING: Final = b"nothing is served at this path\n"
 
 
@@ -87,7 +89,7 @@ class App:
         elif exchange.path == METRICS and self._metrics_here and self._metrics:
             await exchange.respond(200, self._metrics.render(), metrics.CONTENT_TYPE)
         elif not (await self._answer_git(exchange) or await self._pages.answer(exchange)):
-            await exchange.respond(404, NOTHING)
+            await exchange.respond(404, NOTHING, more=[VARY_ACCEPT, NOT_KEPT])
 
     async def _answer_git(self, exchange: Exchange) -> bool:
         if await self._git.answer(exchange):

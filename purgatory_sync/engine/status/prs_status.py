@@ -8,6 +8,7 @@ import attrs
 
 from ...nostr.address import RepositoryId
 from ...nostr.keys import encode_npub
+from ...nostr.pull_request import PullRequest
 from ...policy.contributions import unmet, why_full, why_no_more
 from ...policy.push import NOSTR
 from ...purgatory.entries import HeldEvent, HeldPr
@@ -19,6 +20,7 @@ from .models import Fate, PathStatus
 
 PATHS_SHOWN = 10
 REQUESTS_SHOWN = 100
+REPOSITORIES_SHOWN = 5
 
 
 @attrs.frozen
@@ -27,14 +29,23 @@ class ContributedRequest:
 
     Attributes:
       kind: of its event.
-      repositories: those that it is for, as `npub/identifier`.
+      repositories: some of those that it is for, as `npub/identifier`.
+      repositories_total: how many there are: an event has room for hundreds.
       is_served: whether its event is served.
     """
 
     event_id: str
     kind: int
     repositories: tuple[str, ...]
+    repositories_total: int
     is_served: bool
+
+    @classmethod
+    def of(cls, pr: PullRequest, *, is_served: bool) -> ContributedRequest:
+        """What is told of a pull request."""
+        some = pr.repositories[:REPOSITORIES_SHOWN]
+        names = tuple(f"{encode_npub(each.owner)}/{each.identifier}" for each in some)
+        return cls(pr.event.id, pr.event.kind, names, len(pr.repositories), is_served)
 
 
 @attrs.frozen

@@ -12,12 +12,14 @@ import msgspec
 from ...engine.status.catalogue import Catalogue
 from ...engine.status.prs_status import ContributedRepository
 from ...engine.status.repository_status import RepositoryStatus
+from ...errors import RepositoryError, StoreError
 from ...nostr.keys import encode_npub
+from ...runtime.logger import get_logger
 from ...settings import Network
 from ...urls import PRS, scheme_of
 from ..git_http.repository_paths import GitPath, parse_git_path, parse_prs_path
 from ..http.exchange import Exchange
-from ..http.server_stream import VARY_ACCEPT, Headers
+from ..http.server_stream import Headers
 from ..relay.nip11 import ICON_PATH, RelayInfo
 from ..upstream.state.relay_health import RelayStatus
 from .page_filter import filter_of
@@ -29,8 +31,11 @@ FindRepository = Callable[..., Awaitable[RepositoryStatus | None]]
 FindContribution = Callable[[str, str], Awaitable[ContributedRepository | None]]
 List = Callable[[], Awaitable[Catalogue]]
 
+log = get_logger(__name__)
+
 JSON: Final = b"application/json"
 STATUS, STATUS_JSON = "/purgatory", "/purgatory.json"
+REQUESTS_BYTES: Final = 40_000
 _PAGES = ("text/html", "application/xhtml+xml")
 # An image may be opened as a page of its own: then, too, it loads and runs nothing.
 _ICON_HEADERS: Final[Headers] = [
@@ -39,6 +44,10 @@ _ICON_HEADERS: Final[Headers] = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"public, max-age=86400"),
 ]
+_UNREADABLE: Final = (
+    b"this page cannot be shown now: what it tells of cannot be read from the disk. Try again in a "
+    b"minute; the operator finds the reason in the node's log.\n"
+)
 _NOT_HOSTED = "This service hosts no repository of that name."
 _NO_SUCH_PATH = "No page and no repository has this address."
 
@@ -81,13 +90,31 @@ class PageRoutes:
 
     async def landing(self, exchange: Exchange) -> None:
         """Answer `/`."""
-        info = self._info()
-        catalogue = None if self._catalogue is None else await self._catalogue()
-        body = self._renderer.render("landing", info.name, info=info, catalogue=catalogue)
-        await _send(exchange, 200, [*self._renderer.headers, VARY_ACCEPT], body)
+        await self._or_sentence(exchange, self._landing)
 
     async def answer(self, exchange: Exchange) -> bool:
         """Answer with a page, or 405 where one is; False for who wants none (nothing is sent)."""
+        return await self._or_sentence(exchange, self._page)
+
+    async def _or_sentence(
+        self, exchange: Exchange, write: Callable[[Exchange], Awaitable[bool]]
+    ) -> bool:
+        try:
+            return await write(exchange)
+        except (StoreError, RepositoryError) as error:
+            log.warning("a page cannot be shown", path=exchange.path, error=str(error))
+            more = [(b"retry-after", b"60"), (b"cache-control", b"no-store")]
+            await exchange.respond(503, _UNREADABLE, more=more)
+            return True
+
+    async def _landing(self, exchange: Exchange) -> bool:
+        info = self._info()
+        catalogue = None if self._catalogue is None else await self._catalogue()
+        body = self._renderer.render("landing", info.name, info=info, catalogue=catalogue)
+        await _send(exchange, 200, self._renderer.headers, body)
+        return True
+
+    async def _page(self, exchange: Exchange) -> bool:
         if exchange.method not in ("GET", "HEAD"):
             if await self._find(exchange) is None:
                 return False
@@ -128,9 +155,9 @@ class PageRoutes:
         clone = f"{scheme_of(service)}://{service}/{PRS}/{path.npub}/{name}.git"
         command = f"git clone {shlex.quote(clone)}"
         title = f"Pull requests: {look.identifier}"
-        await self._answer(
-            exchange, 200, "contribution", title, look=look, npub=path.npub, clone=command
-        )
+        some = self._renderer.fitting("contribution_row", look.requests, REQUESTS_BYTES)
+        values = {"look": look, "requests": some, "npub": path.npub, "clone": command}
+        await self._answer(exchange, 200, "contribution", title, **values)
 
     async def _repository_page(self, exchange: Exchange) -> None:
         if (path := parse_prs_path(f"{exchange.path.rstrip('/')}/info/refs")) is not None:

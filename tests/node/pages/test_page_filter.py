@@ -99,9 +99,9 @@ async def test_b_10_3_a_filter_tells_nothing_of_what_is_not_held(
 async def test_b_6_4_a_filter_is_escaped(autojump_clock: trio.testing.MockClock) -> None:
     hostile = HOSTILE.replace("/", "")
     pages = make_pages(node(event(identifier=hostile)))
-    for query in (f"repository={quote(hostile)}", f"result={quote(HOSTILE)}"):
+    for query, own in ((f"repository={quote(hostile)}", 1), (f"result={quote(HOSTILE)}", 0)):
         _, _, body = await ask(pages, f"/purgatory?{query}")
-        assert body.count("<script>") == 1
+        assert body.count("<script>") == own
         assert "alert(1)</" not in body
 
 
