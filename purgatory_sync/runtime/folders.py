@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,6 +24,23 @@ def make_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def lies_within(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or below it, by any spelling and through links; blocks."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """Those of a folder and the ones above it that are not there, the deepest first; blocks."""
+    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty; what cannot be removed stays; blocks."""
+    for each in folders:
+        with suppress(OSError):
+            each.rmdir()
 
 
 def lock_file(path: Path) -> int:

@@ -239,6 +239,12 @@ async def test_b_13_15_differing_refs_are_explained(
         why = {each["ref"]: each["why"] for each in told["differences"]}
         assert why["refs/heads/old"].startswith("here it is as the newest state")
         assert "no pull request of this id" in why[f"refs/nostr/{'a' * 64}"]
+        damaged = new.folder / "data" / "git" / ALICE.npub / "repo.git" / "config"
+        damaged.write_text("[extensions]\n\tobjectformat = sha256\n")
+        code, told = await new.adopt(old)
+        assert code == 1
+        (failure,) = told["not_compared"]
+        assert "has objectformat sha256" in failure
 
 
 async def third_layout(root: Path, tree: Path) -> None:

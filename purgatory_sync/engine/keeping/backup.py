@@ -26,6 +26,7 @@ from ...release.index.retained_repositories import RetainedRepositories
 from ...release.releaser import Releaser
 from ...runtime.blocking import blocking
 from ...runtime.clock import WallClock
+from ...runtime.folders import lies_within, missing_folders, remove_empty
 from ...runtime.logger import get_logger
 from ...settings import Settings
 from ...store.opening import DATABASE
@@ -81,7 +82,9 @@ class Backup:
         self._judge(target)
         self._busy = True
         part = target.with_name(f".{target.name}.part-{secrets.token_hex(4)}")
+        made = list[Path]()
         try:
+            made = await blocking(self._place, missing_folders, target.parent)
             async with self.still():
                 await blocking(self._place, _make, part)
                 manifest = await self._fill(part, tell)
@@ -90,6 +93,7 @@ class Backup:
             self._busy = False
             with trio.CancelScope(shield=True):
                 await blocking(self._place, partial(shutil.rmtree, part, ignore_errors=True))
+                await blocking(self._place, remove_empty, made)
         self.ended["backup"] = manifest.ended_at
         log.info("backed up", folder=str(target), repositories=manifest.repositories)
         return manifest
@@ -102,8 +106,8 @@ class Backup:
         if not target.is_absolute():
             raise ConfigurationError(f"{target}: name the folder of a backup from the root on")
         require_empty(target)
-        ours = (self.settings.git_data_path.absolute(), self.settings.relay_data_path.absolute())
-        if any(target.is_relative_to(each) for each in ours):
+        ours = (self.settings.git_data_path, self.settings.relay_data_path)
+        if any(lies_within(target, each) for each in ours):
             raise ConfigurationError(f"{target} lies inside what is backed up: choose another")
 
     async def _fill(self, part: Path, tell: Tell) -> Manifest:

@@ -26,6 +26,7 @@ from ...nostr.keys import decode_npub, encode_npub
 from ...release.commit import Core
 from ...release.releaser import Releaser
 from ...runtime.blocking import blocking
+from ...runtime.folders import lies_within, missing_folders, remove_empty
 from ...runtime.logger import get_logger
 from ...settings import Settings
 from ...store.protocol import Store
@@ -97,6 +98,7 @@ class Exporter:
         repository = await self._find(name)
         part = target.with_name(f".{target.name}.part-{secrets.token_hex(4)}")
         copy = self.core.repositories.tmp / scratch_name("export")
+        made = await blocking(self._place, missing_folders, target.parent)
         try:
             await blocking(self._place, _make, part)
             tell("taking a picture of it")
@@ -113,6 +115,7 @@ class Exporter:
             with trio.CancelScope(shield=True):
                 for each in (part, copy):
                     await blocking(self._place, partial(shutil.rmtree, each, ignore_errors=True))
+                await blocking(self._place, remove_empty, made)
         log.info("exported", repository=_name(repository), folder=str(target), events=written)
         git = BUNDLE if as_bundle else REPOSITORY
         return Exported(_name(repository), str(target), git, refs, written)
@@ -124,8 +127,8 @@ class Exporter:
             raise ConfigurationError(
                 f"{target} is there already: name a folder that does not exist"
             )
-        ours = (self.settings.git_data_path.absolute(), self.settings.relay_data_path.absolute())
-        if any(target.is_relative_to(each) for each in ours):
+        ours = (self.settings.git_data_path, self.settings.relay_data_path)
+        if any(lies_within(target, each) for each in ours):
             raise ConfigurationError(f"{target} lies inside the node's data: choose another folder")
 
     async def _find(self, name: str) -> RepositoryId:

@@ -15,7 +15,7 @@ import trio
 
 from ...engine import PurgatorySync, open_engine
 from ...engine.predecessor import Predecessor
-from ...errors import AttemptFailed, ConfigurationError, InvalidKey, InvalidUrl
+from ...errors import AttemptFailed, ConfigurationError, InvalidKey, InvalidUrl, RepositoryError
 from ...git.fetch.ref_list import RefLister
 from ...nostr import kinds
 from ...nostr.address import RepositoryId, is_hex_key
@@ -271,7 +271,7 @@ async def _compare(
             repository = RepositoryId(decode_npub(each.npub), each.identifier)
             try:
                 differences += await comparison.compare(repository)
-            except (AttemptFailed, InvalidKey) as error:
+            except (AttemptFailed, InvalidKey, RepositoryError) as error:
                 failures.append(f"{each.npub}/{each.identifier}: {error}")
     finally:
         await lister.aclose()

@@ -25,6 +25,7 @@ Take: TypeAlias = Callable[[Event], Awaitable[None]]
 Kinds: TypeAlias = frozenset[int] | None
 
 LINES_AT_ONCE: Final = 500
+BYTES_AT_ONCE: Final = 8 << 20
 MAX_LINE_BYTES: Final = 8 << 20
 BROKEN_AT_MOST: Final = 1_000
 
@@ -90,9 +91,13 @@ class EventFile:
 
 
 def _read_some(file: IO[bytes]) -> list[bytes | None]:
-    """The next lines, None for one that is too long; empty at the end."""
+    """The next lines, not many bytes at once, None for one that is too long; empty at the end."""
     lines: list[bytes | None] = []
-    while len(lines) < LINES_AT_ONCE and (line := file.readline(MAX_LINE_BYTES)):
+    size = 0
+    while len(lines) < LINES_AT_ONCE and size < BYTES_AT_ONCE:
+        if not (line := file.readline(MAX_LINE_BYTES)):
+            break
+        size += len(line)
         if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
             while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                 pass

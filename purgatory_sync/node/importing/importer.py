@@ -5,6 +5,7 @@ What takes away comes first, so that nothing comes back that was deleted (B 13.1
 
 from __future__ import annotations
 
+import stat
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,10 @@ def _opened(named: str, engine: PurgatorySync) -> tuple[GivenEvents, FolderGit |
         raise ConfigurationError(f"{named}: name what is imported from the root on, or a ws URL")
     try:
         if not path.is_dir():
-            path.stat()
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe may never end
+                raise ConfigurationError(
+                    f"{named} is neither a file nor a folder: write its events to a file first"
+                )
             return EventFile(path), None
         if not (path / EVENTS).is_file():
             raise ConfigurationError(f"{named} is no exported folder: it has no {EVENTS}")

@@ -174,7 +174,7 @@ async def test_b_13_5_a_half_backup_does_not_stay(
         backup = engine.keepers.backup
         if end == "cancelled":
             with trio.CancelScope() as scope:
-                await backup.make(tmp_path / "backup", lambda _: scope.cancel())
+                await backup.make(tmp_path / "new/backup", lambda _: scope.cancel())
             assert scope.cancelled_caught
         else:
 
@@ -183,7 +183,7 @@ async def test_b_13_5_a_half_backup_does_not_stay(
 
             monkeypatch.setattr(repository_copy, "copy_file", full)
             with pytest.raises(RepositoryError, match="No space left on device"):
-                await backup.make(tmp_path / "backup", tell)
+                await backup.make(tmp_path / "new/backup", tell)
         monkeypatch.undo()
         assert names(tmp_path) == {"node"}
         await backup.make(tmp_path / "backup", tell)
@@ -193,12 +193,15 @@ async def test_b_13_5_where_no_backup_can_be_made_a_sentence_says_so(tmp_path: P
     (tmp_path / "full").mkdir()
     (tmp_path / "full/x").write_text("mine")
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "node/git")
     async with engine_in(tmp_path / "node") as engine:
         for target, said in (
             (tmp_path / "full", "full is not empty: name a folder that is, or a new one"),
             (tmp_path / "file", "file cannot be used: Not a directory"),
             (tmp_path / "file/x", "file/x cannot be used: Not a directory"),
             (tmp_path / "node/git/backup", "lies inside what is backed up: choose another"),
+            (tmp_path / "link/backup", "lies inside what is backed up: choose another"),
+            (tmp_path / "full/../node/git/b", "lies inside what is backed up: choose another"),
             (tmp_path / "node/relay", "relay is not empty"),
             (Path("here"), "here: name the folder of a backup from the root on"),
         ):

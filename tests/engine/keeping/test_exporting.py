@@ -169,7 +169,10 @@ async def test_b_13_12_the_folder_is_new_and_outside_of_the_nodes_data(
 ) -> None:
     await serve(world)
     (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "git")
     for folder, sentence in (
+        (tmp_path / "link/x", "lies inside the node's data"),
+        (tmp_path / "there/../git/x", "lies inside the node's data"),
         (tmp_path / "there", "is there already: name a folder that does not exist"),
         (tmp_path / "git/x", "lies inside the node's data"),
         (Path("x"), "from the root on"),
@@ -178,7 +181,8 @@ async def test_b_13_12_the_folder_is_new_and_outside_of_the_nodes_data(
     ):
         with pytest.raises(ConfigurationError, match=sentence):
             await exporter(world, tmp_path).export("repo", folder)
-    assert left(tmp_path) == {"git", "there"}
+    assert left(tmp_path) == {"git", "link", "there"}
+    assert not (tmp_path / "git/x").exists()
 
 
 @pytest.mark.parametrize("as_bundle", [False, True])
@@ -207,7 +211,9 @@ async def test_b_13_12_cancelled_it_leaves_nothing(
     await serve(world)
     with trio.CancelScope() as scope:
         await exporter(world, tmp_path).export(
-            "repo", tmp_path / "out", tell=lambda said: scope.cancel() if said == "events" else None
+            "repo",
+            tmp_path / "new/folders/out",
+            tell=lambda said: scope.cancel() if said == "events" else None,
         )
     assert scope.cancelled_caught
     assert left(tmp_path) == {"git"}

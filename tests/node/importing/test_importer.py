@@ -18,6 +18,11 @@ from purgatory_sync.engine import PurgatorySync, open_engine
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.git.disk.repository import list_refs
 from purgatory_sync.node.importing import given_events
+from purgatory_sync.node.importing.given_events import (
+    BYTES_AT_ONCE,
+    MAX_LINE_BYTES,
+    _read_some,
+)
 from purgatory_sync.node.importing.imported import Imported
 from purgatory_sync.node.importing.importer import Importer
 from purgatory_sync.nostr.address import RepositoryId
@@ -253,8 +258,11 @@ async def test_b_13_14_a_relay_is_read_in_the_same_order(tmp_path: Path) -> None
 
 async def test_b_13_14_what_cannot_be_imported_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     async with engine_in(tmp_path / "new") as engine:
         for named, sentence in (
+            (tmp_path / "pipe", "is neither a file nor a folder: write its events to a file"),
+            ("/dev/zero", "is neither a file nor a folder"),
             (tmp_path / "nothing", "there is no .*: name a folder, a file, or a ws URL"),
             (tmp_path / "empty", "is no exported folder: it has no events.jsonl"),
             ("https://a.example", "is no relay: .*; write ws:// or wss://"),
@@ -262,3 +270,15 @@ async def test_b_13_14_what_cannot_be_imported_is_a_sentence(tmp_path: Path) -> 
         ):
             with pytest.raises(ConfigurationError, match=sentence):
                 await take_in(engine, named)
+
+
+def test_b_13_14_long_lines_are_read_a_few_at_once(tmp_path: Path) -> None:
+    long = b" " * (MAX_LINE_BYTES // 2) + b"\n"
+    (tmp_path / "events").write_bytes(long * 5 + b"\n" * 3)
+    sizes = []
+    with (tmp_path / "events").open("rb") as file:
+        while lines := _read_some(file):
+            sizes.append(sum(len(line or b"") for line in lines))
+    assert len(sizes) == 3
+    assert max(sizes) <= 2 * BYTES_AT_ONCE
+    assert sum(sizes) == 5 * len(long) + 3
