@@ -12,6 +12,7 @@ import attrs
 import trio
 import trio.testing
 
+from purgatory_sync.node.process.heap import give_back_memory
 from purgatory_sync.nostr.event import Event
 
 from .measuring import Effort, Goal, Line
@@ -71,12 +72,14 @@ async def _follow(relays: int, people: int, conversations: int) -> Result:
     gc.collect()
     before = _resident_mib()
     grown = 0.0
-    async with world.running() as outboxes:
+    async with world.running() as outboxes, trio.open_nursery() as nursery:
+        nursery.start_soon(give_back_memory)  # as the node does
         for _ in range(int(HOURS_UNTIL_ALL + HOURS_WATCHED)):
             await trio.sleep(HOUR)
             gc.collect()
             grown = max(grown, _resident_mib() - before)
         end, chosen = trio.current_time(), len(outboxes.relays())
+        nursery.cancel_scope.cancel()
     longest = max(_longest(world.dials[n], end) for n in range(relays) if world.dials[n])
     found = sum(each.id in world.served for each in hidden)
     most = world.most_connections
