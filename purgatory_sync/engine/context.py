@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import attrs
 
-from ..errors import LocalFailure, OverQuota, RepositoryError, ResultClass
+from ..errors import AttemptFailed, BadPack, LocalFailure, OverQuota, RepositoryError, ResultClass
+from ..git.disk.repository import list_refs
 from ..git.fetch.client import GitClient
 from ..git.ingest.quarantine import Quarantined
 from ..hunt.limits.sync_context import AttemptObserver, Need, Source
+from ..nostr.address import RepositoryId
 from ..nostr.authority.repository_data import MAX_SOURCES, RepositoryData
 from ..purgatory.change_signals import Watch
 from ..purgatory.entries import HuntedEvent
@@ -21,11 +24,15 @@ from ..release.commit import Core
 from ..release.index.missing_objects import identify_missing_oids, needed_oids, owners_concerned
 from ..release.index.repositories import extract_identifier_from_repo_path
 from ..release.releaser import Releaser
+from ..runtime.bounded import Bounded
 from ..runtime.clock import WallClock
 from ..runtime.logger import get_logger
 from .disk_quotas import Quotas
+from .kindred import kindred_of, lend_public
 from .pushes.last_seen import LastSeen
 from .status.served_recently import ServedRecently
+
+MAX_LENT: Final = 10_000
 
 log = get_logger(__name__)
 
@@ -49,6 +56,9 @@ class RealSyncContext:
     quotas: Quotas | None = attrs.field(default=None, init=False)
     served: ServedRecently = attrs.field(factory=ServedRecently, init=False)
     seen: LastSeen = attrs.field(factory=LastSeen, init=False)
+    _lent: Bounded[tuple[RepositoryId, RepositoryId], int] = attrs.field(
+        factory=lambda: Bounded(MAX_LENT), init=False
+    )
 
     @property
     def _purgatory(self) -> Purgatory:
@@ -133,6 +143,34 @@ class RealSyncContext:
             if relative != repository:
                 async with self.releaser.hold(identifier):
                     await self._link(relative, repository)
+        for owner in data.known:
+            if repositories.path(owner, identifier) == repository:
+                await self._link_kindred(RepositoryId(owner, identifier), oids)
+
+    async def _link_kindred(self, target: RepositoryId, oids: frozenset[str]) -> None:
+        """Link what is public of repositories of the same origin, where something lacks still."""
+        core, repositories = self.core, self.core.repositories
+        path = repositories.path(target.owner, target.identifier)
+        here = await repositories.run(repositories.here, {"": ((path,), oids)})
+        if here[""] == oids:
+            return
+        for other in await kindred_of(target, core.index, repositories):
+            async with self.releaser.hold(target.identifier, other.identifier):
+                # Whether it may lend was looked up without its lock.
+                if other in await kindred_of(target, core.index, repositories):
+                    await self._lend(other, target)
+
+    async def _lend(self, other: RepositoryId, target: RepositoryId) -> None:
+        repositories = self.core.repositories
+        path = repositories.path(other.owner, other.identifier)
+        try:
+            tips = hash(frozenset((await repositories.run(list_refs, path)).values()))
+            # To look through the packs is much work: once for each change.
+            if self._lent.get((target, other)) != tips:
+                self._lent.put((target, other), tips)
+                await repositories.run(lend_public, other, target, repositories)
+        except (RepositoryError, BadPack, AttemptFailed, OSError) as error:
+            log.warning("nothing lent", repository=str(other), error=str(error))
 
     async def _link(self, relative: Path, repository: Path) -> None:
         repositories = self.core.repositories

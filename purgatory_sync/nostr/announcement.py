@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
 
 import attrs
@@ -20,6 +21,9 @@ from .address import check_identifier
 from .event import Event
 from .keys import decode_npub
 from .roles import Roles
+
+EUC = "euc"
+_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 @attrs.frozen
@@ -55,6 +59,17 @@ class Announcement:
             tag and tag[0] == "private" and [v.strip().lower() for v in tag[1:2]] != ["false"]
             for tag in self.event.tags
         )
+
+    @property
+    def earliest_commit(self) -> str | None:
+        """The earliest unique commit that its author claims (`r` … `euc`); proves nothing."""
+        claims = (tag[1] for tag in self.event.tags if tag[:1] == ("r",) and tag[2:3] == (EUC,))
+        return next((each for each in claims if _OID.fullmatch(each)), None)
+
+    @property
+    def fork_of(self) -> str:
+        """What its author says that it is a fork of (`u`), as written; empty where it says none."""
+        return self.event.first("u") or ""
 
     @classmethod
     def parse(cls, event: Event) -> Announcement:

@@ -51,6 +51,8 @@ class RepositoryStatus:
         does not list it: by the service's name.
       rulers: who rules it.
       contents: what is in it; None where it cannot be read.
+      earliest_commit: what its announcement claims to be the first commit of its own, or None.
+      fork_of: what it claims to be a fork of, cut where it is long.
       relay: what may stand in a nostr:// URL to find it: a relay URL without `wss://`.
     """
 
@@ -63,6 +65,8 @@ class RepositoryStatus:
     relay: str
     rulers: Rulers
     contents: RepositoryContents | None = None
+    earliest_commit: str | None = None
+    fork_of: str = ""
 
 
 def repository_status(
@@ -85,6 +89,8 @@ def repository_status(
         scheme=scheme,
         relay=service if scheme == "https" else f"ws://{service}",
         rulers=_rulers(announcement.owner, data),
+        earliest_commit=announcement.earliest_commit,
+        fork_of=cut(announcement.fork_of, NAME_SHOWN),
     )
 
 

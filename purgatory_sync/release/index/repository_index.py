@@ -228,6 +228,12 @@ class RepositoryIndex:
                 found[event_id] = entry.pr if isinstance(entry, HeldPr) else None
         return found
 
+    async def announced_with(self, commit: str, most: int) -> list[Announcement]:
+        """The newest served announcements that claim this earliest commit, at most so many."""
+        condition = Filter(kinds=frozenset({kinds.ANNOUNCEMENT}), tags={"r": frozenset({commit})})
+        found = await self.announcements(await self._store.query([condition], most))
+        return [each for each in found if each.earliest_commit == commit]
+
     async def announcements(self, served: Sequence[Event]) -> list[Announcement]:
         """Served announcements, parsed; those that are malformed by today's rules left out."""
         found = await self.parser.stored(served)

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+import attrs
 import pytest
 import trio.testing
 
@@ -87,6 +88,19 @@ async def test_b_6_4_a_repository_says_who_rules_it(
     assert "<script>alert" not in body
     other = await ask(pages, f"/{ALICE.npub}/other.git", "application/json")
     assert other[0] == 404
+
+
+async def test_b_8_13_the_page_shows_origin_and_fork_as_claims(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    plain = await ask(make_pages(hosted=repository()), f"/{ALICE.npub}/repo.git")
+    assert "Says that" not in plain[2]
+
+    claims = attrs.evolve(repository(), earliest_commit="c" * 40, fork_of=HOSTILE)
+    _, _, body = await ask(make_pages(hosted=claims), f"/{ALICE.npub}/repo.git")
+    assert f"Says that its first commit is <code>{'c' * 40}</code>" in body
+    assert "Says that it is a fork of" in body
+    assert "<script" not in body
 
 
 @pytest.mark.parametrize("identifier", [HOSTILE.replace("/", ""), "a b;$(c)`'", "\u202etxt", "..a"])
