@@ -122,6 +122,18 @@ class Forbidden(AttemptFailed):
     contacted = False
 
 
+class PrivateService(AttemptFailed):
+    """A relay is that of a private service, which only its members and peers follow (GRASP-08)."""
+
+    contacted = False
+
+
+class NotThePeer(AttemptFailed):
+    """What is at a peer's place does not say that it is private, or has another key (GRASP-08)."""
+
+    contacted = False
+
+
 class NameUnknown(AttemptFailed):
     """The resolver says that the name does not exist (EAI_NONAME).
 

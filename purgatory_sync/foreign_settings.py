@@ -23,9 +23,6 @@ HINTS: Final = {
             "an address is limited by NGIT_MAX_CONNECTIONS_PER_ADDRESS"
         ),
         "METRICS_TOP_N_REPOS": "no metric names repositories; `purgatory-sync list` does",
-        "PRIVATE_MEMBERS": "private services (GRASP-08) are not built yet",
-        "PRIVATE_MODE": "private services (GRASP-08) are not built yet: every client can read",
-        "PRIVATE_PUBLIC_ORIGIN": "private services (GRASP-08) are not built yet",
         "REJECTED_COLD_INDEX_EXPIRY_SECS": _BY_ROOM,
         "REJECTED_HOT_CACHE_DURATION_SECS": _BY_ROOM,
         "RELAY_FILTER_LIMIT": "the setting is NGIT_RELAY_MAX_LIMIT here",

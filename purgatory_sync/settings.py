@@ -288,6 +288,12 @@ class CurationSettings:
         "ARCHIVE_READ_ONLY",
         "no pushes to copies (unset: yes for an archive); true: copies are all that is taken",
     )
+    private_mode: bool = setting(
+        False, "PRIVATE_MODE", "let members only in: relay, git and pages (GRASP-08)"
+    )
+    private_members: tuple[str, ...] = setting(
+        (), "PRIVATE_MEMBERS", "the members of a private service, by their keys"
+    )
     status_authority: Literal["off", "refuse"] = setting(
         "off",
         "STATUS_AUTHORITY",
@@ -347,6 +353,33 @@ class ListFileSettings:
         "BLOCKED_ADDRESSES_FILE",
         "file with more of NGIT_BLOCKED_ADDRESSES",
         empty_is_fatal=True,
+    )
+    private_members: Path | None = setting(
+        None,
+        "PRIVATE_MEMBERS_FILE",
+        "file with more of NGIT_PRIVATE_MEMBERS",
+        empty_is_fatal=True,
+    )
+
+
+@attrs.frozen
+class PrivateSettings:
+    """How the members of a private service show who they are (GRASP-08, B 15)."""
+
+    public_origin: str | None = setting(
+        None,
+        "PRIVATE_PUBLIC_ORIGIN",
+        "http(s)://host[:port] that members sign for git (unset: from NGIT_DOMAIN)",
+    )
+    peers: tuple[str, ...] = setting(
+        (),
+        "PRIVATE_PEERS",
+        "private services that events and git data come from and go to, each with its key",
+    )
+    basic_auth: bool = setting(
+        True,
+        "PRIVATE_BASIC_AUTH",
+        "take a member's signed event as a password too, as git's credential helpers give it",
     )
 
 
@@ -594,6 +627,7 @@ class Settings:
     purgatory: PurgatorySettings = attrs.field(factory=PurgatorySettings)
     curation: CurationSettings = attrs.field(factory=CurationSettings)
     list_files: ListFileSettings = attrs.field(factory=ListFileSettings)
+    private: PrivateSettings = attrs.field(factory=PrivateSettings)
     push: PushSettings = attrs.field(factory=PushSettings)
     prs: PrsSettings = attrs.field(factory=PrsSettings)
     relay: RelaySettings = attrs.field(factory=RelaySettings)

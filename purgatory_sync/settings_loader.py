@@ -15,6 +15,7 @@ from . import settings_values as values
 from .env_file import read_env_file
 from .errors import ConfigurationError
 from .foreign_settings import HINTS
+from .policy.private_service import judge_private
 from .policy.rules.list_entries import Unacceptable
 from .settings import Settings
 
@@ -57,6 +58,9 @@ _READERS: Final = {
     "NGIT_HUNT_PROXY": values.PROXY,
     "NGIT_HUNT_USER_AGENT": values.HEADER,
     "NGIT_METRICS_BIND_ADDRESS": values.ADDRESS,
+    "NGIT_PRIVATE_MEMBERS": values.AUTHORS,
+    "NGIT_PRIVATE_PEERS": values.PEERS,
+    "NGIT_PRIVATE_PUBLIC_ORIGIN": values.ORIGIN,
     "NGIT_REPOSITORY_BLACKLIST": values.REPOSITORIES,
     "NGIT_REPOSITORY_WHITELIST": values.REPOSITORIES,
     "NGIT_SYNC_BOOTSTRAP_RELAY_URL": values.RELAY,
@@ -306,6 +310,7 @@ def _judge_together(settings: Settings) -> None:
             "NGIT_PRS_MAX_PACK_BYTES cannot be more than NGIT_PUSH_MAX_PACK_BYTES"
             f" ({settings.push.max_pack_bytes} bytes)"
         )
+    judge_private(settings)
 
 
 def _warnings(named: Iterable[str], known: set[str]) -> tuple[str, ...]:

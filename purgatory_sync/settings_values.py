@@ -16,7 +16,7 @@ from .errors import InvalidUrl
 from .policy.rules.list_entries import Unacceptable, read_event_id, read_npub, read_repository
 from .runtime.net.addresses import networks
 from .settings import GIB, KIB, MIB, Network, Proxy
-from .urls import RELAY_SCHEMES, parse_web_url, split_address
+from .urls import GIT_SCHEMES, RELAY_SCHEMES, parse_web_url, split_address
 
 # Beyond this a number is a slip, and SQLite and timers would refuse it later with less to say.
 MOST: Final = 2**53
@@ -196,6 +196,24 @@ def _service_below(text: str) -> str:
     return _service(service) + (_base_path(f"{slash}{path}") if path else "")
 
 
+def _origin(text: str) -> str:
+    """An http(s) URL of nothing but scheme, host and port."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme.lower() not in GIT_SCHEMES:
+        raise Unacceptable
+    return f"{scheme.lower()}://{_service(rest)}"
+
+
+def _peer(text: str) -> str:
+    """The URL of a service and its key: `https://host[:port][/base] npub1…`."""
+    url, _, npub = text.partition(" ")
+    try:
+        service = parse_web_url(url, GIT_SCHEMES).text
+    except InvalidUrl as error:
+        raise Unacceptable(f"{url!a}: {error}") from error
+    return f"{service} {read_npub(npub.strip())}"
+
+
 def _address(text: str) -> str:
     service = _service(text)
     if not _PORT.fullmatch(service) or service.endswith("]"):
@@ -260,6 +278,16 @@ BASE_PATH: Final = Reader(
     f" at most {MAX_BASE_CHARS} characters",
     "/PATH",
     _base_path,
+)
+ORIGIN: Final = Reader(
+    "http:// or https:// and a host or host:port, without path, query and fragment",
+    "ORIGIN",
+    _origin,
+)
+PEERS: Final = Reader(
+    "services as https://host[:port][/base] with a space and their npub1…, separated by commas",
+    "PEER,…",
+    lambda text: _listed(text, _peer),
 )
 ADDRESS: Final = Reader(
     "address:port with a port from 1 to 65535, such as 0.0.0.0:7334 or [::]:7334",

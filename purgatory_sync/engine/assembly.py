@@ -57,7 +57,9 @@ from .keeping.keepers import Keepers
 from .keeping.prs_keeping import PrsKeeper
 from .keeping.purging import Purger
 from .lists.list_keeper import ListKeeper
+from .lists.private_mark import keep_private
 from .predecessor import Predecessor, PredecessorContext
+from .private_peers import PrivatePeers
 from .pushes.in_flight import PushesInFlight
 from .pushes.last_seen import LastSeen
 from .pushes.pushing import Pusher
@@ -171,6 +173,7 @@ async def open_engine(
             journal = await _keep_key(given.store, journal, choose_key)
         engine, tasks = await _put_together(given, stack, journal, repositories)
         await engine.keepers.lists.restore(journal.list_entries)
+        await keep_private(engine.keepers.lists, given.store)
         begins(f"restoring {len(journal.held)} held events")
         await restore(journal, tasks.core, given.clock.now())
         if tasks.contributions is not None:
@@ -341,6 +344,7 @@ async def _put_together(
     notes = seen.restore(hourly.restore(journal.server_notes, clock.now()))
     known.restore(relay_notes.restore(notes, clock.now()), clock.now())
     quotas = await _quotas(settings, repositories)
+    peers = PrivatePeers.of(settings, clock)
     client = GitClient(
         settings.hunt,
         given.gate,
@@ -350,6 +354,7 @@ async def _put_together(
         transport=given.git_transport,
         known=known,
         room=quotas,
+        prove=peers.authorization if peers is not None else None,
     )
     await stack.enter_async_context(client)
     context = _make_context(given, core, releaser, client)
@@ -404,6 +409,7 @@ async def _put_together(
             ),
         ),
         relay_notes,
+        peers,
         Cataloguer(store, core),
         ContentsReader(core, served),
         core,

@@ -33,6 +33,7 @@ from .admission.admission import Admission, Answer
 from .contributions.contributing import Contributor
 from .counting import Counts
 from .keeping.keepers import Keepers
+from .private_peers import PrivatePeers
 from .pushes.pushing import Pusher
 from .relay_notes import RelayNotes
 from .status.catalogue import Cataloguer
@@ -59,6 +60,7 @@ class PurgatorySync:
       explainer: says why events are held.
       keepers: what operators do to repositories, and backups.
       relay_notes: what is remembered of relays over a restart.
+      peers: those of a private service; None for a public one.
       cataloguer: what is served, for a page.
     """
 
@@ -71,6 +73,7 @@ class PurgatorySync:
     explainer: Explainer
     keepers: Keepers
     relay_notes: RelayNotes
+    peers: PrivatePeers | None
     cataloguer: Cataloguer
     _contents: ContentsReader
     _core: Core

@@ -31,6 +31,7 @@ from .operator.host_metrics import HostMetrics, LoopLag
 from .operator.metrics import DomainMetrics, Metrics, MetricsSnapshot
 from .pages.page_routes import PageRoutes
 from .pages.public import is_public, is_seen, shows_relay
+from .private.doors import Doors
 from .prs_routes import make_prs_endpoint, make_prs_push, prs_metrics
 from .relay.client_auth import Identity
 from .relay.nip11 import RelayInfo
@@ -39,13 +40,15 @@ from .relay.subscriptions import Subscriptions
 from .relays import Relays
 from .routes import App
 
-SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77, 86)
+SUPPORTED_NIPS: Final = (1, 5, 9, 11, 34, 40, 42, 45, 62, 70, 77, 86, 98)
 SUPPORTED_GRASPS: Final = ("GRASP-01", "GRASP-02")
 PLUS: Final = "GRASP-03"
 NIP05: Final = 5
 NIP86: Final = 86
+NIP98: Final = 98
 ARCHIVE: Final = "GRASP-05"
 CONTRIBUTIONS: Final = "GRASP-06"
+PRIVATE: Final = "GRASP-08"
 # The store has six readers: what strangers ask for must not hold up admission and release, and
 # what is much work to look up must not hold up what is little. So each question is tried among
 # many first, then among fewer that take longer. Steps are SQLite's: a million take about 50 ms.
@@ -61,6 +64,7 @@ def make_services(
     subscriptions: Subscriptions,
     pubkey: str,
     lag: LoopLag,
+    doors: Doors | None = None,
 ) -> tuple[App, Relay]:
     """What answers clients: NIP-01, NIP-11, NIP-45, NIP-77, git, pages, metrics.
 
@@ -70,6 +74,7 @@ def make_services(
       subscriptions: its `broadcast` is called with each event that becomes served.
       pubkey: of the service, in hex.
       lag: of the event loop, for metrics.
+      doors: of a private service; None for a public one.
     """
     info = partial(described, settings, engine, pubkey)
     push = GitPush(
@@ -109,11 +114,12 @@ def make_services(
         allow,
         relays.looks,
         None if engine.contributor is None else engine.contribution,
-        engine.cataloguer.look if settings.relay.list_repositories else None,
+        engine.cataloguer.look if settings.relay.list_repositories and doors is None else None,
     )
     identify = partial(Identity, settings.service, WallClock.from_system().now)
     show_held = settings.relay.show_held_to_exact_queries
-    relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify)
+    door = doors.relay.door if doors is not None else None
+    relay = Relay(_Backend(engine, show_held), subscriptions, settings.relay, identify, door)
     elsewhere = settings.metrics_bind_address is not None
     management = _management(settings, engine)
     app = App(
@@ -124,6 +130,7 @@ def make_services(
         management,
         metrics_elsewhere=elsewhere,
         contributions=contributions,
+        door=doors.http if doors is not None else None,
     )
     return app, relay
 
@@ -151,6 +158,7 @@ def describe(settings: Settings, pubkey: str) -> RelayInfo:
             *([PLUS] if settings.sync.plus_enabled else []),
             *([ARCHIVE] if settings.curation.archives else []),
             *([CONTRIBUTIONS] if settings.prs.enabled else []),
+            *([PRIVATE] if settings.curation.private_mode else []),
         ],
         settings=settings.relay,
         curation=settings.curation,
@@ -162,6 +170,8 @@ def describe(settings: Settings, pubkey: str) -> RelayInfo:
 def _is_on(nip: int, settings: Settings) -> bool:
     if nip == NIP86:
         return bool(settings.relay.admin_pubkeys)
+    if nip == NIP98:
+        return settings.curation.private_mode
     return nip != NIP05 or not settings.base
 
 

@@ -37,6 +37,7 @@ from .operator.control import control
 from .operator.health import Checks, NodeHealth
 from .operator.host_metrics import LoopLag
 from .outboxes.outbox_keeper import Outboxes
+from .private.doors import make_doors
 from .process.ending import SignalEnding
 from .process.heap import give_back_memory, spare_the_collector
 from .process.open_files import allow_connections
@@ -214,7 +215,12 @@ async def _serving(
         if outboxes is not None:
             heard.add(outboxes)
         relays = Relays(following, outboxes)
-        lists = engine.keepers.lists
+        lists, pubkey = engine.keepers.lists, keys[0].key.pubkey
+        peers = engine.peers.peers if engine.peers is not None else ()
+        let_in = [pubkey, *(each.pubkey for each in peers)]
+        doors = make_doors(settings, lambda: engine.lists, let_in, WallClock.from_system())
+        if doors is not None:
+            lists.at_once.append(doors.relay.look_again)
 
         def use_lists(before: CurationSettings, now: CurationSettings) -> None:
             blocked.block(now.blocked_addresses)
@@ -239,9 +245,10 @@ async def _serving(
             nursery.start_soon(give_back_memory)
             nursery.start_soon(lag.watch)
             app, relay = make_services(
-                settings, engine, relays, subscriptions, keys[0].key.pubkey, lag
+                *(settings, engine, relays, subscriptions, pubkey, lag),
+                doors,
             )
-            front.open(app, relay.serve)
+            front.open(app, lambda socket: relay.serve(socket, socket.peer))
             how.health.checks = Checks(
                 partial(_use_store, engine.store),
                 settings.git_data_path,

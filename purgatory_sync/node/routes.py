@@ -13,6 +13,7 @@ from .management.endpoint import Management
 from .operator import metrics
 from .operator.metrics import Metrics
 from .pages.page_routes import STATUS, STATUS_JSON, PageRoutes
+from .private.http_door import HttpDoor
 from .relay import nip05, nip11
 from .relay.nip11 import RelayInfo
 
@@ -33,6 +34,7 @@ class App:
       management: answers signed calls at the relay's URL; None where no key may make any.
       contributions: answers git's paths below `/prs/`; None where that is off (GRASP-06).
       metrics_elsewhere: whether `/metrics` is answered at an address of its own only.
+      door: keeps strangers out of a private service; None where it is none.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class App:
         *,
         metrics_elsewhere: bool = False,
         contributions: GitEndpoint | None = None,
+        door: HttpDoor | None = None,
     ) -> None:
         self._info = info
         self._git = git
@@ -52,6 +55,7 @@ class App:
         self._pages = pages
         self._metrics = metrics
         self._management = management
+        self._door = door
         self._base = base_of(info().service)
         self._only_read = {"/", STATUS, STATUS_JSON, nip11.ICON_PATH, *self._names}
         self._metrics_here = metrics is not None and not metrics_elsewhere
@@ -74,6 +78,8 @@ class App:
             await exchange.respond(404, NOTHING)
 
     async def _answer(self, exchange: Exchange) -> None:
+        if self._door is not None and not await self._door.lets_in(exchange):
+            return
         if exchange.path == "/" and Management.is_called(exchange):
             if self._management is None:
                 await exchange.respond(404, NOTHING, more=[VARY_ACCEPT])

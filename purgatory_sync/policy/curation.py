@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from ..nostr import kinds
 from ..nostr.address import RepositoryId
 from ..nostr.announcement import Announcement
 from ..nostr.authority.repository_data import RepositoryData
@@ -24,13 +25,21 @@ from .rules.verdict import Action, Verdict, refuse
 BLOCKED_AUTHOR = "blocked: events of this author are not taken here: use another relay"
 BANNED = "blocked: this event is not taken here: the operator refused it"
 BLOCKED_REPOSITORY = "blocked: this repository is not taken here: list another service"
+MEMBERS_ONLY = "restricted: a private service takes announcements of its members only"
 NOT_NAMED = "blocked: only repositories that the operator named are taken here: ask the operator"
 
 
 def judge_event(event: Event, lists: CurationSettings) -> Verdict | None:
-    """Refuse every event of a blacklisted author, and events whose ids are banned; else None."""
+    """Refuse what the lists refuse by author, kind and id alone; else None.
+
+    That is every event of a blacklisted author, banned ids, and on a private service the
+    announcement of one who is no member: it decides what is hosted, and who is asked (B 15.7).
+    """
     if _is_blocked(event.pubkey, lists):
         return refuse(BLOCKED_AUTHOR)
+    announces = lists.private_mode and event.kind == kinds.ANNOUNCEMENT
+    if announces and encode_npub(event.pubkey) not in lists.private_members:
+        return refuse(MEMBERS_ONLY)
     return refuse(BANNED) if event.id in lists.banned_events else None
 
 

@@ -99,7 +99,7 @@ def judge(
         return refuse(VANISHED)
     if known.deleted:
         return attrs.evolve(refuse("invalid: deleted by its author"), bars=known.bars_used)
-    if isinstance(parsed, Announcement) and parsed.is_private:
+    if isinstance(parsed, Announcement) and parsed.is_private and not lists.private_mode:
         return judge_private(parsed, known)
     if (curated := judge_repositories(parsed, known, lists)) is not None:
         return curated

@@ -50,6 +50,7 @@ class ListKeeper:
     Attributes:
       live: whether a node runs, so that a change has effect at once.
       heard: called with the lists before and after every change.
+      at_once: called as soon as other lists rule, before anything is done about it.
     """
 
     store: Store
@@ -59,6 +60,7 @@ class ListKeeper:
     clock: WallClock
     live: bool = True
     heard: list[Heard] = attrs.field(factory=list)
+    at_once: list[Callable[[], None]] = attrs.field(factory=list)
     _files: Mapping[str, Sequence[str]] = attrs.field(factory=dict, init=False)
     _rows: dict[tuple[str, str], ListEntry] = attrs.field(factory=dict, init=False)
     _lock: trio.Lock = attrs.field(factory=trio.Lock, init=False)
@@ -199,6 +201,8 @@ class ListKeeper:
             index.use_lists(lists)
             return 0 if self.live else None
         index.use_lists(lists)
+        for look in self.at_once:
+            look()
         ended = await end_what_is_blocked(self.core, self.releaser, self.settings.service)
         for tell in self.heard:
             tell(before, lists)

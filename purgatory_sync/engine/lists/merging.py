@@ -89,7 +89,7 @@ def lets_more_in(before: CurationSettings, after: CurationSettings) -> bool:
         return True
     if before.repository_whitelist and not after.repository_whitelist:
         return True
-    taking = ("repository_whitelist", "archive_whitelist")
+    taking = ("repository_whitelist", "archive_whitelist", "private_members")
     return any({*getattr(after, each)} - {*getattr(before, each)} for each in taking)
 
 
@@ -113,5 +113,14 @@ def merged(
         raise ConfigurationError(
             "NGIT_ARCHIVE_READ_ONLY is true, and nothing would be archived any more: name a"
             " repository in archive-whitelist first"
+        )
+    if lists.private_mode and not lists.private_members:
+        raise ConfigurationError(
+            "a private service needs a member: name one in private-members first"
+        )
+    if lists.private_members and not lists.private_mode:
+        raise ConfigurationError(
+            "private-members has entries, and this service is not private: remove them, or set"
+            " NGIT_PRIVATE_MODE=true"
         )
     return lists

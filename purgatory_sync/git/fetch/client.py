@@ -21,7 +21,7 @@ from ...runtime.net.transport import GateTransport
 from ...settings import HuntSettings
 from ...urls import parse_web_url
 from ..disk.haves import Haves
-from ..http.http_client import GitHttpClient
+from ..http.http_client import GitHttpClient, Prove
 from ..ingest.quarantine import Quarantined
 from ..ingest.room import Room
 from ..ingest.sink import Ingest
@@ -48,6 +48,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
       limiter: places for git work in threads (4 when absent).
       tls: the context for https, for those who bring certificates of their own.
       ours: our own host[:port]; redirects to it are not followed (B 8.1).
+      prove: makes the header `Authorization` of each request, or refuses it; see GitHttpClient.
       known: what earlier attempts learnt; nothing when absent.
       transport: of an embedder, in place of the gate; closed with the client.
     """
@@ -64,6 +65,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
         transport: httpx.AsyncBaseTransport | None = None,
         known: KnownServers | None = None,
         room: Room | None = None,
+        prove: Prove | None = None,
     ) -> None:
         self._settings = settings
         self._ours = ours
@@ -78,6 +80,7 @@ class GitClient(AbstractAsyncContextManager["GitClient"]):
             if transport is None
             else GivenTransport(transport, **seconds),
             settings.user_agent,
+            prove,
         )
         self._known = known if known is not None else KnownServers()
 

@@ -40,6 +40,9 @@ _END_SECS: Final = 0.05
 _LOCATION: Final = "purgatory_sync.location"
 
 
+Prove = Callable[[WebUrl], str]
+
+
 @attrs.frozen
 class Steps:
     """Called as a request goes its way.
@@ -104,9 +107,17 @@ class GitHttpClient:
 
     Args:
       transport: sends the requests and raises AttemptFailed's subclasses; closed with the client.
+      prove: the header `Authorization` of a request to a repository; it may raise Forbidden. With
+        it no redirect counts: a proof is for the host that it names. None: no request has one.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, user_agent: str) -> None:
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        user_agent: str,
+        prove: Prove | None = None,
+    ) -> None:
+        self._prove = prove
         self._client = httpx.AsyncClient(
             transport=transport,
             follow_redirects=False,
@@ -131,7 +142,7 @@ class GitHttpClient:
           version: protocol 2, or 1: the refs, and a word that tells a server that knows versions
             from one that knows v0 only.
         """
-        headers = self._headers | {
+        headers = self._headers_for(base) | {
             "Accept": "*/*",
             "Git-Protocol": f"version={version}",
             "Pragma": "no-cache",
@@ -145,7 +156,7 @@ class GitHttpClient:
     @asynccontextmanager
     async def file(self, base: WebUrl, path: str, steps: Steps) -> AsyncIterator[Body | Elsewhere]:
         """GET a file of a repository, as the dumb protocol does; yields and raises as `post`."""
-        headers = self._headers | {"Accept": "*/*"}
+        headers = self._headers_for(base) | {"Accept": "*/*"}
         extensions = {ON_CONTACT: steps.contact}
         url = f"{base.text}/{path}"
         request = httpx.Request("GET", url, headers=headers, extensions=extensions)
@@ -175,7 +186,7 @@ class GitHttpClient:
         Raises:
           AttemptFailed: the status, the content type, or what happened to the connection.
         """
-        headers = self._headers | {"Accept": RESULT, "Content-Type": REQUEST}
+        headers = self._headers_for(base) | {"Accept": RESULT, "Content-Type": REQUEST}
         if version == 2:
             headers["Git-Protocol"] = "version=2"
         url = f"{base.text}{UPLOAD_PACK}"
@@ -183,6 +194,11 @@ class GitHttpClient:
         request = httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
         async with self._judged(request, RESULT, steps) as answer:
             yield answer
+
+    def _headers_for(self, base: WebUrl) -> dict[str, str]:
+        if self._prove is None:
+            return self._headers
+        return self._headers | {"Authorization": self._prove(base)}
 
     @asynccontextmanager
     async def _judged(
@@ -195,7 +211,10 @@ class GitHttpClient:
             AsyncGenerator[bytes, None], aiter(cast(httpx.AsyncByteStream, response.stream))
         )
         try:
-            yield _judge(response, pieces, content_type)
+            answer = _judge(response, pieces, content_type)
+            if self._prove is not None and isinstance(answer, Elsewhere):
+                raise RedirectRefused("a redirect in answer to a proof, which is for one host")
+            yield answer
         except _READ_ON:
             await _read_on(pieces, _READ_ON_SECS)
             raise

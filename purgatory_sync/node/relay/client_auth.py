@@ -30,12 +30,22 @@ class Identity:
     Args:
       service: our host[:port], as clients name it in AUTH.
       now: Unix seconds.
+      admits: why a key may not be used here, or empty; all may when absent.
+
+    Attributes:
+      proven: the keys that answered.
     """
 
-    def __init__(self, service: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        service: str,
+        now: Callable[[], float],
+        admits: Callable[[str], str] = lambda _: "",
+    ) -> None:
         self._service = service
         self._now = now
-        self._proven: set[str] = set()
+        self._admits = admits
+        self.proven: set[str] = set()
         self.challenge = secrets.token_hex(16)
 
     def prove(self, event: Event) -> str:
@@ -44,14 +54,16 @@ class Identity:
         Raises:
           InvalidEvent: it proves nothing, with the reason.
         """
-        if len(self._proven) >= MAX_KEYS and event.pubkey not in self._proven:
+        if len(self.proven) >= MAX_KEYS and event.pubkey not in self.proven:
             return TOO_MANY
         check_auth(event, self._service, self.challenge, self._now())
-        self._proven.add(event.pubkey)
+        if why := self._admits(event.pubkey):
+            return why
+        self.proven.add(event.pubkey)
         return ""
 
     def refusal(self, event: Event) -> str:
         """Why a protected event is not taken from this client; empty when it is."""
-        if event.pubkey in self._proven:
+        if event.pubkey in self.proven:
             return ""
-        return OTHERS if self._proven else AUTH_REQUIRED
+        return OTHERS if self.proven else AUTH_REQUIRED

@@ -26,6 +26,7 @@ ARCHIVED = (
     "Repositories that relays announce are copied here, whether they list this service or not."
 )
 CONTRIBUTED = "Pull requests for any repository are taken below /prs/ (GRASP-06)."
+MEMBERS = "Only members of this private service read and write here (GRASP-08)."
 NO_PUSHES = "What is only a copy takes no pushes."
 ICON_PATH = "/icon.svg"
 
@@ -73,6 +74,7 @@ class RelayInfo:
         said = [] if lists.only_copies else said
         said += [ARCHIVED] if lists.archives else []
         said += [CONTRIBUTED] if self.prs.enabled else []
+        said += [MEMBERS] if lists.private_mode else []
         return " ".join([*said, *([NO_PUSHES] if lists.read_only else [])])
 
     @property
@@ -118,7 +120,7 @@ def document(info: RelayInfo) -> bytes:
             "max_connections": info.listener.max_connections,
             "max_connections_per_address": info.listener.max_connections_per_address
             or DEFAULT_PER_ADDRESS,
-            "auth_required": False,
+            "auth_required": info.curation.private_mode,
             "payment_required": False,
             "restricted_writes": True,
         },
@@ -129,6 +131,7 @@ def document(info: RelayInfo) -> bytes:
 def describe_curation(lists: CurationSettings, prs: PrsSettings | None = None) -> str:
     """What is curated beyond spam, without names; empty when nothing is (GRASP-01)."""
     said = (
+        (lists.private_mode, "announcements are taken from members"),
         (lists.only_copies, f"read-only copy of {_archived(lists)}"),
         (lists.repository_whitelist, "only repositories that the operator named are taken"),
         (lists.repository_blacklist, "some repositories are refused"),

@@ -62,6 +62,15 @@ class Outbox:
             self._room.unpark_all()
             self._filled.unpark_all()
 
+    def finish(self, reason: str) -> None:
+        """Take nothing more; what waits is sent first."""
+        if self.ended is None:
+            self.ended = reason
+            self._end.set()
+            self._crowd.leave(self)
+            self._room.unpark_all()
+            self._filled.unpark_all()
+
     def leave(self) -> None:
         """Count nothing more: the client is gone."""
         self._crowd.leave(self)

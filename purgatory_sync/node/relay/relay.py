@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from math import ceil
 from typing import Protocol
 
@@ -71,6 +72,31 @@ class Backend(Protocol):
         """The served events with these ids, newest first; what is not served any more is absent."""
 
 
+class Door(Protocol):
+    """What keeps one client out until it has proven who it is; it answers what comes before."""
+
+    @property
+    def identity(self) -> Identity:
+        """The client's challenge, and what it has proven."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client may be served, at this moment."""
+
+    @property
+    def over(self) -> str:
+        """Why the client has to leave; empty while it need not."""
+
+    def greeting(self) -> bytes:
+        """The first message to the client."""
+
+    def answer(self, raw: str | bytes) -> bytes:
+        """What a client hears that is not let in."""
+
+    async def wait_over(self) -> None:
+        """Return when the client has to leave."""
+
+
 class RelaySocket(Protocol):
     """What the relay needs of a WebSocket; receive and send raise Gone when it is closed."""
 
@@ -92,6 +118,8 @@ class Relay:
       subscriptions: its `broadcast` is called with each event that becomes served.
       settings: limits of one connection.
       identify: makes each client's identity; without it protected events are refused (NIP-70).
+      doors: makes the door of a client by its address, for as long as it is here; without it
+        every client is served.
     """
 
     def __init__(
@@ -100,19 +128,31 @@ class Relay:
         subscriptions: Subscriptions,
         settings: RelaySettings,
         identify: Callable[[], Identity] | None = None,
+        doors: Callable[[str], AbstractContextManager[Door]] | None = None,
     ) -> None:
         self._backend = backend
         self._subscriptions = subscriptions
         self._settings = settings
         self._identify = identify
+        self._doors = doors
         self._reconciling = Reconciling(backend.inventory)
         self._parsing = trio.CapacityLimiter(1)
 
-    async def serve(self, socket: RelaySocket) -> None:
+    async def serve(self, socket: RelaySocket, peer: str = "") -> None:
         """Talk to one client until it leaves or is closed.
+
+        Args:
+          peer: the client's address, for its door.
 
         Cancelled or ended in any way, none of its subscriptions and sessions is left.
         """
+        if self._doors is None:
+            await self._serve(socket, None)
+            return
+        with self._doors(peer) as door:
+            await self._serve(socket, door)
+
+    async def _serve(self, socket: RelaySocket, door: Door | None) -> None:
         reconciling = ClientReconciling(self._reconciling)
         client = _Client(
             self._backend, self._subscriptions, self._settings, reconciling, self._parsing
@@ -120,7 +160,11 @@ class Relay:
         client.identity = self._identify() if self._identify else None
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_send_all, client.outbox, socket, nursery.cancel_scope)
+                if door is not None:
+                    client.door, client.identity = door, door.identity
+                    await client.outbox.put(door.greeting())
+                    nursery.start_soon(_show_out, client, door)
+                nursery.start_soon(_send_all, client, socket, nursery.cancel_scope)
                 nursery.start_soon(_end_soon, client, nursery.cancel_scope)
                 nursery.start_soon(_hang_up, client, socket)
                 with client.listening:
@@ -136,10 +180,12 @@ class Relay:
                 await socket.close(CloseCode.POLICY_VIOLATION, client.outbox.ended)
 
 
-async def _send_all(outbox: Outbox, socket: RelaySocket, scope: trio.CancelScope) -> None:
+async def _send_all(client: _Client, socket: RelaySocket, scope: trio.CancelScope) -> None:
+    outbox = client.outbox
     try:
         while messages := await outbox.take():
-            await socket.send(*messages)
+            if client.may_hear():
+                await socket.send(*messages)
     except Gone:
         # The last published event is judged all the same, though its answer cannot be sent.
         while await outbox.take():
@@ -153,6 +199,15 @@ async def _end_soon(client: _Client, scope: trio.CancelScope) -> None:
     client.leave()
     await trio.sleep(LAST_WORDS_SECS)
     scope.cancel()
+
+
+async def _show_out(client: _Client, door: Door) -> None:
+    """End a client that has to leave; who was let in hears nothing of what waits."""
+    await door.wait_over()
+    if client.served:
+        client.outbox.end(door.over)
+    else:
+        client.outbox.finish(door.over)
 
 
 async def _hang_up(client: _Client, socket: RelaySocket) -> None:
@@ -174,6 +229,8 @@ class _Client:
         self.listening = trio.CancelScope()
         self.outbox = Outbox(subscriptions.budget)
         self.identity: Identity | None = None
+        self.door: Door | None = None
+        self.served = False
         self._backend = backend
         self._hub = subscriptions
         self._settings = settings
@@ -197,8 +254,17 @@ class _Client:
         self._gone = True
         self._asking.cancel()
 
+    def may_hear(self) -> bool:
+        """Whether what was made for it may be sent, at this moment (B 15.9)."""
+        return self.door is None or not self.served or self.door.is_open
+
     async def answer(self, raw: str | bytes) -> None:
         """Answer one message; the next one waits, so a client is never served out of turn."""
+        if self.door is not None:
+            if not self.door.is_open:
+                await self.outbox.put(self.door.answer(raw))
+                return
+            self.served = True
         try:
             message = await self._parse(raw)
         except InvalidMessage as error:

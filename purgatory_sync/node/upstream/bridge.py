@@ -43,6 +43,7 @@ class Following:
             engine.offer,
             local=Here(engine),
             lists=lambda: engine.lists,
+            peers=engine.peers,
         )
         # A service whose repositories are copied knows them best.
         if copied := settings.curation.archive_grasp_services:

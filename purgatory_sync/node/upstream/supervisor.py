@@ -10,7 +10,8 @@ import attrs
 import trio
 from websockets.exceptions import WebSocketException
 
-from ...errors import AttemptFailed, ConfigurationError, InvalidUrl
+from ...engine.private_peers import PrivatePeers
+from ...errors import AttemptFailed, ConfigurationError, InvalidUrl, NotThePeer, PrivateService
 from ...nostr import kinds
 from ...nostr.event import Event
 from ...nostr.filters import Filter
@@ -24,7 +25,7 @@ from ...runtime.logger import get_logger
 from ...runtime.net.gate import Gate
 from ...runtime.net.transport import default_tls_context
 from ...settings import CurationSettings, Settings
-from ...urls import RELAY_SCHEMES, parse_web_url
+from ...urls import RELAY_SCHEMES, WebUrl, parse_web_url
 from .connection.dialling import Dialler
 from .connection.document import learn_limits
 from .connection.session import Session
@@ -33,6 +34,7 @@ from .state.intake import Intake, Offer
 from .state.relay_health import Ending, RelayStatus, Trouble
 from .state.roster import Roster
 from .state.shared import Common, Local, Record, Shared
+from .state.walk_progress import FULL_EVERY_SECS
 
 RECONCILE_SECS = 1.0
 STEADY_SECS = 60.0
@@ -64,6 +66,7 @@ class Upstream:
       clock: Unix seconds; the system's when absent.
       tls: for wss; the usual context, made at the first need, when absent.
       lists: what the operator takes, at the moment of the call; that of the settings when absent.
+      peers: those of a private service, the only relays that it follows; None for a public one.
       local: what is here; when given, only what is lacking is fetched from relays that offer
         negentropy (NIP-77), unless the settings say otherwise.
 
@@ -81,6 +84,7 @@ class Upstream:
         tls: Callable[[], ssl.SSLContext] = default_tls_context,
         local: Local | None = None,
         lists: Callable[[], CurationSettings] | None = None,
+        peers: PrivatePeers | None = None,
     ) -> None:
         lists = lists or (lambda: settings.curation)
         self._settings = settings.sync
@@ -92,7 +96,9 @@ class Upstream:
             dict.fromkeys((settings.service, f"{settings.bind_address}{settings.base}")),
             hosts=lambda each: hosts(each, settings.service, lists()),
             blocked=lambda each: is_blacklisted(coordinate_of(each), lists()),
+            only_pinned=peers is not None,
         )
+        self._peers = peers
         self._wanted = Wanted()
         self._intake = Intake(offer, self._ask_again)
         self._shared: Shared | None = None
@@ -102,6 +108,8 @@ class Upstream:
         self._left: Bounded[str, Record] = Bounded(MAX_LEFT)
         self._changed = trio.Event()
         self._dialler = Dialler(gate)
+        if peers is not None:
+            self.follow(each.relay for each in peers.peers)
         if self._settings.bootstrap_relay_url:
             self.follow([bootstrap_url(self._settings.bootstrap_relay_url)])
 
@@ -202,6 +210,8 @@ class Upstream:
           key: tells relays who we are that want to know (NIP-42); without one no relay is told.
         """
         self._key = key
+        if self._peers is not None and key is not None:
+            self._peers.use_key(key)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._intake.run)
             task_status.started()
@@ -244,6 +254,8 @@ class Upstream:
                 lied = ending.trouble is Trouble.MISBEHAVED
                 health.failures = 1 if steady and not lied else health.failures + 1
                 delay = self._backoff(health.failures, lied=lied)
+                if ending.trouble is Trouble.PRIVATE:
+                    delay = FULL_EVERY_SECS
                 log.info("relay lost", url=url, error=ending.reason, next_backoff_secs=delay)
                 health.retry_at = self._clock.now() + delay
                 await trio.sleep(delay)
@@ -262,6 +274,7 @@ class Upstream:
         health, url = relay.record.health, parse_web_url(relay.record.url, RELAY_SCHEMES)
         ending = None
         try:
+            await self._judge_first(relay, url)
             async with self._dialler.dial(url, self._tls) as socket:
                 log.info("relay connected", url=url.text)
                 health.connected(self._clock.now())
@@ -282,6 +295,30 @@ class Upstream:
         health.lost(ending, self._clock.now())
         return ending
 
+    async def _judge_first(self, relay: _Relay, url: WebUrl) -> None:
+        """Look at what a relay says of itself before its first socket (B 15.11, 15.12).
+
+        Raises:
+          PrivateService: it is private, and we are not; or we are, and it is not the peer that the
+            operator named.
+        """
+        limits, log_of = relay.record.limits, log.bind(url=url.text)
+        peer = self._peers.of_relay(relay.record.url) if self._peers is not None else None
+        if peer is None and self._roster.named(relay.record.url)[0]:
+            return
+        if peer is not None:
+            limits.asked_document_at = None
+        async with self._dialler.turn():
+            await learn_limits(limits, url, self._gate, self._tls, self._clock.now(), log_of)
+        if peer is None or self._peers is None:
+            if limits.is_private:
+                raise PrivateService("it is a private service (GRASP-08): only its peers follow it")
+            return
+        confirmed = limits.is_private and limits.pubkey == peer.pubkey
+        self._peers.confirm(peer, confirmed=confirmed)
+        if not confirmed:
+            raise NotThePeer("its NIP-11 does not list GRASP-08 with the key of NGIT_PRIVATE_PEERS")
+
     def _ask_again(self, ids: Sequence[str]) -> None:
         """Ask every relay for what was refused here and is known by id only (B 10.2).
 
@@ -297,7 +334,10 @@ class Upstream:
 
     @cached_property
     def _common(self) -> Common:
-        return Common(self._wanted, self._intake.take, self._clock, self._shared, self._key)
+        private = self._peers is not None
+        return Common(
+            self._wanted, self._intake.take, self._clock, self._shared, self._key, private
+        )
 
     @cached_property
     def _clock(self) -> WallClock:

@@ -14,7 +14,10 @@ from ...errors import InvalidEvent
 from ..event import Event, decode_event
 
 SCHEME: Final = "Nostr"
+BASIC: Final = "Basic"
 MAX_TOKEN_CHARS: Final = 12 * 1024
+# A password is base64 once more, behind a user's name.
+MAX_BASIC_CHARS: Final = 17 * 1024
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
 _STANDARD: Final = str.maketrans("-_", "+/")
@@ -33,6 +36,27 @@ def event_of_header(header: str) -> Event:
     if scheme.lower() != SCHEME.lower():
         raise InvalidEvent(f"no header `Authorization: {SCHEME} …` with a signed event (NIP-98)")
     return event_of_token(token.strip())
+
+
+def event_of_basic(header: str) -> Event:
+    """The event that `Basic <base64>` carries as a password, whatever the user's name is.
+
+    Args:
+      header: the value of `Authorization`.
+
+    Raises:
+      InvalidEvent: another scheme, no base64, no password, or what `event_of_token` raises.
+    """
+    scheme, _, text = header.strip().partition(" ")
+    if scheme.lower() != BASIC.lower() or len(text) > MAX_BASIC_CHARS:
+        raise InvalidEvent("no header `Authorization: Basic …` with a signed event")
+    try:
+        _, colon, password = b64decode(text.strip(), validate=True).decode().partition(":")
+    except ValueError as error:
+        raise InvalidEvent("the Authorization header holds no base64") from error
+    if not colon:
+        raise InvalidEvent("the Authorization header holds no password")
+    return event_of_token(password.strip())
 
 
 def event_of_token(token: str) -> Event:

@@ -18,7 +18,7 @@ def hosts(announcement: Announcement, service: str, lists: CurationSettings) -> 
       service: our host[:port].
       lists: which repositories an archive copies.
     """
-    return not announcement.is_private and (
+    return (lists.private_mode or not announcement.is_private) and (
         announcement.lists(service) or wants(announcement, lists)
     )
 

@@ -98,6 +98,7 @@ LISTS: Final[Mapping[str, OperatorList]] = MappingProxyType(
             OperatorList("repository_whitelist", read_repository, _REPOSITORY),
             OperatorList("archive_whitelist", read_repository, _REPOSITORY),
             OperatorList("banned_events", read_event_id, "an event id"),
+            OperatorList("private_members", read_npub, "npub1…"),
             OperatorList("blocked_addresses", read_address, "an address or a network (CIDR)"),
         )
     }

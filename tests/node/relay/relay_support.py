@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import trio
@@ -12,7 +12,7 @@ import trio
 from purgatory_sync.errors import TooMuchWork
 from purgatory_sync.node.http.server_stream import Gone
 from purgatory_sync.node.relay.client_auth import Identity
-from purgatory_sync.node.relay.relay import Relay
+from purgatory_sync.node.relay.relay import Door, Relay
 from purgatory_sync.node.relay.subscriptions import Subscriptions
 from purgatory_sync.nostr.event import Event, encode_event
 from purgatory_sync.nostr.filters import Filter
@@ -140,12 +140,14 @@ async def talking(
     settings: RelaySettings | None = None,
     room: float = 10_000,
     identify: Callable[[], Identity] | None = None,
+    doors: Callable[[str], AbstractContextManager[Door]] | None = None,
+    peer: str = "",
 ) -> AsyncIterator[MemorySocket]:
     """One client of a relay; leaves at the end, and nothing of it may be left then."""
-    relay = Relay(backend, backend.subscriptions, settings or RelaySettings(), identify)
+    relay = Relay(backend, backend.subscriptions, settings or RelaySettings(), identify, doors)
     socket = MemorySocket(room)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(relay.serve, socket)
+        nursery.start_soon(relay.serve, socket, peer)
         yield socket
         socket.leave()
         with trio.fail_after(60):

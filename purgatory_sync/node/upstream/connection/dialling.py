@@ -102,13 +102,19 @@ class Dialler:
         self._next_at = 0.0
 
     @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place among those that begin a connection; kept until the block ends."""
+        async with self._at_once:
+            async with self._turn:
+                await trio.sleep(max(0.0, self._next_at - trio.current_time()))
+                self._next_at = trio.current_time() + DIAL_APART_SECS
+            yield
+
+    @asynccontextmanager
     async def dial(self, url: WebUrl, tls: ssl.SSLContext) -> AsyncIterator[FramePump]:
         """As `dial`, in its turn."""
         async with AsyncExitStack() as stack:
-            async with self._at_once:
-                async with self._turn:
-                    await trio.sleep(max(0.0, self._next_at - trio.current_time()))
-                    self._next_at = trio.current_time() + DIAL_APART_SECS
+            async with self.turn():
                 socket = await stack.enter_async_context(dial(url, self._gate, tls))
             yield socket
 

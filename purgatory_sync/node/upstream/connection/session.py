@@ -134,6 +134,9 @@ class Session:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._read)
+            if self._common.proves_first and not await self._proof.gain(0):
+                self._line.end(Trouble.REFUSED, self._proof.why_not or "it does not ask for AUTH")
+                return
             # What is published meanwhile comes by one or the other, if listening comes first.
             await self._listening.everything()
             known = {v.letters: self._progress.walked.get(v.letters, 0) for v in self._values}

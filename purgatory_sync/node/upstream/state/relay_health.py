@@ -8,7 +8,7 @@ from typing import Final, Literal
 import attrs
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from ....errors import AttemptFailed, ResultClass
+from ....errors import AttemptFailed, PrivateService, ResultClass
 
 MAX_REASON_CHARS: Final = 300
 _RATE_LIMITED: Final = (429, 503)
@@ -26,6 +26,7 @@ class Trouble(enum.StrEnum):
     NO_RELAY = "no_relay"
     MISBEHAVED = "misbehaved"
     LOCAL = "local"
+    PRIVATE = "private"
 
 
 _OF_RESULT: Final = {
@@ -56,6 +57,8 @@ class Ending:
 
 
 def _trouble_of(error: Exception) -> Trouble:
+    if isinstance(error, PrivateService):
+        return Trouble.PRIVATE
     if isinstance(error, AttemptFailed):
         return _OF_RESULT.get(error.result, Trouble.UNREACHABLE)
     if isinstance(error, InvalidStatus):

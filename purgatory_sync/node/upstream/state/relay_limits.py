@@ -17,6 +17,7 @@ from ....nostr import kinds
 from ....nostr.filters import Filter
 from .filters_wanted import MAX_CHARS, MAX_VALUES
 
+PRIVATE: Final = "GRASP-08"
 # Of relays that do not tell (strfry allows 20).
 ASSUMED_SUBSCRIPTIONS: Final = 20
 MAX_SUBSCRIPTIONS: Final = 100
@@ -149,6 +150,8 @@ class RelayLimits:
       pace_secs: between two questions.
       operator_knows: whether it was logged what is not followed.
       asked_document_at: when it was last asked for its NIP-11 document.
+      is_private: whether that lists GRASP-08.
+      pubkey: of the service, as that has it.
     """
 
     subscriptions: int = ASSUMED_SUBSCRIPTIONS
@@ -159,6 +162,8 @@ class RelayLimits:
     pace_secs: float = 0.0
     asked_document_at: float | None = None
     operator_knows: bool = False
+    is_private: bool = False
+    pubkey: str = ""
     _forms: dict[str, Form] = attrs.field(factory=dict)
     _live: dict[str, Form] = attrs.field(factory=dict)
     _cooldown_secs: float = COOLDOWN_SECS
@@ -233,6 +238,7 @@ class RelayLimits:
             said = msgspec.json.decode(document)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise InvalidDocument("its NIP-11 document is no JSON") from error
+        self._told_who(said if isinstance(said, dict) else {})
         limitation = said.get("limitation") if isinstance(said, dict) else None
         if not isinstance(limitation, dict):
             return
@@ -243,6 +249,12 @@ class RelayLimits:
         self.page = min(self.page, told.get("max_limit", self.page))
         if (length := told.get("max_message_length")) is not None:
             self.chars = max(100, min(self.chars, (length - 1024) // 4))
+
+    def _told_who(self, said: dict[str, Any]) -> None:
+        grasps, pubkey = said.get("supported_grasps"), said.get("pubkey")
+        listed = grasps if isinstance(grasps, list) else []
+        self.is_private = any(isinstance(g, str) and g.upper() == PRIVATE for g in listed)
+        self.pubkey = pubkey if isinstance(pubkey, str) else ""
 
     def too_many_open(self, stand: int) -> bool:
         """So many subscriptions stand, and there was one too many; whether fewer may now."""

@@ -45,6 +45,7 @@ class Roster:
       limit: how many relays are followed at once.
       hosts: whether an announcement has its repository here. The relays of others are followed
         where their author is a member of the set of one who has.
+      only_pinned: no announcement makes a relay be followed (GRASP-08).
       blocked: whether the operator's blacklists keep an announcement out of every set.
     """
 
@@ -54,7 +55,10 @@ class Roster:
         limit: int = MAX_RELAYS,
         hosts: Hosts = _everything,
         blocked: Hosts = _nothing,
+        *,
+        only_pinned: bool = False,
     ) -> None:
+        self._only_pinned = only_pinned
         self._beside = MembersBeside(hosts, blocked)
         self._ours = tuple(ours)
         self._limit = limit
@@ -136,6 +140,8 @@ class Roster:
         """
         self._settle()
         chosen = dict.fromkeys(self._pinned)
+        if self._only_pinned:
+            return tuple(chosen)[: self._limit]
         of_host = Counter(parse_web_url(url, RELAY_SCHEMES).host for url in chosen)
         for owners in sorted(self._ranks, reverse=True):
             for host, urls in self._ranks[owners].items():

@@ -57,6 +57,7 @@ class Common:
       take: offers an event; may wait, and then nothing more is read.
       clock: Unix seconds.
       shared: what is here; when given, history is reconciled with it where a relay offers that.
+      proves_first: whether every relay is told who we are before it is asked anything.
       key: signs where a relay asks who we are; without one no relay is told.
     """
 
@@ -65,6 +66,7 @@ class Common:
     clock: WallClock
     shared: Shared | None = None
     key: SecretKey | None = None
+    proves_first: bool = False
 
 
 @attrs.define(eq=False)
