@@ -364,7 +364,7 @@ class ListFileSettings:
 
 @attrs.frozen
 class PrivateSettings:
-    """How the members of a private service show who they are (GRASP-08, B 15)."""
+    """How the members of a private service show who they are (GRASP-08, B 16)."""
 
     public_origin: str | None = setting(
         None,
@@ -644,3 +644,8 @@ class Settings:
     def base(self) -> str:
         """The base path as what stands before every path: empty for the root (B 13.9)."""
         return "" if self.base_path == "/" else self.base_path
+
+    @property
+    def follows_participants(self) -> bool:
+        """Whether participants' relays are visited (GRASP-03): never by a private service."""
+        return self.sync.plus_enabled and not self.curation.private_mode

@@ -464,7 +464,7 @@ def _make_admission(
         core.repositories,
         settings.service,
         settings.prs,
-        plus=settings.sync.plus_enabled,
+        plus=settings.follows_participants,
     )
     if quotas is not None:
         snapshots = attrs.evolve(snapshots, refuses_new=quotas.refuses_new)

@@ -1,4 +1,4 @@
-"""The peers of a private service: to them alone it proves who it is (GRASP-08, B 15.11)."""
+"""The peers of a private service: to them alone it proves who it is (GRASP-08, B 16.11)."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def describe(settings: Settings, pubkey: str) -> RelayInfo:
         supported_nips=[n for n in SUPPORTED_NIPS if _is_on(n, settings)],
         supported_grasps=[
             *SUPPORTED_GRASPS,
-            *([PLUS] if settings.sync.plus_enabled else []),
+            *([PLUS] if settings.follows_participants else []),
             *([ARCHIVE] if settings.curation.archives else []),
             *([CONTRIBUTIONS] if settings.prs.enabled else []),
             *([PRIVATE] if settings.curation.private_mode else []),

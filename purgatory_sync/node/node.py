@@ -262,7 +262,7 @@ async def _serving(
 
 def _outboxes(settings: Settings, engine: PurgatorySync, following: Following) -> Outboxes | None:
     """What visits participants' relays; None where the operator turned that off (GRASP-03)."""
-    if not settings.sync.plus_enabled:
+    if not settings.follows_participants:
         return None
     return Outboxes(settings, engine.gate, following, lists=lambda: engine.lists)
 

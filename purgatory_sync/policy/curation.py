@@ -33,7 +33,7 @@ def judge_event(event: Event, lists: CurationSettings) -> Verdict | None:
     """Refuse what the lists refuse by author, kind and id alone; else None.
 
     That is every event of a blacklisted author, banned ids, and on a private service the
-    announcement of one who is no member: it decides what is hosted, and who is asked (B 15.7).
+    announcement of one who is no member: it decides what is hosted, and who is asked (B 16.7).
     """
     if _is_blocked(event.pubkey, lists):
         return refuse(BLOCKED_AUTHOR)

@@ -1,4 +1,4 @@
-"""Settings of a private service that make no sense beside others (B 15.1)."""
+"""Settings of a private service that make no sense beside others (B 16.1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ..errors import ConfigurationError
 from ..settings import KIB, Settings
 
 LEAST_HEAD_BYTES = 16 * KIB
-"""A signed event in a header has up to 12 KiB (B 15.3)."""
+"""A signed event in a header has up to 12 KiB (B 16.3)."""
 
 
 def judge_private(settings: Settings) -> None:

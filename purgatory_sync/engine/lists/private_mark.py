@@ -1,4 +1,4 @@
-"""Once private, always private: the store remembers that strangers were kept out (B 15.10)."""
+"""Once private, always private: the store remembers that strangers were kept out (B 16.10)."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class _Repository:
 
 
 class HttpDoor:
-    """Judges each request by its head alone (B 15.3 to 15.5).
+    """Judges each request by its head alone (B 16.3 to 16.5).
 
     Args:
       members: who may come in.

@@ -255,7 +255,7 @@ class _Client:
         self._asking.cancel()
 
     def may_hear(self) -> bool:
-        """Whether what was made for it may be sent, at this moment (B 15.9)."""
+        """Whether what was made for it may be sent, at this moment (B 16.9)."""
         return self.door is None or not self.served or self.door.is_open
 
     async def answer(self, raw: str | bytes) -> None:

@@ -296,7 +296,7 @@ class Upstream:
         return ending
 
     async def _judge_first(self, relay: _Relay, url: WebUrl) -> None:
-        """Look at what a relay says of itself before its first socket (B 15.11, 15.12).
+        """Look at what a relay says of itself before its first socket (B 16.11, 16.12).
 
         Raises:
           PrivateService: it is private, and we are not; or we are, and it is not the peer that the

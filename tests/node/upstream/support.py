@@ -12,6 +12,7 @@ import msgspec
 import trio
 from trio.testing import memory_stream_pair
 
+from purgatory_sync.engine.private_peers import PrivatePeers
 from purgatory_sync.errors import ConnectFailed
 from purgatory_sync.node.http.exchange import Exchange
 from purgatory_sync.node.http.listener import Listener
@@ -66,6 +67,8 @@ class ScriptedRelay:
       cap: most events that one filter yields.
       requests: the filters of every REQ with its time.
       connections: the times of connections.
+      document: what NIP-11 says, or None for 404.
+      documents: the times of other requests than for a socket.
       lie: events that are sent with every REQ, asked for or not.
       mute: whether REQ gets no EOSE.
       closes: REQs whose subscription ids start with this are answered with CLOSED.
@@ -77,6 +80,8 @@ class ScriptedRelay:
         self.cap = cap
         self.requests: list[tuple[float, list[Filter]]] = []
         self.connections: list[float] = []
+        self.document: object = None
+        self.documents: list[float] = []
         self.lie: list[Event] = []
         self.mute = False
         self.closes: str | None = None
@@ -84,7 +89,11 @@ class ScriptedRelay:
         self._sockets: dict[Socket, dict[str, list[Filter]]] = {}
 
     async def http(self, exchange: Exchange) -> None:
-        await exchange.respond(404, b"")
+        self.documents.append(trio.current_time())
+        if self.document is None:
+            await exchange.respond(404, b"")
+        else:
+            await exchange.respond(200, json.dumps(self.document).encode())
 
     async def talk(self, socket: Socket) -> None:
         self.connections.append(trio.current_time())
@@ -255,7 +264,10 @@ class Engine:
 
 @asynccontextmanager
 async def following(
-    relays: dict[str, ScriptedRelay | None], bootstrap: str | None = "relay.example", **sync: Any
+    relays: dict[str, ScriptedRelay | None],
+    bootstrap: str | None = "relay.example",
+    peers: PrivatePeers | None = None,
+    **sync: Any,
 ) -> AsyncIterator[tuple[Upstream, Engine, Network]]:
     """Relays by host name, and an upstream that runs and starts from one of them."""
     settings = Settings(domain=SERVICE, sync=SyncSettings(bootstrap_relay_url=bootstrap, **sync))
@@ -264,7 +276,7 @@ async def following(
         for host, relay in relays.items():
             await network.add(nursery, host, relay)
         clock = clock_at(NOW)
-        upstream = Upstream(settings, network.gate(), engine.offer, clock=clock)
+        upstream = Upstream(settings, network.gate(), engine.offer, clock=clock, peers=peers)
         engine.upstream = upstream
         await nursery.start(upstream.run)
         yield upstream, engine, network

@@ -35,6 +35,7 @@ class Upstream:
     offer: Callable[[Event, str], Awaitable[Any]]
     local: Local
     lists: Callable[[], CurationSettings]
+    peers: object = None
     told: list[tuple[str, str]] = attrs.field(factory=list)
 
     def follow(self, urls: list[str]) -> None:
@@ -73,6 +74,7 @@ class Engine:
     outcome: Outcome = Outcome.HELD
     store: MemoryStore = attrs.field(factory=MemoryStore)
     gate: object = None
+    peers: None = None
     offered: list[tuple[str, str]] = attrs.field(factory=list)
     held: list[Event] = attrs.field(factory=lambda: [HELD])
 
