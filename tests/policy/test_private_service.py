@@ -24,6 +24,7 @@ LISTS = CurationSettings(private_mode=True, private_members=(ALICE.npub,))
 
 def test_b_16_1_off_by_default_and_on_with_a_member() -> None:
     assert not load_settings({}, {}, NO_FILE).settings.curation.private_mode
+    assert not load_settings({}, MODE, NO_FILE).settings.follows_participants
     peers = f"https://Other.example/git/ {EVE.npub},http://127.0.0.1:1 {ALICE.npub}"
     more = {"NGIT_PRIVATE_PEERS": peers, "NGIT_PRIVATE_PUBLIC_ORIGIN": "https://git.example:444"}
     settings = load_settings({}, {**MODE, **more}, NO_FILE).settings
