@@ -1,1 +1,1 @@
-"""A private service: who its members are, and the two doors that let nobody else in."""
+"""A private service: who its members are, and the two doors that keep all others out."""

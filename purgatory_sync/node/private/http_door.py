@@ -121,7 +121,7 @@ class HttpDoor:
         return there.path[len(self._base) :] if same and below else None
 
     def _names(self, url: str, asked: _Repository | None) -> bool:
-        """Whether a signed URL is that of a repository, in whatever spelling."""
+        """Whether a signed URL is that of a repository, in any spelling."""
         path = self._path_of(url.partition("?")[0].partition("#")[0])
         if asked is None or path is None or path.count("/") != _REPOSITORY_SLASHES:
             return False

@@ -111,7 +111,7 @@ class RelayDoor:
         return client_messages.auth(self.identity.challenge)
 
     def answer(self, raw: str | bytes) -> bytes:
-        """Take a proof; refuse all else, whatever exists."""
+        """Take a proof; refuse all else in one way."""
         self._messages += 1
         text = raw if isinstance(raw, str) else ""
         name, first = _heading(text)

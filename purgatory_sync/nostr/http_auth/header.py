@@ -39,7 +39,7 @@ def event_of_header(header: str) -> Event:
 
 
 def event_of_basic(header: str) -> Event:
-    """The event that `Basic <base64>` carries as a password, whatever the user's name is.
+    """The event that `Basic <base64>` carries as a password, with any user's name.
 
     Args:
       header: the value of `Authorization`.

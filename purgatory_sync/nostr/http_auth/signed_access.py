@@ -49,7 +49,7 @@ def check_access(
     if not is_member(event.pubkey):
         raise InvalidEvent("this key is no member's")
     if _only(event, "method") != METHOD:
-        raise InvalidEvent(f"the tag method has to say {METHOD}, whatever is asked")
+        raise InvalidEvent(f"the tag method has to say {METHOD} for every request")
     if not names(_only(event, "u")):
         raise InvalidEvent("the tag u names something else than what is asked for")
     verify_event(event)
