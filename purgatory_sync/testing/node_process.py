@@ -53,7 +53,7 @@ class NodeProcess:
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = settings.get("NGIT_BIND_ADDRESS") or f"127.0.0.1:{free_port()}"
         self.log = folder / "node.log"
         self._folder = folder
         self._settings = {"NGIT_BIND_ADDRESS": self.address, **LOOPBACK_ONLY, **settings}

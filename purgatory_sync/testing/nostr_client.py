@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
@@ -11,7 +12,9 @@ import trio
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.trio.client import ClientConnection, connect
 
+from ..nostr.auth import auth_event
 from ..nostr.event import Event, encode_event
+from ..nostr.keys import SecretKey
 
 _ANSWER_SECS: Final = 15.0
 
@@ -35,6 +38,19 @@ class NostrClient:
         await self._send(b'["EVENT",' + encode_event(event) + b"]")
         answer = await self._answer("OK", event.id)
         return bool(answer[2]), str(answer[3])
+
+    async def prove(self, key: SecretKey, url: str) -> None:
+        """Answer the challenge that a private service sends first (NIP-42).
+
+        Args:
+          url: of the relay, as it was dialled.
+        """
+        while (message := await self._receive())[0] != "AUTH":
+            pass
+        event = auth_event(key, url, str(message[1]), time.time())
+        await self._send(b'["AUTH",' + encode_event(event) + b"]")
+        if not (answer := await self._answer("OK", event.id))[2]:
+            raise RelayFailed(f"the relay answered {answer}")
 
     async def has(self, event_id: str) -> bool:
         """Whether the relay serves an event."""

@@ -155,7 +155,7 @@ class Network:
         folder.mkdir()
         always = {
             "NGIT_HUNT_ALLOW_ADDRESSES": "127.0.0.0/8",
-            "NGIT_SYNC_BOOTSTRAP_RELAY_URL": follows or self.relay_url,
+            "NGIT_SYNC_BOOTSTRAP_RELAY_URL": self.relay_url if follows is None else follows,
         }
         node = NodeProcess(folder, {**always, **(settings or {})})
         self._nodes.append(node)
