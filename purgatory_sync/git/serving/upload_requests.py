@@ -15,7 +15,8 @@ import attrs
 from ...errors import ProtocolBroken
 from ..protocol.pktline import Mark, Packet, PacketBuffer
 
-MAX_PACKETS: Final = 100_000
+MAX_PACKETS: Final = 6_000
+"""So many of wants or haves fit in 256 KiB; more of tiny ones would keep the event loop busy."""
 
 _WITHOUT_EFFECT: Final = (b"agent=", b"server-option=")
 _SHA1: Final = b"object-format=sha1"

@@ -19,6 +19,9 @@ from ..pack.object_links import object_links
 MOST_OBJECTS: Final = 5_000
 """Of more objects git finds out itself which a clone needs: it is faster then."""
 
+MOST_BYTES_READ: Final = 16 << 20
+"""Of commits, trees and tags together: a small pack of deltas may hold gigabytes of trees."""
+
 _MAX_OBJECT_BYTES: Final = 4 << 20
 _MOST_PACKS: Final = 16
 _LOOSE: Final = re.compile(r"[0-9a-f]{2}")
@@ -66,7 +69,7 @@ def exact_packs(repository: Path, packs: Iterable[str], tips: Iterable[bytes]) -
       tips: what its refs name, 40 hex digits each.
 
     Returns None as well where something is missing or damaged, or where there are more than
-    `MOST_OBJECTS`.
+    `MOST_OBJECTS`, or `MOST_BYTES_READ` of them.
     """
     try:
         with StoredObjects(repository) as stored:
@@ -93,12 +96,13 @@ def _linked(
     stored: StoredObjects, tips: Collection[bytes], there: frozenset[bytes]
 ) -> set[bytes] | None:
     """All that something names which the tips reach; None where something is missing."""
-    todo, linked = list(tips), set[bytes]()
+    todo, linked, left = list(tips), set[bytes](), MOST_BYTES_READ
     while todo:
         name = todo.pop()
         found = stored.read(name, _MAX_OBJECT_BYTES) if name in there else None
-        if found is None:
+        if found is None or len(found.data) > left:
             return None
+        left -= len(found.data)
         for link in object_links(found.kind, found.data):
             if link.name not in linked:
                 linked.add(link.name)

@@ -143,3 +143,10 @@ def test_all_that_comes_is_read_or_left_to_git(body: bytes) -> None:
         if isinstance(request, FetchPack):
             assert request.wants
             assert all(len(oid) == 40 for oid in request.wants | request.haves)
+
+
+def test_b_6_2_many_tiny_packets_are_left_to_git() -> None:
+    """They are read on the event loop: what a client sends has far fewer in 256 KiB."""
+    few, many = (request_v2("ls-refs", *["ref-prefix a"] * n) for n in (5_000, 10_000))
+    assert read_request_v2(few) is not None
+    assert read_request_v2(many) is None

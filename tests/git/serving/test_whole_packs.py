@@ -240,3 +240,19 @@ def test_only_what_nothing_else_reaches_must_be_asked_for(tmp_path: Path) -> Non
     assert clone(path, wants) is not None
     assert clone(path, wants | {steps[0].oid.encode()}) is not None
     assert clone(path, frozenset((steps[0].oid.encode(),))) is None
+
+
+def test_b_6_2_a_pack_whose_trees_are_too_large_in_all_is_left_to_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deltas make a small pack of gigabytes of trees: all of these must not be read for a clone."""
+    path, wants = made(tmp_path / "r.git", history(20))
+    packs = packs_alone(path)
+    assert packs is not None
+    read = sum(
+        len(each.as_raw_string()) for step in history(20) for each in (step.tree, step.commit)
+    )
+    monkeypatch.setattr(whole_packs, "MOST_BYTES_READ", read)
+    assert exact_packs(path, packs, wants) is not None
+    monkeypatch.setattr(whole_packs, "MOST_BYTES_READ", read - 1)
+    assert exact_packs(path, packs, wants) is None
