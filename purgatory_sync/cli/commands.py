@@ -25,6 +25,7 @@ from .adopting import add_adopting_command
 from .authority_command import add_authority_command
 from .export_command import add_exporting_command
 from .fetching import fetch_by_hand
+from .git_credential import add_git_credential_command
 from .import_command import add_import_command
 from .keeping import add_keeping_commands
 from .list_command import add_list_command
@@ -123,6 +124,7 @@ def _app(run: Run) -> App:
     add_exporting_command(app)
     add_import_command(app)
     add_adopting_command(app)
+    add_git_credential_command(app)
     fetch = _with_settings_as_flags(fetch_by_hand, *_FETCHED, room="hunt")
     usage = f"Usage: {PROGRAM} fetch URL OID… --into PATH [OPTIONS]"
     app.command(fetch, name="fetch", help="Fetch objects by hand, as a hunt does.", usage=usage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -37,13 +38,13 @@ def token(author: Author, url: str) -> str:
 
 
 async def git_as(header: str, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Stock git with one more header for each request; out of its arguments."""
+    """Stock git with one more header for each request, out of its arguments; empty: with none."""
     extra = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "http.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: {header}",
+        "GIT_CONFIG_VALUE_0": f"Authorization: {header}" if header else "",
     }
-    with trio.fail_after(30):
+    with trio.fail_after(120):
         return await trio.run_process(
             ["git", *map(str, arguments)],
             env={**ENVIRONMENT, **extra},
@@ -99,6 +100,27 @@ async def test_b_16_3_stock_git_clones_and_pushes_with_a_header_or_a_password(
         password = b64encode(f"x:{token(ALICE, url)}".encode()).decode()
         cloned = await git_as(f"Basic {password}", "clone", url, tmp_path / "one")
         assert not cloned.returncode, cloned.stderr
+
+
+async def test_b_16_3_stock_git_clones_and_pushes_with_our_credential_helper(
+    tmp_path: Path,
+) -> None:
+    tree, key = tmp_path / "tree", tmp_path / "key"
+    first = await make_tree(tree)
+    key.write_text(ALICE.key.nsec)
+    helper = f"!'{sys.executable}' -m purgatory_sync git-credential --key-file '{key}'"
+    as_alice = ("-c", f"credential.helper={helper}", "-c", "credential.useHttpPath=true")
+    async with network(tmp_path) as net:
+        node = await start(net, "here", KEYS[0])
+        url = repository_url(node, ALICE)
+        await publish_as(ALICE, node, net.announce(ALICE, node), net.state(ALICE, {MAIN: first}))
+        pushed = await git_as("", *as_alice, "-C", tree, "push", url, "main")
+        assert not pushed.returncode, pushed.stderr
+        cloned = await git_as("", *as_alice, "clone", url, tmp_path / "one")
+        assert not cloned.returncode, cloned.stderr
+        key.write_text(BOB.key.nsec)
+        refused = await git_as("", *as_alice, "clone", url, tmp_path / "two")
+        assert refused.returncode
 
 
 async def test_b_16_11_two_private_services_exchange_events_and_git_data(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def take_over_key(file: Path, settings: Settings) -> Found:
     Raises:
       ConfigurationError: it cannot be read or is no key, or another one is kept already.
     """
-    given, path = _read(file, "--key-file"), settings.relay_data_path / FILE
+    given, path = read_key(file, "--key-file"), settings.relay_data_path / FILE
     for kept in _kept(path):
         if kept.key.pubkey != given.key.pubkey:
             raise ConfigurationError(
@@ -118,9 +118,9 @@ def _given(settings: Settings, environ: Mapping[str, str]) -> Iterator[Found]:
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         credential = Path(folder) / CREDENTIAL
         if credential.exists():
-            yield _read(credential, f"the systemd credential {CREDENTIAL}")
+            yield read_key(credential, f"the systemd credential {CREDENTIAL}")
     if settings.relay.owner_nsec_file is not None:
-        yield _read(settings.relay.owner_nsec_file, f"{_VARIABLE}_FILE")
+        yield read_key(settings.relay.owner_nsec_file, f"{_VARIABLE}_FILE")
     if settings.relay.owner_nsec is not None:
         try:
             yield Found(_VARIABLE, SecretKey.parse(settings.relay.owner_nsec))
@@ -131,7 +131,16 @@ def _given(settings: Settings, environ: Mapping[str, str]) -> Iterator[Found]:
             ) from error
 
 
-def _read(path: Path, source: str) -> Found:
+def read_key(path: Path, source: str) -> Found:
+    """The key in a file.
+
+    Args:
+      path: holds an nsec or 64 hex digits.
+      source: what names the file, for sentences.
+
+    Raises:
+      ConfigurationError: it cannot be read or holds no key.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(_MOST_BYTES)
@@ -163,7 +172,7 @@ def _kept(path: Path) -> list[Found]:
             f"{path} can be read by others, and this user cannot change that"
             f" ({error.strerror or error}): make this user its owner and chmod 600 it"
         ) from error
-    return [_read(path, str(path))]
+    return [read_key(path, str(path))]
 
 
 def _new(path: Path, known: str | None, *, in_memory: bool, new_identity: bool) -> Found:
