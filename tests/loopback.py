@@ -21,11 +21,20 @@ def guard() -> None:
 
 def _look(event: str, details: tuple[object, ...]) -> None:
     if event == "socket.getaddrinfo":
-        _judge(details[0])
+        if not _is_address(details[0]):  # of an address no server is asked
+            _judge(details[0])
     elif event in ("socket.connect", "socket.sendto"):
         where = details[1]
         if isinstance(where, tuple):  # of a socket in the file system it is a path
             _judge(where[0])
+
+
+def _is_address(host: object) -> bool:
+    try:
+        ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _judge(host: object) -> None:
