@@ -40,6 +40,8 @@ MAX_REQUEST_BYTES = 32 * 1024 * 1024
 # and a body that drips must not hold it for ever.
 READ_AHEAD_BYTES = 256 * 1024
 BODY_SECS = 60.0
+# What git says of itself fits in.
+WORDS_BYTES = 4096
 
 _NO_PUSH = "this server does not take pushes: it fetches what your signed state event names"
 _VERSION = re.compile(r"version=([012])")
@@ -186,9 +188,10 @@ class GitEndpoint:
                 if version != 2:
                     await exchange.write(PREAMBLE)
                 await exchange.write(with_capabilities(first))
-                await self._stream(child, exchange)
+                said = bytearray(first)
+                await self._stream(child, exchange, said)
             nursery.cancel_scope.cancel()
-        await self._plain.learn(repository, version, tells, first)
+        await self._plain.learn(repository, version, tells, bytes(said))
 
     async def _upload_pack(
         self, exchange: Exchange, npub: str, identifier: str, repository: Path
@@ -260,9 +263,14 @@ class GitEndpoint:
             if scope.cancelled_caught:
                 raise RefusedRequest(503, f"this took longer than {self._max_secs:g} seconds")
 
-    async def _stream(self, child: GitChild, exchange: Exchange) -> None:
+    async def _stream(
+        self, child: GitChild, exchange: Exchange, said: bytearray | None = None
+    ) -> None:
+        """Pass git's answer on; its beginning is added to what it said."""
         pace = ClientPace(self._least_pace, lambda: self._places.statistics().tasks_waiting > 0)
         while piece := await child.stdout.receive_some(PIECE_BYTES):
+            if said is not None and len(said) < WORDS_BYTES:
+                said += piece  # git writes its capabilities packet by packet
             await pace.write(exchange, bytes(piece))
         # A refusal is a whole answer although git ends with an error; a killed git's answer is cut.
         if await child.wait() < 0:

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from purgatory_sync.git.protocol.pktline import FLUSH_BYTES, pkt_line
-from purgatory_sync.node.git_http import plain_answers
+from purgatory_sync.node.git_http import plain_answers, upload_pack_http
 from purgatory_sync.node.git_http.plain_answers import PlainAnswers
 from purgatory_sync.runtime.blocking import blocking_in_place
 
@@ -208,3 +208,15 @@ async def test_more_large_clones_at_once_than_files_may_be_open_go_to_git(
         monkeypatch.setattr(plain_answers, "MOST_STREAMS", 0)
         await clone(server, 2, tmp_path / "second.git")
         assert len(children) == 1
+
+
+@pytest.mark.real
+async def test_git_may_say_what_it_can_in_many_pieces(
+    tmp_path: Path, children: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_repository(tmp_path / "repo.git")
+    monkeypatch.setattr(upload_pack_http, "PIECE_BYTES", 20)
+    async with git_served(tmp_path) as server:
+        for _ in range(2):
+            await server.client("ls-remote", server.url("repo"))
+    assert len(children) == 1

@@ -380,11 +380,14 @@ async def test_keep_alive_connection_serves_several_requests(
     async with git_served(tmp_path) as server, await server.place.connect() as stream:
         for _ in range(3):
             await stream.send_all(head.encode())
-            answer = await read_until(stream, b"refs/tags/v1\n0000")
-            assert b"HTTP/1.1 200" in answer
+            answer = bytearray()
             # Git's own answer is cut in chunks; later ones state their length.
-            if b"chunked" in answer and not answer.endswith(b"\r\n0\r\n\r\n"):
-                await read_until(stream, b"0\r\n\r\n")
+            while not answer.endswith(b"0\r\n\r\n" if b"chunked" in answer else b"v1\n0000"):
+                with trio.fail_after(60):
+                    piece = await stream.receive_some(65536)
+                assert piece
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def _get(
