@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,7 +12,7 @@ from cyclopts import App, Parameter
 
 from ..errors import ConfigurationError
 from ..node.process.service_key import read_key
-from ..nostr.event import encode_event
+from ..nostr.http_auth.header import token_of
 from ..nostr.http_auth.signed_access import MAX_SKEW_SECS, access_event
 
 GET: Final = "get"
@@ -60,7 +59,7 @@ def answer(said: str, key_file: Path, now: float) -> str:
       ConfigurationError: git does not say which repository it is, or the key cannot be read.
     """
     event = access_event(read_key(key_file, _FLAG).key, _repository(_facts(said)), now)
-    password = b64encode(encode_event(event)).decode()
+    password = token_of(event)
     until = int(now) + MAX_SKEW_SECS
     # Git from 2.40 on passes the time on to helpers that keep passwords.
     return f"username={_USER}\npassword={password}\npassword_expiry_utc={until}\n"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Final
 
 import attrs
 
 from ..errors import Forbidden, NotThePeer
-from ..nostr.event import encode_event
-from ..nostr.http_auth.header import SCHEME
+from ..nostr.http_auth.header import SCHEME, token_of
 from ..nostr.http_auth.signed_access import access_event
 from ..nostr.keys import SecretKey, decode_npub
 from ..runtime.clock import WallClock
@@ -90,4 +88,4 @@ class PrivatePeers:
         if peer not in self._confirmed or self._key is None:
             raise NotThePeer("the peer's relay has not said yet who it is")
         event = access_event(self._key, url.text, self._clock.now())
-        return f"{SCHEME} {b64encode(encode_event(event)).decode()}"
+        return f"{SCHEME} {token_of(event)}"

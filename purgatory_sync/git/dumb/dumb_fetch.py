@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 import attrs
 
 from ...errors import BadPack, BadStatus, ObjectsRefused, TooLarge
-from ..pack.format import HEADER_BYTES, TRAILER_BYTES, GitObject, read_count
+from ..pack.format import HEADER_BYTES, TRAILER_BYTES, GitObject, pack_header, read_count
 from ..pack.index import PackIndexReader
 from ..pack.thin_packs import encode_entry
 from .dumb_files import PACKS, listed_packs, loose_path, named_by, read_loose
@@ -84,7 +84,7 @@ class DumbFetch:
         if not chosen and not self._loose:
             raise ObjectsRefused("the server's files hold nothing that is wanted")
         count = len(self._loose) + sum(pack.index.count for pack in chosen)
-        await self._write(b"PACK\0\0\0\2" + count.to_bytes(4, "big"))
+        await self._write(pack_header(count))
         for found in self._loose.values():
             await self._write(encode_entry(found))
         for pack in chosen:

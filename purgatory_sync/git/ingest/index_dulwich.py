@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import struct
 import sys
 import zlib
 from binascii import crc32
@@ -35,7 +34,7 @@ from ...errors import AttemptFailed, BadPack, DiskFull, LocalFailure, NotClosed,
 from ...runtime.children import ChildLimits, run_child
 from ..disk.disk_guard import local_errors
 from ..disk.object_reader import StoredObjects, TooBigToRead
-from ..pack.format import KIND_NAMES, TRAILER_BYTES, GitObject
+from ..pack.format import KIND_NAMES, TRAILER_BYTES, GitObject, pack_header
 from ..pack.fsck_rules import MAX_SPECIAL_BYTES, judge_attributes, judge_modules, judge_object
 from ..pack.object_links import Link
 from ..pack.thin_packs import encode_entry
@@ -184,7 +183,7 @@ class _Indexer:
         hashed, entries = sha1(usedforsecurity=False), []
         with StoredObjects(self._pack.parent) as new, beside.open("wb") as file:
             pieces = chain(
-                [(b"", b"PACK" + struct.pack(">II", 2, len(names)))],
+                [(b"", pack_header(len(names)))],
                 ((each, _whole(each, new)) for each in names),
             )
             for each, packed in pieces:

@@ -54,6 +54,11 @@ class PackEntry(NamedTuple):
     offset: int
 
 
+def pack_header(count: int) -> bytes:
+    """The header of a pack of version 2 that has so many objects."""
+    return b"PACK\0\0\0\2" + count.to_bytes(4, "big")
+
+
 def read_count(pack: Buffer) -> int:
     """The number of objects that the header of a pack declares.
 

@@ -11,12 +11,9 @@ from typing import Final
 
 from ...errors import BadPack
 from ..disk.layout import pack_dir
+from ..pack.format import HEADER_BYTES, TRAILER_BYTES, pack_header, read_count
 
 PIECE_BYTES: Final = 256 * 1024
-EMPTY_PACK: Final = b"PACK\0\0\0\2\0\0\0\0"
-_HEADER_BYTES: Final = 12
-_TRAILER_BYTES: Final = 20
-_VERSION_2: Final = b"PACK\0\0\0\2"
 
 
 class PackReading:
@@ -38,10 +35,7 @@ class PackReading:
                 opened.enter_context(open(f"{pack_dir(repository)}/{stem}.pack", "rb", buffering=0))
                 for stem in packs
             ]
-            heads = [file.read(_HEADER_BYTES) for file in self._files]
-            if not all(head.startswith(_VERSION_2) for head in heads):
-                raise BadPack("a pack of another version")
-            if sum(int.from_bytes(head[8:], "big") for head in heads) != objects:
+            if sum(read_count(file.read(HEADER_BYTES)) for file in self._files) != objects:
                 raise BadPack("a pack has other objects than its index says")
             self._opened = opened.pop_all()
         self._pieces = self._read(objects)
@@ -59,14 +53,14 @@ class PackReading:
         self._opened.close()
 
     def _read(self, objects: int) -> Iterator[bytes]:
-        head = _VERSION_2 + objects.to_bytes(4, "big")
+        head = pack_header(objects)
         if len(self._files) == 1:
             yield from _with(head, _pieces(self._files[0].fileno(), 0))
             return
         digest = sha1(head, usedforsecurity=False)
         yield head
         for file in self._files:
-            for piece in _pieces(file.fileno(), _TRAILER_BYTES):
+            for piece in _pieces(file.fileno(), TRAILER_BYTES):
                 digest.update(piece)
                 yield piece
         yield digest.digest()
@@ -80,7 +74,7 @@ def _with(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _pieces(descriptor: int, left_out: int) -> Iterator[bytes]:
     """What follows the header of a pack, without so many bytes at the end."""
-    at, end = _HEADER_BYTES, os.fstat(descriptor).st_size - left_out
+    at, end = HEADER_BYTES, os.fstat(descriptor).st_size - left_out
     while at < end:
         piece = os.pread(descriptor, min(PIECE_BYTES, end - at), at)
         if not piece:
@@ -91,7 +85,8 @@ def _pieces(descriptor: int, left_out: int) -> Iterator[bytes]:
 
 def empty_pack() -> bytes:
     """A pack without an object."""
-    return EMPTY_PACK + sha1(EMPTY_PACK, usedforsecurity=False).digest()
+    head = pack_header(0)
+    return head + sha1(head, usedforsecurity=False).digest()
 
 
 def in_packets(data: bytes, band: int) -> bytes:

@@ -124,7 +124,8 @@ def _read(repository: Path) -> ServedRefs | None:
     if not _no_odd_files(repository, files):
         return None
     current = files.resolved()
-    if len(existing(repository, set(current.values()))) < len(set(current.values())):
+    oids = set(current.values())
+    if len(existing(repository, oids)) < len(oids):
         return None
     with ObjectLookup(repository) as lookup:
         found = [_served(name, oid, files, lookup) for name, oid in current.items()]

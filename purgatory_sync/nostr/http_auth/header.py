@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import binascii
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Final
 
 from ...errors import InvalidEvent
-from ..event import Event, decode_event
+from ..event import Event, decode_event, encode_event
 
 SCHEME: Final = "Nostr"
 BASIC: Final = "Basic"
@@ -57,6 +57,11 @@ def event_of_basic(header: str) -> Event:
     if not colon:
         raise InvalidEvent("the Authorization header holds no password")
     return event_of_token(password.strip())
+
+
+def token_of(event: Event) -> str:
+    """The text that stands for an event in a header, or in a password: padded standard base64."""
+    return b64encode(encode_event(event)).decode()
 
 
 def event_of_token(token: str) -> Event:
