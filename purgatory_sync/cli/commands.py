@@ -23,9 +23,9 @@ from ..settings_values import NEVER
 from ..version import PROGRAM, __version__
 from .adopting import add_adopting_command
 from .authority_command import add_authority_command
+from .clients.git_credential import add_git_credential_command
 from .export_command import add_exporting_command
 from .fetching import fetch_by_hand
-from .git_credential import add_git_credential_command
 from .import_command import add_import_command
 from .keeping import add_keeping_commands
 from .list_command import add_list_command

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from purgatory_sync.cli.git_credential import answer
+from purgatory_sync.cli.clients.git_credential import answer
 from purgatory_sync.cli.program import main
 from purgatory_sync.errors import ConfigurationError
 from purgatory_sync.nostr.event import decode_event

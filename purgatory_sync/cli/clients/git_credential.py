@@ -10,10 +10,10 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from ..errors import ConfigurationError
-from ..node.process.service_key import read_key
-from ..nostr.http_auth.header import token_of
-from ..nostr.http_auth.signed_access import MAX_SKEW_SECS, access_event
+from ...errors import ConfigurationError
+from ...node.process.service_key import read_key
+from ...nostr.http_auth.header import token_of
+from ...nostr.http_auth.signed_access import MAX_SKEW_SECS, access_event
 
 GET: Final = "get"
 _USER: Final = "nostr"

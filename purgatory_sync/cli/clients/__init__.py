@@ -1,0 +1,1 @@
+"""Commands for the machines of clients, where no node runs."""
